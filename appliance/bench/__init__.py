@@ -1,0 +1,1 @@
+"""Speed, memory and gaze error, measured against a baseline in the same run."""

@@ -1,0 +1,121 @@
+"""What every camera gives: pictures with a time, that can be read region by region."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import numpy as np
+
+from appliance.camera.averaging import Floats, Pixels, Region, average
+
+# BT.601 at full range (libcamera's "sYCC"): rows are the R, G, B weights of Y, U and V.
+_YUV_TO_RGB: Final = np.array([[1.0, 1.0, 1.0], [0.0, -0.344136, 1.772], [1.402, -0.714136, 0.0]], np.float32)
+_UNIT: Final = 1 / 127.5
+
+
+@dataclass(frozen=True, slots=True)
+class RgbPicture:
+    """A picture as RGB, uint8 of shape (height, width, 3).
+
+    `captured` is the middle of the exposure in seconds on the monotonic clock; `number` counts
+    the pictures the camera took, so that gaps are those it dropped.
+    """
+
+    pixels: Pixels
+    captured: float
+    number: int
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    def read(self, region: Region, out: Floats) -> None:
+        """Average a region down into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black."""
+        average(self.pixels, region, out, _UNIT, -1.0, border=-1.0)
+
+    def rgb(self) -> Pixels:
+        """Return the whole picture as RGB, uint8 of shape (height, width, 3)."""
+        return self.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class YuvPicture:
+    """A picture as YUV 4:2:0 planes, BT.601 at full range.
+
+    `y` is uint8 (height, width), `u` and `v` are (height / 2, width / 2); they may be views into
+    rows that are longer (a stride) or interleaved (NV12).
+    """
+
+    y: Pixels
+    u: Pixels
+    v: Pixels
+    captured: float
+    number: int
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.y.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.y.shape[0])
+
+    def read(self, region: Region, out: Floats) -> None:
+        """Average a region down into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black.
+
+        Averaging and conversion are both linear, so the planes are averaged first: only what the
+        model sees is converted.
+        """
+        planes = np.empty(out.shape, np.float32)
+        half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
+        average(self.y[..., None], region, planes[..., :1], _UNIT, 0.0, border=0.0)
+        for i, plane in enumerate((self.u, self.v), 1):
+            average(plane[..., None], half, planes[..., i : i + 1], _UNIT, -128 * _UNIT, border=0.0)
+        out[...] = planes @ _YUV_TO_RGB
+        out -= 1.0
+        np.clip(out, -1.0, 1.0, out=out)
+
+    def rgb(self) -> Pixels:
+        """Return the whole picture as RGB, uint8 of shape (height, width, 3)."""
+        out = np.empty((self.height, self.width, 3), np.float32)
+        self.read(Region(0, 0, self.width, self.height), out)
+        return ((out + 1) * 127.5 + 0.5).astype(np.uint8)
+
+
+Picture = RgbPicture | YuvPicture
+
+
+class Camera(Protocol):
+    """A source of pictures: a context manager that yields the newest one.
+
+    `horizontal_fov` is the angle of view across the picture's width, in degrees.
+    """
+
+    horizontal_fov: float
+
+    def __enter__(self) -> Self:
+        """Open the camera; raises `CameraAbsent` or `CameraBusy`."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the camera."""
+
+    def newest(self) -> Picture:
+        """Wait for a picture newer than the last one returned.
+
+        Raises
+        ------
+        CameraStalled
+            If none comes within the camera's timeout.
+        CameraEnded
+            If a recorded camera has no more.
+        """

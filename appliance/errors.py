@@ -1,0 +1,71 @@
+"""Everything this package raises on purpose: one line for a technician, and an exit code."""
+
+from typing import ClassVar
+
+
+class ApplianceError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(ApplianceError, ValueError):
+    """A config file or a command-line value is wrong."""
+
+    exit_code = 2
+
+
+class BadManifest(ApplianceError, ValueError):
+    """A manifest of models or portraits is unreadable or incomplete."""
+
+
+class BadAsset(ApplianceError, ValueError):
+    """A fetched file is missing or not the one its manifest names."""
+
+
+class AssetUnavailable(ApplianceError, OSError):
+    """A pinned package could not be had from the index or the folder given."""
+
+
+class BadImage(ApplianceError, ValueError):
+    """A file is not a picture that can be read whole."""
+
+
+class BadModel(ApplianceError, ValueError):
+    """A model file does not load or is not the model expected."""
+
+
+class NoRuntime(ApplianceError, ImportError):
+    """Neither TFLite runtime is installed."""
+
+
+class BadPack(ApplianceError, ValueError):
+    """A pack is missing, damaged or of another format."""
+
+
+class UnfitPortrait(ApplianceError, ValueError):
+    """A picture cannot be brought to life: no face, hidden eyes and the like."""
+
+
+class CannotWrite(ApplianceError, OSError):
+    """A file or folder cannot be written."""
+
+
+class CameraAbsent(ApplianceError, OSError):
+    """No camera is connected, or its software is not installed."""
+
+
+class CameraBusy(ApplianceError, OSError):
+    """Another process holds the camera."""
+
+
+class CameraStalled(ApplianceError, TimeoutError):
+    """The camera delivered no picture within its timeout."""
+
+
+class CameraEnded(ApplianceError, EOFError):
+    """A recorded camera has no more pictures."""
+
+
+class NoDisplay(ApplianceError, OSError):
+    """No display can be opened."""

@@ -1,0 +1,169 @@
+"""A pack: the frames of one portrait on disk, written by portrait and read by display."""
+
+import io
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from appliance.errors import BadPack
+from appliance.files import new_folder, restore
+
+FORMAT: Final = 1
+FRAMES: Final = 33
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PackInfo:
+    """What pack.toml says.
+
+    `size` is (width, height) of the picture; `box` is (x0, y0, x1, y1), the rectangle that changes,
+    in its pixels; `angles` is the sitter's gaze in degrees for every frame, rising, 0 towards a
+    viewer in front and positive to picture right; `resting` is the frame that is the painting.
+    """
+
+    title: str
+    artist: str
+    licence: str
+    source: str
+    source_sha256: str
+    size: tuple[int, int]
+    box: Box
+    frames: int
+    resting: int
+    angles: tuple[float, ...]
+    engine: str
+    settings: dict[str, float | int | str | bool]
+
+
+class Pack:
+    """A pack on disk, read image by image."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read and check pack.toml.
+
+        Raises
+        ------
+        BadPack
+            If the folder or pack.toml is missing, damaged or of another format.
+        """
+        restore(folder)
+        self.folder = folder
+        self.info = _read_info(folder)
+
+    def base(self) -> Image.Image:
+        """Return the whole picture, RGB; raises `BadPack`."""
+        return self._image("base.png", self.info.size)
+
+    def patch(self, frame: int) -> Image.Image:
+        """Return the rectangle that changes, as it is in one frame, RGB; raises `BadPack`."""
+        x0, y0, x1, y1 = self.info.box
+        return self._image(patch_name(frame), (x1 - x0, y1 - y0))
+
+    def _image(self, name: str, size: tuple[int, int]) -> Image.Image:
+        path = self.folder / name
+        try:
+            with Image.open(path) as image:
+                if image.size == size and image.mode == "RGB":
+                    image.load()
+                    return image.copy()
+                found = f"{image.width}x{image.height} {image.mode}"
+        except FileNotFoundError as error:
+            raise BadPack(f"{path}: missing; render the portrait again") from error
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadPack(f"{path}: damaged ({error}); render the portrait again") from error
+        expected = f"{size[0]}x{size[1]} RGB"
+        raise BadPack(f"{path}: {found}, expected {expected} (pack.toml); render the portrait again")
+
+
+def write_pack(folder: Path, info: PackInfo, base: Image.Image, patches: Iterable[Image.Image]) -> None:
+    """Write a pack whole or not at all; `patches` may be a generator, drawn from one by one.
+
+    Raises
+    ------
+    ValueError
+        If an image does not fit `info`: a fault of the caller.
+    CannotWrite
+        If the folder cannot be written.
+    """
+    x0, y0, x1, y1 = info.box
+    with new_folder(folder) as new:
+        _save(base, info.size, new / "base.png")
+        count = 0
+        for patch in patches:
+            _save(patch, (x1 - x0, y1 - y0), new / patch_name(count))
+            count += 1
+        if count != info.frames or len(info.angles) != info.frames:
+            raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
+        (new / "pack.toml").write_text(_dump(info), "utf-8")
+
+
+def patch_name(frame: int) -> str:
+    """Return the file name of a frame's patch."""
+    return f"patch_{frame:02d}.png"
+
+
+def _save(image: Image.Image, size: tuple[int, int], path: Path) -> None:
+    if image.size != size or image.mode != "RGB":
+        raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)
+    path.write_bytes(buffer.getvalue())
+
+
+def _dump(info: PackInfo) -> str:
+    rows = [f"format = {FORMAT}"]
+    for field in fields(info):
+        value = getattr(info, field.name)
+        if field.name != "settings":
+            rows.append(f"{field.name} = {json.dumps(value, ensure_ascii=False)}")
+    rows += ["", "[settings]"]
+    rows += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in info.settings.items()]
+    return "\n".join(rows) + "\n"
+
+
+def _read_info(folder: Path) -> PackInfo:
+    path = folder / "pack.toml"
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BadPack(f"{folder}: no pack there; make one with `mona-lisa portrait render`") from error
+    except (OSError, ValueError) as error:
+        raise BadPack(f"{path}: cannot be read ({error}); render the portrait again") from error
+    found = tree.pop("format", None)
+    if found != FORMAT:
+        raise BadPack(f"{path}: format = {found}, expected {FORMAT}; render the portrait again")
+    names = {field.name for field in fields(PackInfo)}
+    if wrong := names ^ tree.keys():
+        raise BadPack(f"{path}: missing or unknown key {', '.join(sorted(wrong))}; render the portrait again")
+    for name, right, expected in _rules(tree):
+        if not right:
+            raise BadPack(f"{path}: {name} = {tree[name]}; expected {expected}; render the portrait again")
+    tree |= {name: tuple(tree[name]) for name in ("size", "box")}
+    tree["angles"] = tuple(float(angle) for angle in tree["angles"])
+    return PackInfo(**tree)
+
+
+def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
+    for name in ("title", "artist", "licence", "source", "source_sha256", "engine"):
+        yield name, isinstance(tree[name], str), "text"
+    yield "settings", isinstance(tree["settings"], dict), "a table"
+    size, box, frames, angles = (tree[name] for name in ("size", "box", "frames", "angles"))
+    yield "size", _integers(size, 2) and min(size) > 0, "[width, height]"
+    inside = _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
+    yield "box", inside, "[x0, y0, x1, y1] inside the picture"
+    yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
+    yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
+    numbers = isinstance(angles, list) and all(type(a) in (int, float) for a in angles)
+    rising = numbers and all(a < b for a, b in zip(angles, angles[1:], strict=False))
+    yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
+
+
+def _integers(value: Any, count: int) -> bool:
+    return isinstance(value, list) and len(value) == count and all(type(v) is int for v in value)

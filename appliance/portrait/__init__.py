@@ -1,0 +1,1 @@
+"""From a painting to a pack of frames, offline."""

@@ -1,0 +1,1 @@
+"""The loop that joins the rooms, and what it tells systemd and the technician."""

@@ -1,0 +1,1 @@
+"""From faces to the one viewer the sitter looks at."""
