@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,7 +162,7 @@ def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
     yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
     yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
     numbers = isinstance(angles, list) and all(type(a) in (int, float) for a in angles)
-    rising = numbers and all(a < b for a, b in zip(angles, angles[1:], strict=False))
+    rising = numbers and all(a < b for a, b in pairwise(angles))
     yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
 
 

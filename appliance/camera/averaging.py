@@ -47,7 +47,7 @@ def average(image: Pixels, region: Region, out: Floats, scale: float, offset: fl
     """
     rows, columns = out.shape[:2]
     kx, ky = region.width / columns, region.height / rows
-    height, width, channels = image.shape
+    height, width = image.shape[:2]
     # The part of `out` that the image covers; the rest is border.
     top, bottom = _covered(region.y0, ky, rows, height)
     left, right = _covered(region.x0, kx, columns, width)
