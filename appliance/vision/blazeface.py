@@ -81,8 +81,8 @@ def anchors(spec: Spec) -> Floats:
         y, x = np.mgrid[0:cells, 0:cells]
         centres = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (spec.side / cells)
         grids.append(np.repeat(centres, repeat, axis=0))
-    centres: Floats = np.concatenate(grids).astype(np.float32)
-    return centres
+    merged: Floats = np.concatenate(grids).astype(np.float32)
+    return merged
 
 
 def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, list[float]]]:
