@@ -1,0 +1,150 @@
+"""The whole road: one thread sees, the other lights; between them a slot with the newest aim."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from appliance.camera.base import Camera, Picture
+from appliance.camera.sources import camera_named
+from appliance.config import Config
+from appliance.display.screen import Screen
+from appliance.errors import CameraAbsent, CameraBusy, CameraEnded, CameraStalled
+from appliance.gaze import Aim, Follower, frame_for
+from appliance.pack import Pack, PackInfo
+from appliance.service.slot import Slot
+from appliance.vision.blazeface import SPECS, Face, FaceDetector
+
+log = logging.getLogger(__name__)
+
+LIT: Final = "%s lit at rest on %dx%d"
+SEEING: Final = "seeing through %s"
+CAMERA_LOST: Final = "camera lost (%s); the sitter rests, retrying in %.0f s"
+CAMERA_BACK: Final = "camera back"
+ENDED: Final = "ended"
+
+# The eyes drift back to rest between pictures, so the display looks at the clock this often.
+TICK: Final = 1 / 60
+_FIRST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 60.0
+_PATIENCE: Final = 0.5
+
+
+class Witness(Protocol):
+    """Watches the road without touching it; called on its threads, so it must be quick."""
+
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+        """A picture was searched for faces."""
+
+    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+        """A frame was flipped to at `moment`, monotonic seconds."""
+
+
+class Eyes:
+    """The seeing half: camera, vision and tracking, on a thread of its own."""
+
+    def __init__(
+        self, config: Config, pack: PackInfo, stop: threading.Event, witness: Witness | None = None
+    ) -> None:
+        self.aims: Slot[Aim] = Slot()
+        self._config = config
+        self._pack = pack
+        self._stop = stop
+        self._witness = witness
+        self._failure: BaseException | None = None
+        # A daemon: a camera driver that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="eyes", daemon=True)
+
+    def open(self) -> None:
+        """Begin to see."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop seeing; raises what ended the thread, if anything did."""
+        self._stop.set()
+        if self._thread.ident:
+            self._thread.join(_PATIENCE)
+        if self._failure:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._see_always()
+        except BaseException as error:  # noqa: BLE001  (handed to the main thread, which raises it)
+            self._failure = error
+        finally:
+            self._stop.set()
+
+    def _see_always(self) -> None:
+        vision = self._config.vision
+        kind = "short" if vision.model == "short" else "full"
+        detector = FaceDetector(kind, vision.threshold or SPECS[kind].threshold)
+        follower = Follower(self._config, self._pack)
+        camera = camera_named(self._config.camera.source, self._config.camera)
+        lost, pause = "", _FIRST_PAUSE
+        while not self._stop.is_set():
+            try:
+                with camera:
+                    while not self._stop.is_set():
+                        picture = camera.newest()
+                        if lost or pause:
+                            log.info(CAMERA_BACK if lost else SEEING % self._config.camera.source)
+                            lost, pause = "", 0.0
+                        faces = detector.detect(picture)
+                        aim = follower.see(picture, faces, camera.horizontal_fov)
+                        self.aims.put(aim)
+                        if self._witness:
+                            self._witness.saw(picture, faces, aim, camera)
+            except (CameraAbsent, CameraBusy, CameraStalled) as error:
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                if str(error) != lost:
+                    log.warning(CAMERA_LOST, error, pause)
+                lost = str(error)
+                self._stop.wait(pause)
+            except CameraEnded:
+                return
+
+
+def run(
+    config: Config,
+    folder: Path,
+    stop: threading.Event,
+    seconds: float | None = None,
+    witness: Witness | None = None,
+) -> None:
+    """Show the pack in `folder` and let its sitter follow the viewer, until `stop` is set.
+
+    Parameters
+    ----------
+    seconds : end by itself after this time
+    witness : told of every picture seen and frame lit
+
+    Raises
+    ------
+    BadPack, NoDisplay, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError
+        If the pack, the display or the model cannot be used. Camera faults are not raised but
+        logged, and the camera is retried.
+    """
+    end = time.monotonic() + seconds if seconds is not None else float("inf")
+    pack = Pack(folder)
+    eyes = Eyes(config, pack.info, stop, witness)
+    with Screen(config.display.output, (config.display.width, config.display.height)) as screen:
+        screen.light(pack)
+        log.info(LIT, pack.info.title, *screen.size)
+        shown = pack.info.resting
+        try:
+            screen.load(pack)
+            eyes.open()
+            while not stop.is_set() and time.monotonic() < end and not screen.closed():
+                aim = eyes.aims.newest(TICK)
+                frame = frame_for(aim, time.monotonic(), shown, config.tracking, pack.info)
+                if frame != shown:
+                    screen.show(frame)
+                    shown = frame
+                    if witness:
+                        witness.lit(frame, aim, time.monotonic())
+        finally:
+            eyes.close()
+    log.info(ENDED)
