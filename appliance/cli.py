@@ -76,8 +76,8 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from appliance.service.offline import track_folder
     from appliance.pack import Pack
+    from appliance.service.offline import track_folder
 
     settings = config.load_config(arguments.config)
     pack = Pack(_pack_folder(settings))

@@ -32,10 +32,10 @@ class Aim:
     captured: float
 
 
-def angle_to(viewer: Viewer, place: GazeConfig) -> float:
-    """Return the angle from the sitter's eyes to the viewer, degrees."""
-    right = place.camera_right - viewer.x_mm
-    ahead = viewer.z_mm + place.camera_forward
+def angle_to(x_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the angle from the sitter's eyes to a point in the camera's frame, degrees."""
+    right = place.camera_right - x_mm
+    ahead = z_mm + place.camera_forward
     return math.degrees(math.atan2(right, max(ahead, 1.0))) * place.gain
 
 
@@ -111,7 +111,7 @@ class Follower:
         if self._config.gaze.mapping == "original":
             angle = self._pack.angles[original_frame(viewer.x, picture.width, self._pack.frames)]
         else:
-            angle = self._smooth(angle_to(viewer, self._config.gaze), picture.captured)
+            angle = self._smooth(angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze), picture.captured)
         self._aim = Aim(viewer, angle, picture.captured, picture.captured)
         return self._aim
 

@@ -15,7 +15,7 @@ from appliance.errors import CameraAbsent, CameraBusy, CameraEnded, CameraStalle
 from appliance.gaze import Aim, Follower, frame_for
 from appliance.pack import Pack, PackInfo
 from appliance.service.slot import Slot
-from appliance.vision.blazeface import SPECS, Face, FaceDetector
+from appliance.vision.blazeface import Face, FaceDetector
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,7 @@ class Eyes:
 
     def _see_always(self) -> None:
         vision = self._config.vision
-        kind = "short" if vision.model == "short" else "full"
-        detector = FaceDetector(kind, vision.threshold or SPECS[kind].threshold)
+        detector = FaceDetector(vision.model, vision.threshold)
         follower = Follower(self._config, self._pack)
         camera = camera_named(self._config.camera.source, self._config.camera)
         lost, pause = "", _FIRST_PAUSE

@@ -32,7 +32,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     CameraAbsent
         If the folder is missing or holds no picture.
     """
-    detector = FaceDetector("short" if config.vision.model == "short" else "full", config.vision.threshold)
+    detector = FaceDetector(config.vision.model, config.vision.threshold)
     follower = Follower(config, pack)
     shown = pack.resting
     with ReplayCamera(folder, rate, config.camera.field_of_view, pace=False) as camera:

@@ -6,7 +6,7 @@ CVPR workshop 2019; constants from MediaPipe's published face detection graphs.
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from appliance.vision.letterbox import letterbox
 from appliance.vision.runtime import Model
 
 Point = tuple[float, float]
-Kind = Literal["short", "full"]
 
 _OVERLAP: Final = 0.3
 _VALUES: Final = 16
@@ -36,7 +35,7 @@ class Spec:
     threshold: float
 
 
-SPECS: Final[dict[Kind, Spec]] = {
+SPECS: Final[dict[str, Spec]] = {
     "short": Spec("face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.5),
     "full": Spec("face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.6),
 }
@@ -106,8 +105,8 @@ def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, 
 class FaceDetector:
     """Finds faces in a picture, or in a region of it."""
 
-    def __init__(self, kind: Kind, threshold: float | None = None) -> None:
-        """Load a model; `threshold` is a score between 0 and 1, the model's usual one by default.
+    def __init__(self, kind: str, threshold: float | None = None) -> None:
+        """Load a model, "short" or "full"; `threshold` is a score, by default the model's usual one.
 
         Raises
         ------

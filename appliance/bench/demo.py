@@ -1,0 +1,174 @@
+"""Runs the real loop on the simulated gallery, films it, and compares it with the gallery's truth."""
+
+import resource
+import signal
+import statistics
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from appliance.assets import home
+from appliance.bench.error import gaze_error
+from appliance.bench.film import RATE, Shot, contact_sheet, write_film
+from appliance.camera.base import Camera, Picture
+from appliance.camera.gallery import GalleryCamera
+from appliance.config import Config
+from appliance.errors import CannotWrite, NoDisplay
+from appliance.files import write_atomic
+from appliance.gaze import Aim, angle_to
+from appliance.pack import Pack
+from appliance.service.loop import run
+from appliance.tracking.viewer import focal_length
+from appliance.vision.blazeface import Face
+
+# The film starts when the demo's visitor has come in.
+FILM_START: Final = 0.6
+FILM_SECONDS: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    moment: float
+    view: NDArray[np.uint8]
+    faces: Sequence[Face]
+
+
+class Recorder:
+    """A witness that notes flips and faces, and keeps small views of the film's seconds."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.pictures = self.with_face = 0
+        self.flips: list[tuple[float, int]] = []
+        self.delays: list[float] = []
+        self.sights: list[_Sight] = []
+        self.camera: GalleryCamera | None = None
+
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+        """Note a picture; the first one starts the clock of the film."""
+        if self.camera is None:
+            assert isinstance(camera, GalleryCamera)
+            self.camera, self.began = camera, time.monotonic()
+        self.pictures += 1
+        self.with_face += bool(faces)
+        now = time.monotonic() - self.began
+        if FILM_START - 0.2 <= now <= FILM_START + FILM_SECONDS:
+            self.sights.append(_Sight(time.monotonic(), picture.rgb(), list(faces)))
+
+    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+        """Note a flip, and its delay when a viewer caused it."""
+        self.flips.append((moment, frame))
+        if aim is not None and aim.viewer is not None:
+            self.delays.append(moment - aim.captured)
+
+
+def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], None]) -> None:
+    """Run the demo for some seconds and leave film, contact sheet and summary in `out`.
+
+    Raises
+    ------
+    CannotWrite
+        If `out` cannot be written.
+    BadPack, BadAsset, NoDisplay
+        If the checkout was not set up, or the display asked for is not there.
+    """
+    pack = Pack(home() / "frames" / "sconosciuta")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWrite(f"{out}: cannot be written ({error.strerror})") from error
+    recorder, ended = _record(pack, out, display, seconds, say)
+    text = _summary(recorder, pack, ended)
+    say("drawing the film and the contact sheet")
+    _write_image(out / "contact-sheet.png", contact_sheet(pack))
+    if shots := _shots(recorder, pack, ended):
+        write_film(out / "film.webp", shots, pack)
+    write_atomic(out / "summary.txt", text.encode())
+    say(f"{text}film, contact sheet and summary are in {out}")
+
+
+def _record(
+    pack: Pack, out: Path, display: str | None, seconds: float, say: Callable[[str], None]
+) -> tuple[Recorder, float]:
+    config = Config()
+    config = replace(config, camera=replace(config.camera, source="gallery"))
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    for output in [display] if display else ["auto", f"offscreen:{out / 'lit'}"]:
+        recorder = Recorder()
+        try:
+            config = replace(config, display=replace(config.display, output=output))
+            say(f"running for {seconds:g} s on {output}")
+            recorder.flips.append((time.monotonic(), pack.info.resting))
+            run(config, pack.folder, stop, seconds, recorder)
+            break
+        except NoDisplay as error:
+            if display or output != "auto":
+                raise
+            say(f"{error}: going on offscreen")
+    return recorder, time.monotonic()
+
+
+def _truth(recorder: Recorder) -> Callable[[float], float | None]:
+    """Return the true angle to the nearest visitor whose eyes the camera can see."""
+    config = Config()
+    edge = config.camera.width / 2 / focal_length(config.camera.width, config.camera.field_of_view)
+
+    def angle(moment: float) -> float | None:
+        assert recorder.camera is not None
+        visible = [v for v in recorder.camera.truth_at(moment) if abs(v.x_mm) < edge * v.z_mm]
+        if not visible:
+            return None
+        nearest = min(visible, key=lambda visitor: visitor.z_mm)
+        return angle_to(nearest.x_mm, nearest.z_mm, config.gaze)
+
+    return angle
+
+
+def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
+    if recorder.camera is None:
+        return "no picture was seen\n"
+    error = gaze_error(recorder.flips, pack.info.angles, _truth(recorder), recorder.began, ended)
+    used = len({frame for _, frame in recorder.flips})
+    delays = sorted(1000 * delay for delay in recorder.delays) or [float("nan")]
+    median, p95 = statistics.median(delays), delays[int(0.95 * (len(delays) - 1))]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seen = f"{recorder.pictures} ({recorder.pictures / (ended - recorder.began):.1f}/s)"
+    rows = {
+        "pictures seen": seen,
+        "with a face": f"{recorder.with_face}",
+        "frames used": f"{used} of {pack.info.frames}, {len(recorder.flips)} flips",
+        "gaze error": f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s",
+        "picture to flip": f"median {median:.0f}, p95 {p95:.0f} ms (60 ms of it the simulated camera's)",
+        "peak memory": f"{peak:.0f} MB",
+    }
+    return "".join(f"{name:16} {value}\n" for name, value in rows.items())
+
+
+def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
+    truth = _truth(recorder)
+    sights, flips = recorder.sights, recorder.flips
+    moments, flipped = [sight.moment for sight in sights], [moment for moment, _ in flips]
+    shots = []
+    start = recorder.began + FILM_START
+    for t in np.arange(start, min(start + FILM_SECONDS, ended), 1 / RATE):
+        if i := bisect_right(moments, t):
+            frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
+            sight = sights[i - 1]
+            shots.append(Shot(sight.view, sight.faces, truth(float(t)), pack.info.angles[frame], frame))
+    return shots
+
+
+def _write_image(path: Path, image: Image.Image) -> None:
+    try:
+        image.save(path)
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error

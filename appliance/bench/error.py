@@ -1,0 +1,46 @@
+"""The figure of merit: the angle between where the sitter looks and where the viewer really is."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class GazeError:
+    """Gaze error in degrees over the moments somebody could be followed; `seconds` is their sum."""
+
+    median: float
+    p95: float
+    seconds: float
+
+
+def gaze_error(
+    flips: Sequence[tuple[float, int]],
+    angles: Sequence[float],
+    truth: Callable[[float], float | None],
+    start: float,
+    end: float,
+) -> GazeError:
+    """Compare what was lit with the truth, 50 times a second.
+
+    Parameters
+    ----------
+    flips : (monotonic seconds, frame) of every flip, in order
+    angles : the sitter's gaze in degrees, for every frame
+    truth : the angle to the viewer at a moment in degrees, None when there is nobody to follow
+    start, end : monotonic seconds; the first flip lies before `start`
+    """
+    moments = [moment for moment, _ in flips]
+    errors = []
+    for t in np.arange(start, end, _STEP):
+        there = truth(float(t))
+        if there is not None and (i := bisect_right(moments, t)):
+            errors.append(abs(angles[flips[i - 1][1]] - there))
+    if not errors:
+        return GazeError(float("nan"), float("nan"), 0.0)
+    median, p95 = np.percentile(errors, [50, 95])
+    return GazeError(float(median), float(p95), len(errors) * _STEP)

@@ -1,0 +1,156 @@
+"""Draws the demo's film: what the camera saw, what the sitter did, and both angles over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from appliance.display.patches import fitted_base, fitted_patches
+from appliance.pack import Pack
+from appliance.vision.blazeface import Face
+
+RATE: Final = 12.5
+_GAP, _VIEW, _EYES, _CHART = 12, (480, 270), (480, 132), (480, 150)
+_PORTRAIT: Final = (324, 576)
+_SIZE: Final = (_VIEW[0] + _PORTRAIT[0] + 3 * _GAP, _PORTRAIT[1] + 2 * _GAP)
+_BACK, _TEXT, _VIEWER, _SITTER = "#16140f", "#d8d0bd", "#e0a030", "#6fb7c9"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One moment of the film.
+
+    `view` is the camera's picture, RGB; `faces` are in its pixels. `viewer` is the true angle to
+    the viewer in degrees, None when nobody is in view; `sitter` is the angle of `frame`.
+    """
+
+    view: NDArray[np.uint8]
+    faces: Sequence[Face]
+    viewer: float | None
+    sitter: float
+    frame: int
+
+
+def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
+    """Write an animated WebP of the shots."""
+    frames = _Frames(pack)
+    reach = 1.1 * max(abs(angle) for angle in pack.info.angles)
+    images = [_draw(shots, i, frames, reach) for i in range(len(shots))]
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 / RATE),
+        loop=0,
+        quality=62,
+        method=3,
+    )
+
+
+def contact_sheet(pack: Pack, columns: int = 6, width: int = 300) -> Image.Image:
+    """Return every frame's eyes, `width` pixels each, in rows from frame 0 at the top left."""
+    frames = _Frames(pack)
+    eyes = [_labelled(frames.eyes(i, width), str(i)) for i in range(pack.info.frames)]
+    rows = -(-len(eyes) // columns)
+    w, h = eyes[0].size
+    sheet = Image.new("RGB", (columns * (w + 4) + 4, rows * (h + 4) + 4), _BACK)
+    for i, image in enumerate(eyes):
+        sheet.paste(image, (4 + i % columns * (w + 4), 4 + i // columns * (h + 4)))
+    return sheet
+
+
+class _Frames:
+    """The pack's frames whole and as close-ups of the eyes, made when first wanted."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._base = fitted_base(pack, _PORTRAIT)
+        self._patches: list[Image.Image] = []
+        self._place = fitted_patches(pack, _PORTRAIT, self._patches.append)
+        self._full = pack.base()
+        self._eyes: dict[int, Image.Image] = {}
+
+    def whole(self, frame: int) -> Image.Image:
+        image = self._base.copy()
+        image.paste(self._patches[frame], self._place)
+        return image
+
+    def eyes(self, frame: int, width: int) -> Image.Image:
+        x0, y0, x1, y1 = self._pack.info.box
+        if frame not in self._eyes or self._eyes[frame].width != width:
+            image = self._full.copy()
+            image.paste(self._pack.patch(frame), (x0, y0))
+            reach, middle = (x1 - x0) * 0.56, ((x0 + x1) / 2, (y0 + y1) / 2)
+            height = width * _EYES[1] // _EYES[0]
+            half = reach * _EYES[1] / _EYES[0]
+            box = (middle[0] - reach, middle[1] - half, middle[0] + reach, middle[1] + half)
+            cut = image.crop(tuple(round(v) for v in box))  # type: ignore[arg-type]
+            self._eyes[frame] = cut.resize((width, height), Image.Resampling.LANCZOS)
+        return self._eyes[frame]
+
+
+def _draw(shots: Sequence[Shot], i: int, frames: _Frames, reach: float) -> Image.Image:
+    shot = shots[i]
+    image = Image.new("RGB", _SIZE, _BACK)
+    image.paste(_view(shot), (_GAP, _GAP))
+    top = 2 * _GAP + _VIEW[1]
+    image.paste(frames.eyes(shot.frame, _EYES[0]), (_GAP, top))
+    top += _EYES[1] + _GAP
+    image.paste(_chart(shots, i, reach), (_GAP, top))
+    image.paste(frames.whole(shot.frame), (2 * _GAP + _VIEW[0], _GAP))
+    return image
+
+
+def _view(shot: Shot) -> Image.Image:
+    """Return the camera's view mirrored, as visitors would see themselves."""
+    view = Image.fromarray(shot.view)
+    scale = _VIEW[0] / view.width
+    image = view.resize(_VIEW, Image.Resampling.BILINEAR).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    draw = ImageDraw.Draw(image)
+    for face in shot.faces:
+        x0, y0, x1, y1 = (v * scale for v in face.box)
+        draw.rectangle((_VIEW[0] - x1, y0, _VIEW[0] - x0, y1), outline=_VIEWER, width=2)
+        for x, y in (face.right_eye, face.left_eye):
+            cx, cy = _VIEW[0] - x * scale, y * scale
+            draw.ellipse((cx - 2.5, cy - 2.5, cx + 2.5, cy + 2.5), fill=_SITTER)
+    return _labelled(image, "the camera's view, as in a mirror")
+
+
+def _chart(shots: Sequence[Shot], now: int, reach: float) -> Image.Image:
+    image = Image.new("RGB", _CHART, "#211e17")
+    draw = ImageDraw.Draw(image)
+    left, right, top, bottom = 8, _CHART[0] - 8, 24, _CHART[1] - 8
+    step = (right - left) / max(len(shots) - 1, 1)
+
+    def at(i: int, angle: float) -> tuple[float, float]:
+        share = min(max(angle / reach, -1.0), 1.0)
+        return left + i * step, (top + bottom) / 2 - share * (bottom - top) / 2
+
+    draw.line((*at(0, 0), *at(len(shots) - 1, 0)), fill="#4a4436")
+    for j in range(1, now + 1):
+        a, b = shots[j - 1], shots[j]
+        if a.viewer is not None and b.viewer is not None:
+            draw.line((*at(j - 1, a.viewer), *at(j, b.viewer)), fill=_VIEWER, width=3)
+        draw.line((*at(j - 1, a.sitter), *at(j, a.sitter), *at(j, b.sitter)), fill=_SITTER, width=2)
+    font = _font()
+    draw.text((8, 4), "angle to the viewer", fill=_VIEWER, font=font)
+    draw.text((160, 4), f"the sitter's gaze, frame {shots[now].frame}", fill=_SITTER, font=font)
+    return image
+
+
+def _labelled(image: Image.Image, text: str) -> Image.Image:
+    draw, font = ImageDraw.Draw(image), _font()
+    draw.text((9, 5), text, fill="black", font=font)
+    draw.text((8, 4), text, fill=_TEXT, font=font)
+    return image
+
+
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    try:
+        return ImageFont.load_default(13)
+    except TypeError:  # Pillow before 10.1 has one size
+        return ImageFont.load_default()

@@ -1,0 +1,65 @@
+"""What tests share: a small pack whose frames can be told apart."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.pack import Pack, PackInfo, write_pack
+
+SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
+
+
+def striped(frame: int) -> Image.Image:
+    """A patch with a dark bar that moves to picture right with the frame, on the base's own texture."""
+    patch = base_image().crop(BOX)
+    patch.paste((20, 30, 40), (4 + 5 * frame, 5, 9 + 5 * frame, 25))
+    return patch
+
+
+def base_image() -> Image.Image:
+    pixels = np.random.default_rng(3).integers(60, 200, (SIZE[1], SIZE[0], 3), np.uint8)
+    image = Image.fromarray(pixels)
+    x0, y0 = BOX[:2]
+    middle = 4 + 5 * (FRAMES // 2)
+    image.paste((20, 30, 40), (x0 + middle, y0 + 5, x0 + middle + 5, y0 + 25))
+    return image
+
+
+def small_info(**changes: object) -> PackInfo:
+    values = {
+        "title": "Test Sitter",
+        "artist": "a test",
+        "licence": "CC0-1.0",
+        "source": "none.png",
+        "source_sha256": "0" * 64,
+        "size": SIZE,
+        "box": BOX,
+        "frames": FRAMES,
+        "resting": FRAMES // 2,
+        "angles": tuple(6.0 * (i - FRAMES // 2) for i in range(FRAMES)),
+        "engine": "test",
+        "settings": {"eyes": True},
+    }
+    return PackInfo(**(values | changes))  # type: ignore[arg-type]
+
+
+def small_patches() -> list[Image.Image]:
+    patches = [striped(i) for i in range(FRAMES)]
+    patches[FRAMES // 2] = base_image().crop(BOX)
+    return patches
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    write_pack(tmp_path / "pack", small_info(), base_image(), small_patches())
+    return Pack(tmp_path / "pack")
+
+
+@pytest.fixture(autouse=True)
+def _log_at_info(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.INFO, logger="appliance"):
+        yield
