@@ -123,10 +123,10 @@ def _config_show(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from appliance.bench.report import bench
+    from appliance.bench.report import bench, lines
 
     results = bench(arguments.what, _say)
-    print(json.dumps(results, indent=2) if arguments.json else results)
+    print(json.dumps(results, indent=2) if arguments.json else "\n".join(lines(results)))
     return 0
 
 

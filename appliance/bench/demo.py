@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.assets import home
 from appliance.bench.error import gaze_error
-from appliance.bench.film import RATE, Shot, contact_sheet, write_film
+from appliance.bench.film import RATE, Shot, contact_sheet, small_view, write_film
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
@@ -37,7 +36,8 @@ FILM_SECONDS: Final = 8.0
 @dataclass(frozen=True, slots=True)
 class _Sight:
     moment: float
-    view: NDArray[np.uint8]
+    view: bytes
+    width: int
     faces: Sequence[Face]
 
 
@@ -59,9 +59,10 @@ class Recorder:
             self.camera, self.began = camera, time.monotonic()
         self.pictures += 1
         self.with_face += bool(faces)
-        now = time.monotonic() - self.began
-        if FILM_START - 0.2 <= now <= FILM_START + FILM_SECONDS:
-            self.sights.append(_Sight(time.monotonic(), picture.rgb(), list(faces)))
+        now = time.monotonic()
+        filmed = FILM_START - 0.2 <= now - self.began <= FILM_START + FILM_SECONDS
+        if filmed and (not self.sights or now - self.sights[-1].moment > 0.9 / RATE):
+            self.sights.append(_Sight(now, small_view(picture), picture.width, list(faces)))
 
     def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
         """Note a flip, and its delay when a viewer caused it."""
@@ -163,7 +164,9 @@ def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
         if i := bisect_right(moments, t):
             frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
             sight = sights[i - 1]
-            shots.append(Shot(sight.view, sight.faces, truth(float(t)), pack.info.angles[frame], frame))
+            shots.append(
+                Shot(sight.view, sight.width, sight.faces, truth(float(t)), pack.info.angles[frame], frame)
+            )
     return shots
 
 

@@ -1,34 +1,37 @@
 """Draws the demo's film: what the camera saw, what the sitter did, and both angles over time."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from appliance.camera.base import Picture
 from appliance.display.patches import fitted_base, fitted_patches
 from appliance.pack import Pack
 from appliance.vision.blazeface import Face
 
 RATE: Final = 12.5
-_GAP, _VIEW, _EYES, _CHART = 12, (480, 270), (480, 132), (480, 150)
+VIEW: Final = (480, 270)
+_GAP, _EYES, _CHART = 12, (480, 132), (480, 150)
 _PORTRAIT: Final = (324, 576)
-_SIZE: Final = (_VIEW[0] + _PORTRAIT[0] + 3 * _GAP, _PORTRAIT[1] + 2 * _GAP)
-_BACK, _TEXT, _VIEWER, _SITTER = "#16140f", "#d8d0bd", "#e0a030", "#6fb7c9"
+_SIZE: Final = (VIEW[0] + _PORTRAIT[0] + 3 * _GAP, _PORTRAIT[1] + 2 * _GAP)
+_BACK, _TEXT, VIEWER, _SITTER = "#16140f", "#d8d0bd", "#e0a030", "#6fb7c9"
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
     """One moment of the film.
 
-    `view` is the camera's picture, RGB; `faces` are in its pixels. `viewer` is the true angle to
-    the viewer in degrees, None when nobody is in view; `sitter` is the angle of `frame`.
+    `view` is the camera's picture as a small JPEG; `faces` are in pixels of the picture itself,
+    which was `width` wide. `viewer` is the true angle to the viewer in degrees, None when nobody
+    is in view; `sitter` is the angle of `frame`.
     """
 
-    view: NDArray[np.uint8]
+    view: bytes
+    width: int
     faces: Sequence[Face]
     viewer: float | None
     sitter: float
@@ -61,6 +64,13 @@ def contact_sheet(pack: Pack, columns: int = 6, width: int = 300) -> Image.Image
     for i, image in enumerate(eyes):
         sheet.paste(image, (4 + i % columns * (w + 4), 4 + i // columns * (h + 4)))
     return sheet
+
+
+def small_view(picture: Picture) -> bytes:
+    """Return a picture as a small JPEG, in memory only."""
+    packed = io.BytesIO()
+    Image.fromarray(picture.rgb()).resize(VIEW, Image.Resampling.BILINEAR).save(packed, "JPEG", quality=90)
+    return packed.getvalue()
 
 
 class _Frames:
@@ -97,25 +107,24 @@ def _draw(shots: Sequence[Shot], i: int, frames: _Frames, reach: float) -> Image
     shot = shots[i]
     image = Image.new("RGB", _SIZE, _BACK)
     image.paste(_view(shot), (_GAP, _GAP))
-    top = 2 * _GAP + _VIEW[1]
+    top = 2 * _GAP + VIEW[1]
     image.paste(frames.eyes(shot.frame, _EYES[0]), (_GAP, top))
     top += _EYES[1] + _GAP
     image.paste(_chart(shots, i, reach), (_GAP, top))
-    image.paste(frames.whole(shot.frame), (2 * _GAP + _VIEW[0], _GAP))
+    image.paste(frames.whole(shot.frame), (2 * _GAP + VIEW[0], _GAP))
     return image
 
 
 def _view(shot: Shot) -> Image.Image:
     """Return the camera's view mirrored, as visitors would see themselves."""
-    view = Image.fromarray(shot.view)
-    scale = _VIEW[0] / view.width
-    image = view.resize(_VIEW, Image.Resampling.BILINEAR).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    scale = VIEW[0] / shot.width
+    image = Image.open(io.BytesIO(shot.view)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     draw = ImageDraw.Draw(image)
     for face in shot.faces:
         x0, y0, x1, y1 = (v * scale for v in face.box)
-        draw.rectangle((_VIEW[0] - x1, y0, _VIEW[0] - x0, y1), outline=_VIEWER, width=2)
+        draw.rectangle((VIEW[0] - x1, y0, VIEW[0] - x0, y1), outline=VIEWER, width=2)
         for x, y in (face.right_eye, face.left_eye):
-            cx, cy = _VIEW[0] - x * scale, y * scale
+            cx, cy = VIEW[0] - x * scale, y * scale
             draw.ellipse((cx - 2.5, cy - 2.5, cx + 2.5, cy + 2.5), fill=_SITTER)
     return _labelled(image, "the camera's view, as in a mirror")
 
@@ -134,10 +143,10 @@ def _chart(shots: Sequence[Shot], now: int, reach: float) -> Image.Image:
     for j in range(1, now + 1):
         a, b = shots[j - 1], shots[j]
         if a.viewer is not None and b.viewer is not None:
-            draw.line((*at(j - 1, a.viewer), *at(j, b.viewer)), fill=_VIEWER, width=3)
+            draw.line((*at(j - 1, a.viewer), *at(j, b.viewer)), fill=VIEWER, width=3)
         draw.line((*at(j - 1, a.sitter), *at(j, a.sitter), *at(j, b.sitter)), fill=_SITTER, width=2)
     font = _font()
-    draw.text((8, 4), "angle to the viewer", fill=_VIEWER, font=font)
+    draw.text((8, 4), "angle to the viewer", fill=VIEWER, font=font)
     draw.text((160, 4), f"the sitter's gaze, frame {shots[now].frame}", fill=_SITTER, font=font)
     return image
 
