@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _LIBRARIES: Final = (
-    "import appliance.display.screen, appliance.camera.sources, appliance.vision.blazeface, PIL.PngImagePlugin;"
+    "import appliance.display.screen, appliance.camera.sources, appliance.vision.blazeface;"
     "from appliance.vision.runtime import runtime; runtime()"
 )
 _SECONDS: Final = "12"

@@ -1,0 +1,159 @@
+import json
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance import assets
+from appliance.camera.base import Camera, Picture
+from appliance.config import CameraConfig, Config, DisplayConfig
+from appliance.errors import BadPack, ConfigError
+from appliance.gaze import Aim
+from appliance.pack import Pack
+from appliance.service import loop
+from appliance.service.loop import run
+from appliance.vision.blazeface import Face
+from tests.conftest import FRAMES, SIZE
+
+
+class Notes:
+    """A witness that remembers what it saw."""
+
+    def __init__(self) -> None:
+        self.aims: list[Aim] = []
+        self.frames: list[int] = []
+        self.delays: list[float] = []
+
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+        self.aims.append(aim)
+
+    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+        self.frames.append(frame)
+        if aim and aim.viewer:
+            self.delays.append(moment - aim.captured)
+
+
+def config_for(source: str, folder: Path) -> Config:
+    display = DisplayConfig(output=f"offscreen:{folder}", width=SIZE[0], height=SIZE[1])
+    return replace(Config(), camera=CameraConfig(source=source), display=display)
+
+
+def portrait_at(path: Path, x: int, width: int = 640, height: int = 360) -> None:
+    """A room with the astronaut's photograph somewhere in it."""
+    room = Image.new("RGB", (width, height), (120, 115, 105))
+    face = Image.open(assets.photograph_path("astronaut.png")).convert("RGB").crop((100, 20, 350, 270))
+    room.paste(face.resize((140, 140)), (x, 110))
+    room.save(path)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_the_sitter_follows_the_gallerys_visitor(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = Notes()
+    run(config_for("gallery:cross", tmp_path / "lit"), pack.folder, threading.Event(), 5.0, notes)
+    assert len(notes.aims) > 50
+    assert len(set(notes.frames)) >= 4
+    flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
+    assert flips == [pack.info.resting, *notes.frames]
+    assert all(a != b for a, b in pairwise(flips)), "it flips only on a change"
+    assert messages(caplog) == [
+        loop.LIT % ("Test Sitter", *SIZE),
+        loop.SEEING % "gallery:cross",
+        loop.ENDED,
+    ]
+
+
+def test_a_viewer_to_their_right_is_looked_at_to_picture_right(pack: Pack, tmp_path: Path) -> None:
+    for side, x in (("left", 20), ("right", 480)):
+        (tmp_path / side).mkdir()
+        for i in range(30):
+            portrait_at(tmp_path / side / f"{i:03d}.png", x)
+        notes = Notes()
+        source = f"replay:{tmp_path / side}"
+        run(config_for(source, tmp_path / f"lit-{side}"), pack.folder, threading.Event(), 20, notes)
+        # The camera's picture left is the visitor's right.
+        assert (notes.frames[-1] > FRAMES // 2) == (side == "left")
+
+
+def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_clear_error(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=r"models/.*tflite: missing; run `mona-lisa assets fetch`"):
+        run(config_for("gallery:empty", tmp_path / "lit"), pack.folder, threading.Event(), 5.0)
+    assert messages(caplog) == [loop.LIT % ("Test Sitter", *SIZE)]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "lit" / "frame_04.png")), np.asarray(pack.base()))
+
+
+def test_a_missing_camera_leaves_the_sitter_at_rest_and_is_logged_once(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_FIRST_PAUSE", 0.2)
+    (tmp_path / "empty").mkdir()
+    source = f"replay:{tmp_path / 'empty'}"
+    run(config_for(source, tmp_path / "lit"), pack.folder, threading.Event(), 2.0)
+    lost = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(lost) == 1
+    assert lost[0].msg == loop.CAMERA_LOST
+    assert str(tmp_path / "empty") in lost[0].getMessage()
+    assert sorted(path.name for path in (tmp_path / "lit").glob("*.png")) == ["frame_04.png"]
+
+
+def test_a_camera_that_comes_back_is_used_again(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_FIRST_PAUSE", 0.2)
+    folder = tmp_path / "late"
+    folder.mkdir()
+
+    def plug_in() -> None:
+        for i in range(20):
+            portrait_at(tmp_path / f"{i:03d}.png", 20)
+        for i in range(20):
+            (tmp_path / f"{i:03d}.png").rename(folder / f"{i:03d}.png")
+
+    later = threading.Timer(0.3, plug_in)
+    later.start()
+    notes = Notes()
+    run(config_for(f"replay:{folder}", tmp_path / "lit"), pack.folder, threading.Event(), 30, notes)
+    later.join()
+    assert messages(caplog)[2:] == [loop.CAMERA_BACK, loop.ENDED]
+    assert notes.frames
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_it_ends_within_a_second_of_being_asked(pack: Pack, tmp_path: Path, seconds: float | None) -> None:
+    stop = threading.Event()
+    asked: list[float] = []
+
+    def ask() -> None:
+        asked.append(time.monotonic())
+        stop.set()
+
+    timer = threading.Timer(1.5, ask)
+    timer.start()
+    run(config_for("gallery", tmp_path / "lit"), pack.folder, stop, seconds)
+    assert time.monotonic() - asked[0] < 1.0
+
+
+def test_a_damaged_pack_is_refused(pack: Pack, tmp_path: Path) -> None:
+    (pack.folder / "patch_03.png").unlink()
+    with pytest.raises(BadPack, match=r"patch_03\.png: missing; render the portrait again"):
+        run(config_for("gallery", tmp_path / "lit"), pack.folder, threading.Event(), 5.0)
+
+
+@pytest.mark.parametrize("source", ["webcam", "replay", "replay:", "gallery:nowhere", ""])
+def test_an_unknown_camera_is_refused(pack: Pack, tmp_path: Path, source: str) -> None:
+    with pytest.raises(ConfigError):
+        run(config_for(source, tmp_path / "lit"), pack.folder, threading.Event(), 5.0)

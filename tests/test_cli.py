@@ -1,0 +1,175 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from appliance.assets import home, photograph_path
+from appliance.cli import main
+from appliance.pack import Pack
+from tests.service.test_loop import portrait_at
+
+AUDIT = """
+import sys
+def watch(event, arguments):
+    if event.startswith("socket."):
+        print("SOCKET", event, arguments, flush=True)
+    elif event == "open" and isinstance(arguments[1], str) and set("wax+") & set(arguments[1]):
+        print("WRITE", arguments[0], flush=True)
+sys.addaudithook(watch)
+from appliance.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def failing(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert error.startswith("mona-lisa: ")
+    assert error.count("\n") == 1, "one clear line"
+    return code, error
+
+
+def offscreen(folder: Path) -> list[str]:
+    return ["--display", f"offscreen:{folder}"]
+
+
+@pytest.mark.parametrize("model", ["short", "full"])
+def test_detect_finds_the_astronaut(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    assert main(["detect", str(photograph_path("astronaut.png")), "--json", "--model", model]) == 0
+    (image,) = json.loads(capsys.readouterr().out)
+    assert (image["width"], image["height"]) == (512, 512)
+    (face,) = image["faces"]
+    assert set(face) == {"score", "box", "right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear"}
+    assert (face["right_eye"][0] + face["left_eye"][0]) / 2 == pytest.approx(225, abs=2)
+    assert face["right_eye"][0] < face["left_eye"][0]
+
+
+def test_detect_names_the_broken_image_and_keeps_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photograph_path("astronaut.png").read_bytes()[:5000])
+    assert main(["detect", str(broken), str(photograph_path("grace_hopper.jpg")), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [Path(image["image"]).name for image in json.loads(out)] == ["grace_hopper.jpg"]
+    assert re.fullmatch(r"mona-lisa: .*broken.png: not a whole, readable image \(.*\)\n", err)
+
+
+def test_track_prints_a_row_per_picture(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, pack: Pack
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[display]\npack = "{pack.folder}"\n')
+    (tmp_path / "room").mkdir()
+    for i in range(12):
+        portrait_at(tmp_path / "room" / f"{i:02d}.png", 20)
+    Image.new("RGB", (640, 360)).save(tmp_path / "room" / "99.png")
+    assert main(["track", str(tmp_path / "room"), "--json", "--fps", "10", "--config", str(config)]) == 0
+    rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+    assert [row["picture"] for row in rows] == [*(f"{i:02d}.png" for i in range(12)), "99.png"]
+    assert [row["time"] for row in rows] == pytest.approx([i / 10 for i in range(13)])
+    assert set(rows[0]["viewer"]) == {"x", "y", "eye_distance", "distance_mm", "confidence"}
+    assert rows[5]["angle"] > 5 and rows[5]["frame"] > pack.info.resting
+    assert rows[-1]["viewer"] is None
+
+
+def test_an_empty_folder_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, pack: Pack) -> None:
+    (tmp_path / "empty").mkdir()
+    config = tmp_path / "config.toml"
+    config.write_text(f'[display]\npack = "{pack.folder}"\n')
+    code, error = failing(capsys, "track", tmp_path / "empty", "--config", config)
+    assert code == 1 and str(tmp_path / "empty") in error
+
+
+def test_a_wrong_config_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[camera]\nrate = 400\n")
+    code, error = failing(capsys, "config", "check", config)
+    assert code == 2
+    assert error == f"mona-lisa: {config}:2: camera.rate = 400.0; expected a number, 1 to 120 pictures/s\n"
+    assert main(["run", "--config", str(config)]) == 2
+
+
+def test_config_show_prints_what_is_in_force(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[gaze]\ncamera_right = 120\n")
+    assert main(["config", "show", str(config)]) == 0
+    assert "camera_right = 120.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["run", "--seconds", "-1"],
+        ["portrait", "render", "x.png"],
+        ["track", "d", "--fps", "nan"],
+    ],
+)
+def test_bad_usage_is_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_missing_pack_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, error = failing(capsys, "run", "--pack", tmp_path / "none", *offscreen(tmp_path / "lit"))
+    assert code == 1 and "no pack there; make one with `mona-lisa portrait render`" in error
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [
+        ["run"], ["detect"], ["track"], ["portrait", "render"], ["assets", "fetch"], ["assets", "verify"],
+        ["config", "check"], ["config", "show"], ["bench"], ["demo"],
+    ]  # fmt: skip
+    for command in commands:
+        with pytest.raises(SystemExit) as caught:
+            main([*command, "--help"])
+        assert caught.value.code == 0
+        assert f"example: mona-lisa {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_cleanly_within_a_second(
+    pack: Pack, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "appliance", "run", "--camera", "gallery", "--pack", str(pack.folder)]
+    with subprocess.Popen(
+        [*command, *offscreen(tmp_path)], stderr=subprocess.PIPE, text=True, cwd=home()
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "seeing through" in line:
+                break
+        asked = time.monotonic()
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait() == 0
+        assert time.monotonic() - asked < 1.0
+    assert rest == "INFO ended\n"
+
+
+def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AUDIT, "run", "--camera", "gallery:cross", "--pack", str(pack.folder)]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [*command, *offscreen(tmp_path / "lit"), "--seconds", "4"],
+        capture_output=True, text=True, cwd=home(), env=environment, check=True,
+    )  # fmt: skip
+    assert "SOCKET" not in done.stdout
+    written = {line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("WRITE")}
+    assert f"{tmp_path / 'lit' / 'lit.jsonl'}" in written, "the watch works"
+    named = {
+        name for name in written if not name.isdecimal()
+    }  # numbers are files of our own, opened atomically
+    assert all(name.startswith(str(tmp_path / "lit")) for name in named)
+    frames = {f"frame_{i:02d}.png" for i in range(pack.info.frames)}
+    assert {path.name for path in (tmp_path / "lit").iterdir()} <= frames | {"lit.jsonl"}
