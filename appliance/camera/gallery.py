@@ -1,0 +1,74 @@
+"""A camera in a simulated gallery: real photographed faces at known places, with exact truth."""
+
+from types import TracebackType
+from typing import Self
+
+from appliance.camera.base import RgbPicture
+from appliance.camera.lens import Lens
+from appliance.camera.pacing import Pace
+from appliance.camera.room import Room
+from appliance.camera.walks import Visitor, Walk
+
+
+class GalleryCamera:
+    """Obeys the `Camera` protocol; what it sees is a walk, over and over.
+
+    Reading faster than `rate` waits; reading more slowly gets the newest picture and skips the
+    numbers in between. Every picture arrives `latency` seconds after its `captured` time, as from
+    a real sensor and its processing.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        width: int = 640,
+        height: int = 360,
+        rate: float = 30.0,
+        horizontal_fov: float = 66.0,
+        latency: float = 0.06,
+        pace: bool = True,
+    ) -> None:
+        """Prepare the room.
+
+        Parameters
+        ----------
+        walk : who walks where
+        width, height : of the pictures, pixels
+        rate : pictures per second
+        horizontal_fov : degrees across the width; a Camera Module 3 has 66
+        latency : seconds from the middle of an exposure to the picture
+        pace : in real time on the monotonic clock; if not, time is virtual, begins at 0, passes
+            with every picture read, and no picture is dropped
+
+        Raises
+        ------
+        BadAsset
+            If a photograph was not fetched.
+        """
+        self.horizontal_fov = horizontal_fov
+        self.walk = walk
+        self._room = Room(walk, Lens(width, height, horizontal_fov))
+        self._pace = Pace(rate, latency, pace)
+
+    def __enter__(self) -> Self:
+        """Begin the walk, now."""
+        self._pace.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the room; it can be entered again."""
+
+    def newest(self) -> RgbPicture:
+        """Return the newest picture; waits for the next one if it was returned already."""
+        number = self._pace.next_number()
+        captured = self._pace.captured(number)
+        pixels = self._room.draw(captured - self._pace.begun, number)
+        self._pace.wait(number)
+        return RgbPicture(pixels, captured, number)
+
+    def truth_at(self, moment: float) -> list[Visitor]:
+        """Return who is really where at a moment, on the clock of `captured`; before the walk, nobody."""
+        into = moment - self._pace.begun
+        return self.walk.people_at(into) if into >= 0 else []

@@ -1,0 +1,42 @@
+"""When a simulated camera takes its pictures: in real time, or as fast as they are read."""
+
+import math
+import time
+
+
+class Pace:
+    """Numbers pictures and gives each its time.
+
+    In real time, picture n is captured n / rate seconds after `start` and there for the reader
+    `latency` seconds later; a slow reader gets the newest, and the numbers in between are gone.
+    Otherwise time is virtual: it begins at 0, nothing is waited for, nothing is dropped.
+    """
+
+    def __init__(self, rate: float, latency: float = 0.0, real: bool = True) -> None:
+        """`rate` is in pictures per second, > 0; `latency` in seconds, >= 0."""
+        self.rate, self.latency, self.real = rate, latency, real
+        self.begun = 0.0
+        self._last = -1
+
+    def start(self) -> None:
+        """Begin with picture 0, now."""
+        self.begun = time.monotonic() if self.real else 0.0
+        self._last = -1
+
+    def next_number(self) -> int:
+        """Return the number of the picture to deliver next: the newest that is there, else the next."""
+        newest = self._last + 1
+        if self.real:
+            due = (time.monotonic() - self.begun - self.latency) * self.rate
+            newest = max(newest, math.floor(due))
+        self._last = newest
+        return newest
+
+    def captured(self, number: int) -> float:
+        """Return when a picture is taken, in seconds: on the monotonic clock if real, else from 0."""
+        return self.begun + number / self.rate
+
+    def wait(self, number: int) -> None:
+        """Wait until a picture is there for the reader; at most until the next one."""
+        if self.real:
+            time.sleep(max(0.0, self.captured(number) + self.latency - time.monotonic()))

@@ -1,0 +1,218 @@
+"""The empty room of the simulated gallery, drawn in perspective from a seed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from appliance.camera.lens import Lens
+
+Colour = tuple[int, int, int]
+Values = NDArray[np.float32]
+
+# Millimetres in the camera's frame; the lens is at a standing person's eye level.
+FLOOR: Final = 1560.0
+_CEILING: Final = -2050.0
+_WALL: Final = 6400.0
+_SKIRTING: Final = 160.0
+_PLANK: Final = 150.0
+_REACH: Final = 12000.0  # the wall is furnished this far to either side
+
+_WALLS: Final[tuple[Colour, ...]] = ((112, 122, 116), (134, 122, 108), (104, 114, 130), (138, 108, 96))
+_FRAMES: Final[tuple[Colour, ...]] = ((134, 104, 54), (62, 46, 36), (96, 74, 48), (40, 38, 38))
+_WOOD: Final[Colour] = (128, 92, 62)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A rectangle on the far wall, in millimetres."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def grown(self, by: float) -> "_Place":
+        return _Place(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
+
+    def on(self, lens: Lens) -> tuple[int, int, int, int]:
+        """Return the rectangle in picture pixels."""
+        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, _WALL), lens.project(self.x1, self.y1, _WALL)
+        return round(x0), round(y0), round(x1), round(y1)
+
+
+def draw_scenery(lens: Lens, seed: int, light: float = 1.0) -> Image.Image:
+    """Draw the room with nobody in it, as an RGB picture of the lens's size.
+
+    The same seed gives the same room; `light` multiplies its brightness. There are no faces in it.
+    """
+    rng = np.random.default_rng(seed)
+    fine = Lens(lens.width * 2, lens.height * 2, lens.horizontal_fov)
+    hung, door = _furnish(rng)
+    picture = _wall(fine, _WALLS[seed % len(_WALLS)], hung)
+    _floor(picture, fine, rng)
+    _trim(picture, fine)
+    _doorway(picture, fine, door)
+    for place in hung:
+        _hang(picture, fine, place, rng)
+    _bench(picture, fine, rng)
+    small = picture.filter(ImageFilter.GaussianBlur(lens.width / 640)).reduce(2)
+    return small if light == 1 else small.point([min(255, round(v * light)) for v in range(256)] * 3)
+
+
+def _furnish(rng: np.random.Generator) -> tuple[list[_Place], _Place]:
+    """Choose where pictures hang along the wall, and where the door is."""
+    hung: list[_Place] = []
+    right = -_REACH
+    door = _Place(x := float(rng.uniform(1900, 2500)), -850.0, x + 1150, FLOOR)
+    while right < _REACH:
+        width, height = float(rng.uniform(750, 1700)), float(rng.uniform(800, 1450))
+        left = right + float(rng.uniform(450, 800))
+        right = left + width
+        if right + 250 > door.x0 and left < door.x1 + 250:
+            right = door.x1
+            continue
+        centre = float(rng.uniform(-250, -120))
+        hung.append(_Place(left, centre - height / 2, right, centre + height / 2))
+    return hung, door
+
+
+def _wall(lens: Lens, colour: Colour, hung: list[_Place]) -> Image.Image:
+    """Paint the wall, lit from above with a pool of light over each picture."""
+    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * _WALL / lens.focal
+    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * _WALL / lens.focal
+    glow = np.full((lens.height, lens.width), 0.66, np.float32)
+    glow += np.linspace(0.1, -0.1, lens.height, dtype=np.float32)[:, None]
+    for place in hung:
+        across = np.exp(-(((x - (place.x0 + place.x1) / 2) / (place.x1 - place.x0) * 1.5) ** 2))
+        down = np.exp(-(((y - place.y0) / 1500) ** 2))
+        glow += 0.38 * down[:, None] * across
+    return _lit(glow, colour)
+
+
+def _lit(glow: Values, colour: Colour) -> Image.Image:
+    bands = [Image.fromarray(np.clip(glow * value, 0, 255).astype(np.uint8)) for value in colour]
+    return Image.merge("RGB", bands)
+
+
+def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
+    """Lay planks that run away from the lens, with a dull reflection of the wall."""
+    top = int(lens.project(0, FLOOR, _WALL)[1])
+    if top >= lens.height:
+        return
+    rows = np.arange(top, lens.height, dtype=np.float32) + 0.5 - lens.height / 2
+    z = lens.focal * np.float32(FLOOR) / rows
+    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2)[None, :] * (z / lens.focal)[:, None]
+    plank = np.floor(x / _PLANK).astype(np.int32)
+    length = np.floor(z[:, None] / 1300 + (plank * 0.37) % 1).astype(np.int32)
+    tone = rng.uniform(0.86, 1.08, 997).astype(np.float32)[(plank * 31 + length * 57) % 997]
+    tone[np.abs(x / _PLANK - np.round(x / _PLANK)) < 0.03] *= 0.8
+    tone *= np.linspace(1.0, 0.74, len(z), dtype=np.float32)[:, None]
+    picture.paste(_lit(tone, _WOOD), (0, top))
+
+
+def _trim(picture: Image.Image, lens: Lens) -> None:
+    """Add the skirting board, the cornice and the ceiling."""
+    draw = ImageDraw.Draw(picture)
+    wide = _Place(-_REACH, FLOOR - _SKIRTING, _REACH, FLOOR)
+    draw.rectangle(wide.on(lens), fill=(196, 190, 178))
+    x0, y0, x1, y1 = wide.on(lens)
+    draw.line((x0, y0, x1, y0), fill=(226, 222, 212), width=2)
+    draw.line((x0, y1, x1, y1), fill=(70, 54, 42), width=3)
+    draw.rectangle(_Place(-_REACH, -9000, _REACH, _CEILING).on(lens), fill=(206, 202, 192))
+    draw.rectangle(_Place(-_REACH, _CEILING - 60, _REACH, _CEILING + 90).on(lens), fill=(222, 218, 208))
+    draw.rectangle(_Place(-_REACH, _CEILING + 90, _REACH, _CEILING + 110).on(lens), fill=(150, 146, 138))
+
+
+def _doorway(picture: Image.Image, lens: Lens, door: _Place) -> None:
+    """Open a door to a dim room behind."""
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle(door.grown(120).on(lens), fill=(186, 180, 168))
+    draw.rectangle(door.grown(95).on(lens), fill=(214, 209, 198))
+    draw.rectangle(_Place(door.x0 - 130, FLOOR, door.x1 + 130, FLOOR + 130).on(lens), fill=_WOOD)
+    x0, y0, x1, y1 = door.on(lens)
+    if x1 <= 0 or x0 >= picture.width or x1 <= x0:
+        return
+    depth = np.linspace(0.42, 0.62, y1 - y0, dtype=np.float32)[:, None]
+    across = np.linspace(1.0, 0.78, x1 - x0, dtype=np.float32)
+    picture.paste(_lit(depth * across, (128, 118, 106)), (x0, y0))
+    horizon = round(y1 - (y1 - y0) * 0.13)
+    draw.polygon([(x0, y1), (x1, y1), (x1, horizon), (x0, horizon)], fill=(74, 56, 42))
+    draw.line((x0, horizon, x1, horizon), fill=(112, 106, 98), width=4)
+
+
+def _hang(picture: Image.Image, lens: Lens, place: _Place, rng: np.random.Generator) -> None:
+    """Hang a framed picture without any figure in it."""
+    frame = _FRAMES[int(rng.integers(len(_FRAMES)))]
+    x0, y0, x1, y1 = place.grown(70).on(lens)
+    art = _abstract(rng)
+    if x1 <= 0 or x0 >= picture.width:
+        return
+    shadow = Image.new("L", (x1 - x0 + 60, y1 - y0 + 60))
+    ImageDraw.Draw(shadow).rectangle((26, 34, x1 - x0 + 30, y1 - y0 + 42), fill=130)
+    picture.paste((24, 20, 18), (x0 - 30, y0 - 30), shadow.filter(ImageFilter.GaussianBlur(8)))
+    draw = ImageDraw.Draw(picture)
+    for inset, gain in ((0, 0.75), (12, 1.3), (26, 1.0), (52, 0.6)):
+        shade = tuple(min(255, int(v * gain)) for v in frame)
+        draw.rectangle(place.grown(70 - inset).on(lens), fill=shade)
+    x0, y0, x1, y1 = place.on(lens)
+    picture.paste(art.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC), (x0, y0))
+
+
+def _abstract(rng: np.random.Generator) -> Image.Image:
+    """Paint a small abstract picture: bands of colour, a horizon, or leaning planes."""
+    side = 96
+    palette = [tuple(int(v) for v in row) for row in rng.integers((50, 40, 40), (215, 190, 170), (5, 3))]
+    art = Image.new("RGB", (side, side), palette[0])
+    draw = ImageDraw.Draw(art)
+    kind = int(rng.integers(3))
+    if kind == 0:  # fields of colour
+        cuts = np.sort(rng.integers(20, 76, 2))
+        for (top, bottom), colour in zip(
+            ((6, cuts[0] - 4), (cuts[0], cuts[1]), (cuts[1] + 4, 90)), palette[1:4], strict=True
+        ):
+            draw.rectangle((7, int(top), 88, int(max(top, bottom))), fill=colour)
+        return art.filter(ImageFilter.GaussianBlur(2))
+    if kind == 1:  # a horizon under a wide sky
+        line = int(rng.integers(48, 70))
+        sky = np.linspace(1.15, 0.8, side, dtype=np.float32)[:, None] * np.ones(side, np.float32)
+        art.paste(_lit(sky, (168, 172, 170)), (0, 0))
+        for k, colour in enumerate(palette[1:4]):
+            ridge = line + k * 9 + np.cumsum(rng.normal(0, 0.7, 25))
+            hill = [(i * 4, float(v)) for i, v in enumerate(ridge)]
+            dull = tuple(int(v * 0.45) + 20 for v in colour)
+            draw.polygon([(0, side), *hill, (side, side)], fill=dull)
+        return art.filter(ImageFilter.GaussianBlur(0.8))
+    for colour in palette[1:]:  # leaning planes
+        x, width, lean = (float(v) for v in rng.uniform((0, 10, -30), (80, 35, 30)))
+        draw.polygon([(x, 0), (x + width, 0), (x + width + lean, side), (x + lean, side)], fill=colour)
+    return art.filter(ImageFilter.GaussianBlur(0.6))
+
+
+def _bench(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
+    """Stand a bench before the wall."""
+    x0 = float(rng.uniform(-2600, -1400))
+    x1, near, far, seat = x0 + 1500, 5000.0, 5450.0, FLOOR - 440
+    shadow = Image.new("L", picture.size)
+    ImageDraw.Draw(shadow).polygon(
+        [
+            lens.project(*corner)
+            for corner in (
+                (x0 - 60, FLOOR, near - 60),
+                (x1 + 60, FLOOR, near - 60),
+                (x1 + 60, FLOOR, far),
+                (x0 - 60, FLOOR, far),
+            )
+        ],
+        fill=150,
+    )
+    picture.paste((20, 14, 10), (0, 0), shadow.filter(ImageFilter.GaussianBlur(6)))
+    draw = ImageDraw.Draw(picture)
+    for z, colour in ((far, (22, 20, 20)), (near, (34, 31, 30))):
+        for x in (x0 + 60, x1 - 130):
+            draw.rectangle((*lens.project(x, seat, z), *lens.project(x + 70, FLOOR, z)), fill=colour)
+    draw.rectangle((*lens.project(x0, seat, near), *lens.project(x1, seat + 110, near)), fill=(58, 40, 34))
+    top = [(x0, seat, near), (x1, seat, near), (x1, seat, far), (x0, seat, far)]
+    draw.polygon([lens.project(*corner) for corner in top], fill=(104, 74, 60))

@@ -1,0 +1,256 @@
+"""Who walks where in the simulated gallery: scripts that are data, and the exact truth at any time."""
+
+import json
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.camera.figures import figure_names
+from appliance.camera.motion import Curve
+from appliance.errors import ConfigError
+
+# The head rises and falls once with every step of this length, in millimetres.
+_STEP: Final = 550.0
+_BUNDLED: Final = Path(__file__).parent / "walks"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Where somebody is at a moment, exactly.
+
+    `x_mm`, `y_mm`, `z_mm` is the middle between the eyes in the camera's frame: x to picture
+    right, y down, z away from the lens. Velocities are millimetres per second along the same axes.
+    """
+
+    who: str
+    x_mm: float
+    y_mm: float
+    z_mm: float
+    vx_mm_s: float
+    vy_mm_s: float
+    vz_mm_s: float
+    eye_distance_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody's way through the room; visible from the first key to the last.
+
+    Parameters
+    ----------
+    who : a name that is unique in the walk
+    photograph : a file of frames/ that `figures.toml` knows
+    x, y, z : the eye midpoint over time, millimetres in the camera's frame
+    mirrored : whether the photograph is shown as in a mirror
+    eye_distance_mm : between the pupils
+    gait_mm : how far the head rises and falls while walking
+    """
+
+    who: str
+    photograph: str
+    x: Curve
+    y: Curve
+    z: Curve
+    mirrored: bool = False
+    eye_distance_mm: float = 63.0
+    gait_mm: float = 8.0
+
+    def at(self, time: float) -> Visitor | None:
+        """Return where the person is, `time` seconds into the walk; None when away."""
+        if not self.x.times[0] <= time <= self.x.times[-1]:
+            return None
+        (x, vx), (y, vy), (z, vz) = self.x.at(time), self.y.at(time), self.z.at(time)
+        # Tied to the way, not to the clock: who stands does not bob.
+        phase, turn = 2 * math.pi * (x + 0.4 * z) / _STEP, 2 * math.pi * (vx + 0.4 * vz) / _STEP
+        y += self.gait_mm * math.sin(phase)
+        vy += self.gait_mm * math.cos(phase) * turn
+        return Visitor(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSpec:
+    """What the room is like.
+
+    Parameters
+    ----------
+    light : brightness, 1 is a well-lit gallery
+    noise : standard deviation of a pixel's noise, in grey levels of 255
+    exposure : seconds a picture is exposed; who moves meanwhile is blurred
+    seed : of the room's looks and of the noise
+    """
+
+    light: float = 1.0
+    noise: float = 3.0
+    exposure: float = 0.01
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A script: a room and the people in it; it starts again after `duration` seconds."""
+
+    title: str
+    duration: float
+    room: RoomSpec = field(default_factory=RoomSpec)
+    people: tuple[Person, ...] = ()
+
+    def people_at(self, time: float) -> list[Visitor]:
+        """Return who is there, `time` seconds after the walk first began, in the script's order."""
+        into = time % self.duration
+        return [visitor for person in self.people if (visitor := person.at(into))]
+
+
+def bundled_walks() -> list[str]:
+    """List the names of the walks that come with the appliance."""
+    return sorted(path.stem for path in _BUNDLED.glob("*.toml"))
+
+
+def load_walk(name: str | Path) -> Walk:
+    """Read a walk: one of `bundled_walks`, or the path of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or it is wrong: names file, person, key, value and what
+        was expected.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = _BUNDLED / f"{name}.toml"
+        if str(name) not in bundled_walks():
+            known = ", ".join(bundled_walks())
+            raise ConfigError(f"no walk {str(name)!r}; expected one of {known}, or a .toml file")
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    return parse_walk(text, str(path))
+
+
+def parse_walk(text: str, name: str) -> Walk:
+    """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    top = _Table(tree, name, "", ("title", "duration", "room", "person"))
+    title = top.text("title")
+    duration = top.number("duration", 0.1, 3600, "seconds")
+    room = _room(_Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed")))
+    people: list[Person] = []
+    for number, row in enumerate(top.tables("person"), 1):
+        person = _person(row, name, number, duration)
+        if any(person.who == other.who for other in people):
+            raise ConfigError(
+                f"{name}: person {number}: who = {_toml(person.who)}; expected a name of its own"
+            )
+        people.append(person)
+    return Walk(title, duration, room, tuple(people))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of a walk file that says what is wrong with a value; `where` begins its keys' names."""
+
+    values: dict[str, Any]
+    file: str
+    where: str
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for key, value in self.values.items():
+            if key not in self.keys:
+                raise self.wrong(key, value, f"one of the keys {', '.join(self.keys)}")
+
+    def wrong(self, key: str, value: Any, expected: str) -> ConfigError:
+        shown = "missing" if value is None else f"= {_toml(value)}"
+        return ConfigError(f"{self.file}: {self.where}{key} {shown}; expected {expected}")
+
+    def _get(self, key: str, fits: Callable[[Any], bool], default: Any, expected: str) -> Any:
+        value = self.values.get(key, default)
+        if value is None or not fits(value):
+            raise self.wrong(key, value, expected)
+        return value
+
+    def number(self, key: str, low: float, high: float, unit: str, default: float | None = None) -> float:
+        expected = f"a number from {low:g} to {high:g}" + (f" {unit}" if unit else "")
+        return float(
+            self._get(key, lambda v: type(v) in {int, float} and low <= v <= high, default, expected)
+        )
+
+    def whole(self, key: str, default: int) -> int:
+        return int(self._get(key, lambda v: type(v) is int and v >= 0, default, "a whole number from 0"))
+
+    def flag(self, key: str) -> bool:
+        return bool(self._get(key, lambda v: type(v) is bool, False, "true or false"))
+
+    def text(self, key: str) -> str:
+        return str(
+            self._get(key, lambda v: isinstance(v, str) and bool(v.strip()) and v.isprintable(), None, "text")
+        )
+
+    def table(self, key: str) -> dict[str, Any]:
+        return dict(self._get(key, lambda v: isinstance(v, dict), {}, "a table"))
+
+    def tables(self, key: str) -> list[dict[str, Any]]:
+        def fits(value: Any) -> bool:
+            return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+        return list(self._get(key, fits, [], "a list of tables"))
+
+
+def _room(table: _Table) -> RoomSpec:
+    return RoomSpec(
+        table.number("light", 0.05, 2, "", 1.0),
+        table.number("noise", 0, 40, "grey levels", 3.0),
+        table.number("exposure", 0, 0.2, "seconds", 0.01),
+        table.whole("seed", 7),
+    )
+
+
+def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Person:
+    known = ("who", "photograph", "mirrored", "eye_distance_mm", "gait_mm", "keys")
+    table = _Table(row, file, f"person {number}: ", known)
+    who = table.text("who")
+    table = _Table(row, file, f"person {number} ({who}): ", known)
+    rows = table.tables("keys")
+    if len(rows) < 2:
+        raise table.wrong("keys", rows, "at least two {time, x_mm, z_mm}")
+    photograph = table.text("photograph")
+    if photograph not in (names := figure_names()):
+        raise table.wrong("photograph", photograph, f"one of {', '.join(names)}")
+    times: list[float] = []
+    places: list[tuple[float, float, float]] = []
+    for k, each in enumerate(rows, 1):
+        key = _Table(each, file, f"{table.where}key {k}: ", ("time", "x_mm", "y_mm", "z_mm"))
+        time = key.number("time", 0, duration, "seconds (the walk's duration)")
+        if times and time <= times[-1]:
+            raise key.wrong("time", each["time"], f"more than {times[-1]:g}, the key before")
+        times.append(time)
+        places.append(
+            (
+                key.number("x_mm", -20000, 20000, "mm"),
+                key.number("y_mm", -1000, 1500, "mm", 0.0),
+                key.number("z_mm", 200, 20000, "mm"),
+            )
+        )
+    x, y, z = (Curve.through(tuple(times), values) for values in zip(*places, strict=True))
+    return Person(
+        who,
+        photograph,
+        x,
+        y,
+        z,
+        table.flag("mirrored"),
+        table.number("eye_distance_mm", 30, 90, "mm", 63.0),
+        table.number("gait_mm", 0, 100, "mm", 8.0),
+    )
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
