@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.base import RgbPicture
+from appliance.camera.lens import Lens
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gaze import Aim, Follower, aim_at, angle_to, frame_for, original_frame, position_of
 from appliance.pack import PackInfo
-from appliance.tracking.viewer import INTERPUPILLARY_MM, Viewer, focal_length
+from appliance.tracking.viewer import INTERPUPILLARY_MM, Viewer
 from appliance.vision.blazeface import Face
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
@@ -19,7 +20,7 @@ TRACKING = TrackingConfig()
 
 def seen(x_mm: float, captured: float, z_mm: float = 1500) -> tuple[RgbPicture, list[Face]]:
     picture = RgbPicture(np.zeros((360, 640, 3), np.uint8), captured, 0)
-    focal = focal_length(640, 66)
+    focal = Lens(640, 360, 66).focal
     x, half = 320 + focal * x_mm / z_mm, focal * INTERPUPILLARY_MM / z_mm / 2
     points = [(x - half, 180.0), (x + half, 180.0), (x, 190.0), (x, 200.0), (x - 20, 180.0), (x + 20, 180.0)]
     return picture, [Face(0.9, (x - 25, 160, x + 25, 210), *points)]

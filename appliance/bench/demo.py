@@ -15,17 +15,16 @@ import numpy as np
 from PIL import Image
 
 from appliance.assets import home
-from appliance.bench.error import gaze_error
+from appliance.bench.error import gaze_error, true_angle
 from appliance.bench.film import RATE, Shot, contact_sheet, small_view, write_film
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
 from appliance.errors import CannotWrite, NoDisplay
 from appliance.files import write_atomic
-from appliance.gaze import Aim, angle_to
+from appliance.gaze import Aim
 from appliance.pack import Pack
 from appliance.service.loop import run
-from appliance.tracking.viewer import focal_length
 from appliance.vision.blazeface import Face
 
 # The film starts when the demo's visitor has come in.
@@ -118,26 +117,12 @@ def _record(
     return recorder, time.monotonic()
 
 
-def _truth(recorder: Recorder) -> Callable[[float], float | None]:
-    """Return the true angle to the nearest visitor whose eyes the camera can see."""
-    config = Config()
-    edge = config.camera.width / 2 / focal_length(config.camera.width, config.camera.field_of_view)
-
-    def angle(moment: float) -> float | None:
-        assert recorder.camera is not None
-        visible = [v for v in recorder.camera.truth_at(moment) if abs(v.x_mm) < edge * v.z_mm]
-        if not visible:
-            return None
-        nearest = min(visible, key=lambda visitor: visitor.z_mm)
-        return angle_to(nearest.x_mm, nearest.z_mm, config.gaze)
-
-    return angle
-
-
 def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     if recorder.camera is None:
         return "no picture was seen\n"
-    error = gaze_error(recorder.flips, pack.info.angles, _truth(recorder), recorder.began, ended)
+    error = gaze_error(
+        recorder.flips, pack.info.angles, true_angle(recorder.camera, Config()), recorder.began, ended
+    )
     used = len({frame for _, frame in recorder.flips})
     delays = sorted(1000 * delay for delay in recorder.delays) or [float("nan")]
     median, p95 = statistics.median(delays), delays[int(0.95 * (len(delays) - 1))]
@@ -155,7 +140,9 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
 
 
 def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
-    truth = _truth(recorder)
+    if recorder.camera is None:
+        return []
+    truth = true_angle(recorder.camera, Config())
     sights, flips = recorder.sights, recorder.flips
     moments, flipped = [sight.moment for sight in sights], [moment for moment, _ in flips]
     shots = []

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from appliance.camera.gallery import GalleryCamera
+from appliance.camera.lens import Lens
+from appliance.config import Config
+from appliance.gaze import angle_to
+
 _STEP = 0.02
 
 
@@ -16,6 +21,22 @@ class GazeError:
     median: float
     p95: float
     seconds: float
+
+
+def true_angle(camera: GalleryCamera, config: Config) -> Callable[[float], float | None]:
+    """Return the truth: moment -> degrees from the sitter to the nearest visitor in the picture.
+
+    None where the camera sees nobody's eyes.
+    """
+    lens = Lens(config.camera.width, config.camera.height, camera.horizontal_fov)
+
+    def angle(moment: float) -> float | None:
+        there = camera.truth_at(moment)
+        visible = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
+        nearest = min(visible, key=lambda visitor: visitor.z_mm, default=None)
+        return None if nearest is None else angle_to(nearest.x_mm, nearest.z_mm, config.gaze)
+
+    return angle
 
 
 def gaze_error(

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from appliance.assets import home
-from appliance.bench.error import gaze_error
+from appliance.bench.error import gaze_error, true_angle
 from appliance.camera.gallery import GalleryCamera
+from appliance.camera.walks import load_walk
 from appliance.config import Config
-from appliance.gaze import Follower, angle_to, frame_for
+from appliance.gaze import Follower, frame_for
 from appliance.pack import Pack
-from appliance.tracking.viewer import focal_length
 from appliance.vision.blazeface import FaceDetector
 
 WALKS: Final = ("demo", "still", "cross", "stop")
@@ -36,15 +36,14 @@ def bench_gaze(say: Callable[[str], None]) -> dict[str, Any]:
         flips: dict[str, list[tuple[float, int]]] = {name: [(-math.inf, pack.resting)] for name in followers}
         settings = ours.camera
         camera = GalleryCamera(
-            walk, settings.width, settings.height, settings.rate, settings.field_of_view, pace=False
+            load_walk(walk),
+            settings.width,
+            settings.height,
+            settings.rate,
+            settings.field_of_view,
+            pace=False,
         )
-        edge = settings.width / 2 / focal_length(settings.width, settings.field_of_view)
-
-        def truth(moment: float, camera: GalleryCamera = camera, edge: float = edge) -> float | None:
-            visible = [v for v in camera.truth_at(moment) if abs(v.x_mm) < edge * v.z_mm]
-            nearest = min(visible, key=lambda v: v.z_mm, default=None)
-            return None if nearest is None else angle_to(nearest.x_mm, nearest.z_mm, ours.gaze)
-
+        truth = true_angle(camera, ours)
         with camera:
             first = end = None
             while end is None or end - (first or 0.0) < _SECONDS:

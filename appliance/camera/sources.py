@@ -6,6 +6,7 @@ from appliance.camera.base import Camera
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import ReplayCamera
+from appliance.camera.walks import load_walk
 from appliance.config import CameraConfig
 from appliance.errors import ConfigError
 
@@ -23,7 +24,7 @@ def camera_named(source: str, config: CameraConfig) -> Camera:
     if source == "picamera":
         return PiCamera(*size, config.rate, config.field_of_view, config.timeout)
     if kind == "gallery":
-        return GalleryCamera(what or "demo", *size, config.rate, config.field_of_view)
+        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, config.field_of_view)
     if kind == "replay" and what:
         return ReplayCamera(Path(what), config.rate, config.field_of_view)
     raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.camera.base import Picture
+from appliance.camera.lens import Lens
 from appliance.vision.blazeface import Face
 
 # Mean interpupillary distance of adults. Source: Dodgson, "Variation and extrema of human
@@ -66,15 +67,10 @@ def locate(face: Face, picture: Picture, horizontal_fov: float) -> Viewer:
     face : in pixels of `picture`
     horizontal_fov : angle of view across the picture's width, degrees
     """
-    focal = focal_length(picture.width, horizontal_fov)
+    focal = Lens(picture.width, picture.height, horizontal_fov).focal
     x, y = face.eye_midpoint
     eye_distance = max(face.eye_distance, 1.0)
     z_mm = focal * INTERPUPILLARY_MM / eye_distance
     x_mm = (x - picture.width / 2) * z_mm / focal
     y_mm = (y - picture.height / 2) * z_mm / focal
     return Viewer(x, y, eye_distance, x_mm, y_mm, z_mm, picture.captured, face.score)
-
-
-def focal_length(width: float, horizontal_fov: float) -> float:
-    """Return the focal length in pixels of a pinhole camera `width` pixels wide; angle in degrees."""
-    return width / 2 / math.tan(math.radians(horizontal_fov) / 2)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.base import RgbPicture
-from appliance.tracking.viewer import INTERPUPILLARY_MM, choose, focal_length, locate
+from appliance.camera.lens import Lens
+from appliance.tracking.viewer import INTERPUPILLARY_MM, choose, locate
 from appliance.vision.blazeface import Face
 
 
@@ -56,7 +57,7 @@ def test_a_point_in_the_room_projected_into_the_picture_is_found_again(
     x_mm: float, y_mm: float, z_mm: float, fov: float, width: int
 ) -> None:
     view = picture(width, 100)
-    focal = focal_length(width, fov)
+    focal = Lens(width, 100, fov).focal
     eye_distance = focal * INTERPUPILLARY_MM / z_mm
     x, y = width / 2 + focal * x_mm / z_mm, 50 + focal * y_mm / z_mm
     viewer = locate(face_at(x, y, eye_distance=max(eye_distance, 1.0)), view, fov)
