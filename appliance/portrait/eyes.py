@@ -1,0 +1,168 @@
+"""A painted eye in layers: its white, the iris that moves over it, and the lids that stay."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from appliance.camera.averaging import Pixels
+from appliance.portrait.iris import Iris, fit_iris
+from appliance.portrait.landmarks import EyeMarks, Landmarks
+from appliance.portrait.lids import Lids, fit_lids, lids_through
+from appliance.portrait.sampling import Array, cubic, smoothstep, soft_edge
+from appliance.portrait.sclera import fill, hole
+from appliance.portrait.view import Axes, EyeView, view_eye
+
+# A human iris has a radius of 5.85 mm and turns at 10.2 mm from the eye's centre of rotation; half
+# a face is some 73 mm wide.
+LEVER: Final = 10.2 / 5.85
+_OF_HALF_FACE: Final = 0.08
+# The models' corners lie a little too near each other.
+_WIDER: Final = 1.08
+# How much of the iris must stay inside the corner, in radii, and the farthest it goes, in eye widths.
+_KEEP: Final = 0.8
+_FARTHEST: Final = 0.14
+# How far from the lids what is drawn fades to the painting, in eye widths.
+_UPPER_FADE: Final = 0.075
+_LOWER_FADE: Final = 0.035
+_CORNER_FADE: Final = 0.05
+# How far from the lids the iris's content sticks to them.
+_UPPER_STICK: Final = 0.14
+_LOWER_STICK: Final = 0.07
+# Full foreshortening of the turned iris looks too much on paintings.
+_FORESHORTENING: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """An eye taken apart; `ground` is the view's picture with the iris painted out.
+
+    The painting is iris over ground: painting = matte + (1 - cover) * ground, where `cover` is the
+    iris's soft disc and the matte is whatever the painting has beyond the ground: colours, rim,
+    shadow, grain. The matte moves, the ground stays; moved by nothing they give the painting again.
+    """
+
+    view: EyeView
+    lids: Lids
+    iris: Iris
+    ground: Array
+
+    @property
+    def radius(self) -> float:
+        """Radius of the iris in picture pixels."""
+        return self.iris.radius * self.view.axes.width
+
+    @property
+    def room(self) -> float:
+        """How far the iris can go to either side without leaving the eye, in picture pixels."""
+        left = self.iris.u - _KEEP * self.iris.radius - self.lids.left
+        right = self.lids.right - self.iris.u - _KEEP * self.iris.radius
+        return max(min(left, right), 0) * self.view.axes.width
+
+    def weight(self, x: Array, y: Array) -> Array:
+        """Return how much of what is drawn shows at points of the picture: 0 from the lids outwards."""
+        u, v = self.view.axes.to_eye(x, y)
+        upper, lower = self.lids.at(u)
+        least = 0.6 / self.view.axes.width
+        shown: Array = smoothstep((v - upper) / max(_UPPER_FADE, least))
+        shown *= smoothstep((lower - v) / max(_LOWER_FADE, least))
+        shown *= smoothstep((u - self.lids.left) / _CORNER_FADE)
+        shown *= smoothstep((self.lids.right - u) / _CORNER_FADE)
+        return shown
+
+    def draw(self, pixels: Pixels, base: Array, x: Array, y: Array, shift: float) -> Array:
+        """Draw the eye with its iris moved.
+
+        Parameters
+        ----------
+        pixels : the painting, RGB uint8 of shape (height, width, 3)
+        base : the painting at (x, y), RGB (..., 3)
+        x, y : points of the painting, in its pixels
+        shift : of the iris along the face to picture right, in pixels
+
+        Returns
+        -------
+        RGB of the shape of `base`, unchanged from the lids outwards
+        """
+        axes = self.view.axes
+        u, v = axes.to_eye(x, y)
+        from_u, from_v, distance = self._origin(u, v, shift / axes.width)
+        clear = 1 - soft_edge(self.iris.radius - distance, self.iris.softness)[..., None]
+        moved = cubic(pixels, *axes.to_picture(from_u, from_v))
+        matte = moved - clear * self._ground(from_u, from_v, moved)
+        drawn = matte + clear * self._ground(u, v, base)
+        out: Array = base + self.weight(x, y)[..., None] * (drawn - base)
+        return out
+
+    def _ground(self, u: Array, v: Array, painting: Array) -> Array:
+        """Return the ground at points where the painting's colour is known: itself beyond the hole."""
+        gone = hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
+        ground: Array = painting + gone * (self.view.at(self.ground, u, v) - painting)
+        return ground
+
+    def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array, Array]:
+        """Return where the painted iris has what a moved iris shows at (u, v), and its distance there."""
+        iris = self.iris
+        squash = _foreshortened(shift / (LEVER * iris.radius))
+        from_u, from_v = iris.u + (u - iris.u - shift) / squash, v
+        # What lies near a lid, shadow and lashes, stays near it where the lid runs higher or lower.
+        upper, lower = self.lids.at(u)
+        upper_there, lower_there = self.lids.at(from_u)
+        rise, fall = upper_there - upper, lower_there - lower
+        near_upper = 1 - smoothstep((v - upper) / np.maximum(_UPPER_STICK, 2 * abs(rise)))
+        near_lower = 1 - smoothstep((lower - v) / np.maximum(_LOWER_STICK, 2 * abs(fall)))
+        from_v = v + rise * near_upper + fall * near_lower
+        return from_u, from_v, np.hypot(from_u - iris.u, from_v - iris.v)
+
+
+def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
+    """Take both eyes of a painting apart, the one at picture left first."""
+    axes = [_axes(marks, face.tilt) for marks in face.eyes]
+    views = [view_eye(pixels, a) for a in axes]
+    guess = (face.eyes[0].radius + face.eyes[1].radius) / 4 + _OF_HALF_FACE * face.half_width / 2
+    first = [_fit(v, m, guess, 0.12, (0.85, 1.2)) for v, m in zip(views, face.eyes, strict=True)]
+    # Both irises are of one size: the clearer one counts more.
+    weights = [max(iris.score, 0.02) for iris, _ in first]
+    radii = [iris.radius * a.width for (iris, _), a in zip(first, axes, strict=True)]
+    common = float(np.average(radii, weights=weights))
+    left, right = (_eye(v, m, common) for v, m in zip(views, face.eyes, strict=True))
+    return left, right
+
+
+def travel(eyes: tuple[Eye, Eye]) -> float:
+    """Return how far both irises go to either side, in picture pixels: as far as both have room."""
+    width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
+    return min(eyes[0].room, eyes[1].room, _FARTHEST * width)
+
+
+def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
+    iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
+    return Eye(view, lids, iris, fill(view, lids, iris))
+
+
+def _axes(marks: EyeMarks, tilt: float) -> Axes:
+    first, last = marks.lower[0], marks.lower[-1]
+    x, y = ((first + last) / 2).tolist()
+    return Axes(x, y, math.dist(first, last), tilt)
+
+
+def _fit(
+    view: EyeView, marks: EyeMarks, radius: float, slack: float, starts: tuple[float, ...]
+) -> tuple[Iris, Lids]:
+    """Fit iris and lids in turn; `radius` is the one expected, in picture pixels."""
+    upper, lower = (
+        np.column_stack(view.axes.to_eye(points[:, 0], points[:, 1])) * (_WIDER, 1)
+        for points in (marks.upper, marks.lower)
+    )
+    rough = lids_through(upper, lower)
+    u, v = view.axes.to_eye(np.array(marks.iris[0]), np.array(marks.iris[1]))
+    prior = Iris(float(u), float(v), radius / view.axes.width)
+    iris = fit_iris(view, rough, prior, slack, starts)
+    lids = fit_lids(view, rough)
+    return fit_iris(view, lids, prior, slack, (iris.radius / prior.radius,)), lids
+
+
+def _foreshortened(sine: float) -> float:
+    """Return the width of an iris turned by an angle of that sine, as a part of its width in front."""
+    return 1 - _FORESHORTENING * (1 - math.sqrt(max(1 - sine * sine, 0.5)))

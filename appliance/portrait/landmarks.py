@@ -1,0 +1,259 @@
+"""Where the face is, its mesh of 468 points, and the contours of both eyes.
+
+The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface
+Geometry from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al.,
+"Real-time Pupil Tracking from Monocular Video for Digital Puppetry", 2020). Each is asked several
+times with its crop slightly moved, and the answers are averaged: on paintings one answer is rough.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from appliance.assets import model_path
+from appliance.camera.averaging import Pixels, Region
+from appliance.camera.base import RgbPicture
+from appliance.errors import UnfitPortrait
+from appliance.portrait.sampling import Array
+from appliance.vision.blazeface import Face, FaceDetector
+from appliance.vision.letterbox import letterbox
+from appliance.vision.runtime import Model
+
+# Windows of these parts of the long side, each step 0.4 of a window, find heads of any size.
+_WINDOWS: Final = (0.6, 0.38, 0.24)
+_STEP: Final = 0.4
+_CANDIDATES: Final = 8
+_FACE_SCORE: Final = 0.4
+_MESH_SCORE: Final = 0.5
+
+_MESH_SIDE: Final = 192
+_MESH_MARGIN: Final = 1.5
+_MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
+
+_IRIS_SIDE: Final = 64
+# MediaPipe crops 2.3 eye widths; on paintings that shrinks the contours by a fifth, and 3 does not.
+_IRIS_MARGIN: Final = 3.0
+_IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
+
+# Mesh points at the corners of the eyes, from picture left to picture right, and the face's sides.
+_CORNERS: Final = ((33, 133), (362, 263))
+_SIDES: Final = (234, 454)
+
+
+@dataclass(frozen=True, slots=True)
+class EyeMarks:
+    """One eye as the models see it, in picture pixels.
+
+    `lower` and `upper` are (9, 2), the lids from the corner at picture left to the one at picture
+    right; `radius` is the iris's; `spread` is how far the answers for its centre scatter.
+    """
+
+    lower: Array
+    upper: Array
+    iris: tuple[float, float]
+    radius: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """A face in picture pixels.
+
+    `mesh` is (468, 3), z in pixels and smaller towards the onlooker; `tilt` is the angle of the
+    line through the eyes in radians, clockwise; `half_width` is half the face's width; `eyes` are
+    the one at picture left and the one at picture right.
+    """
+
+    mesh: Array
+    confidence: float
+    tilt: float
+    half_width: float
+    eyes: tuple[EyeMarks, EyeMarks]
+
+
+class _Crop(NamedTuple):
+    """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+    mirrored: bool = False
+
+    def moved(self, angle: float, scale: float, x: float, y: float) -> "_Crop":
+        """Return this crop turned, scaled, and shifted by parts of its side."""
+        return self._replace(
+            x=self.x + x * self.side,
+            y=self.y + y * self.side,
+            side=self.side * scale,
+            angle=self.angle + angle,
+        )
+
+    def matrix(self, size: int) -> Array:
+        """Return the (2, 3) matrix from points of the crop, `size` pixels wide, to the picture."""
+        scale = self.side / size
+        c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        turn = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if self.mirrored else 1.0, 1.0])
+        return np.column_stack([turn, np.array([self.x, self.y]) - turn @ np.full(2, size / 2)])
+
+    def read(self, image: Image.Image, size: int) -> Array:
+        """Return the crop as RGB in [0, 1], (size, size, 3), averaged down; black beyond the picture."""
+        fine = max(1, round(self.side / size))
+        data = self.matrix(size * fine).ravel().tolist()
+        kind, filter_ = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+        return np.asarray(image.transform((size * fine,) * 2, kind, data, filter_).reduce(fine)) / 255.0
+
+
+class Landmarker:
+    """Finds faces and their landmarks; the models are loaded once."""
+
+    def __init__(self) -> None:
+        """Load the models; raises `BadAsset` or `BadModel`."""
+        self._detector = FaceDetector("short", _FACE_SCORE)
+        self._mesh = Model(model_path("face_landmark.tflite"), (1, _MESH_SIDE, _MESH_SIDE, 3))
+        self._iris = Model(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
+
+    def find(self, pixels: Pixels) -> Face:
+        """Find the sitter: the face that is largest, surest and confirmed by the mesh model.
+
+        Raises
+        ------
+        UnfitPortrait
+            If there is no face.
+        """
+        picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
+        found = [
+            f
+            for window in _windows(picture.width, picture.height)
+            for f in self._detector.detect(picture, window)
+        ]
+        best, most = None, 0.0
+        for face in _distinct(found)[:_CANDIDATES]:
+            confidence = self._read_mesh(image, _around(face))[1]
+            value = confidence * face.score * face.width
+            if confidence > _MESH_SCORE and value > most:
+                best, most = face, value
+        if best is None:
+            raise UnfitPortrait(
+                f"no face found in {picture.width}x{picture.height} pixels; expected a sitter looking "
+                "out of it, the head at least a tenth of its size; crop it closer to the face"
+            )
+        return best
+
+    def landmarks(self, pixels: Pixels, face: Face) -> Landmarks:
+        """Find the landmarks of a face.
+
+        Parameters
+        ----------
+        pixels : RGB, uint8 of shape (height, width, 3)
+        face : roughly where it is in that picture
+        """
+        image, crop = Image.fromarray(pixels), _around(face)
+        for _ in range(3):  # each answer centres the next crop, as on a film
+            crop = _recentred(self._read_mesh(image, crop)[0])
+        answers = [self._read_mesh(image, crop.moved(a, s, 0.7 * d, 0.5 * d)) for a, s, d in _MESH_JITTER]
+        mesh = np.mean([points for points, _ in answers], axis=0)
+        left, right = (
+            self._eye(image, mesh[list(pair), :2], crop.angle, i == 1) for i, pair in enumerate(_CORNERS)
+        )
+        return Landmarks(
+            mesh=mesh,
+            confidence=float(np.mean([confidence for _, confidence in answers])),
+            tilt=crop.angle,
+            half_width=math.dist(*mesh[list(_SIDES), :2]) / 2,
+            eyes=(left, right),
+        )
+
+    def _read_mesh(self, image: Image.Image, crop: _Crop) -> tuple[Array, float]:
+        self._mesh.input()[0] = crop.read(image, _MESH_SIDE)
+        self._mesh.run()
+        points = self._mesh.output((1, 1, 1, 1404)).reshape(468, 3).astype(np.float64)
+        logit = float(self._mesh.output((1, 1, 1, 1)).item())
+        depth = points[:, 2] * (crop.side / _MESH_SIDE)
+        flat = _apply(crop.matrix(_MESH_SIDE), points[:, :2])
+        return np.column_stack([flat, depth]), 1 / (1 + math.exp(-max(logit, -80.0)))
+
+    def _eye(self, image: Image.Image, corners: Array, angle: float, mirrored: bool) -> EyeMarks:
+        # The model knows eyes whose outer corner lies at the left: the other one is mirrored.
+        contours, irises = self._read_iris(image, corners, angle, mirrored)
+        contour, iris = contours.mean(0), irises.mean(0)
+        upper = np.concatenate([contour[:1], contour[9:16], contour[8:9]])
+        order = slice(None, None, -1) if mirrored else slice(None)
+        return EyeMarks(
+            lower=contour[:9][order],
+            upper=upper[order],
+            iris=(float(iris[0, 0]), float(iris[0, 1])),
+            radius=math.dist(iris[1], iris[3]) / 2,
+            spread=float(irises[:, 0].std(0).mean()),
+        )
+
+    def _read_iris(
+        self, image: Image.Image, corners: Array, angle: float, mirrored: bool
+    ) -> tuple[Array, Array]:
+        """Return the answers of all jittered crops, (27, 71, 2) contour and (27, 5, 2) iris points."""
+        x, y = corners.mean(0).tolist()
+        crop = _Crop(x, y, math.dist(*corners) * _IRIS_MARGIN, angle, mirrored)
+        contours, irises = [], []
+        for turn, scale, shift in _IRIS_JITTER:
+            moved = crop.moved(turn, scale, shift, shift / 2)
+            self._iris.input()[0] = moved.read(image, _IRIS_SIDE)
+            self._iris.run()
+            matrix = moved.matrix(_IRIS_SIDE)
+            contours.append(_apply(matrix, self._iris.output((1, 213)).reshape(71, 3)[:, :2]))
+            irises.append(_apply(matrix, self._iris.output((1, 15)).reshape(5, 3)[:, :2]))
+        return np.array(contours), np.array(irises)
+
+
+def _apply(matrix: Array, points: Array) -> Array:
+    moved: Array = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def _windows(width: int, height: int) -> list[Region]:
+    windows = [letterbox(width, height)]
+    for part in _WINDOWS:
+        side = part * max(width, height)
+        for y, x in product(_starts(height, side), _starts(width, side)):
+            windows.append(Region(x, y, x + side, y + side))
+    return windows
+
+
+def _starts(length: int, side: float) -> list[float]:
+    """Return where windows of `side` begin, to cover `length`; one centred window if it is wider."""
+    room = length - side
+    if room <= 0:
+        return [room / 2]
+    return [float(v) for v in np.linspace(0, room, math.ceil(room / (_STEP * side)) + 1)]
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Drop faces whose centre lies within half a face of a surer one; surest first."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: -f.score):
+        if all(math.dist(_centre(face), _centre(k)) > 0.5 * max(face.width, k.width) for k in kept):
+            kept.append(face)
+    return kept
+
+
+def _centre(face: Face) -> tuple[float, float]:
+    return (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+
+
+def _around(face: Face) -> _Crop:
+    (x0, y0), (x1, y1) = face.right_eye, face.left_eye
+    return _Crop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
+
+
+def _recentred(mesh: Array) -> _Crop:
+    """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
+    first, last = mesh[_CORNERS[0][0], :2], mesh[_CORNERS[1][1], :2]
+    angle = math.atan2(last[1] - first[1], last[0] - first[0])
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turned = mesh[:, :2] @ turn.T
+    low, high = turned.min(0), turned.max(0)
+    x, y = (turn.T @ ((low + high) / 2)).tolist()
+    return _Crop(x, y, _MESH_MARGIN * float((high - low).max()), angle)

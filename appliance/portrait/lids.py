@@ -1,0 +1,90 @@
+"""The opening between the lids, from the models' contour and then from the picture itself."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from appliance.portrait.sampling import Array
+from appliance.portrait.view import EyeView, columns, smooth
+
+# Offsets tried for each lid (from, to), the one expected and its scatter. On paintings the models
+# put the upper lid too low; an error outwards is harmless, since what is near a lid sticks to it.
+_UPPER: Final = (-0.12, 0.05, -0.03, 0.06)
+_LOWER: Final = (-0.03, 0.08, 0.015, 0.035)
+_STEP: Final = 0.005
+_COLUMN: Final = 0.02
+_LINE: Final = 0.018
+# The lids end up this far outside their edges, so that the iris's rim along them can be painted out.
+_BEYOND_UPPER: Final = 0.01
+_BEYOND_LOWER: Final = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Lids:
+    """The edges of the lids in eye widths: `upper` and `lower` are v over the view's columns.
+
+    `left` and `right` are the u of the corners at picture left and picture right.
+    """
+
+    upper: Array
+    lower: Array
+    left: float
+    right: float
+
+    def at(self, u: Array) -> tuple[Array, Array]:
+        """Return v of the upper and the lower lid at u."""
+        return np.interp(u, columns(), self.upper), np.interp(u, columns(), self.lower)
+
+
+def lids_through(upper: Array, lower: Array) -> Lids:
+    """Draw smooth lids through contour points, (points, 2) each, from picture left to picture right."""
+    u = columns()
+    curves = [smooth(np.interp(u, points[:, 0], points[:, 1]), 0.02) for points in (upper, lower)]
+    return Lids(curves[0], curves[1], float(lower[0, 0]), float(lower[-1, 0]))
+
+
+def fit_lids(view: EyeView, rough: Lids) -> Lids:
+    """Move rough lids onto the edges seen in the picture: from bright skin to the eye's darker rim."""
+    upper = rough.upper + _offsets(view, rough, rough.upper, -1, *_UPPER) - _BEYOND_UPPER
+    lower = rough.lower + _offsets(view, rough, rough.lower, 1, *_LOWER) + _BEYOND_LOWER
+    return Lids(upper, np.maximum(lower, upper + 0.01), rough.left, rough.right)
+
+
+def _offsets(
+    view: EyeView,
+    rough: Lids,
+    lid: Array,
+    outwards: int,
+    first: float,
+    last: float,
+    mean: float,
+    scatter: float,
+) -> Array:
+    """Return by how much to move a lid at each column: the cheapest path by dynamic programming."""
+    u = np.arange(rough.left + _COLUMN, rough.right, _COLUMN)
+    offsets = np.arange(first, last, _STEP)
+    v = np.interp(u, columns(), lid)[:, None] + offsets
+    wide = np.broadcast_to(u[:, None], v.shape)
+    edge = view.at(view.light, wide, v + outwards * _LINE) - view.at(view.light, wide, v - outwards * _LINE)
+    # Towards the corners lashes and folds mislead: trust the edge less and stay near the contour.
+    inside = np.clip(np.minimum(u - rough.left, rough.right - u) / 0.12, 0.15, 1)[:, None]
+    cost = -1.6 * np.clip(edge, -0.2, 0.5) * inside
+    cost += 0.125 * ((offsets - mean) / scatter) ** 2 + 0.2 * (offsets / 0.03) ** 2 * (1 - inside)
+    bend = 0.25 * ((offsets[:, None] - offsets) / 0.012) ** 2
+    path = offsets[_cheapest(cost, bend)]
+    return smooth(np.interp(columns(), u, path), 0.04)
+
+
+def _cheapest(cost: Array, bend: Array) -> list[int]:
+    """Return the column of each row of `cost` on the cheapest path; `bend` is what a change costs."""
+    total, back = cost[0], []
+    for row in cost[1:]:
+        ways = total[:, None] + bend
+        best = ways.argmin(0)
+        back.append(best)
+        total = ways[best, np.arange(len(best))] + row
+    path = [int(total.argmin())]
+    for best in reversed(back):
+        path.append(int(best[path[-1]]))
+    return path[::-1]

@@ -1,0 +1,97 @@
+"""The white of the eye where the iris covered it, filled in from what lies beside it."""
+
+from typing import Final
+
+import numpy as np
+
+from appliance.portrait.iris import Iris
+from appliance.portrait.lids import Lids
+from appliance.portrait.sampling import Array, smoothstep, soft_edge
+from appliance.portrait.view import EyeView, columns, rows, smooth
+
+_STRIPS: Final = np.linspace(0, 0.2, 11)
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+_EDGE: Final = 0.015
+# Strips are read from a picture blurred by this much: single specks and cracks are not the white.
+_CALM: Final = 0.015
+
+
+def hole(iris: Iris, distance: Array) -> Array:
+    """Return 1 where the painted iris and its shadow must go, 0 beyond; `distance` from its centre."""
+    return soft_edge(_reach(iris) - distance, _EDGE)
+
+
+def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
+    """Paint the eye's ground without its iris.
+
+    Every point takes its colour from strips left and right of the hole, at its own distance from
+    the lids, so that the lids' shadow goes on across. Of each strip the bright parts count most,
+    else the rim's shadow and the lashes would grey the white.
+
+    Returns
+    -------
+    RGB of the view's shape, the picture itself outside the hole
+    """
+    part = np.abs(columns() - iris.u) < _reach(iris) + 6 * _EDGE
+    u, v = np.meshgrid(columns()[part], rows())
+    upper, lower = lids.at(u)
+    above, height = v - upper, np.maximum(lower - upper, 1e-3)
+    reach = _reach(iris)
+    chord = np.sqrt(np.maximum(reach**2 - np.clip(v - iris.v, -reach, reach) ** 2, 0))
+    edge = (chord + reach) / 2
+    calm = smooth(view.colour, _CALM)
+    sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
+    (left, sure_left), (right, sure_right) = _judged(sides, _luminance(calm, iris))
+    across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
+    # A side without white to show, in a corner or in deep shadow, borrows the other's.
+    from_left: Array = (1.05 - across) * sure_left + 1e-4
+    from_right: Array = (0.05 + across) * sure_right + 1e-4
+    share: Array = (from_left / (from_left + from_right))[..., None]
+    ground = view.colour.copy()
+    ground[:, part] = smooth(right + share * (left - right), 0.012)
+    return ground
+
+
+def _reach(iris: Iris) -> float:
+    return iris.radius + 2.4 * iris.softness + 0.03
+
+
+def _luminance(calm: Array, iris: Iris) -> float:
+    """Return the mean luminance of the iris's inner part in grey levels."""
+    u, v = np.meshgrid(columns(), rows())
+    inner = np.hypot(u - iris.u, v - iris.v) < 0.8 * iris.radius
+    return float((calm[inner] @ _LUMA).mean())
+
+
+def _judged(sides: list[tuple[Array, Array]], dark: float) -> list[tuple[Array, Array]]:
+    """Trust a side less the less it outshines the iris, whose luminance is `dark`."""
+    lights = [float(np.average(colour @ _LUMA, weights=sure + 1e-6)) - dark for colour, sure in sides]
+    most = max(*lights, 1.0)
+    return [
+        (colour, sure * np.clip(light / most / 0.5, 0, 1) ** 2)
+        for (colour, sure), light in zip(sides, lights, strict=True)
+    ]
+
+
+def _beside(
+    view: EyeView, calm: Array, lids: Lids, start: Array, side: int, above: Array, height: Array
+) -> tuple[Array, Array]:
+    """Return the colour found beside the hole, and how sure it is to be the white of the eye, 0 to 1."""
+    corner = lids.left if side < 0 else lids.right
+    along = smoothstep(above / height)
+    colours, sure = [], []
+    for strip in _STRIPS:
+        u = start + side * strip
+        upper, lower = lids.at(u)
+        room = lower - upper
+        down = (1 - along) * np.minimum(above, room) + along * np.maximum(room - height + above, 0)
+        colours.append(view.at(calm, u, upper + np.clip(down, 0, room)))
+        inside = np.clip(((corner - u) * side - 0.03) / 0.05, 0, 1) * np.clip((room - 0.1) / 0.08, 0, 1)
+        sure.append(inside * np.exp(-strip / 0.07) + 1e-4 * np.exp(-strip / 0.03))
+    colour, weight = np.array(colours), np.array(sure)
+    light = colour @ _LUMA
+    brightest = np.where(weight > 0.05, light, -1).max(0)
+    darker = np.minimum(light - np.where(brightest < 0, light[0], brightest), 0) / (0.12 * view.contrast)
+    chosen = weight * np.exp(darker * smoothstep((above - 0.02) / 0.12))
+    mean = (chosen[..., None] * colour).sum(0) / chosen.sum(0)[..., None]
+    return mean, np.clip(0.3 * weight.sum(0), 0, 1)
