@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from appliance.assets import photograph_path
-from appliance.camera.averaging import Region
 from appliance.images import read_image
 
 Point = tuple[float, float]
@@ -58,9 +57,9 @@ class Figure:
         floor : row below which nothing is drawn, in picture pixels
         """
         scale = eye_distance / self.eye_distance
-        # The level that is at least as fine as the picture; the rest is averaged while resizing,
-        # which Pillow does to a fraction of a pixel.
-        level = min(max(0, math.floor(-math.log2(scale))), len(self.levels) - 1)
+        # The coarsest level about as fine as the picture (a seventh coarser is not seen, and halves
+        # the time); the rest is averaged while resizing, which Pillow does to a fraction of a pixel.
+        level = min(max(0, math.floor(0.2 - math.log2(scale))), len(self.levels) - 1)
         source = self.levels[level]
         scale *= 2**level
         x, y = (value / 2**level for value in self.eye_midpoint)
@@ -72,16 +71,12 @@ class Figure:
         bottom = min(picture.height, math.floor(min(floor, eyes[1] + (source.height - y) * scale)))
         if right <= left or bottom <= top:
             return
-        box = Region(
-            max(0.0, (left - eyes[0]) / scale + x),
-            max(0.0, (top - eyes[1]) / scale + y),
-            min(float(source.width), (right - eyes[0]) / scale + x),
-            min(float(source.height), (bottom - eyes[1]) / scale + y),
-        )
-        x0, x1 = (source.width - box.x1, source.width - box.x0) if mirrored else (box.x0, box.x1)
-        part = source.resize(
-            (right - left, bottom - top), Image.Resampling.BILINEAR, (x0, box.y0, x1, box.y1)
-        )
+        x0, x1 = ((edge - eyes[0]) / scale + x for edge in (left, right))
+        y0, y1 = ((edge - eyes[1]) / scale + y for edge in (top, bottom))
+        if mirrored:
+            x0, x1 = source.width - x1, source.width - x0
+        box = (max(0.0, x0), max(0.0, y0), min(source.width, x1), min(source.height, y1))  # rounding only
+        part = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box)
         if mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if blur > 1:
@@ -182,8 +177,9 @@ def _painted(curve: Points, colour: list[int]) -> tuple[Image.Image, tuple[int, 
     coarse = rng.random((height // 90 + 3, width // 22 + 3), np.float32) * 255
     folds = Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     shade = (0.2 + 0.8 * round_) * (0.8 + 0.4 / 255 * np.asarray(folds, np.float32))
-    layers = [Image.fromarray(np.clip(shade * value, 0, 255).astype(np.uint8)) for value in colour]
-    return Image.merge("RGBA", [*layers, mask]), (x, y)
+    bands = [Image.fromarray(np.clip(shade * value, 0, 255).astype(np.uint8)) for value in colour[:3]]
+    opacity = colour[3] / 255 if len(colour) > 3 else 1.0
+    return Image.merge("RGBA", [*bands, mask.point([int(v * opacity) for v in range(256)])]), (x, y)
 
 
 def _cut(photo: Image.Image, outline: Points) -> Image.Image:
@@ -194,12 +190,13 @@ def _cut(photo: Image.Image, outline: Points) -> Image.Image:
     mask = _mask(outline, photo.size)
     alpha = Image.fromarray((np.asarray(mask, np.float32) * across * down[:, None]).astype(np.uint8))
     # The edge takes the person's colours from further in: nothing of the photograph's background stays.
-    inner = mask.filter(ImageFilter.MinFilter(5))
-    weight = np.asarray(inner, np.float32)[..., None] / 255
-    pixels = np.asarray(photo, np.float32)
-    known = Image.fromarray((pixels * weight).astype(np.uint8)).filter(ImageFilter.GaussianBlur(4))
-    reach = np.asarray(inner.filter(ImageFilter.GaussianBlur(4)), np.float32)[..., None] / 255
-    spread = np.asarray(known, np.float32) / np.maximum(reach, 1 / 255)
-    out = Image.fromarray(np.clip(pixels * weight + spread * (1 - weight), 0, 255).astype(np.uint8))
-    out.putalpha(alpha)
-    return out
+    inner = mask.filter(ImageFilter.MinFilter(7))
+    weight = np.asarray(inner, np.float32) / 255
+    reach = np.maximum(np.asarray(inner.filter(ImageFilter.GaussianBlur(4)), np.float32) / 255, 1 / 255)
+    bands = []
+    for band in photo.split():
+        known = np.asarray(band, np.float32) * weight
+        spread = Image.fromarray(known.astype(np.uint8)).filter(ImageFilter.GaussianBlur(4))
+        known += np.asarray(spread, np.float32) / reach * (1 - weight)
+        bands.append(Image.fromarray(np.clip(known, 0, 255).astype(np.uint8)))
+    return Image.merge("RGBA", [*bands, alpha])

@@ -1,5 +1,6 @@
 """A camera in a simulated gallery: real photographed faces at known places, with exact truth."""
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -7,7 +8,7 @@ from appliance.camera.base import RgbPicture
 from appliance.camera.lens import Lens
 from appliance.camera.pacing import Pace
 from appliance.camera.room import Room
-from appliance.camera.walks import Visitor, Walk
+from appliance.camera.walks import Visitor, Walk, load_walk
 
 
 class GalleryCamera:
@@ -20,7 +21,7 @@ class GalleryCamera:
 
     def __init__(
         self,
-        walk: Walk,
+        walk: Walk | str | Path,
         width: int = 640,
         height: int = 360,
         rate: float = 30.0,
@@ -32,7 +33,7 @@ class GalleryCamera:
 
         Parameters
         ----------
-        walk : who walks where
+        walk : who walks where: a script, the name of one of `bundled_walks`, or a TOML file
         width, height : of the pictures, pixels
         rate : pictures per second
         horizontal_fov : degrees across the width; a Camera Module 3 has 66
@@ -44,10 +45,12 @@ class GalleryCamera:
         ------
         BadAsset
             If a photograph was not fetched.
+        ConfigError
+            If there is no such walk, or it is wrong.
         """
         self.horizontal_fov = horizontal_fov
-        self.walk = walk
-        self._room = Room(walk, Lens(width, height, horizontal_fov))
+        self.walk = walk if isinstance(walk, Walk) else load_walk(walk)
+        self._room = Room(self.walk, Lens(width, height, horizontal_fov))
         self._pace = Pace(rate, latency, pace)
 
     def __enter__(self) -> Self:

@@ -23,14 +23,19 @@ class Pace:
         self.begun = time.monotonic() if self.real else 0.0
         self._last = -1
 
-    def next_number(self) -> int:
-        """Return the number of the picture to deliver next: the newest that is there, else the next."""
-        newest = self._last + 1
+    def next_number(self, final: int | None = None) -> int:
+        """Return the number of the picture to deliver next: the newest that is there, else the next.
+
+        Of a recording whose last number is `final`, the last picture is never skipped; after it
+        comes `final + 1`.
+        """
+        following = newest = self._last + 1
         if self.real:
-            due = (time.monotonic() - self.begun - self.latency) * self.rate
-            newest = max(newest, math.floor(due))
-        self._last = newest
-        return newest
+            newest = math.floor((time.monotonic() - self.begun - self.latency) * self.rate)
+            if final is not None:
+                newest = min(newest, final)
+        self._last = max(following, newest)
+        return self._last
 
     def captured(self, number: int) -> float:
         """Return when a picture is taken, in seconds: on the monotonic clock if real, else from 0."""

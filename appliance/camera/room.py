@@ -28,6 +28,7 @@ class Room:
         names = dict.fromkeys(person.photograph for person in walk.people)
         self._figures: dict[str, Figure] = {name: load_figure(name, spec.light) for name in names}
         self._noise = _noise(lens.width * lens.height * 3, spec.noise, spec.seed)
+        self._sums = np.empty(lens.width * lens.height * 3, np.int16)
 
     def draw(self, time: float, number: int) -> Pixels:
         """Return a picture, `time` seconds after the walk began, as uint8 of shape (height, width, 3).
@@ -57,7 +58,7 @@ class Room:
             return pixels
         start = number * 2654435761 % _SPARE
         flat = pixels.reshape(-1)
-        sums = flat + self._noise[start : start + flat.size]
+        sums = np.add(flat, self._noise[start : start + flat.size], out=self._sums)
         np.clip(sums, 0, 255, out=sums)
         flat[...] = sums
         return pixels

@@ -1,6 +1,7 @@
 """The empty room of the simulated gallery, drawn in perspective from a seed."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,8 @@ _CEILING: Final = -2050.0
 _WALL: Final = 6400.0
 _SKIRTING: Final = 160.0
 _PLANK: Final = 150.0
-_REACH: Final = 12000.0  # the wall is furnished this far to either side
+_REACH: Final = 12000.0  # pictures hang this far to either side
+_FAR: Final = 100000.0
 
 _WALLS: Final[tuple[Colour, ...]] = ((112, 122, 116), (134, 122, 108), (104, 114, 130), (138, 108, 96))
 _FRAMES: Final[tuple[Colour, ...]] = ((134, 104, 54), (62, 46, 36), (96, 74, 48), (40, 38, 38))
@@ -83,12 +85,12 @@ def _wall(lens: Lens, colour: Colour, hung: list[_Place]) -> Image.Image:
     """Paint the wall, lit from above with a pool of light over each picture."""
     x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * _WALL / lens.focal
     y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * _WALL / lens.focal
-    glow = np.full((lens.height, lens.width), 0.66, np.float32)
-    glow += np.linspace(0.1, -0.1, lens.height, dtype=np.float32)[:, None]
+    glow = np.full((lens.height, lens.width), 0.72, np.float32)
+    glow += np.linspace(0.1, -0.12, lens.height, dtype=np.float32)[:, None]
     for place in hung:
-        across = np.exp(-(((x - (place.x0 + place.x1) / 2) / (place.x1 - place.x0) * 1.5) ** 2))
-        down = np.exp(-(((y - place.y0) / 1500) ** 2))
-        glow += 0.38 * down[:, None] * across
+        across = np.exp(-(((x - (place.x0 + place.x1) / 2) / (place.x1 - place.x0)) ** 2))
+        down = np.exp(-(((y - place.y0) / 1000) ** 2))
+        glow += 0.26 * down[:, None] * across
     return _lit(glow, colour)
 
 
@@ -116,14 +118,14 @@ def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
 def _trim(picture: Image.Image, lens: Lens) -> None:
     """Add the skirting board, the cornice and the ceiling."""
     draw = ImageDraw.Draw(picture)
-    wide = _Place(-_REACH, FLOOR - _SKIRTING, _REACH, FLOOR)
+    wide = _Place(-_FAR, FLOOR - _SKIRTING, _FAR, FLOOR)
     draw.rectangle(wide.on(lens), fill=(196, 190, 178))
     x0, y0, x1, y1 = wide.on(lens)
     draw.line((x0, y0, x1, y0), fill=(226, 222, 212), width=2)
     draw.line((x0, y1, x1, y1), fill=(70, 54, 42), width=3)
-    draw.rectangle(_Place(-_REACH, -9000, _REACH, _CEILING).on(lens), fill=(206, 202, 192))
-    draw.rectangle(_Place(-_REACH, _CEILING - 60, _REACH, _CEILING + 90).on(lens), fill=(222, 218, 208))
-    draw.rectangle(_Place(-_REACH, _CEILING + 90, _REACH, _CEILING + 110).on(lens), fill=(150, 146, 138))
+    draw.rectangle(_Place(-_FAR, -9000, _FAR, _CEILING).on(lens), fill=(206, 202, 192))
+    draw.rectangle(_Place(-_FAR, _CEILING - 60, _FAR, _CEILING + 90).on(lens), fill=(222, 218, 208))
+    draw.rectangle(_Place(-_FAR, _CEILING + 90, _FAR, _CEILING + 110).on(lens), fill=(150, 146, 138))
 
 
 def _doorway(picture: Image.Image, lens: Lens, door: _Place) -> None:
@@ -162,33 +164,33 @@ def _hang(picture: Image.Image, lens: Lens, place: _Place, rng: np.random.Genera
 
 
 def _abstract(rng: np.random.Generator) -> Image.Image:
-    """Paint a small abstract picture: bands of colour, a horizon, or leaning planes."""
-    side = 96
-    palette = [tuple(int(v) for v in row) for row in rng.integers((50, 40, 40), (215, 190, 170), (5, 3))]
-    art = Image.new("RGB", (side, side), palette[0])
+    """Paint a small abstract picture: fields of colour, hills under a sky, or leaning planes."""
+    side = 384
+    dark, *palette = (
+        tuple(int(v) for v in row) for row in rng.integers((60, 45, 40), (205, 175, 150), (5, 3))
+    )
+    art = Image.new("RGB", (side, side), dark)
     draw = ImageDraw.Draw(art)
     kind = int(rng.integers(3))
-    if kind == 0:  # fields of colour
-        cuts = np.sort(rng.integers(20, 76, 2))
-        for (top, bottom), colour in zip(
-            ((6, cuts[0] - 4), (cuts[0], cuts[1]), (cuts[1] + 4, 90)), palette[1:4], strict=True
-        ):
-            draw.rectangle((7, int(top), 88, int(max(top, bottom))), fill=colour)
-        return art.filter(ImageFilter.GaussianBlur(2))
-    if kind == 1:  # a horizon under a wide sky
-        line = int(rng.integers(48, 70))
-        sky = np.linspace(1.15, 0.8, side, dtype=np.float32)[:, None] * np.ones(side, np.float32)
-        art.paste(_lit(sky, (168, 172, 170)), (0, 0))
-        for k, colour in enumerate(palette[1:4]):
-            ridge = line + k * 9 + np.cumsum(rng.normal(0, 0.7, 25))
-            hill = [(i * 4, float(v)) for i, v in enumerate(ridge)]
-            dull = tuple(int(v * 0.45) + 20 for v in colour)
-            draw.polygon([(0, side), *hill, (side, side)], fill=dull)
-        return art.filter(ImageFilter.GaussianBlur(0.8))
-    for colour in palette[1:]:  # leaning planes
-        x, width, lean = (float(v) for v in rng.uniform((0, 10, -30), (80, 35, 30)))
+    if kind == 0:
+        edges = [24, *np.sort(rng.integers(80, 304, 2)).tolist(), 360]
+        for (top, bottom), colour in zip(pairwise(edges), palette, strict=False):
+            draw.rectangle((28, top + 8, 356, max(top + 9, bottom - 8)), fill=colour)
+        return art.filter(ImageFilter.GaussianBlur(9)).resize((96, 96), Image.Resampling.BOX)
+    if kind == 1:
+        sky = np.linspace(0.75, 1.2, side, dtype=np.float32)[:, None] * np.ones(side, np.float32)
+        art.paste(_lit(sky, (150, 160, 166)), (0, 0))
+        line = float(rng.uniform(170, 240))
+        for depth, colour in enumerate(palette, 2):
+            ridge = line + depth * 34 + np.cumsum(np.cumsum(rng.normal(0, 1.1, 49)))
+            hill = [(i * 8, float(v)) for i, v in enumerate(ridge)]
+            hazy = tuple(int(v * 0.22 * depth / 3 + 150 / depth) for v in colour)
+            draw.polygon([(0, side), *hill, (side, side)], fill=hazy)
+        return art.filter(ImageFilter.GaussianBlur(3)).resize((96, 96), Image.Resampling.BOX)
+    for colour in palette:
+        x, width, lean = (float(v) for v in rng.uniform((0, 40, -120), (320, 140, 120)))
         draw.polygon([(x, 0), (x + width, 0), (x + width + lean, side), (x + lean, side)], fill=colour)
-    return art.filter(ImageFilter.GaussianBlur(0.6))
+    return art.filter(ImageFilter.GaussianBlur(2)).resize((96, 96), Image.Resampling.BOX)
 
 
 def _bench(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:

@@ -1,0 +1,93 @@
+"""A camera that shows a folder of picture files, in the order of their names."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from appliance.camera.base import RgbPicture
+from appliance.camera.pacing import Pace
+from appliance.errors import BadImage, CameraAbsent, CameraEnded
+from appliance.images import image_files, read_pixels
+
+_log = logging.getLogger(__name__)
+
+PICTURE_SKIPPED: Final = "picture skipped: %s"
+
+
+class ReplayCamera:
+    """Obeys the `Camera` protocol; a file is a picture, of any size.
+
+    A file that is no whole image is skipped and named once in the log; its number is missing.
+    `name` is the file name of the picture last returned.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rate: float = 30.0,
+        horizontal_fov: float = 66.0,
+        pace: bool = True,
+        loop: bool = False,
+    ) -> None:
+        """Name the folder; it is read on entering.
+
+        Parameters
+        ----------
+        folder : of image files
+        rate : pictures per second
+        horizontal_fov : degrees across the width
+        pace : in real time on the monotonic clock, the newest picture first; if not, time is
+            virtual, begins at 0, and no picture is dropped
+        loop : begin again after the last picture, with numbers and times that go on
+        """
+        self.horizontal_fov = horizontal_fov
+        self.name = ""
+        self._folder, self._loop = folder, loop
+        self._pace = Pace(rate, real=pace)
+        self._files: list[Path] = []
+        self._broken: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        """List the folder; raises `CameraAbsent` if it is missing or holds no image file."""
+        try:
+            self._files = image_files(self._folder)
+        except OSError as error:
+            raise CameraAbsent(f"{self._folder}: cannot be read as a folder ({error.strerror})") from error
+        if not self._files:
+            raise CameraAbsent(f"{self._folder}: no pictures; expected a folder of image files")
+        self._broken.clear()
+        self._pace.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the folder away."""
+
+    def newest(self) -> RgbPicture:
+        """Return the newest picture; waits for the next one if it was returned already.
+
+        Raises
+        ------
+        CameraEnded
+            After the last picture, or if none of the files is an image.
+        """
+        count = len(self._files)
+        while len(self._broken) < count:
+            number = self._pace.next_number(None if self._loop else count - 1)
+            if number >= count and not self._loop:
+                raise CameraEnded(f"{self._folder}: no more pictures after {self._files[-1].name}")
+            path = self._files[number % count]
+            if path in self._broken:
+                continue
+            try:
+                pixels = read_pixels(path)
+            except BadImage as error:
+                self._broken.add(path)
+                _log.warning(PICTURE_SKIPPED, error)
+                continue
+            self._pace.wait(number)
+            self.name = path.name
+            return RgbPicture(pixels, self._pace.captured(number), number)
+        raise CameraEnded(f"{self._folder}: none of its {count} files is an image")
