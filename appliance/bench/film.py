@@ -41,7 +41,8 @@ class Shot:
 def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
     """Write an animated WebP of the shots."""
     frames = _Frames(pack)
-    reach = 1.1 * max(abs(angle) for angle in pack.info.angles)
+    reach = 1.05 * max(max(abs(shot.sitter), abs(shot.viewer or 0.0)) for shot in shots)
+    reach = max(reach, pack.info.angles[-1])
     images = [_draw(shots, i, frames, reach) for i in range(len(shots))]
     images[0].save(
         path,
@@ -136,8 +137,7 @@ def _chart(shots: Sequence[Shot], now: int, reach: float) -> Image.Image:
     step = (right - left) / max(len(shots) - 1, 1)
 
     def at(i: int, angle: float) -> tuple[float, float]:
-        share = min(max(angle / reach, -1.0), 1.0)
-        return left + i * step, (top + bottom) / 2 - share * (bottom - top) / 2
+        return left + i * step, (top + bottom) / 2 - angle / reach * (bottom - top) / 2
 
     draw.line((*at(0, 0), *at(len(shots) - 1, 0)), fill="#4a4436")
     for j in range(1, now + 1):
@@ -153,8 +153,9 @@ def _chart(shots: Sequence[Shot], now: int, reach: float) -> Image.Image:
 
 def _labelled(image: Image.Image, text: str) -> Image.Image:
     draw, font = ImageDraw.Draw(image), _font()
-    draw.text((9, 5), text, fill="black", font=font)
-    draw.text((8, 4), text, fill=_TEXT, font=font)
+    x0, y0, x1, y1 = draw.textbbox((8, 5), text, font=font)
+    draw.rectangle((x0 - 4, y0 - 3, x1 + 4, y1 + 3), fill=_BACK)
+    draw.text((8, 5), text, fill=_TEXT, font=font)
     return image
 
 

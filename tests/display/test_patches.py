@@ -42,8 +42,8 @@ def test_base_and_patch_together_are_the_scaled_frame(pack: Pack, screen: tuple[
         expected.paste(
             whole_frame(pack, frame).resize(fit.size, Image.Resampling.LANCZOS), (fit.left, fit.top)
         )
-        # Cutting the box at other fractions moves Pillow's fixed-point filter weights by one step.
-        assert np.abs(np.asarray(lit, int) - np.asarray(expected, int)).max() <= 1
+        # Cutting the box at other fractions can round a level more in each of Pillow's two passes.
+        assert np.abs(np.asarray(lit, int) - np.asarray(expected, int)).max() <= 2
 
 
 def test_on_a_screen_of_the_packs_own_size_nothing_is_resampled(pack: Pack) -> None:
