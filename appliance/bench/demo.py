@@ -132,7 +132,8 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
         "pictures seen": seen,
         "with a face": f"{recorder.with_face}",
         "frames used": f"{used} of {pack.info.frames}, {len(recorder.flips)} flips",
-        "gaze error": f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s",
+        "gaze error": f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
+        f"median {error.reachable:.2f} within the sitter's {pack.info.angles[-1]:.0f} degrees",
         "picture to flip": f"median {median:.0f}, p95 {p95:.0f} ms (60 ms of it the simulated camera's)",
         "peak memory": f"{peak:.0f} MB",
     }

@@ -1,5 +1,6 @@
 """The figure of merit: the angle between where the sitter looks and where the viewer really is."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,14 @@ _STEP = 0.02
 
 @dataclass(frozen=True, slots=True)
 class GazeError:
-    """Gaze error in degrees over the moments somebody could be followed; `seconds` is their sum."""
+    """Gaze error in degrees over the moments somebody could be followed; `seconds` is their sum.
+
+    `reachable` is the median where the viewer stood within the sitter's outermost gaze angles.
+    """
 
     median: float
     p95: float
+    reachable: float
     seconds: float
 
 
@@ -56,12 +61,14 @@ def gaze_error(
     start, end : monotonic seconds; the first flip lies before `start`
     """
     moments = [moment for moment, _ in flips]
-    errors = []
+    errors, reachable = [], []
     for t in np.arange(start, end, _STEP):
         there = truth(float(t))
         if there is not None and (i := bisect_right(moments, t)):
             errors.append(abs(angles[flips[i - 1][1]] - there))
-    if not errors:
-        return GazeError(float("nan"), float("nan"), 0.0)
+            if angles[0] <= there <= angles[-1]:
+                reachable.append(errors[-1])
+    if not reachable:
+        return GazeError(math.nan, math.nan, math.nan, len(errors) * _STEP)
     median, p95 = np.percentile(errors, [50, 95])
-    return GazeError(float(median), float(p95), len(errors) * _STEP)
+    return GazeError(float(median), float(p95), float(np.median(reachable)), len(errors) * _STEP)

@@ -51,7 +51,7 @@ def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
         duration=round(1000 / RATE),
         loop=0,
         quality=62,
-        method=3,
+        method=2,
     )
 
 
