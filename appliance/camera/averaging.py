@@ -1,8 +1,9 @@
 """Reading a region of an image, averaged down to a small size: the one hot copy on the road."""
 
 import functools
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,13 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+# Sums worked on at a time, so that what lies between input and output stays in the processor's
+# cache and leaves the model's weights there; and the rows of output this comes in, whole for every m.
+_BAND: Final = 100_000
+_STEP: Final = 12
+_MAX_N: Final = 48
+_MAX_M: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,73 +50,142 @@ def average(image: Pixels, region: Region, out: Floats, scale: float, offset: fl
     out : float32 of shape (rows, columns, channels), any strides; written whole
     border : what is written where the region reaches beyond the image
 
-    The mean is exact (box filter) where the region lies on whole pixels at a whole ratio, and
-    Pillow's box filter elsewhere.
+    The mean is exact (box filter) where the region lies on whole pixels and n of them make m of
+    `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3); Pillow's box filter elsewhere.
     """
-    rows, columns = out.shape[:2]
+    plan = _plan(image.shape[0], image.shape[1], region, out.shape[0], out.shape[1])
+    for beyond in plan.border:
+        out[beyond] = border
+    target = out[plan.target]
+    if not target.size:
+        return
+    if plan.ratio:
+        _average_blocks(image[plan.source], *plan.ratio, target, scale, offset)
+    else:
+        _average_any(image[plan.source], plan.box, target, scale, offset)
+
+
+_Slices = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which pixels of an image make which of the output.
+
+    `source` are the pixels read, `box` the part of them that counts (x0, y0, x1, y1), `ratio` (n, m).
+    """
+
+    border: tuple[_Slices, ...]
+    target: _Slices
+    source: _Slices
+    box: tuple[float, float, float, float]
+    ratio: tuple[int, int] | None
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(height: int, width: int, region: Region, rows: int, columns: int) -> _Plan:
     kx, ky = region.width / columns, region.height / rows
-    height, width = image.shape[:2]
-    # The part of `out` that the image covers; the rest is border.
     top, bottom = _covered(region.y0, ky, rows, height)
     left, right = _covered(region.x0, kx, columns, width)
-    if (top, left, bottom, right) != (0, 0, rows, columns):
-        out[...] = border
-    if bottom <= top or right <= left:
-        return
-    inner = Region(
-        max(region.x0 + left * kx, 0.0),
-        max(region.y0 + top * ky, 0.0),
-        min(region.x0 + right * kx, float(width)),
-        min(region.y0 + bottom * ky, float(height)),
+    x0, x1 = max(region.x0 + left * kx, 0.0), min(region.x0 + right * kx, float(width))
+    y0, y1 = max(region.y0 + top * ky, 0.0), min(region.y0 + bottom * ky, float(height))
+    ratio = _ratio(kx) if math.isclose(kx, ky) else None
+    if ratio:
+        n, m = ratio
+        whole = all(abs(edge - round(edge)) < 1e-6 for edge in (x0, y0))
+        fits = (right - left) * n == round(x1 - x0) * m and (bottom - top) * n == round(y1 - y0) * m
+        if whole and fits and (right - left) % m == (bottom - top) % m == 0:
+            x0, y0, x1, y1 = round(x0), round(y0), round(x1), round(y1)
+        else:
+            ratio = None
+    x, y = math.floor(x0), math.floor(y0)
+    strips = (
+        (slice(0, top), slice(None)),
+        (slice(bottom, rows), slice(None)),
+        (slice(top, bottom), slice(0, left)),
+        (slice(top, bottom), slice(right, columns)),
     )
-    target = out[top:bottom, left:right]
-    n, x, y = round(kx), round(inner.x0), round(inner.y0)
-    whole = kx == ky == n and 1 <= n <= 16 and (x, y) == (inner.x0, inner.y0)
-    if whole and (inner.width, inner.height) == (n * (right - left), n * (bottom - top)):
-        part = image[y : y + n * (bottom - top), x : x + n * (right - left)]
-        _average_whole(part, n, target, scale / (n * n), offset)
-    else:
-        _average_any(image, inner, target, scale, offset)
+    return _Plan(
+        border=tuple(strip for strip in strips if _size(strip, rows, columns)),
+        target=(slice(top, bottom), slice(left, right)),
+        source=(slice(y, math.ceil(y1)), slice(x, math.ceil(x1))),
+        box=(x0 - x, y0 - y, x1 - x, y1 - y),
+        ratio=ratio,
+    )
+
+
+def _size(slices: _Slices, rows: int, columns: int) -> int:
+    return len(range(*slices[0].indices(rows))) * len(range(*slices[1].indices(columns)))
 
 
 def _covered(start: float, step: float, count: int, size: int) -> tuple[int, int]:
     """Return the range of output pixels whose centre the image covers."""
-    first = int(np.ceil(-start / step - 0.5))
-    last = int(np.ceil((size - start) / step - 0.5))
-    return max(0, first), min(count, last)
+    first = math.ceil(-start / step - 0.5)
+    last = math.ceil((size - start) / step - 0.5)
+    return min(max(0, first), count), max(0, min(count, last))
 
 
-def _average_whole(part: Pixels, n: int, out: Floats, scale: float, offset: float) -> None:
-    """Average blocks of n x n pixels.
+def _ratio(k: float) -> tuple[int, int] | None:
+    """Return `k` as n input pixels for every m output pixels, both small; None where it is not."""
+    for m in range(1, _MAX_M + 1):
+        n = round(k * m)
+        if m <= n <= _MAX_N and math.isclose(k * m, n, rel_tol=1e-9):
+            return n, m
+    return None
+
+
+def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, offset: float) -> None:
+    """Average blocks of n x n pixels over m x m.
 
     Rows are summed as uint16; then one matrix product sums the columns, scales, and lands in the
     model's input: one pass over the region, no float copy of it.
     """
-    rows, columns, channels = out.shape
-    sums: NDArray[Any] = part
-    if n > 1:
-        sums = np.add(part[0::n], part[1::n], dtype=np.uint16)
-        for i in range(2, n):
-            sums += part[i::n]
-    flat = sums.astype(np.float32).reshape(rows * columns, n * channels)
-    weights = _weights(n, channels, scale)
-    if out.flags.c_contiguous:
-        target = out.reshape(rows * columns, channels)
-        np.matmul(flat, weights, out=target)
-        target += np.float32(offset)
-    else:
-        np.add((flat @ weights).reshape(out.shape), np.float32(offset), out=out)
+    weights = _weights(n, m, part.shape[2], scale)
+    step = max(1, _BAND // (_STEP * part[0].size)) * _STEP
+    for top in range(0, len(out), step):
+        band = out[top : top + step]
+        sums = _row_sums(part[top * n // m : (top + len(band)) * n // m], n, m)
+        flat = sums.astype(np.float32).reshape(-1, len(weights))
+        if band.flags.c_contiguous:
+            target = band.reshape(len(flat), -1)
+            np.matmul(flat, weights, out=target)
+            target += np.float32(offset)
+        else:
+            np.add((flat @ weights).reshape(band.shape), np.float32(offset), out=band)
+
+
+def _row_sums(part: Pixels, n: int, m: int) -> NDArray[np.uint16]:
+    """Sum every n rows into m, each row weighted by m times the share of it that falls there."""
+    sums = np.empty((len(part) // n, m, *part.shape[1:]), np.uint16)
+    for j, shares in enumerate(_shares(n, m)):
+        out = sums[:, j]
+        whole = [part[i::n] for i in range(n) if shares[i] == m]
+        out[...] = whole[0] if whole else 0
+        for rows in whole[1:]:
+            out += rows
+        if m > 1:
+            out *= np.uint16(m)
+        for i in range(n):
+            if 0 < shares[i] < m:
+                out += part[i::n] if shares[i] == 1 else np.multiply(part[i::n], shares[i], dtype=np.uint16)
+    return sums
 
 
 @functools.lru_cache(maxsize=64)
-def _weights(n: int, channels: int, scale: float) -> Floats:
-    return np.tile(np.eye(channels, dtype=np.float32) * np.float32(scale), (n, 1))
+def _shares(n: int, m: int) -> list[list[int]]:
+    """Return how much of each of n input pixels falls into each of m output pixels, in 1/m pixels."""
+    return [[max(0, min(m * i + m, n * j + n) - max(m * i, n * j)) for i in range(n)] for j in range(m)]
 
 
-def _average_any(image: Pixels, region: Region, out: Floats, scale: float, offset: float) -> None:
-    x, y = int(region.x0), int(region.y0)
-    part = image[y : int(np.ceil(region.y1)), x : int(np.ceil(region.x1))]
-    box = (region.x0 - x, region.y0 - y, region.x1 - x, region.y1 - y)
+@functools.lru_cache(maxsize=64)
+def _weights(n: int, m: int, channels: int, scale: float) -> Floats:
+    shares = np.array(_shares(n, m), np.float32).T * np.float32(scale / (n * n))
+    return np.kron(shares, np.eye(channels, dtype=np.float32))
+
+
+def _average_any(
+    part: Pixels, box: tuple[float, float, float, float], out: Floats, scale: float, offset: float
+) -> None:
     rows, columns, channels = out.shape
     source = Image.fromarray(np.ascontiguousarray(part[..., 0] if channels == 1 else part))
     small = np.asarray(source.resize((columns, rows), Image.Resampling.BOX, box=box))

@@ -11,6 +11,8 @@ from appliance.camera.averaging import Floats, Pixels, Region, average
 # BT.601 at full range (libcamera's "sYCC"): rows are the R, G, B weights of Y, U and V.
 _YUV_TO_RGB: Final = np.array([[1.0, 1.0, 1.0], [0.0, -0.344136, 1.772], [1.402, -0.714136, 0.0]], np.float32)
 _UNIT: Final = 1 / 127.5
+_LOW: Final = np.float32(-1)
+_HIGH: Final = np.float32(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,13 @@ class YuvPicture:
         Averaging and conversion are both linear, so the planes are averaged first: only what the
         model sees is converted.
         """
-        planes = np.empty(out.shape, np.float32)
+        planes = np.empty((3, *out.shape[:2], 1), np.float32)
         half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
-        average(self.y[..., None], region, planes[..., :1], _UNIT, 0.0, border=0.0)
-        for i, plane in enumerate((self.u, self.v), 1):
-            average(plane[..., None], half, planes[..., i : i + 1], _UNIT, -128 * _UNIT, border=0.0)
-        out[...] = planes @ _YUV_TO_RGB
-        out -= 1.0
-        np.clip(out, -1.0, 1.0, out=out)
+        average(self.y[..., None], region, planes[0], _UNIT, -1.0, border=-1.0)
+        average(self.u[..., None], half, planes[1], _UNIT, -128 * _UNIT, border=0.0)
+        average(self.v[..., None], half, planes[2], _UNIT, -128 * _UNIT, border=0.0)
+        rgb = (planes.reshape(3, -1).T @ _YUV_TO_RGB).reshape(out.shape)
+        np.minimum(np.maximum(rgb, _LOW, out=rgb), _HIGH, out=out)  # a fifth of np.clip's time
 
     def rgb(self) -> Pixels:
         """Return the whole picture as RGB, uint8 of shape (height, width, 3)."""

@@ -78,10 +78,10 @@ def anchors(spec: Spec) -> Floats:
     grids = []
     for cells, repeat in spec.grids:
         y, x = np.mgrid[0:cells, 0:cells]
-        centres = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (spec.side / cells)
-        grids.append(np.repeat(centres, repeat, axis=0))
-    merged: Floats = np.concatenate(grids).astype(np.float32)
-    return merged
+        grid = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (spec.side / cells)
+        grids.append(np.repeat(grid, repeat, axis=0))
+    centres: Floats = np.concatenate(grids).astype(np.float32)
+    return centres
 
 
 def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, list[float]]]:
@@ -92,12 +92,11 @@ def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, 
     order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
     merged = []
     while order:
-        best = rows[order[0]]
-        group = [j for j in order[1:] if _overlap(best, rows[j]) > _OVERLAP]
-        group.insert(0, order[0])
-        total = sum(scores[j] for j in group)
-        mean = [sum(scores[j] * rows[j][k] for j in group) / total for k in range(len(best))]
-        merged.append((scores[order[0]], mean))
+        best = order[0]
+        group = [j for j in order if j == best or _overlap(rows[best], rows[j]) > _OVERLAP]
+        total = sum([scores[j] for j in group])
+        columns = zip(*[[scores[j] * value for value in rows[j]] for j in group], strict=True)
+        merged.append((scores[best], [sum(column) / total for column in columns]))
         order = [j for j in order if j not in group]
     return merged
 
@@ -118,7 +117,7 @@ class FaceDetector:
         self.spec = SPECS[kind]
         side = self.spec.side
         threshold = self.spec.threshold if threshold is None else threshold
-        self._least = math.log(threshold / (1 - threshold))
+        self._least = np.float32(math.log(threshold / (1 - threshold)))
         self._model = Model(model_path(self.spec.file), (1, side, side, 3))
         centres = anchors(self.spec)
         self._offsets = np.tile(centres, (1, _VALUES // 2))
@@ -139,13 +138,15 @@ class FaceDetector:
         region = region or letterbox(picture.width, picture.height)
         picture.read(region, self._model.input()[0])
         self._model.run()
-        logits = self._model.output(self._scores)[0, :, 0]
-        # Only the few anchors above the threshold are decoded: 20 us instead of 120.
-        found = np.flatnonzero(logits > self._least)
+        logits = self._model.output(self._scores).ravel()
+        # Only the few anchors above the threshold are decoded; take() is the cheapest way to them.
+        found = (logits > self._least).nonzero()[0]
         if not found.size:
             return []
-        rows = (self._model.output(self._values)[0, found] + self._offsets[found]).tolist()
-        scores = [_sigmoid(v) for v in logits[found].tolist()]
+        values = self._model.output(self._values)[0].take(found, axis=0)
+        values += self._offsets.take(found, axis=0)
+        rows = values.tolist()
+        scores = [_sigmoid(logit) for logit in logits.take(found).tolist()]
         scale = region.width / self.spec.side
         return [_face(score, row, region, scale) for score, row in suppress(scores, rows)]
 
