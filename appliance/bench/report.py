@@ -8,7 +8,7 @@ from appliance.bench.memory import bench_memory
 from appliance.bench.speed import bench_vision
 
 BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
-    "vision": bench_vision,
+    "vision": lambda say: bench_vision(peer=True, say=say),
     "gaze": bench_gaze,
     "memory": bench_memory,
 }

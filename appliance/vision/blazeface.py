@@ -6,6 +6,7 @@ CVPR workshop 2019; constants from MediaPipe's published face detection graphs.
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from typing import Final
 
 import numpy as np
@@ -89,15 +90,16 @@ def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, 
 
     Rows begin with the box's centre x, centre y, width, height; the rest follows the mean.
     """
-    order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    rest = sorted(zip(scores, rows, strict=True), reverse=True)
     merged = []
-    while order:
-        best = order[0]
-        group = [j for j in order if j == best or _overlap(rows[best], rows[j]) > _OVERLAP]
-        total = sum([scores[j] for j in group])
-        columns = zip(*[[scores[j] * value for value in rows[j]] for j in group], strict=True)
-        merged.append((scores[best], [sum(column) / total for column in columns]))
-        order = [j for j in order if j not in group]
+    while rest:
+        best = rest[0]
+        group = [pair for pair in rest if pair is best or _overlap(best[1], pair[1]) > _OVERLAP]
+        weights = [score for score, _ in group]
+        total = sum(weights)
+        columns = zip(*[row for _, row in group], strict=True)
+        merged.append((best[0], [sum(map(mul, weights, column)) / total for column in columns]))
+        rest = [pair for pair in rest if pair not in group]
     return merged
 
 
@@ -118,14 +120,14 @@ class FaceDetector:
         side = self.spec.side
         threshold = self.spec.threshold if threshold is None else threshold
         self._least = np.float32(math.log(threshold / (1 - threshold)))
-        self._model = Model(model_path(self.spec.file), (1, side, side, 3))
+        self.model = Model(model_path(self.spec.file), (1, side, side, 3))
         centres = anchors(self.spec)
         self._offsets = np.tile(centres, (1, _VALUES // 2))
         self._offsets[:, 2:4] = 0  # width and height do not depend on the anchor
         self._values = (1, len(centres), _VALUES)
         self._scores = (1, len(centres), 1)
-        self._model.output(self._values)
-        self._model.output(self._scores)
+        self.model.output(self._values)
+        self.model.output(self._scores)
 
     def detect(self, picture: Picture, region: Region | None = None) -> list[Face]:
         """Find faces, best first.
@@ -136,23 +138,19 @@ class FaceDetector:
         region : where to look, a square in picture pixels; the whole picture by default
         """
         region = region or letterbox(picture.width, picture.height)
-        picture.read(region, self._model.input()[0])
-        self._model.run()
-        logits = self._model.output(self._scores).ravel()
+        picture.read(region, self.model.input()[0])
+        self.model.run()
+        logits = self.model.output(self._scores).ravel()
         # Only the few anchors above the threshold are decoded; take() is the cheapest way to them.
         found = (logits > self._least).nonzero()[0]
         if not found.size:
             return []
-        values = self._model.output(self._values)[0].take(found, axis=0)
+        values = self.model.output(self._values)[0].take(found, axis=0)
         values += self._offsets.take(found, axis=0)
         rows = values.tolist()
-        scores = [_sigmoid(logit) for logit in logits.take(found).tolist()]
+        scores = [1 / (1 + math.exp(-logit)) for logit in logits.take(found).tolist()]
         scale = region.width / self.spec.side
         return [_face(score, row, region, scale) for score, row in suppress(scores, rows)]
-
-
-def _sigmoid(logit: float) -> float:
-    return 1 / (1 + math.exp(-min(logit, 80.0)))
 
 
 def _overlap(a: list[float], b: list[float]) -> float:

@@ -1,0 +1,102 @@
+"""The peer: MediaPipe's own legacy face detection, in a venv of its own, asked over a pipe."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from appliance.assets import home
+from appliance.camera.averaging import Pixels
+from appliance.errors import AssetUnavailable
+from appliance.vision.blazeface import SPECS, Face
+
+VERSION: Final = "0.10.21"
+_MODELS: Final[dict[str, int]] = {"short": 0, "full": 1}
+_SERVER: Final = Path(__file__).with_name("peer_server.py")
+
+
+def make_venv(folder: Path) -> Path:
+    """Install the peer into a venv, unless it is there; return its Python.
+
+    Raises
+    ------
+    AssetUnavailable
+        If the venv cannot be made, or MediaPipe cannot be installed on this machine.
+    """
+    python, done = folder / "bin" / "python", folder / f"mediapipe-{VERSION}.installed"
+    if not done.exists():
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--retries=2", "--quiet"]
+        _run([*pip, "--only-binary=:all:", f"mediapipe=={VERSION}", "numpy<2"])
+        done.touch()
+    return python
+
+
+class Peer:
+    """MediaPipe's face detection in a process of its own; a context manager."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Make the venv in `folder`, by default .cache/peer-venv; raises `AssetUnavailable`."""
+        self._python = make_venv(folder or home() / ".cache" / "peer-venv")
+
+    def __enter__(self) -> Self:
+        """Start the process; raises `AssetUnavailable` if MediaPipe does not load."""
+        self._process = subprocess.Popen(
+            [str(self._python), "-s", str(_SERVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._answer()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def detect(self, kind: str, picture: Pixels) -> list[Face]:
+        """Find faces with the same model and threshold as ours, best first."""
+        answer = self._ask(kind, picture, 1)
+        faces = [
+            Face(row["score"], tuple(row["box"]), *(tuple(point) for point in row["points"]))
+            for row in answer["faces"]
+        ]
+        return sorted(faces, key=lambda face: face.score, reverse=True)
+
+    def seconds(self, kind: str, picture: Pixels, count: int) -> list[float]:
+        """Return how long each of `count` detections in a row took."""
+        return [float(value) for value in self._ask(kind, picture, count)["seconds"]]
+
+    def _ask(self, kind: str, picture: Pixels, count: int) -> Any:
+        ask = {"model": _MODELS[kind], "threshold": SPECS[kind].threshold, "count": count}
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(ask | {"shape": picture.shape}).encode() + b"\n")
+            self._process.stdin.write(picture.tobytes())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended: `_answer` says so
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise AssetUnavailable(f"mediapipe {VERSION}: its process ended with {self._process.wait()}")
+        return json.loads(line)
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise AssetUnavailable(f"mediapipe {VERSION}: {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        rows = [row for row in (done.stderr + done.stdout).splitlines() if row.strip()]
+        errors = [row for row in rows if row.startswith("ERROR")] or rows or ["no reason given"]
+        raise AssetUnavailable(f"mediapipe {VERSION}: cannot be installed ({errors[-1]})")
