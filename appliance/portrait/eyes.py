@@ -30,6 +30,8 @@ _CORNER_FADE: Final = 0.05
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
+# The shift in eye widths over which errors of the filled white fade.
+_FADE: Final = 0.05
 # Full foreshortening of the turned iris looks too much on paintings.
 _FORESHORTENING: Final = 0.6
 
@@ -87,13 +89,24 @@ class Eye:
         """
         axes = self.view.axes
         u, v = axes.to_eye(x, y)
-        from_u, from_v, distance = self._origin(u, v, shift / axes.width)
-        clear = 1 - soft_edge(self.iris.radius - distance, self.iris.softness)[..., None]
+        from_u, from_v = self._origin(u, v, shift / axes.width)
         moved = cubic(pixels, *axes.to_picture(from_u, from_v))
-        matte = moved - clear * self._ground(from_u, from_v, moved)
-        drawn = matte + clear * self._ground(u, v, base)
+        clear, matte, held = self._matte(from_u, from_v, moved)
+        ground = self._ground(u, v, base)
+        drawn = clear * ground + held * matte
+        # Beyond the rim the matte is only what the filled white got wrong: it fades where it is.
+        stays = math.exp(-((shift / axes.width / _FADE) ** 2))
+        _, matte, held = self._matte(u, v, base)
+        drawn = drawn + stays * (1 - held) * matte
         out: Array = base + self.weight(x, y)[..., None] * (drawn - base)
         return out
+
+    def _matte(self, u: Array, v: Array, painting: Array) -> tuple[Array, Array, Array]:
+        """Return 1 - cover, the matte, and how much of it goes with the iris, at points of the painting."""
+        away = np.hypot(u - self.iris.u, v - self.iris.v) - self.iris.radius
+        clear = soft_edge(away, self.iris.softness)[..., None]
+        held = 1 - smoothstep(away / self.iris.softness / 2 - 0.5)[..., None]
+        return clear, painting - clear * self._ground(u, v, painting), held
 
     def _ground(self, u: Array, v: Array, painting: Array) -> Array:
         """Return the ground at points where the painting's colour is known: itself beyond the hole."""
@@ -101,19 +114,18 @@ class Eye:
         ground: Array = painting + gone * (self.view.at(self.ground, u, v) - painting)
         return ground
 
-    def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array, Array]:
-        """Return where the painted iris has what a moved iris shows at (u, v), and its distance there."""
+    def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array]:
+        """Return where the painted iris has what a moved iris shows at (u, v)."""
         iris = self.iris
         squash = _foreshortened(shift / (LEVER * iris.radius))
-        from_u, from_v = iris.u + (u - iris.u - shift) / squash, v
+        from_u = iris.u + (u - iris.u - shift) / squash
         # What lies near a lid, shadow and lashes, stays near it where the lid runs higher or lower.
         upper, lower = self.lids.at(u)
         upper_there, lower_there = self.lids.at(from_u)
         rise, fall = upper_there - upper, lower_there - lower
         near_upper = 1 - smoothstep((v - upper) / np.maximum(_UPPER_STICK, 2 * abs(rise)))
         near_lower = 1 - smoothstep((lower - v) / np.maximum(_LOWER_STICK, 2 * abs(fall)))
-        from_v = v + rise * near_upper + fall * near_lower
-        return from_u, from_v, np.hypot(from_u - iris.u, from_v - iris.v)
+        return from_u, v + rise * near_upper + fall * near_lower
 
 
 def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:

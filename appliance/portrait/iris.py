@@ -12,6 +12,12 @@ from appliance.portrait.view import EyeView
 # The rim is looked at beside and below the pupil (degrees, 0 to picture right, 90 down); above, the
 # upper lid and its shadow cover it.
 _RIM: Final = np.radians(np.r_[np.arange(-38, 76, 6), np.arange(104, 219, 6)])
+# Steps of u, v and radius in eye widths, and how many to either side: coarse, then ever finer.
+_GRIDS: Final = (
+    ((0.025, 0.025, 0.015), (5, 3, 3)),
+    ((0.01, 0.01, 0.005), (3, 3, 3)),
+    ((0.003, 0.003, 0.0015), (3, 3, 3)),
+)
 _ACROSS: Final = (0.02, 0.05, 0.09)
 _SIDES: Final = np.radians(np.r_[np.arange(-25, 40, 5), np.arange(140, 206, 5)])
 
@@ -45,14 +51,12 @@ def fit_iris(view: EyeView, lids: Lids, prior: Iris, slack: float, starts: tuple
 
 def _climb(view: EyeView, lids: Lids, start: Iris, prior: Iris, slack: float) -> Iris:
     """Search a grid around `start`, then finer ones around the best."""
-    best, steps, counts = np.array([start.u, start.v, start.radius]), np.array([0.02, 0.02, 0.012]), (6, 4, 4)
-    score = 0.0
-    for _ in range(3):
+    best, score = np.array([start.u, start.v, start.radius]), 0.0
+    for steps, counts in _GRIDS:
         axes = [b + s * np.arange(-n, n + 1) for b, s, n in zip(best, steps, counts, strict=True)]
         circles = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
         scores = _scores(view, lids, circles, prior, slack)
         best, score = circles[scores.argmax()], float(scores.max())
-        steps, counts = steps / 2.5, (3, 3, 3)
     return replace(start, u=float(best[0]), v=float(best[1]), radius=float(best[2]), score=score)
 
 
@@ -63,8 +67,8 @@ def _scores(view: EyeView, lids: Lids, circles: Array, prior: Iris, slack: float
     weight = _within(lids, cu + r * c, cv + r * s) * (0.4 + 0.6 * c * c)
     step = sum(
         (
-            view.at(view.light, cu + (r + d) * c, cv + (r + d) * s)
-            - view.at(view.light, cu + (r - d) * c, cv + (r - d) * s)
+            view.light_near(cu + (r + d) * c, cv + (r + d) * s)
+            - view.light_near(cu + (r - d) * c, cv + (r - d) * s)
             for d in _ACROSS
         ),
         np.zeros(1),

@@ -9,11 +9,13 @@ from appliance.portrait.lids import Lids
 from appliance.portrait.sampling import Array, smoothstep, soft_edge
 from appliance.portrait.view import EyeView, columns, rows, smooth
 
-_STRIPS: Final = np.linspace(0, 0.2, 11)
+_STRIPS: Final = np.linspace(0, 0.2, 8)
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _EDGE: Final = 0.015
 # Strips are read from a picture blurred by this much: single specks and cracks are not the white.
 _CALM: Final = 0.015
+# What a side in a corner or in deep shadow borrows from the other is darkened to this.
+_SHADE: Final = 0.8
 
 
 def hole(iris: Iris, distance: Array) -> Array:
@@ -32,28 +34,36 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     -------
     RGB of the view's shape, the picture itself outside the hole
     """
-    part = np.abs(columns() - iris.u) < _reach(iris) + 6 * _EDGE
-    u, v = np.meshgrid(columns()[part], rows())
+    reach = _reach(iris)
+    part = _part(lids, iris)
+    u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     upper, lower = lids.at(u)
     above, height = v - upper, np.maximum(lower - upper, 1e-3)
-    reach = _reach(iris)
     chord = np.sqrt(np.maximum(reach**2 - np.clip(v - iris.v, -reach, reach) ** 2, 0))
     edge = (chord + reach) / 2
     calm = smooth(view.colour, _CALM)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
     (left, sure_left), (right, sure_right) = _judged(sides, _luminance(calm, iris))
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
-    # A side without white to show, in a corner or in deep shadow, borrows the other's.
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
     ground = view.colour.copy()
-    ground[:, part] = smooth(right + share * (left - right), 0.012)
+    ground[part] = smooth(right + share * (left - right), 0.012)
     return ground
 
 
 def _reach(iris: Iris) -> float:
     return iris.radius + 2.4 * iris.softness + 0.03
+
+
+def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
+    """Return the rows and columns of the view that the hole can show in."""
+    far = _reach(iris) + 6 * _EDGE
+    first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
+    top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
+    up, down = np.searchsorted(rows(), [top - _EDGE, bottom + _EDGE])
+    return slice(up, down), slice(first, last)
 
 
 def _luminance(calm: Array, iris: Iris) -> float:
@@ -64,12 +74,15 @@ def _luminance(calm: Array, iris: Iris) -> float:
 
 
 def _judged(sides: list[tuple[Array, Array]], dark: float) -> list[tuple[Array, Array]]:
-    """Trust a side less the less it outshines the iris, whose luminance is `dark`."""
+    """Let a side that hardly outshines the iris, of luminance `dark`, borrow from the other, shaded."""
     lights = [float(np.average(colour @ _LUMA, weights=sure + 1e-6)) - dark for colour, sure in sides]
-    most = max(*lights, 1.0)
+    own = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
     return [
-        (colour, sure * np.clip(light / most / 0.5, 0, 1) ** 2)
-        for (colour, sure), light in zip(sides, lights, strict=True)
+        (
+            trust * colour + (1 - trust) * _SHADE * other,
+            trust * sure + (1 - trust) * other_sure,
+        )
+        for trust, (colour, sure), (other, other_sure) in zip(own, sides, reversed(sides), strict=True)
     ]
 
 
@@ -94,4 +107,4 @@ def _beside(
     darker = np.minimum(light - np.where(brightest < 0, light[0], brightest), 0) / (0.12 * view.contrast)
     chosen = weight * np.exp(darker * smoothstep((above - 0.02) / 0.12))
     mean = (chosen[..., None] * colour).sum(0) / chosen.sum(0)[..., None]
-    return mean, np.clip(0.3 * weight.sum(0), 0, 1)
+    return mean, np.clip(0.4 * weight.sum(0), 0, 1)

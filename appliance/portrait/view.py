@@ -58,6 +58,14 @@ class EyeView:
         """Sample an image of this view's shape at points of the eye."""
         return bilinear(image, (u + _REACH_U) * _SAMPLES, (v + _REACH_V) * _SAMPLES)
 
+    def light_near(self, u: Array, v: Array) -> Array:
+        """Return `light` at the nearest samples: it is smooth, and searches ask for it a million times."""
+        rows_, columns_ = self.light.shape
+        column = np.clip((u + _REACH_U) * _SAMPLES, 0, columns_ - 1).astype(np.intp)
+        row = np.clip((v + _REACH_V) * _SAMPLES, 0, rows_ - 1).astype(np.intp)
+        light: Array = self.light[row, column]
+        return light
+
 
 def columns() -> Array:
     """Return the u of a view's columns."""

@@ -1,0 +1,64 @@
+"""Eyes drawn with known truth, and the marks that a model would make of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.portrait.landmarks import EyeMarks, Landmarks
+
+SIZE = (400, 120)
+SKIN, WHITE, IRIS, PUPIL = (205, 165, 130), (222, 215, 200), (95, 65, 40), (20, 15, 12)
+
+
+@dataclass(frozen=True)
+class DrawnEye:
+    """An almond around (x, y) of the given width, with an iris `gaze` to picture right of its middle."""
+
+    x: float
+    y: float
+    width: float
+    gaze: float = 0.0
+
+    @property
+    def radius(self) -> float:
+        return 0.2 * self.width
+
+    def lid(self, x: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+        part = np.clip(1 - (2 * (x - self.x) / self.width) ** 2, 0, None)
+        return self.y + height * self.width * part
+
+    def marks(self, wrong_by: float = 0.0) -> EyeMarks:
+        """What a model would say: right, or with the iris off by a part of the eye's width."""
+        x = np.linspace(self.x - self.width / 2, self.x + self.width / 2, 9)
+        return EyeMarks(
+            lower=np.column_stack([x, self.lid(x, 0.17)]),
+            upper=np.column_stack([x, self.lid(x, -0.19)]),
+            iris=(self.x + self.gaze + wrong_by * self.width, self.y - wrong_by / 2 * self.width),
+            radius=self.radius * (1 - wrong_by),
+            spread=0.0,
+        )
+
+
+def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
+    """Draw a picture of SIZE with grain, 3 x 3 samples a pixel."""
+    y, x = (np.mgrid[0 : 3 * SIZE[1], 0 : 3 * SIZE[0]] + 0.5) / 3
+    picture = np.broadcast_to(np.array(SKIN, float), (*x.shape, 3)).copy()
+    for eye in eyes:
+        inside = (y > eye.lid(x, -0.19)) & (y < eye.lid(x, 0.17)) & (abs(x - eye.x) < eye.width / 2)
+        line = (abs(y - eye.lid(x, -0.19)) < 0.02 * eye.width) & (abs(x - eye.x) < eye.width / 2)
+        away = np.hypot(x - eye.x - eye.gaze, y - eye.y)
+        picture[inside] = WHITE
+        picture[inside & (away < eye.radius)] = IRIS
+        picture[inside & (away < 0.45 * eye.radius)] = PUPIL
+        picture[line] = (70, 45, 35)
+    small = picture.reshape(SIZE[1], 3, SIZE[0], 3, 3).mean((1, 3))
+    grain = np.random.default_rng(seed).normal(0, 2, small.shape)
+    return np.clip(small + grain + 0.5, 0, 255).astype(np.uint8)
+
+
+def landmarks(eyes: list[DrawnEye], wrong_by: float = 0.0) -> Landmarks:
+    """Landmarks of a face with those two eyes, the mesh left out."""
+    left, right = (eye.marks(wrong_by) for eye in eyes)
+    half_width = (eyes[0].radius + eyes[1].radius) / 2 / 0.08
+    return Landmarks(np.zeros((468, 3)), 1.0, 0.0, half_width, (left, right))

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.portrait.eyes import Eye, fit_eyes, travel
+from tests.portrait.measure import iris_shift
+from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
+
+EYES = [DrawnEye(110, 60, 80, gaze=2), DrawnEye(290, 60, 80, gaze=2)]
+PAINTING = draw(EYES)
+FITTED = fit_eyes(PAINTING, landmarks(EYES))
+ROWS = slice(30, 90)  # beyond them nothing can change
+Y, X = np.mgrid[ROWS, 0 : SIZE[0]] + 0.5
+
+
+def drawn(shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: np.ndarray = PAINTING) -> np.ndarray:
+    out = painting.astype(float)
+    for eye in eyes:
+        out[ROWS] = eye.draw(painting, out[ROWS], X, Y, shift)
+    return out
+
+
+def rounded(picture: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("gaze", "wrong_by"), [(0.0, 0.0), (-6.0, 0.03), (-6.0, -0.03), (4.0, 0.03), (4.0, -0.03)]
+)
+def test_a_drawn_iris_is_found_within_three_per_cent_of_the_eyes_width(gaze: float, wrong_by: float) -> None:
+    eyes = [DrawnEye(110, 60, 80, gaze), DrawnEye(290, 55, 70, gaze)]
+    for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes, wrong_by)), eyes, strict=True):
+        x, y = eye.view.axes.to_picture(np.array(eye.iris.u), np.array(eye.iris.v))
+        assert abs(x - truth.x - truth.gaze) < 0.03 * truth.width
+        assert abs(y - truth.y) < 0.03 * truth.width
+        assert abs(eye.radius - truth.radius) < 0.03 * truth.width
+
+
+def test_lids_are_found_at_the_opening_or_a_little_outside() -> None:
+    for eye, truth in zip(FITTED, EYES, strict=True):
+        for part in (-0.25, 0.0, 0.25):
+            x = np.array([truth.x + part * truth.width])
+            upper, lower = eye.lids.at(eye.view.axes.to_eye(x, np.array([truth.y]))[0])
+            assert -0.08 < upper[0] - (truth.lid(x, -0.19)[0] - truth.y) / truth.width < 0.02
+            assert -0.02 < lower[0] - (truth.lid(x, 0.17)[0] - truth.y) / truth.width < 0.08
+
+
+def test_an_iris_moved_by_nothing_is_the_painting() -> None:
+    # The sum of the layers is exact but for rounding in floating point.
+    assert np.abs(drawn(0.0) - PAINTING).max() < 1e-9
+
+
+@settings(max_examples=12, deadline=None)
+@given(shift=st.floats(-15, 15))
+def test_beyond_the_lids_nothing_changes_and_no_number_breaks(shift: float) -> None:
+    out = drawn(shift)
+    hidden = sum(eye.weight(X, Y) for eye in FITTED) == 0
+    assert np.isfinite(out).all()
+    assert np.array_equal(out[ROWS][hidden], PAINTING[ROWS][hidden])
+
+
+def test_the_iris_goes_where_it_is_sent() -> None:
+    farthest = travel(FITTED)
+    assert farthest == pytest.approx(0.14 * 80, rel=0.01)
+    for part in (-1.0, -0.5, 0.5, 1.0):
+        frame = rounded(drawn(part * farthest))
+        for eye in FITTED:
+            # 4 %: the turned iris is foreshortened, so the match is not perfect.
+            assert iris_shift(PAINTING, frame, eye) == pytest.approx(part * farthest, abs=0.04 * farthest)
+
+
+def test_travel_is_monotone() -> None:
+    shifts = np.linspace(-1, 1, 9) * travel(FITTED)
+    frames = [rounded(drawn(shift)) for shift in shifts]
+    for eye in FITTED:
+        found = [iris_shift(PAINTING, frame, eye) for frame in frames]
+        assert (np.diff(found) > 0.5 * np.diff(shifts)).all()
+
+
+def test_where_the_iris_was_there_is_white() -> None:
+    frame = drawn(-travel(FITTED))
+    for eye, truth in zip(FITTED, EYES, strict=True):
+        # A point that only the resting iris covers, at half the eye's height.
+        x, y = round(truth.x + truth.gaze + 0.8 * truth.radius), round(truth.y)
+        assert PAINTING[y, x].mean() < 100
+        assert frame[y, x].mean() == pytest.approx(np.mean((222, 215, 200)), abs=8), eye.iris
+
+
+def test_a_mirrored_painting_moves_mirrored() -> None:
+    mirrored_eyes = [DrawnEye(SIZE[0] - e.x, e.y, e.width, -e.gaze) for e in reversed(EYES)]
+    mirrored = np.ascontiguousarray(PAINTING[:, ::-1])
+    eyes = fit_eyes(mirrored, landmarks(mirrored_eyes))
+    there, back = drawn(8.0), drawn(-8.0, eyes, mirrored)[:, ::-1]
+    # The searches step over the two pictures in opposite directions: a step of 0.003 eye widths.
+    assert np.abs(there - back).mean() < 0.2
+
+
+def test_an_iris_near_its_corner_has_no_room() -> None:
+    eyes = [DrawnEye(110, 60, 80, 24), DrawnEye(290, 60, 80, 24)]
+    assert travel(fit_eyes(draw(eyes), landmarks(eyes))) < 0.12 * 80

@@ -1,0 +1,141 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.assets import home, photograph_path
+from appliance.errors import BadImage, ConfigError, UnfitPortrait
+from appliance.images import read_pixels
+from appliance.pack import Pack
+from appliance.portrait.eyes import LEVER, fit_eyes
+from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.render import gaze_angles, render
+from tests.portrait.measure import iris_shift
+
+PAINTING = home() / "frames" / "sconosciuta.png"
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    out = tmp_path_factory.mktemp("packs") / "sconosciuta"
+    render(PAINTING, out)
+    return Pack(out)
+
+
+def frame(pack: Pack, index: int, base: np.ndarray) -> np.ndarray:
+    whole = base.copy()
+    x0, y0, x1, y1 = pack.info.box
+    whole[y0:y1, x0:x1] = np.array(pack.patch(index))
+    return whole
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_resting_frame_is_the_painting_bit_for_bit(pack: Pack) -> None:
+    assert pack.info.resting == 16
+    assert pack.info.angles[16] == 0
+    base, painting = np.array(pack.base()), read_pixels(PAINTING)
+    assert np.array_equal(base, painting)
+    assert np.array_equal(frame(pack, 16, base), painting)
+
+
+def test_patches_end_in_the_painting_on_every_side(pack: Pack) -> None:
+    x0, y0, x1, y1 = pack.info.box
+    painting = read_pixels(PAINTING)[y0:y1, x0:x1]
+    for i in range(33):
+        changed = (np.array(pack.patch(i)) != painting).any(2)
+        assert not changed[[0, -1]].any()
+        assert not changed[:, [0, -1]].any()
+
+
+def test_the_patch_is_tight_around_both_eyes(pack: Pack) -> None:
+    x0, y0, x1, y1 = pack.info.box
+    assert 380 < x0 < 400
+    assert 600 < x1 < 620
+    assert y1 - y0 < 60
+
+
+def test_both_irises_go_from_picture_left_to_picture_right_as_the_angles_say(pack: Pack) -> None:
+    painting = read_pixels(PAINTING)
+    landmarker = Landmarker()
+    eyes = fit_eyes(painting, landmarker.landmarks(painting, landmarker.find(painting)))
+    frames = [frame(pack, i, painting) for i in range(33)]
+    for eye in eyes:
+        wanted = LEVER * eye.radius * np.sin(np.radians(pack.info.angles))
+        found = np.array([iris_shift(painting, picture, eye) for picture in frames])
+        assert (np.diff(found) > 0).all()
+        # Foreshortening and lids bias the match a little: 6 % of the way, 0.1 pixel near the middle.
+        assert found == pytest.approx(wanted, rel=0.06, abs=0.1)
+        assert found[32] - found[0] >= 0.24 * eye.view.axes.width
+
+
+def test_the_pack_says_where_it_comes_from(pack: Pack) -> None:
+    info = pack.info
+    assert (info.title, info.artist, info.licence) == ("sconosciuta", "unknown", "unknown")
+    assert info.source == "sconosciuta.png"
+    assert info.source_sha256 == hashlib.sha256(PAINTING.read_bytes()).hexdigest()
+    assert np.diff(info.angles) == pytest.approx(np.full(32, info.angles[32] / 16))
+
+
+def test_a_contact_sheet_lies_beside_the_pack(pack: Pack) -> None:
+    with Image.open(pack.folder.with_name("sconosciuta-sheet.png")) as sheet:
+        assert 0.4 < sheet.width / sheet.height < 2.5
+
+
+def test_the_same_painting_gives_the_same_pack(tmp_path: Path) -> None:
+    for name in ("once", "again"):
+        render(photograph_path("astronaut.png"), tmp_path / name, frames=3)
+    assert files(tmp_path / "once") == files(tmp_path / "again")
+
+
+def test_a_screens_size_is_filled_with_the_face_in_view(tmp_path: Path) -> None:
+    info = render(photograph_path("astronaut.png"), tmp_path / "pack", frames=3, size=(270, 480), title="EC")
+    pack = Pack(tmp_path / "pack")
+    assert pack.base().size == info.size == (270, 480)
+    assert pack.info.title == "EC"
+    x0, _, x1, y1 = info.box
+    assert (x0 + x1) / 2 == pytest.approx(135, abs=10)
+    assert y1 < 240
+
+
+@pytest.mark.parametrize("frames", [2, 32, 1])
+def test_an_even_number_of_frames_has_no_middle(tmp_path: Path, frames: int) -> None:
+    with pytest.raises(ConfigError, match=f"frames = {frames}; expected an odd number"):
+        render(PAINTING, tmp_path / "pack", frames=frames)
+
+
+def test_eyes_too_small_are_refused_with_their_width_and_nothing_is_left(tmp_path: Path) -> None:
+    with Image.open(photograph_path("astronaut.png")) as image:
+        image.convert("RGB").resize((200, 200)).save(tmp_path / "small.png")
+    with pytest.raises(
+        UnfitPortrait, match=r"small\.png: the eyes are [67]\.\d pixels wide; expected at least 10"
+    ):
+        render(tmp_path / "small.png", tmp_path / "pack")
+    # Enlarging does not help: what counts is what was painted.
+    with pytest.raises(UnfitPortrait, match=r"the eyes are [67]\.\d pixels wide"):
+        render(tmp_path / "small.png", tmp_path / "pack", size=(400, 400))
+    assert [path.name for path in tmp_path.iterdir()] == ["small.png"]
+
+
+def test_a_landscape_is_refused_by_name(tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "sky.png")
+    with pytest.raises(UnfitPortrait, match=r"sky\.png: no face found in 256x256 pixels"):
+        render(tmp_path / "sky.png", tmp_path / "pack")
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "note.png").write_text("not a painting")
+    with pytest.raises(BadImage, match=r"note\.png"):
+        render(tmp_path / "note.png", tmp_path / "pack")
+
+
+@pytest.mark.parametrize("frames", [3, 5, 33])
+def test_angles_rise_in_equal_steps_through_zero(frames: int) -> None:
+    angles = gaze_angles(5.0, 14.0, frames)
+    assert angles[frames // 2] == 0
+    assert np.diff(angles) == pytest.approx(np.full(frames - 1, angles[-1] * 2 / (frames - 1)))
+    assert LEVER * 14.0 * np.sin(np.radians(angles[-1])) == pytest.approx(5.0)
