@@ -82,8 +82,8 @@ def test_exact_and_box_filtered_means_agree() -> None:
     exact = read(image, Region(0, 0, 640, 480), 96, 128)
     nearly = read(image, Region(0, 0, 640, 479.9999), 96, 128)
     assert not np.array_equal(exact, nearly)
-    # Pillow rounds to whole units.
-    np.testing.assert_allclose(exact, nearly, atol=0.51)
+    # Pillow rounds to whole units, once across and once down.
+    np.testing.assert_allclose(exact, nearly, atol=1)
 
 
 @pytest.mark.parametrize("side", [5, 37])
