@@ -15,7 +15,8 @@ from typing import Any, Final
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
 from appliance.files import write_atomic
 
-MANIFESTS: Final = ("models/manifest.toml", "frames/portraits.toml")
+MODELS: Final = "models/manifest.toml"
+MANIFESTS: Final = (MODELS, "frames/portraits.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,20 @@ def home() -> Path:
 
 
 def model_path(name: str) -> Path:
-    """Return where a model lies.
+    """Return where a model lies, after checking it: the runtime crashes on a damaged one.
 
     Raises
     ------
     BadAsset
-        If it was not fetched yet.
+        If it was not fetched yet, or is not the file its manifest names.
+    BadManifest
+        If the manifest of models cannot be read.
     """
-    return _present(home() / "models" / name)
+    path = _present(home() / "models" / name)
+    for asset in _load(home() / MODELS):
+        if asset.path == path and (wrong := fault(asset)):
+            raise BadAsset(wrong)
+    return path
 
 
 def photograph_path(name: str) -> Path:

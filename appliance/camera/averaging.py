@@ -49,7 +49,7 @@ def average(image: Pixels, region: Region, out: Floats, scale: float, offset: fl
     image : uint8 of shape (height, width, channels)
     region : in pixels of `image`
     out : float32 of shape (rows, columns, channels), any strides; written whole
-    border : what is written where the region reaches beyond the image
+    border : what is written to pixels of `out` that reach beyond the image
 
     The mean is exact (box filter) where the region lies on whole pixels and n of them make m of
     `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3); Pillow's box filter elsewhere.
@@ -120,9 +120,9 @@ def _size(slices: _Slices, rows: int, columns: int) -> int:
 
 
 def _covered(start: float, step: float, count: int, size: int) -> tuple[int, int]:
-    """Return the range of output pixels whose centre the image covers."""
-    first = math.ceil(-start / step - 0.5)
-    last = math.ceil((size - start) / step - 0.5)
+    """Return the range of output pixels that lie wholly on the image."""
+    first = math.ceil(-start / step - 1e-6)
+    last = math.floor((size - start) / step + 1e-6)
     return min(max(0, first), count), max(0, min(count, last))
 
 
