@@ -13,7 +13,7 @@ from appliance.camera.averaging import Region
 from appliance.camera.base import RgbPicture, YuvPicture
 from appliance.errors import BadAsset, BadModel
 from appliance.images import read_pixels
-from appliance.vision.blazeface import SPECS, FaceDetector, Kind, anchors, suppress
+from appliance.vision.blazeface import SPECS, FaceDetector, anchors, suppress
 from appliance.vision.letterbox import letterbox
 from appliance.vision.runtime import Model
 
@@ -110,7 +110,7 @@ def test_a_higher_threshold_believes_less() -> None:
 
 
 @pytest.mark.parametrize(("kind", "count", "first", "last"), [("short", 896, 4, 120), ("full", 2304, 2, 190)])
-def test_anchors_are_the_middles_of_the_grids_cells(kind: Kind, count: int, first: int, last: int) -> None:
+def test_anchors_are_the_middles_of_the_grids_cells(kind: str, count: int, first: int, last: int) -> None:
     centres = anchors(SPECS[kind])
     assert centres.shape == (count, 2)
     assert centres[0].tolist() == [first, first]
