@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import CannotWrite
+from appliance.errors import AssetUnavailable, CannotWrite
 from appliance.files import new_folder, restore, write_atomic
 
 
@@ -101,6 +101,12 @@ def test_a_folder_abandoned_half_way_leaves_the_old_one_and_no_trace(
         raise error
     assert names(path) == {"old"}
     assert names(tmp_path) == {"portrait"}
+
+
+def test_an_error_of_the_appliances_own_passes_through_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(AssetUnavailable, match=r"^no wheel$"), new_folder(tmp_path / "portrait"):
+        raise AssetUnavailable("no wheel")
+    assert names(tmp_path) == set()
 
 
 def test_a_folder_with_subfolders_is_moved_with_them(tmp_path: Path) -> None:
