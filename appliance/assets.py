@@ -53,7 +53,10 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A picture the appliance knows by name, and what is to be said about it."""
+    """A picture the appliance knows by name, and what is to be said about it.
+
+    `url` is where it is downloaded from; empty for one that lies in frames/.
+    """
 
     name: str
     title: str
@@ -62,6 +65,7 @@ class Portrait:
     file: str
     size: int
     sha256: str
+    url: str
 
 
 def home() -> Path:

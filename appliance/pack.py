@@ -68,6 +68,12 @@ class Pack:
         x0, y0, x1, y1 = self.info.box
         return self._image(patch_name(frame), (x1 - x0, y1 - y0))
 
+    def check(self) -> None:
+        """Read every image once; raises `BadPack`."""
+        self.base()
+        for frame in range(self.info.frames):
+            self.patch(frame)
+
     def _image(self, name: str, size: tuple[int, int]) -> Image.Image:
         path = self.folder / name
         try:
