@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     detect = _add(words, "detect", commands.detect, "find faces in images", "detect astronaut.png --json")
     detect.add_argument("image", type=Path, nargs="+")
     detect.add_argument("--model", choices=("short", "full"), default="full", help="BlazeFace's range")
+    detect.add_argument(
+        "--sampling",
+        choices=("mediapipe", "mean"),
+        default="mediapipe",
+        help="read the image as MediaPipe does, or as the appliance reads its camera (less noise)",
+    )
     detect.add_argument("--json", action="store_true", help="a JSON array instead of lines")
 
     track = _add(

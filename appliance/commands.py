@@ -45,7 +45,7 @@ def detect(arguments: argparse.Namespace) -> int:
     found, failed = [], 0
     for path in arguments.image:
         try:
-            found.append(describe_faces(path, detector))
+            found.append(describe_faces(path, detector, arguments.sampling == "mediapipe"))
         except ApplianceError as error:
             print(f"mona-lisa: {error}", file=sys.stderr)
             failed = error.exit_code
