@@ -74,6 +74,13 @@ class Landmarks:
     half_width: float
     eyes: tuple[EyeMarks, EyeMarks]
 
+    @property
+    def yaw(self) -> float:
+        """The head's own turn to picture right, in degrees, from the depth of the face's sides."""
+        first, last = self.mesh[_SIDES[0]], self.mesh[_SIDES[1]]
+        across = math.dist(first[:2], last[:2])
+        return math.degrees(math.atan2(float(last[2] - first[2]), max(across, 1e-6)))
+
 
 class _Crop(NamedTuple):
     """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
