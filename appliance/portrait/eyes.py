@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.camera.averaging import Pixels
+from appliance.portrait.glint import KEEPS_UP, find_glint
 from appliance.portrait.iris import Iris, fit_iris
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.lids import Lids, fit_lids, lids_through
-from appliance.portrait.sampling import Array, crisp, smoothstep, soft_edge
+from appliance.portrait.sampling import Array, Mask, crisp, smoothstep, soft_edge
 from appliance.portrait.sclera import fill, hole
 from appliance.portrait.view import Axes, EyeView, view_eye
 
@@ -42,7 +42,7 @@ _FORESHORTENING: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """An eye taken apart; `ground` is the view's picture with the iris painted out.
+    """An eye taken apart: `ground` is the view's picture without its iris, `glint` its catch-light alone.
 
     The painting is iris over ground: painting = matte + (1 - cover) * ground, where `cover` is the
     iris's soft disc and the matte is whatever the painting has beyond the ground: colours, rim,
@@ -53,6 +53,7 @@ class Eye:
     lids: Lids
     iris: Iris
     ground: Array
+    glint: Array
 
     @property
     def radius(self) -> float:
@@ -82,12 +83,13 @@ class Eye:
         shown *= smoothstep((self.lids.right - u) / _CORNER_FADE)
         return shown
 
-    def reaches(self, x: Array, y: Array) -> NDArray[np.bool_]:
+    def reaches(self, x: Array, y: Array) -> Mask:
         """Return which points of the painting the lids or the iris can change."""
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
         inside = (u > self.lids.left) & (u < self.lids.right)
-        return inside & (abs(v) < _FOLLOW_REACH) | inside & (v > upper) & (v < lower)
+        reached: Mask = inside & ((abs(v) < _FOLLOW_REACH) | (v > upper) & (v < lower))
+        return reached
 
     def follow(self, x: Array, y: Array, shift: float) -> tuple[Array, Array]:
         """Return where the lids' content comes from: they follow the iris a little, the corners stay.
@@ -130,7 +132,9 @@ class Eye:
         moved = crisp(pixels, *axes.to_picture(from_u, from_v))
         clear, matte, held = self._matte(from_u, from_v, moved)
         ground = self._ground(u, v, base)
-        drawn = clear * ground + held * matte
+        # The catch-light is taken along with what it lies on, and put where the lamp shows it.
+        glint = self.view.at(self.glint, u - KEEPS_UP * shift / axes.width, v)
+        drawn = clear * ground + held * (matte - self.view.at(self.glint, from_u, from_v)) + glint
         # Beyond the rim the matte is only what the filled white got wrong: it fades where it is.
         stays = math.exp(-((shift / axes.width / _FADE) ** 2))
         _, matte, held = self._matte(u, v, base)
@@ -160,8 +164,12 @@ class Eye:
         upper, lower = self.lids.at(u)
         upper_there, lower_there = self.lids.at(from_u)
         rise, fall = upper_there - upper, lower_there - lower
-        near_upper = 1 - smoothstep((v - upper) / np.maximum(_UPPER_STICK, 2 * abs(rise)))
-        near_lower = 1 - smoothstep((lower - v) / np.maximum(_LOWER_STICK, 2 * abs(fall)))
+        # In a narrow opening the lids cut the iris; what sticks to them must not squeeze it.
+        opening = np.maximum(lower - upper, 1e-3)
+        upper_stick = np.minimum(_UPPER_STICK, 0.4 * opening)
+        lower_stick = np.minimum(_LOWER_STICK, 0.25 * opening)
+        near_upper = 1 - smoothstep((v - upper) / np.maximum(upper_stick, 2 * abs(rise)))
+        near_lower = 1 - smoothstep((lower - v) / np.maximum(lower_stick, 2 * abs(fall)))
         return from_u, v + rise * near_upper + fall * near_lower
 
 
@@ -181,7 +189,7 @@ def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
 
 def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
     iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
-    return Eye(view, lids, iris, fill(view, lids, iris))
+    return Eye(view, lids, iris, fill(view, lids, iris), find_glint(view, iris))
 
 
 def _axes(marks: EyeMarks, tilt: float) -> Axes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Image2D = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 
 def smoothstep(x: Array) -> Array:
