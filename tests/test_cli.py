@@ -93,7 +93,7 @@ def test_a_wrong_config_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str
     config.write_text("[camera]\nrate = 400\n")
     code, error = failing(capsys, "config", "check", config)
     assert code == 2
-    assert error == f"mona-lisa: {config}:2: camera.rate = 400.0; expected a number, 1 to 120 pictures/s\n"
+    assert error == f"mona-lisa: {config}:2: camera.rate = 400; expected a number, 1 to 120 pictures/s\n"
     assert main(["run", "--config", str(config)]) == 2
 
 

@@ -27,11 +27,11 @@ def seen(x_mm: float, captured: float, z_mm: float = 1500) -> tuple[RgbPicture, 
 
 
 def test_a_viewer_walking_to_their_right_is_followed_to_picture_right() -> None:
-    follower, shown, frames = Follower(Config(), PACK), PACK.resting, []
+    follower, shown, frames = Follower(Config()), PACK.resting, []
     for i in range(90):
         # Their right is the left of the camera that looks at them: x falls.
         picture, faces = seen(600 - 1200 * i / 89, i / 30)
-        aim = follower.see(picture, faces, 66)
+        aim = follower.see(picture, faces, 66, PACK)
         shown = frame_for(aim, i / 30, shown, TRACKING, PACK)
         frames.append(shown)
     assert frames[0] < 6 and frames[-1] > 26
@@ -39,7 +39,7 @@ def test_a_viewer_walking_to_their_right_is_followed_to_picture_right() -> None:
 
 
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
-    aim = Follower(Config(), PACK).see(*seen(0, 0.0), 66)
+    aim = Follower(Config()).see(*seen(0, 0.0), 66, PACK)
     assert aim.angle == pytest.approx(0, abs=1e-9)
     assert frame_for(aim, 0.0, 3, TRACKING, PACK) == 16
 
@@ -79,10 +79,10 @@ def test_the_original_mapping_is_kept_as_it_was(x: float, frame: int) -> None:
 
 def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
-    follower = Follower(config, PACK)
-    follower.see(*seen(0, 0.0), 66)
+    follower = Follower(config)
+    follower.see(*seen(0, 0.0), 66, PACK)
     picture, faces = seen(-400, 1 / 30)
-    aim = follower.see(picture, faces, 66)
+    aim = follower.see(picture, faces, 66, PACK)
     expected = original_frame(faces[0].eye_midpoint[0], 640, 33)
     assert frame_for(aim, 1 / 30, 16, config.tracking, PACK) == expected
 
@@ -111,11 +111,11 @@ def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
 
 
 def test_the_drift_back_shows_every_frame_on_the_way() -> None:
-    follower = Follower(Config(), PACK)
+    follower = Follower(Config())
     for i in range(30):
-        follower.see(*seen(-700, i / 30), 66)
+        follower.see(*seen(-700, i / 30), 66, PACK)
     empty, _ = seen(0, 1.0)
-    lost, shown, frames = follower.see(empty, [], 66), 32, []
+    lost, shown, frames = follower.see(empty, [], 66, PACK), 32, []
     for t in np.arange(1.0, 8.0, 1 / 60):
         shown = frame_for(lost, float(t), shown, TRACKING, PACK)
         frames.append(shown)
@@ -124,9 +124,9 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
 
 
 def test_somebody_found_after_the_sitter_rested_is_not_smoothed_from_where_the_last_one_left() -> None:
-    follower = Follower(Config(), PACK)
+    follower = Follower(Config())
     for i in range(30):
-        follower.see(*seen(-700, i / 30), 66)
-    follower.see(seen(0, 5.0)[0], [], 66)
-    found = follower.see(*seen(500, 9.0), 66)
+        follower.see(*seen(-700, i / 30), 66, PACK)
+    follower.see(seen(0, 5.0)[0], [], 66, PACK)
+    found = follower.see(*seen(500, 9.0), 66, PACK)
     assert found.angle == pytest.approx(angle_to(500, 1500, GazeConfig()), abs=0.01)

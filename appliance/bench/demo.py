@@ -108,7 +108,7 @@ def _record(
             config = replace(config, display=replace(config.display, output=output))
             say(f"running for {seconds:g} s on {output}")
             recorder.flips.append((time.monotonic(), pack.info.resting))
-            run(config, pack.folder, stop, seconds, recorder)
+            run(config, lambda: pack.folder, stop, seconds, recorder)
             break
         except NoDisplay as error:
             if display or output != "auto":

@@ -32,7 +32,7 @@ def bench_gaze(say: Callable[[str], None]) -> dict[str, Any]:
     results: dict[str, Any] = {"latency_ms": 1000 * LATENCY}
     for walk in WALKS:
         say(f"gaze: {walk}")
-        followers = {"ours": (Follower(ours, pack), ours), "original": (Follower(original, pack), original)}
+        followers = {"ours": (Follower(ours), ours), "original": (Follower(original), original)}
         flips: dict[str, list[tuple[float, int]]] = {name: [(-math.inf, pack.resting)] for name in followers}
         settings = ours.camera
         camera = GalleryCamera(
@@ -52,7 +52,7 @@ def bench_gaze(say: Callable[[str], None]) -> dict[str, Any]:
                 end = picture.captured
                 faces = detector.detect(picture)
                 for name, (follower, config) in followers.items():
-                    aim = follower.see(picture, faces, camera.horizontal_fov)
+                    aim = follower.see(picture, faces, camera.horizontal_fov, pack)
                     lit = picture.captured + LATENCY
                     shown = flips[name][-1][1]
                     frame = frame_for(aim, lit, shown, config.tracking, pack)

@@ -92,6 +92,13 @@ class Screen:
         self._place = fitted_patches(pack, self.size, lambda image: patches.append(_surface(image)))
         self._patches = patches
 
+    def switch(self, pack: Pack) -> None:
+        """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
+        base = _surface(fitted_base(pack, self.size))
+        self.load(pack)
+        self._surface.blit(base, (0, 0))
+        self._flip(pack.info.resting)
+
     def show(self, frame: int) -> None:
         """Light another frame of the loaded pack."""
         self._surface.blit(self._patches[frame], self._place)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ from appliance.camera.base import Camera, Picture
 from appliance.camera.sources import camera_named
 from appliance.config import Config
 from appliance.display.screen import Screen
-from appliance.errors import CameraAbsent, CameraBusy, CameraEnded, CameraStalled
+from appliance.errors import BadPack, CameraAbsent, CameraBusy, CameraEnded, CameraStalled
 from appliance.gaze import Aim, Follower, frame_for
 from appliance.pack import Pack, PackInfo
 from appliance.service.slot import Slot
@@ -20,6 +20,8 @@ from appliance.vision.blazeface import Face, FaceDetector
 log = logging.getLogger(__name__)
 
 LIT: Final = "%s lit at rest on %dx%d"
+SWITCHED: Final = "%s lit in place of the portrait before"
+SWITCH_REFUSED: Final = "the portrait stays: %s"
 SEEING: Final = "seeing through %s"
 CAMERA_LOST: Final = "camera lost (%s); the sitter rests, retrying in %.0f s"
 CAMERA_BACK: Final = "camera back"
@@ -27,6 +29,8 @@ ENDED: Final = "ended"
 
 # The eyes drift back to rest between pictures, so the display looks at the clock this often.
 TICK: Final = 1 / 60
+# How often the library is asked which portrait hangs, in seconds.
+LOOK_AGAIN: Final = 1.0
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 _PATIENCE: Final = 0.5
@@ -49,8 +53,8 @@ class Eyes:
         self, config: Config, pack: PackInfo, stop: threading.Event, witness: Witness | None = None
     ) -> None:
         self.aims: Slot[Aim] = Slot()
+        self.pack = pack
         self._config = config
-        self._pack = pack
         self._stop = stop
         self._witness = witness
         self._failure: BaseException | None = None
@@ -80,7 +84,7 @@ class Eyes:
     def _see_always(self) -> None:
         vision = self._config.vision
         detector = FaceDetector(vision.model, vision.threshold)
-        follower = Follower(self._config, self._pack)
+        follower = Follower(self._config)
         camera = camera_named(self._config.camera.source, self._config.camera)
         lost, pause = "", _FIRST_PAUSE
         while not self._stop.is_set():
@@ -92,7 +96,7 @@ class Eyes:
                             log.info(CAMERA_BACK if lost else SEEING % self._config.camera.source)
                             lost, pause = "", 0.0
                         faces = detector.detect(picture)
-                        aim = follower.see(picture, faces, camera.horizontal_fov)
+                        aim = follower.see(picture, faces, camera.horizontal_fov, self.pack)
                         self.aims.put(aim)
                         if self._witness:
                             self._witness.saw(picture, faces, aim, camera)
@@ -108,25 +112,27 @@ class Eyes:
 
 def run(
     config: Config,
-    folder: Path,
+    hanging: Callable[[], Path],
     stop: threading.Event,
     seconds: float | None = None,
     witness: Witness | None = None,
 ) -> None:
-    """Show the pack in `folder` and let its sitter follow the viewer, until `stop` is set.
+    """Show the portrait that hangs and let its sitter follow the viewer, until `stop` is set.
 
     Parameters
     ----------
+    hanging : the folder of the pack to show; asked every second, so that another one is taken up
     seconds : end by itself after this time
     witness : told of every picture seen and frame lit
 
     Raises
     ------
     BadPack, NoDisplay, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError
-        If the pack, the display or the model cannot be used. Camera faults are not raised but
-        logged, and the camera is retried.
+        If the first pack, the display or the model cannot be used. Camera faults are not raised
+        but logged, and the camera is retried; of a later pack that is damaged, the same.
     """
     end = time.monotonic() + seconds if seconds is not None else float("inf")
+    folder = hanging()
     pack = Pack(folder)
     eyes = Eyes(config, pack.info, stop, witness)
     with Screen(config.display.output, (config.display.width, config.display.height)) as screen:
@@ -136,8 +142,16 @@ def run(
         try:
             screen.load(pack)
             eyes.open()
+            look = time.monotonic() + LOOK_AGAIN
             while not stop.is_set() and time.monotonic() < end and not screen.closed():
                 aim = eyes.aims.newest(TICK)
+                if time.monotonic() >= look:
+                    look = time.monotonic() + LOOK_AGAIN
+                    if hanging() != folder:
+                        folder = hanging()
+                        if another := _switch(screen, folder):
+                            pack, shown = another, another.info.resting
+                            eyes.pack = pack.info
                 frame = frame_for(aim, time.monotonic(), shown, config.tracking, pack.info)
                 if frame != shown:
                     screen.show(frame)
@@ -147,3 +161,15 @@ def run(
         finally:
             eyes.close()
     log.info(ENDED)
+
+
+def _switch(screen: Screen, folder: Path) -> Pack | None:
+    """Light another pack at rest, without a black moment; None, and a line in the log, if it is bad."""
+    try:
+        pack = Pack(folder)
+        screen.switch(pack)
+    except BadPack as error:
+        log.warning(SWITCH_REFUSED, error)
+        return None
+    log.info(SWITCHED, pack.info.title)
+    return pack

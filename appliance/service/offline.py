@@ -33,7 +33,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
         If the folder is missing or holds no picture.
     """
     detector = FaceDetector(config.vision.model, config.vision.threshold)
-    follower = Follower(config, pack)
+    follower = Follower(config)
     shown = pack.resting
     with ReplayCamera(folder, rate, config.camera.field_of_view, pace=False) as camera:
         while True:
@@ -41,7 +41,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
                 picture = camera.newest()
             except CameraEnded:
                 return
-            aim = follower.see(picture, detector.detect(picture), camera.horizontal_fov)
+            aim = follower.see(picture, detector.detect(picture), camera.horizontal_fov, pack)
             shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
             yield {
                 "picture": camera.name,

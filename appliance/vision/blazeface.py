@@ -155,8 +155,8 @@ class FaceDetector:
 
 def _overlap(a: list[float], b: list[float]) -> float:
     """Return intersection over union of two boxes (centre x, centre y, width, height)."""
-    across = min(a[0] + a[2] / 2, b[0] + b[2] / 2) - max(a[0] - a[2] / 2, b[0] - b[2] / 2)
-    down = min(a[1] + a[3] / 2, b[1] + b[3] / 2) - max(a[1] - a[3] / 2, b[1] - b[3] / 2)
+    across = min((a[2] + b[2]) / 2 - abs(a[0] - b[0]), a[2], b[2])
+    down = min((a[3] + b[3]) / 2 - abs(a[1] - b[1]), a[3], b[3])
     if across <= 0 or down <= 0:
         return 0.0
     shared = across * down
@@ -164,14 +164,15 @@ def _overlap(a: list[float], b: list[float]) -> float:
 
 
 def _face(score: float, row: list[float], region: Region, scale: float) -> Face:
+    left, top = region.x0, region.y0
     x, y, w, h = row[:4]
     points: list[Point] = [
-        (region.x0 + row[k] * scale, region.y0 + row[k + 1] * scale) for k in range(4, _VALUES, 2)
+        (left + px * scale, top + py * scale) for px, py in zip(row[4::2], row[5::2], strict=True)
     ]
     box = (
-        region.x0 + (x - w / 2) * scale,
-        region.y0 + (y - h / 2) * scale,
-        region.x0 + (x + w / 2) * scale,
-        region.y0 + (y + h / 2) * scale,
+        left + (x - w / 2) * scale,
+        top + (y - h / 2) * scale,
+        left + (x + w / 2) * scale,
+        top + (y + h / 2) * scale,
     )
     return Face(score, box, *points)

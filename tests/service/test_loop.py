@@ -16,11 +16,12 @@ from appliance.camera.base import Camera, Picture
 from appliance.config import CameraConfig, Config, DisplayConfig
 from appliance.errors import BadPack, ConfigError
 from appliance.gaze import Aim
-from appliance.pack import Pack
+from appliance.library import current, use
+from appliance.pack import Pack, write_pack
 from appliance.service import loop
 from appliance.service.loop import run
 from appliance.vision.blazeface import Face
-from tests.conftest import FRAMES, SIZE
+from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info
 
 
 class Notes:
@@ -61,7 +62,7 @@ def test_the_sitter_follows_the_gallerys_visitor(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes = Notes()
-    run(config_for("gallery:cross", tmp_path / "lit"), pack.folder, threading.Event(), 5.0, notes)
+    run(config_for("gallery:cross", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0, notes)
     assert len(notes.aims) > 50
     assert len(set(notes.frames)) >= 4
     flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
@@ -81,7 +82,7 @@ def test_a_viewer_to_their_right_is_looked_at_to_picture_right(pack: Pack, tmp_p
             portrait_at(tmp_path / side / f"{i:03d}.png", x)
         notes = Notes()
         source = f"replay:{tmp_path / side}"
-        run(config_for(source, tmp_path / f"lit-{side}"), pack.folder, threading.Event(), 20, notes)
+        run(config_for(source, tmp_path / f"lit-{side}"), lambda: pack.folder, threading.Event(), 20, notes)
         # The camera's picture left is the visitor's right.
         assert (notes.frames[-1] > FRAMES // 2) == (side == "left")
 
@@ -91,7 +92,7 @@ def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_c
 ) -> None:
     monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=r"models/.*tflite: missing; run `mona-lisa assets fetch`"):
-        run(config_for("gallery:empty", tmp_path / "lit"), pack.folder, threading.Event(), 5.0)
+        run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
     assert messages(caplog) == [loop.LIT % ("Test Sitter", *SIZE)]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "lit" / "frame_04.png")), np.asarray(pack.base()))
 
@@ -102,7 +103,7 @@ def test_a_missing_camera_leaves_the_sitter_at_rest_and_is_logged_once(
     monkeypatch.setattr(loop, "_FIRST_PAUSE", 0.2)
     (tmp_path / "empty").mkdir()
     source = f"replay:{tmp_path / 'empty'}"
-    run(config_for(source, tmp_path / "lit"), pack.folder, threading.Event(), 2.0)
+    run(config_for(source, tmp_path / "lit"), lambda: pack.folder, threading.Event(), 2.0)
     lost = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(lost) == 1
     assert lost[0].msg == loop.CAMERA_LOST
@@ -126,7 +127,7 @@ def test_a_camera_that_comes_back_is_used_again(
     later = threading.Timer(0.3, plug_in)
     later.start()
     notes = Notes()
-    run(config_for(f"replay:{folder}", tmp_path / "lit"), pack.folder, threading.Event(), 30, notes)
+    run(config_for(f"replay:{folder}", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 30, notes)
     later.join()
     assert messages(caplog)[2:] == [loop.CAMERA_BACK, loop.ENDED]
     assert notes.frames
@@ -143,17 +144,52 @@ def test_it_ends_within_a_second_of_being_asked(pack: Pack, tmp_path: Path, seco
 
     timer = threading.Timer(1.5, ask)
     timer.start()
-    run(config_for("gallery", tmp_path / "lit"), pack.folder, stop, seconds)
+    run(config_for("gallery", tmp_path / "lit"), lambda: pack.folder, stop, seconds)
     assert time.monotonic() - asked[0] < 1.0
 
 
 def test_a_damaged_pack_is_refused(pack: Pack, tmp_path: Path) -> None:
     (pack.folder / "patch_03.png").unlink()
     with pytest.raises(BadPack, match=r"patch_03\.png: missing; render the portrait again"):
-        run(config_for("gallery", tmp_path / "lit"), pack.folder, threading.Event(), 5.0)
+        run(config_for("gallery", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
 
 
 @pytest.mark.parametrize("source", ["webcam", "replay", "replay:", "gallery:nowhere", ""])
 def test_an_unknown_camera_is_refused(pack: Pack, tmp_path: Path, source: str) -> None:
     with pytest.raises(ConfigError):
-        run(config_for(source, tmp_path / "lit"), pack.folder, threading.Event(), 5.0)
+        run(config_for(source, tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
+
+
+def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setattr(loop, "LOOK_AGAIN", 0.2)
+    for name in ("old", "new", "bad"):
+        base = base_image().point(lambda v: v // 2) if name == "new" else base_image()
+        patches = [base.crop(BOX)] * FRAMES
+        write_pack(tmp_path / "state" / name, small_info(title=name), base, patches)
+    use("old")
+    stop = threading.Event()
+
+    def hang() -> None:
+        time.sleep(1.0)
+        use("new")
+        time.sleep(1.0)
+        (tmp_path / "state" / "current").unlink()
+        (tmp_path / "state" / "bad" / "patch_02.png").write_bytes(b"damaged")
+        (tmp_path / "state" / "current").symlink_to("bad")
+        time.sleep(1.0)
+        stop.set()
+
+    curator = threading.Thread(target=hang)
+    curator.start()
+    run(config_for("gallery:empty", tmp_path / "lit"), current, stop)
+    curator.join()
+    said = messages(caplog)
+    assert said[0] == loop.LIT % ("old", *SIZE)
+    assert [line for line in said if line == loop.SWITCHED % "new"] == [loop.SWITCHED % "new"]
+    refused = [line for line in said if line.startswith("the portrait stays: ")]
+    assert len(refused) == 1 and "patch_02.png: damaged" in refused[0]
+    flips = (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()
+    assert len(flips) == 2, "one flip at the start, one for the new portrait, none black"

@@ -1,0 +1,234 @@
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import appliance
+from appliance import config
+from appliance.config import Config, OneOf, Range, dump_config, load_config, parse_config
+from appliance.errors import ConfigError
+
+COMMENTED = Path(appliance.__file__).with_name("config.toml")
+SECTIONS = get_type_hints(Config)
+KEYS = [
+    (section, field.name, *get_args(get_type_hints(kind, include_extras=True)[field.name]))
+    for section, kind in SECTIONS.items()
+    for field in dataclasses.fields(kind)
+]
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "config.toml")
+    return str(caught.value)
+
+
+def test_the_commented_file_is_the_default() -> None:
+    assert load_config(COMMENTED) == Config()
+
+
+def test_every_key_is_in_the_commented_file_under_a_comment() -> None:
+    text = COMMENTED.read_text("utf-8")
+    tree = tomllib.loads(text)
+    assert {(section, key) for section, keys in tree.items() for key in keys} == {
+        (section, key) for section, key, _, _ in KEYS
+    }
+    # A comment stands above each key, or above the one it belongs with (width, height).
+    groups = re.split(r"\n(?=#|\[)", text.split("[camera]")[1])
+    lonely = [group for group in groups if "=" in group and "#" not in group]
+    assert lonely == []
+
+
+def test_an_empty_file_is_the_default() -> None:
+    assert parse_config("", "config.toml") == Config()
+    assert parse_config("# nothing yet\n[camera]\n", "config.toml") == Config()
+
+
+def test_a_key_that_is_set_changes_that_key_alone() -> None:
+    changed = parse_config("[camera]\nrate = 15\n", "config.toml")
+    assert changed.camera.rate == 15.0
+    assert type(changed.camera.rate) is float
+    assert dataclasses.replace(changed, camera=config.CameraConfig()) == Config()
+
+
+def test_nothing_can_be_changed_afterwards() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().camera.rate = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[camera]\n\nrate = 500",
+            "config.toml:3: camera.rate = 500; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            "[camera]\nwidth = 63",
+            "config.toml:2: camera.width = 63; expected a whole number, 64 to 4608 pixels",
+        ),
+        (
+            "[camera]\nwidth = 640.0",
+            "config.toml:2: camera.width = 640.0; expected a whole number, 64 to 4608 pixels",
+        ),
+        (
+            "[camera]\nwidth = true",
+            "config.toml:2: camera.width = true; expected a whole number, 64 to 4608 pixels",
+        ),
+        ("[gaze]\ngain = false", "config.toml:2: gaze.gain = false; expected a number, 0.1 to 5"),
+        ("[gaze]\ngain = nan", "config.toml:2: gaze.gain = nan; expected a number, 0.1 to 5"),
+        ("[gaze]\ngain = inf", "config.toml:2: gaze.gain = inf; expected a number, 0.1 to 5"),
+        ("[gaze]\ngain = -inf", "config.toml:2: gaze.gain = -inf; expected a number, 0.1 to 5"),
+        ('[gaze]\ngain = "1"', 'config.toml:2: gaze.gain = "1"; expected a number, 0.1 to 5'),
+        ("[gaze]\ngain = [1]", "config.toml:2: gaze.gain = [1]; expected a number, 0.1 to 5"),
+        (
+            "[gaze]\ngain = 1979-05-27",
+            'config.toml:2: gaze.gain = "1979-05-27"; expected a number, 0.1 to 5',
+        ),
+        (
+            '[vision]\nmodel = "ful"',
+            'config.toml:2: vision.model = "ful"; expected one of "short", "full"',
+        ),
+        ("[vision]\nmodel = 1", 'config.toml:2: vision.model = 1; expected one of "short", "full"'),
+        (
+            '[camera]\nsource = "a\\u0007b"',
+            'config.toml:2: camera.source = "a\\u0007b"; '
+            "expected picamera, gallery, gallery:WALK or replay:FOLDER",
+        ),
+        (
+            "# c\n[vision]\n  treshold = 0.5",
+            "config.toml:3: vision.treshold = 0.5; unknown key, expected one of model, threshold",
+        ),
+        (
+            "[camra]\nrate = 1",
+            "config.toml:1: unknown section [camra]; expected one of camera, vision, tracking, gaze, display",
+        ),
+        (
+            "\nrate = 30",
+            "config.toml:2: unknown section [rate]; expected one of camera, vision, tracking, gaze, display",
+        ),
+        ("camera = 3", "config.toml:1: camera = 3; expected a section [camera]"),
+        ("[[camera]]\nrate = 3", 'config.toml:1: camera = [{"rate": 3}]; expected a section [camera]'),
+        (
+            "\n\ncamera.rate = 0",
+            "config.toml:3: camera.rate = 0; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            "camera = { rate = 0 }",
+            "config.toml:1: camera.rate = 0; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            '["camera"]\n"rate" = 0',
+            "config.toml:2: camera.rate = 0; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            "[vision]\nthreshold = 0.5\n[camera]\nheight = 480\nrate = 0",
+            "config.toml:5: camera.rate = 0; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            "[camera.rate]\nx = 1",
+            'config.toml:1: camera.rate = {"x": 1}; expected a number, 1 to 120 pictures/s',
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_line_key_value_and_what_was_expected(
+    text: str, message: str
+) -> None:
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    "text", ["[camera", "rate = ", "[camera]\nrate = 1\nrate = 2", "[camera]\n[camera]", "a = 1 b"]
+)
+def test_what_is_not_toml_is_named_with_its_place(text: str) -> None:
+    assert re.match(
+        r"config\.toml: not TOML: .+ \(at (line \d+, column \d+|end of document)\)$", refusal(text)
+    )
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000, "1" + "0" * 400])
+def test_absurd_values_are_refused_like_others(value: str) -> None:
+    message = refusal(f"[gaze]\ngain = {value}")
+    assert message.startswith(("config.toml: not TOML: ", "config.toml:2: gaze.gain = 1"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    binary = tmp_path / "config.toml"
+    binary.write_bytes(b"[camera]\n\xff")
+    for path, reason in (
+        (tmp_path / "none.toml", "cannot be read (No such file or directory)"),
+        (tmp_path, "cannot be read (Is a directory)"),
+        (binary, "not UTF-8 text (byte 9)"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "config.toml"
+    monkeypatch.setattr(config, "SYSTEM_CONFIG", system)
+    assert load_config() == Config()
+    system.write_text("[gaze]\ngain = 2\n")
+    assert load_config().gaze.gain == 2.0
+
+
+def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:
+    if isinstance(rule, OneOf):
+        return st.sampled_from(rule.words)
+    if isinstance(rule, Range):
+        return st.integers(int(rule.low), int(rule.high)) if wanted is int else st.floats(rule.low, rule.high)
+    return st.text().filter(str.isprintable)
+
+
+configs = st.builds(
+    Config,
+    **{
+        section: st.builds(
+            kind,
+            **{name: value_of(wanted, rule) for of, name, wanted, rule in KEYS if of == section},
+        )
+        for section, kind in SECTIONS.items()
+    },
+)
+
+
+@given(configs)
+def test_a_config_written_and_read_is_the_same(changed: Config) -> None:
+    assert parse_config(dump_config(changed), "config.toml") == changed
+
+
+@given(st.sampled_from([key for key in KEYS if isinstance(key[3], Range)]), st.integers() | st.floats())
+def test_a_number_is_accepted_in_its_range_and_nowhere_else(
+    key: tuple[str, str, type, Range], value: float
+) -> None:
+    section, name, wanted, rule = key
+    right = rule.low <= value <= rule.high and (wanted is float or type(value) is int)
+    text = f"[{section}]\n{name} = {value!r}\n"
+    if right:
+        assert getattr(getattr(parse_config(text, "c"), section), name) == value
+    else:
+        assert refusal(text).startswith(f"config.toml:2: {section}.{name} = ")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_config_or_refused_in_one_line(text: str) -> None:
+    try:
+        parse_config(text, "config.toml")
+    except ConfigError as error:
+        assert str(error).startswith("config.toml:")  # noqa: PT017
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+def test_every_default_is_accepted_by_its_own_rule() -> None:
+    for section, name, wanted, rule in KEYS:
+        value = getattr(getattr(Config(), section), name)
+        assert type(value) is wanted
+        assert rule.accepts(value)

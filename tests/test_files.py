@@ -1,0 +1,145 @@
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import AssetUnavailable, CannotWrite
+from appliance.files import new_folder, restore, write_atomic
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_written_with_its_folders_and_readable_by_all(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert names(path.parent) == {"file"}
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one_never_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    contents = [bytes([n]) * 200_000 for n in range(2)]
+    write_atomic(path, contents[0])
+    seen = set()
+    writer = threading.Thread(target=lambda: [write_atomic(path, contents[n % 2]) for n in range(40)])
+    writer.start()
+    while writer.is_alive():
+        seen.add(path.read_bytes())
+    writer.join()
+    assert seen <= set(contents)
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path, full_disk: Path) -> None:
+    path = full_disk / "file"
+    write_atomic(path, b"old")
+    with pytest.raises(CannotWrite) as caught:
+        write_atomic(path, bytes(10_000_000))
+    assert str(caught.value) == f"{path}: cannot be written (File too large)"
+    assert path.read_bytes() == b"old"
+    assert names(full_disk) == {"file"}
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Path:
+    """A folder in which no file can grow beyond a million bytes."""
+    import resource
+    import signal
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    yield tmp_path
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: write_atomic(path, b""), lambda path: new_folder(path).__enter__()]
+)
+def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, write: object) -> None:
+    (tmp_path / "file").touch()
+    for path, reason in (
+        (tmp_path / "file" / "x", "Not a directory|File exists"),
+        (Path("/proc/mona-lisa/x"), "No such file or directory"),
+    ):
+        with pytest.raises(CannotWrite, match=rf"^{path}: cannot be written \(({reason})\)$"):
+            write(path)  # type: ignore[operator]
+
+
+def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "packs" / "portrait"
+    with new_folder(path) as new:
+        (new / "one").write_text("1")
+        assert not path.exists()
+    assert names(path) == {"one"}
+    assert path.stat().st_mode & 0o777 == 0o755
+    assert names(path.parent) == {"portrait"}
+
+
+def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "portrait"
+    for name in ("old", "new"):
+        with new_folder(path) as new:
+            (new / name).touch()
+    assert names(path) == {"new"}
+    assert names(tmp_path) == {"portrait"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_abandoned_half_way_leaves_the_old_one_and_no_trace(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "portrait"
+    with new_folder(path) as new:
+        (new / "old").touch()
+    with pytest.raises(error), new_folder(path) as new:  # noqa: PT012
+        (new / "new").touch()
+        raise error
+    assert names(path) == {"old"}
+    assert names(tmp_path) == {"portrait"}
+
+
+def test_an_error_of_the_appliances_own_passes_through_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(AssetUnavailable, match=r"^no wheel$"), new_folder(tmp_path / "portrait"):
+        raise AssetUnavailable("no wheel")
+    assert names(tmp_path) == set()
+
+
+def test_a_folder_with_subfolders_is_moved_with_them(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "outer") as new:
+        (new / "inner").mkdir()
+        (new / "inner" / "file").write_text("deep")
+    assert (tmp_path / "outer" / "inner" / "file").read_text() == "deep"
+
+
+def test_power_cut_in_the_instant_of_the_swap_leaves_the_old_folder_to_restore(tmp_path: Path) -> None:
+    path = tmp_path / "portrait"
+    with new_folder(path) as new:
+        (new / "old").touch()
+    path.rename(tmp_path / ".portrait.old")  # where the swap has got to when power is cut
+    restore(path)
+    assert names(path) == {"old"}
+    restore(path)
+    assert names(tmp_path) == {"portrait"}
+
+
+def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "portrait"
+    with new_folder(path) as new:
+        (new / "new").touch()
+    (tmp_path / ".portrait.old").mkdir()
+    restore(path)
+    assert names(path) == {"new"}
+    with new_folder(path) as new:
+        (new / "newer").touch()
+    assert names(path) == {"newer"}
+    assert names(tmp_path) == {"portrait"}
+
+
+def test_restoring_where_nothing_is_does_nothing(tmp_path: Path) -> None:
+    restore(tmp_path / "portrait")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -1,0 +1,183 @@
+import contextlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.assets import photograph_path
+from appliance.errors import BadImage
+from appliance.images import image_files, read_image, read_pixels
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def colour(path: Path) -> tuple[int, int, int]:
+    image = read_image(path)
+    assert image.mode == "RGB"
+    return image.getpixel((0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected", "suffix"),
+    [
+        ("RGB", (10, 20, 30), (10, 20, 30), "png"),
+        ("L", 77, (77, 77, 77), "png"),
+        ("1", 1, (255, 255, 255), "png"),
+        ("I;16", 257 * 100, (100, 100, 100), "png"),
+        ("I", 65535, (255, 255, 255), "tiff"),
+        ("F", 200.0, (200, 200, 200), "tiff"),
+        ("RGBA", (200, 100, 50, 255), (200, 100, 50), "png"),
+        ("RGBA", (200, 100, 50, 0), (0, 0, 0), "png"),
+        ("RGBA", (200, 100, 50, 128), (100, 50, 25), "png"),
+        ("LA", (200, 128), (100, 100, 100), "png"),
+        ("CMYK", (0, 0, 0, 0), (255, 255, 255), "tiff"),
+        ("CMYK", (0, 255, 255, 0), (255, 0, 0), "tiff"),
+        ("YCbCr", (255, 128, 128), (255, 255, 255), "tiff"),
+    ],
+)
+def test_every_kind_of_picture_becomes_rgb(
+    tmp_path: Path, mode: str, value: object, expected: tuple[int, int, int], suffix: str
+) -> None:
+    path = saved(tmp_path / f"picture.{suffix}", Image.new(mode, (4, 3), value))
+    assert colour(path) == expected
+    assert read_pixels(path).shape == (3, 4, 3)
+    assert read_pixels(path).dtype == np.uint8
+
+
+def test_a_palette_gives_its_colours_and_its_transparent_one_is_black(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert read_pixels(saved(tmp_path / "p.png", image))[0].tolist() == [[9, 8, 7], [200, 100, 50]]
+    transparent = saved(tmp_path / "t.png", image, transparency=1)
+    assert read_pixels(transparent)[0].tolist() == [[9, 8, 7], [0, 0, 0]]
+
+
+def test_grey_of_16_bits_keeps_its_steps(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None]
+    path = saved(tmp_path / "ramp.png", Image.fromarray(ramp))
+    assert read_pixels(path)[0, :, 0].tolist() == list(range(256))
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
+    path = saved(tmp_path / "dark.png", Image.new("I;16", (4, 4), 200))
+    assert colour(path) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photograph_is_read_upright(tmp_path: Path, orientation: int) -> None:
+    upright = Image.new("RGB", (40, 24), "black")
+    upright.paste((255, 0, 0), (0, 0, 8, 8))
+    turns = Image.Transpose
+    stored = {
+        1: None,
+        2: turns.FLIP_LEFT_RIGHT,
+        3: turns.ROTATE_180,
+        4: turns.FLIP_TOP_BOTTOM,
+        5: turns.TRANSPOSE,
+        6: turns.ROTATE_90,
+        7: turns.TRANSVERSE,
+        8: turns.ROTATE_270,
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = upright if stored is None else upright.transpose(stored)
+    read = read_image(saved(tmp_path / "photo.jpg", image, exif=exif, quality=95))
+    assert read.size == (40, 24)
+    assert read.getpixel((2, 2))[0] > 200
+    assert read.getpixel((37, 21))[0] < 50
+
+
+def test_a_picture_of_one_pixel_is_a_picture(tmp_path: Path) -> None:
+    path = saved(tmp_path / "dot.png", Image.new("RGB", (1, 1), (1, 2, 3)))
+    assert read_pixels(path).tolist() == [[[1, 2, 3]]]
+
+
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (2, 2), name) for name in ("red", "blue")]
+    path = saved(tmp_path / "film.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert colour(path) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a"]
+)
+def test_what_is_no_image_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    with pytest.raises(BadImage) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: not a whole, readable image (")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "grace_hopper.jpg"])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
+def test_a_truncated_image_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    data = photograph_path(name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(BadImage, match=r"not a whole, readable image \(.+\)$"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "gif", "bmp", "webp", "ppm", "jpg"])
+def test_a_damaged_image_is_read_or_refused_but_never_more(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"picture.{suffix}", Image.effect_noise((40, 40), 50).convert("RGB"))
+    data = path.read_bytes()
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), 5):
+            damaged[place] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(BadImage):
+            assert read_image(path).mode == "RGB"
+
+
+def test_a_missing_picture_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadImage, match=rf"^{tmp_path}/none.png: no such file$"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(BadImage, match=rf"^{tmp_path}: not a whole, readable image"):
+        read_image(tmp_path)
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(17_400, 17_400), (100_000, 100_000)])
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(*size))
+    with pytest.raises(BadImage, match=r"pixels, expected at most 300,000,000$"):
+        read_image(path)
+
+
+def test_a_painting_photographed_at_14000_by_20000_is_no_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "painting.png"
+    path.write_bytes(png_header(14_000, 20_000))
+    with pytest.raises(BadImage, match="not a whole, readable image"):  # for only its header is there
+        read_image(path)
+
+
+def test_the_pictures_of_a_folder_come_in_name_order(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "c.webp", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "d.png").mkdir()
+    assert [path.name for path in image_files(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]

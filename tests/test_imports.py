@@ -1,0 +1,87 @@
+"""The rooms and their order, as DESIGN.md has them: a room imports rooms before it, never after."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import appliance
+
+PACKAGE = Path(appliance.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# What each room may import besides itself; the road runs from the first to the last.
+HELPERS = {"errors", "files", "images", "config", "assets"}
+MAY_IMPORT = {
+    "__init__": set(),
+    "errors": set(),
+    "files": {"errors"},
+    "images": {"errors"},
+    "config": {"errors"},
+    "assets": {"errors", "files"},
+    "download": {"errors"},
+    "camera": HELPERS,
+    "pack": HELPERS,
+    "library": HELPERS | {"pack"},
+    "vision": HELPERS | {"camera"},
+    "tracking": HELPERS | {"camera", "vision"},
+    "gaze": HELPERS | {"camera", "vision", "tracking", "pack"},
+    "display": HELPERS | {"camera", "vision", "tracking", "gaze", "pack"},
+    "service": HELPERS | {"camera", "vision", "tracking", "gaze", "pack", "display"},
+    "portrait": HELPERS | {"camera", "vision", "pack", "library", "download"},
+    "fomm": HELPERS | {"camera", "vision", "pack", "portrait"},
+    "bench": HELPERS
+    | {"camera", "vision", "tracking", "gaze", "pack", "display", "service", "portrait", "fomm"},
+}
+ONLY_CLI_IMPORTS = {"portrait", "fomm", "bench"}
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms a module imports anywhere in it, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            names = [node.module or ""]
+            if node.module == "appliance":
+                names = [f"appliance.{alias.name}" for alias in node.names if alias.name[0] != "_"]
+        found |= {name.split(".")[1] for name in names if name.startswith("appliance.")}
+    return found - {room(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
+    if room(path) in {"cli", "commands", "__main__"}:
+        return  # the command line may use every room
+    assert room(path) in MAY_IMPORT, "a new room: give it its place here and in DESIGN.md"
+    assert imported_rooms(path) <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_loop_does_without_portrait_fomm_and_bench(path: Path) -> None:
+    if room(path) not in {"cli", "commands", "__main__", *ONLY_CLI_IMPORTS}:
+        assert not imported_rooms(path) & ONLY_CLI_IMPORTS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_is_short_and_opens_with_what_it_is_for(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 300
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_the_order_of_rooms_has_no_circle() -> None:
+    left = dict(MAY_IMPORT)
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        assert free
+        for name in free:
+            del left[name]

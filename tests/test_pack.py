@@ -1,0 +1,306 @@
+import dataclasses
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from appliance.errors import BadPack, CannotWrite
+from appliance.pack import Pack, PackInfo, patch_name, write_pack
+
+INFO = PackInfo(
+    title='La "Sconosciuta"\nè bella',
+    artist="nobody",
+    licence="CC0-1.0",
+    source="sconosciuta.png",
+    source_sha256="0" * 64,
+    size=(40, 60),
+    box=(8, 10, 28, 22),
+    frames=3,
+    resting=1,
+    angles=(-20.0, 0.0, 20.5),
+    engine="warp",
+    settings={"softness": 0.5, "steps": 3, "name": "é", "fine": True},
+)
+
+
+def base() -> Image.Image:
+    return Image.linear_gradient("L").resize(INFO.size).convert("RGB")
+
+
+def patches(shade: int = 0) -> Iterator[Image.Image]:
+    for n in range(INFO.frames):
+        yield Image.new("RGB", (20, 12), (n, shade, 0))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pack(tmp_path / "pack", INFO, base(), patches())
+    return tmp_path / "pack"
+
+
+def read_all(folder: Path) -> list[bytes]:
+    pack = Pack(folder)
+    return [pack.base().tobytes(), *(pack.patch(frame).tobytes() for frame in range(pack.info.frames))]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BadPack) as caught:
+        read_all(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_pack_reads_back_as_it_was_written(folder: Path) -> None:
+    pack = Pack(folder)
+    assert pack.info == INFO
+    assert pack.base().tobytes() == base().tobytes()
+    for frame, patch in enumerate(patches()):
+        assert pack.patch(frame).tobytes() == patch.tobytes()
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@settings(max_examples=30, deadline=None)
+@given(texts, texts, st.lists(st.floats(-90, 90), min_size=3, max_size=3, unique=True).map(sorted), texts)
+def test_any_title_angle_and_setting_reads_back(
+    title: str, artist: str, angles: list[float], setting: str
+) -> None:
+    info = dataclasses.replace(
+        INFO, title=title, artist=artist, angles=tuple(angles), settings={"a": setting, "b-c": 1e300}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_pack(Path(folder) / "pack", info, base(), patches())
+        assert Pack(Path(folder) / "pack").info == info
+
+
+def test_a_pack_is_these_files_and_no_others(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        "pack.toml",
+        "base.png",
+        "patch_00.png",
+        "patch_01.png",
+        "patch_02.png",
+    }
+    assert patch_name(32) == "patch_32.png"
+
+
+def test_a_new_pack_replaces_the_old_one_whole(folder: Path) -> None:
+    few = dataclasses.replace(INFO, frames=2, angles=(-1.0, 1.0))
+    write_pack(folder, few, base(), itertools.islice(patches(9), 2))
+    assert Pack(folder).info == few
+    assert not (folder / "patch_02.png").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["pack"]
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    for name in ("base.png", "patch_01.png"):
+        data = (folder / name).read_bytes()
+        (folder / name).unlink()
+        assert refusal(folder) == f"{folder / name}: missing; render the portrait again"
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (Image.new("RGB", (20, 11)), "20x11 RGB"),
+        (Image.new("L", (20, 12)), "20x12 L"),
+        (Image.new("RGBA", (20, 12)), "20x12 RGBA"),
+    ],
+)
+def test_a_patch_of_another_size_or_kind_is_named(folder: Path, image: Image.Image, found: str) -> None:
+    path = folder / "patch_02.png"
+    image.save(path)
+    assert refusal(folder) == f"{path}: {found}, expected 20x12 RGB (pack.toml); render the portrait again"
+
+
+@pytest.mark.parametrize("name", ["base.png", "patch_00.png", "patch_02.png"])
+@pytest.mark.parametrize("left", [0, 20, 50, -20])
+def test_a_truncated_image_is_named(folder: Path, name: str, left: int) -> None:
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:left])
+    assert refusal(folder).startswith(f"{path}: damaged (")
+
+
+def test_a_byte_changed_anywhere_in_an_image_is_noticed_or_harmless(folder: Path) -> None:
+    path = folder / "patch_01.png"
+    data = path.read_bytes()
+    whole = read_all(folder)
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        try:
+            assert read_all(folder) == whole
+        except BadPack as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
+
+
+def test_a_bomb_in_place_of_a_patch_is_named(folder: Path) -> None:
+    path = folder / "patch_01.png"
+    data = bytearray(path.read_bytes())
+    data[16:24] = (100_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert refusal(folder).startswith(f"{path}: damaged (")
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "pack.toml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("format = 1", "format = 2", "format = 2, expected 1"),
+        ("format = 1\n", "", "format = None, expected 1"),
+        ('engine = "warp"\n', "", "missing or unknown key engine"),
+        ("frames = 3", "frames = 3\nspeed = 1", "missing or unknown key speed"),
+        ('artist = "nobody"', "artist = 3", "artist = 3; expected text"),
+        ("size = [40, 60]", "size = [40]", "size = [40]; expected [width, height]"),
+        ("size = [40, 60]", "size = [40, 60.5]", "size = [40, 60.5]; expected [width, height]"),
+        ("size = [40, 60]", "size = [0, 60]", "size = [0, 60]; expected [width, height]"),
+        ("size = [40, 60]", "size = 40", "size = 40; expected [width, height]"),
+        (
+            "[8, 10, 28, 22]",
+            "[8, 10, 41, 22]",
+            "box = [8, 10, 41, 22]; expected [x0, y0, x1, y1] inside the picture",
+        ),
+        (
+            "[8, 10, 28, 22]",
+            "[-1, 10, 28, 22]",
+            "box = [-1, 10, 28, 22]; expected [x0, y0, x1, y1] inside the picture",
+        ),
+        (
+            "[8, 10, 28, 22]",
+            "[8, 22, 28, 22]",
+            "box = [8, 22, 28, 22]; expected [x0, y0, x1, y1] inside the picture",
+        ),
+        ("[8, 10, 28, 22]", '"all"', "box = all; expected [x0, y0, x1, y1] inside the picture"),
+        ("frames = 3", "frames = 1", "frames = 1; expected a whole number from 2"),
+        ("frames = 3", "frames = true", "frames = True; expected a whole number from 2"),
+        ("frames = 3", 'frames = "3"', "frames = 3; expected a whole number from 2"),
+        ("frames = 3", "frames = 4", "angles = [-20.0, 0.0, 20.5]; expected 4 rising numbers"),
+        ("resting = 1", "resting = 3", "resting = 3; expected one of the frames"),
+        ("resting = 1", "resting = -1", "resting = -1; expected one of the frames"),
+        ("[-20.0, 0.0, 20.5]", "[0, 0, 1]", "angles = [0, 0, 1]; expected 3 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", "[0, nan, 1]", "angles = [0, nan, 1]; expected 3 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", "[0, 1, inf]", "angles = [0, 1, inf]; expected 3 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", '["a", "b", "c"]', "angles = ['a', 'b', 'c']; expected 3 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", "1", "angles = 1; expected 3 rising numbers"),
+        ("[settings]", "[settings.more]", "settings = {'more': {'softness': 0.5"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_value_and_what_was_expected(
+    folder: Path, old: str, new: str, fault: str
+) -> None:
+    edit(folder, old, new)
+    message = refusal(folder)
+    assert message.startswith(f"{folder}/pack.toml: {fault}")
+    assert message.endswith("; render the portrait again")
+
+
+def test_settings_must_be_a_table(folder: Path) -> None:
+    text = (folder / "pack.toml").read_text("utf-8").split("[settings]")[0]
+    (folder / "pack.toml").write_text(text + "settings = 3\n", "utf-8")
+    assert refusal(folder).startswith(f"{folder}/pack.toml: settings = 3; expected a table of numbers")
+
+
+@pytest.mark.parametrize("content", [b"format = ", b"\xff\xfe", b"format = 1\nformat = 1"])
+def test_a_pack_toml_that_is_no_toml_is_named(folder: Path, content: bytes) -> None:
+    (folder / "pack.toml").write_bytes(content)
+    assert refusal(folder).startswith(f"{folder}/pack.toml: cannot be read (")
+
+
+def test_where_no_pack_is_the_way_to_make_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "none", tmp_path / "empty"):
+        assert refusal(path) == f"{path}: no pack there; make one with `mona-lisa portrait render`"
+    (tmp_path / "file").touch()
+    assert refusal(tmp_path / "file").startswith(f"{tmp_path}/file")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"frames": 4}, "3 patches and 3 angles, expected 4"),
+        ({"angles": (0.0, 1.0)}, "3 patches and 2 angles, expected 3"),
+        ({"box": (8, 10, 28, 23)}, r"patch_00.png: \(20, 12\) RGB, expected \(20, 13\) RGB"),
+        ({"size": (41, 60)}, r"base.png: \(40, 60\) RGB, expected \(41, 60\) RGB"),
+    ],
+)
+def test_a_pack_that_does_not_fit_itself_is_not_written(
+    tmp_path: Path, changed: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_while_the_frames_are_rendered_leaves_the_old_pack(folder: Path) -> None:
+    def failing() -> Iterator[Image.Image]:
+        yield from itertools.islice(patches(9), 2)
+        raise RuntimeError("out of paint")
+
+    with pytest.raises(RuntimeError, match="out of paint"):
+        write_pack(folder, INFO, base(), failing())
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 0, 0)
+    assert [path.name for path in folder.parent.iterdir()] == ["pack"]
+
+
+KILLED_WHILE_WRITING = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_pack import INFO, base, patches
+from appliance.pack import write_pack
+def slow():
+    for patch in patches(9):
+        yield patch
+        print("written", flush=True)
+        sys.stdin.readline()
+write_pack(Path({folder!r}), INFO, base(), slow())
+"""
+
+
+def test_a_process_killed_while_writing_leaves_the_old_pack(folder: Path) -> None:
+    code = KILLED_WHILE_WRITING.format(tests=str(Path(__file__).parent), folder=str(folder))
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"PYTHONPATH": "."},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        process.send_signal(signal.SIGKILL)
+    assert Pack(folder).info == INFO
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 0, 0)
+    write_pack(folder, INFO, base(), patches(7))
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 7, 0)
+
+
+def test_power_cut_in_the_instant_of_the_swap_shows_the_old_portrait(folder: Path) -> None:
+    folder.rename(folder.with_name(".pack.old"))
+    assert Pack(folder).info == INFO
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWrite, match=r"file/pack: cannot be written \(.+\)$"):
+        write_pack(tmp_path / "file" / "pack", INFO, base(), patches())
