@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,22 +11,12 @@ from appliance.camera.averaging import Pixels
 from appliance.pack import Box
 from appliance.portrait.eyes import Eye
 from appliance.portrait.head import Head
-from appliance.portrait.plan import Plan
 from appliance.portrait.sampling import Array, bilinear, crisp
+from appliance.portrait.sitter import Sitter
 
 _MARGIN: Final = 2
 # What moves less than this, in pixels, is left as it is.
 _STILL: Final = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Sitter:
-    """A painting taken apart: `pixels` is RGB uint8 (height, width, 3), the rest lies in its pixels."""
-
-    pixels: Pixels
-    head: Head
-    eyes: tuple[Eye, Eye]
-    plan: Plan
 
 
 def patch_box(sitter: Sitter) -> Box:
@@ -39,6 +28,17 @@ def patch_box(sitter: Sitter) -> Box:
     x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
     x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
     return x0, y0, min(x1, width), min(y1, height)
+
+
+def eye_region(sitter: Sitter) -> Box:
+    """Return a rectangle around both eyes, for a close-up, in whole pixels."""
+    boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
+    return (
+        min(box[0] for box in boxes),
+        min(box[1] for box in boxes),
+        max(box[2] for box in boxes),
+        max(box[3] for box in boxes),
+    )
 
 
 def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:

@@ -50,7 +50,7 @@ class Plan:
 
 
 def make_plan(
-    face: Landmarks, eyes: tuple[Eye, Eye], frames: int, yaw: float, distance_mm: float, travel: float = 1.0
+    face: Landmarks, eyes: tuple[Eye, Eye], frames: int, yaw: float, distance_mm: float, travel: float
 ) -> Plan:
     """Plan the frames.
 
@@ -74,23 +74,20 @@ def make_plan(
         side * (math.asin(min(max(math.sin(rest) + side * part * way * width / lever, -0.95), 0.95)) - rest)
         for side, way in ((-1, left), (1, right))
     ]
+    # The head's part of every turn is the same, so that both go in equal steps.
+    most, turn = max(reach), math.radians(yaw)
+    reach = [way + turn * (way / most if most else 1.0) for way in reach]
+    headed = turn / max(most + turn, 1e-9)
     resting, step = _steps(reach[0], reach[1], frames)
-    most = step * max(resting, frames - 1 - resting)
-    turn = math.radians(yaw) / most if most else 0.0
-    eye_turns = step * (np.arange(frames) - resting)
-    angles = rest + eye_turns * (1 + turn)
-    shifts = np.column_stack(
-        [
-            lever
-            * k
-            * (np.sin(rest + _converged(angles, rest, side, distance_mm) - eye_turns * turn) - math.sin(rest))
-            for side, k in zip((-1, 1), scales, strict=True)
-        ]
-    )
+    away = step * (np.arange(frames) - resting)
+    shifts = np.zeros((frames, 2))
+    for i, k in enumerate(scales if most else ()):
+        turned = _converged(rest + away, rest, (-1, 1)[i], distance_mm) - headed * away
+        shifts[:, i] = lever * k * (np.sin(rest + turned) - math.sin(rest))
     return Plan(
-        angles=tuple(float(a) for a in np.degrees(angles)),
+        angles=tuple(float(a) for a in np.degrees(rest + away)),
         resting=resting,
-        turns=tuple(float(a) for a in np.degrees(eye_turns * turn)),
+        turns=tuple(float(a) for a in np.degrees(headed * away)),
         shifts=shifts,
         own_gaze=own,
         room=(rooms[0], rooms[1]),

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,20 +10,16 @@ from PIL import Image
 
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.files import write_atomic
-from appliance.images import read_pixels
-from appliance.pack import FRAMES, PackInfo, write_pack
-from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.frames import Sitter, draw_patches, patch_box
-from appliance.portrait.head import build_head
+from appliance.pack import FRAMES, Pack, PackInfo, write_pack
+from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.plan import make_plan
 from appliance.portrait.screen import fitted
-from appliance.portrait.sheet import Sheet
+from appliance.portrait.sheet import Sheet, close_up
+from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
+from appliance.portrait.source import read_original
 
 ENGINE: Final = "turning head 2"
-YAW: Final = 8.0
-DISTANCE_MM: Final = 2000.0
-NARROWEST_EYE: Final = 10.0
+_ENLARGED: Final = 1.5
 
 
 def render(
@@ -37,19 +33,23 @@ def render(
     artist: str = "unknown",
     licence: str = "unknown",
     yaw: float = YAW,
+    eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
+    choose: int | None = None,
 ) -> PackInfo:
-    """Render a painting to a pack, and a contact sheet beside it.
+    """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
     Parameters
     ----------
     image : the painting, any image file
-    out : folder of the pack; `<out>-sheet.png` is written beside it
+    out : folder of the pack; `<out>-sheet.png` and `<out>-eyes.png` are written beside it
     frames : how many, odd; the middle one is the painting bit for bit
     size : (width, height) of the screen in pixels; the picture's own by default, without resampling
     say : receives one line per step
     yaw : how far the head turns to either side in degrees, 0 for the eyes alone
+    eyes : the part of the usual travel that the irises take, 0 for the head alone
     distance_mm : of the viewer the eyes converge on
+    choose : which of several faces, counted from 1 at picture left
     title : the file's name without suffix by default
 
     Returns
@@ -59,32 +59,33 @@ def render(
     Raises
     ------
     ConfigError
-        If `frames` is not odd and at least 3.
+        If `frames` is not odd and at least 3, or nothing would move.
     BadImage
         If the file is not a whole image.
     UnfitPortrait
-        If there is no face, or its eyes are too small.
+        If there is no face, or one that cannot be brought to life.
     CannotWrite
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
-    original = read_pixels(image)
-    landmarker = Landmarker()
+    if yaw <= 0 and eyes <= 0:
+        raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
+    original, reduced = read_original(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
+    landmarker = Landmarker()
     try:
-        found = landmarker.find(original)
-        width = found.width
-        pixels, found = fitted(original, found, size or (original.shape[1], original.shape[0]))
-        face = landmarker.landmarks(pixels, found)
-        eyes = fit_eyes(pixels, face)
-        _check_width(eyes, found.width / width)
+        found = landmarker.find(original, choose)
+        pixels, placed = fitted(original, found, size or (original.shape[1], original.shape[0]))
+        scale = reduced * placed.width / found.width
+        sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm), scale)
     except UnfitPortrait as error:
         raise UnfitPortrait(f"{image}: {error}") from error
-    height, width = pixels.shape[:2]
-    head = build_head(face, width, height)
-    turn = min(yaw, head.widest())
-    sitter = Sitter(pixels, head, eyes, make_plan(face, eyes, frames, turn, distance_mm))
+    del original
+    if scale > _ENLARGED:
+        say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
+    for doubt in sitter.doubts:
+        say(f"warning: {image.name}: {doubt}")
     plan, box = sitter.plan, patch_box(sitter)
     info = PackInfo(
         title=title or image.stem,
@@ -92,36 +93,35 @@ def render(
         licence=licence,
         source=image.name,
         source_sha256=_sha256(image),
-        size=(width, height),
+        size=(pixels.shape[1], pixels.shape[0]),
         box=box,
         frames=frames,
         resting=plan.resting,
         angles=plan.angles,
         engine=ENGINE,
         settings={
-            "yaw": round(turn, 2),
+            "yaw": round(max(map(abs, plan.turns)), 3),
+            "eyes": eyes,
             "distance_mm": distance_mm,
             "own_gaze": round(plan.own_gaze, 1),
-            "iris_radius_px": round(eyes[0].radius, 3),
+            "iris_radius_px": round(sitter.eyes[0].radius, 3),
+            "doubts": "; ".join(sitter.doubts),
         },
     )
     say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
-    sheet = Sheet(Image.fromarray(pixels), box, plan.angles)
-    write_pack(out, info, Image.fromarray(pixels), sheet.passing(draw_patches(sitter, box)))
-    buffer = io.BytesIO()
-    sheet.image.save(buffer, "PNG", compress_level=1)
-    write_atomic(out.with_name(f"{out.name}-sheet.png"), buffer.getvalue())
+    whole = Image.fromarray(pixels)
+    sheet = Sheet(whole, box, plan.angles)
+    write_pack(out, info, whole, sheet.passing(draw_patches(sitter, box)))
+    _save(sheet.image, out, "sheet")
+    eyes_only = close_up(whole, Pack(out), eye_region(sitter))
+    _save(eyes_only, out, "eyes")
     return info
 
 
-def _check_width(eyes: Sequence[Eye], scale: float) -> None:
-    """Refuse eyes too small in the original; `scale` is that of the fitted picture against it."""
-    narrowest = min(eye.view.axes.width for eye in eyes) / scale
-    if narrowest < NARROWEST_EYE:
-        raise UnfitPortrait(
-            f"the eyes are {narrowest:.1f} pixels wide; expected at least {NARROWEST_EYE:.0f}; "
-            "use a larger reproduction, or one closer to the face"
-        )
+def _save(picture: Image.Image, out: Path, what: str) -> None:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    write_atomic(out.with_name(f"{out.name}-{what}.png"), buffer.getvalue())
 
 
 def _sha256(path: Path) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from appliance.pack import Box
+from appliance.pack import Box, Pack
 
 _WIDEST = 300
 _MARGIN = 0.12
 _LABEL = 14
+_CLOSE = 1000
 
 
 class Sheet:
@@ -50,3 +51,24 @@ class Sheet:
         self.image.paste(small, (x, y))
         text = f"{i}: {self._angles[i]:+.1f} deg"
         ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
+
+
+def close_up(base: Image.Image, pack: Pack, region: Box) -> Image.Image:
+    """Show the eyes large: the painting above, then both ends and both halves of the travel.
+
+    Parameters
+    ----------
+    base : the whole painting
+    pack : rendered from it
+    region : around both eyes, in its pixels
+    """
+    info = pack.info
+    last = info.frames - 1
+    shown = (info.resting, 0, info.resting // 2, (info.resting + last) // 2, last)
+    height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
+    picture = Image.new("RGB", (_CLOSE, len(shown) * height))
+    for i, frame in enumerate(shown):
+        whole = base.copy()
+        whole.paste(pack.patch(frame), info.box[:2])
+        picture.paste(whole.resize((_CLOSE, height), Image.Resampling.LANCZOS, region), (0, i * height))
+    return picture
