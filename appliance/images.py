@@ -15,10 +15,15 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own refuses already 179 million
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, longest: int | None = None) -> Image.Image:
     """Read an image file as an upright PIL image of mode RGB.
 
     EXIF rotation is applied, 16-bit grey is scaled, transparency lies on black, CMYK is converted.
+
+    Parameters
+    ----------
+    longest : the long side in pixels down to which a larger picture is reduced before anything
+        else is done to it, JPEG already while it is read; none keeps its size
 
     Raises
     ------
@@ -33,8 +38,7 @@ def read_image(path: Path) -> Image.Image:
                     raise BadImage(
                         f"{path}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}"
                     )
-                image.load()
-                return _rgb(ImageOps.exif_transpose(image))
+                return _rgb(ImageOps.exif_transpose(_reduced(image, longest)))
     except Image.DecompressionBombError as error:
         raise BadImage(f"{path}: too many pixels, expected at most {MAX_PIXELS:,}") from error
     except FileNotFoundError as error:
@@ -53,6 +57,21 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
 def image_files(folder: Path) -> list[Path]:
     """List the image files of a folder in name order, by suffix."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
+    if longest is None or max(image.size) <= longest:
+        image.load()
+        return image
+    part = longest / max(image.size)
+    size = max(round(image.width * part), 1), max(round(image.height * part), 1)
+    image.draft(None, size)
+    image.load()
+    if image.mode not in {"RGB", "RGBA", "L", "CMYK"} or max(image.size) <= longest:
+        return image
+    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small.info = image.info
+    return small
 
 
 def _brief(error: Exception) -> str:

@@ -123,7 +123,7 @@ def _save(image: Image.Image, size: tuple[int, int], path: Path) -> None:
     if image.size != size or image.mode != "RGB":
         raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} RGB")
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=2)
     path.write_bytes(buffer.getvalue())
 
 

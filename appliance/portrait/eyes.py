@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 
 from appliance.camera.averaging import Pixels
+from appliance.portrait.glint import KEEPS_UP, find_glint
 from appliance.portrait.iris import Iris, fit_iris
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.lids import Lids, fit_lids, lids_through
-from appliance.portrait.sampling import Array, cubic, smoothstep, soft_edge
+from appliance.portrait.sampling import Array, Mask, crisp, smoothstep, soft_edge
 from appliance.portrait.sclera import fill, hole
 from appliance.portrait.view import Axes, EyeView, view_eye
 
@@ -20,9 +21,8 @@ LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' corners lie a little too near each other.
 _WIDER: Final = 1.08
-# How much of the iris must stay inside the corner, in radii, and the farthest it goes, in eye widths.
+# How much of the iris must stay inside the corner, in radii.
 _KEEP: Final = 0.8
-_FARTHEST: Final = 0.14
 # How far from the lids what is drawn fades to the painting, in eye widths.
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
@@ -30,6 +30,10 @@ _CORNER_FADE: Final = 0.05
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
+# The part of the iris's way that the lids go with it, and how far above and below that fades, in
+# eye widths.
+_FOLLOW: Final = 0.15
+_FOLLOW_REACH: Final = 0.55
 # The shift in eye widths over which errors of the filled white fade.
 _FADE: Final = 0.05
 # Full foreshortening of the turned iris looks too much on paintings.
@@ -38,7 +42,7 @@ _FORESHORTENING: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """An eye taken apart; `ground` is the view's picture with the iris painted out.
+    """An eye taken apart: `ground` is the view's picture without its iris, `glint` its catch-light alone.
 
     The painting is iris over ground: painting = matte + (1 - cover) * ground, where `cover` is the
     iris's soft disc and the matte is whatever the painting has beyond the ground: colours, rim,
@@ -49,6 +53,7 @@ class Eye:
     lids: Lids
     iris: Iris
     ground: Array
+    glint: Array
 
     @property
     def radius(self) -> float:
@@ -56,11 +61,16 @@ class Eye:
         return self.iris.radius * self.view.axes.width
 
     @property
-    def room(self) -> float:
-        """How far the iris can go to either side without leaving the eye, in picture pixels."""
-        left = self.iris.u - _KEEP * self.iris.radius - self.lids.left
-        right = self.lids.right - self.iris.u - _KEEP * self.iris.radius
-        return max(min(left, right), 0) * self.view.axes.width
+    def room(self) -> tuple[float, float]:
+        """How far the iris can go to picture left and right without leaving the eye, in pixels."""
+        width, kept = self.view.axes.width, _KEEP * self.iris.radius
+        left, right = self.iris.u - kept - self.lids.left, self.lids.right - self.iris.u - kept
+        return max(left, 0) * width, max(right, 0) * width
+
+    def corners(self) -> tuple[Array, Array]:
+        """Return the corners of what can change, x and y in picture pixels."""
+        u, v = np.meshgrid([self.lids.left, self.lids.right], [-_FOLLOW_REACH, _FOLLOW_REACH])
+        return self.view.axes.to_picture(u, v)
 
     def weight(self, x: Array, y: Array) -> Array:
         """Return how much of what is drawn shows at points of the picture: 0 from the lids outwards."""
@@ -72,6 +82,32 @@ class Eye:
         shown *= smoothstep((u - self.lids.left) / _CORNER_FADE)
         shown *= smoothstep((self.lids.right - u) / _CORNER_FADE)
         return shown
+
+    def reaches(self, x: Array, y: Array) -> Mask:
+        """Return which points of the painting the lids or the iris can change."""
+        u, v = self.view.axes.to_eye(x, y)
+        upper, lower = self.lids.at(u)
+        inside = (u > self.lids.left) & (u < self.lids.right)
+        reached: Mask = inside & ((abs(v) < _FOLLOW_REACH) | (v > upper) & (v < lower))
+        return reached
+
+    def follow(self, x: Array, y: Array, shift: float) -> tuple[Array, Array]:
+        """Return where the lids' content comes from: they follow the iris a little, the corners stay.
+
+        Parameters
+        ----------
+        x, y : points of the painting, in its pixels
+        shift : of the iris along the face to picture right, in pixels
+        """
+        u, v = self.view.axes.to_eye(x, y)
+        back = -shift / self.view.axes.width * self._following(u, v)
+        return self.view.axes.to_picture(u + back, v)
+
+    def _following(self, u: Array, v: Array) -> Array:
+        across = 1 - np.square((u - self.lids.middle) / self.lids.half)
+        down = 1 - np.square(v / _FOLLOW_REACH)
+        followed: Array = _FOLLOW * np.square(np.maximum(across, 0) * np.maximum(down, 0))
+        return followed
 
     def draw(self, pixels: Pixels, base: Array, x: Array, y: Array, shift: float) -> Array:
         """Draw the eye with its iris moved.
@@ -89,11 +125,16 @@ class Eye:
         """
         axes = self.view.axes
         u, v = axes.to_eye(x, y)
+        # The lids have carried the iris a part of its way.
+        carried = self._following(np.array(self.iris.u), np.array(self.iris.v))
+        shift *= 1 - float(carried)
         from_u, from_v = self._origin(u, v, shift / axes.width)
-        moved = cubic(pixels, *axes.to_picture(from_u, from_v))
+        moved = crisp(pixels, *axes.to_picture(from_u, from_v))
         clear, matte, held = self._matte(from_u, from_v, moved)
         ground = self._ground(u, v, base)
-        drawn = clear * ground + held * matte
+        # The catch-light is taken along with what it lies on, and put where the lamp shows it.
+        glint = self.view.at(self.glint, u - KEEPS_UP * shift / axes.width, v)
+        drawn = clear * ground + held * (matte - self.view.at(self.glint, from_u, from_v)) + glint
         # Beyond the rim the matte is only what the filled white got wrong: it fades where it is.
         stays = math.exp(-((shift / axes.width / _FADE) ** 2))
         _, matte, held = self._matte(u, v, base)
@@ -123,8 +164,12 @@ class Eye:
         upper, lower = self.lids.at(u)
         upper_there, lower_there = self.lids.at(from_u)
         rise, fall = upper_there - upper, lower_there - lower
-        near_upper = 1 - smoothstep((v - upper) / np.maximum(_UPPER_STICK, 2 * abs(rise)))
-        near_lower = 1 - smoothstep((lower - v) / np.maximum(_LOWER_STICK, 2 * abs(fall)))
+        # In a narrow opening the lids cut the iris; what sticks to them must not squeeze it.
+        opening = np.maximum(lower - upper, 1e-3)
+        upper_stick = np.minimum(_UPPER_STICK, 0.4 * opening)
+        lower_stick = np.minimum(_LOWER_STICK, 0.25 * opening)
+        near_upper = 1 - smoothstep((v - upper) / np.maximum(upper_stick, 2 * abs(rise)))
+        near_lower = 1 - smoothstep((lower - v) / np.maximum(lower_stick, 2 * abs(fall)))
         return from_u, v + rise * near_upper + fall * near_lower
 
 
@@ -142,15 +187,9 @@ def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
     return left, right
 
 
-def travel(eyes: tuple[Eye, Eye]) -> float:
-    """Return how far both irises go to either side, in picture pixels: as far as both have room."""
-    width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
-    return min(eyes[0].room, eyes[1].room, _FARTHEST * width)
-
-
 def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
     iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
-    return Eye(view, lids, iris, fill(view, lids, iris))
+    return Eye(view, lids, iris, fill(view, lids, iris), find_glint(view, iris))
 
 
 def _axes(marks: EyeMarks, tilt: float) -> Axes:

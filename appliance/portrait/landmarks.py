@@ -29,6 +29,9 @@ _STEP: Final = 0.4
 _CANDIDATES: Final = 8
 _FACE_SCORE: Final = 0.4
 _MESH_SCORE: Final = 0.5
+# Another face as sure, and as large as this part of the best, could be the sitter too.
+_RIVAL: Final = 0.45
+_RIVAL_MESH: Final = 0.9
 
 _MESH_SIDE: Final = 192
 _MESH_MARGIN: Final = 1.5
@@ -49,7 +52,7 @@ class EyeMarks:
     """One eye as the models see it, in picture pixels.
 
     `lower` and `upper` are (9, 2), the lids from the corner at picture left to the one at picture
-    right; `radius` is the iris's; `spread` is how far the answers for its centre scatter.
+    right; `radius` is the iris's; `spread` is how far the answers for its centre scatter, in eye widths.
     """
 
     lower: Array
@@ -57,6 +60,16 @@ class EyeMarks:
     iris: tuple[float, float]
     radius: float
     spread: float
+
+    @property
+    def width(self) -> float:
+        """Distance of the corners in pixels."""
+        return math.dist(self.lower[0], self.lower[-1])
+
+    @property
+    def opening(self) -> float:
+        """How far the lids are open in the middle, in eye widths."""
+        return math.dist(self.lower[4], self.upper[4]) / max(self.width, 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,13 @@ class Landmarks:
     tilt: float
     half_width: float
     eyes: tuple[EyeMarks, EyeMarks]
+
+    @property
+    def yaw(self) -> float:
+        """The head's own turn to picture right, in degrees, from the depth of the face's sides."""
+        first, last = self.mesh[_SIDES[0]], self.mesh[_SIDES[1]]
+        across = math.dist(first[:2], last[:2])
+        return math.degrees(math.atan2(float(last[2] - first[2]), max(across, 1e-6)))
 
 
 class _Crop(NamedTuple):
@@ -117,32 +137,49 @@ class Landmarker:
         self._mesh = Model(model_path("face_landmark.tflite"), (1, _MESH_SIDE, _MESH_SIDE, 3))
         self._iris = Model(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
 
-    def find(self, pixels: Pixels) -> Face:
+    def find(self, pixels: Pixels, choice: int | None = None) -> Face:
         """Find the sitter: the face that is largest, surest and confirmed by the mesh model.
+
+        Parameters
+        ----------
+        pixels : RGB, uint8 of shape (height, width, 3)
+        choice : which of several faces, counted from 1 at picture left; none if there is one
 
         Raises
         ------
         UnfitPortrait
-            If there is no face.
+            If there is no face, no face of that number, or several and none chosen.
         """
+        faces = self._faces(pixels)
+        if not faces:
+            raise UnfitPortrait(
+                f"no face found in {pixels.shape[1]}x{pixels.shape[0]} pixels; expected a sitter looking "
+                "out of it, the head at least a tenth of its size; crop it closer to the face"
+            )
+        if choice is None and len(faces) > 1:
+            raise UnfitPortrait(f"{len(faces)} faces found; choose with --face N, 1 at picture left")
+        if choice is not None and not 1 <= choice <= len(faces):
+            raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
+        return faces[(choice or 1) - 1]
+
+    def _faces(self, pixels: Pixels) -> list[Face]:
+        """Return the faces that could be the sitter's, from picture left to picture right."""
         picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
         found = [
             f
             for window in _windows(picture.width, picture.height)
             for f in self._detector.detect(picture, window)
         ]
-        best, most = None, 0.0
+        sure = []
         for face in _distinct(found)[:_CANDIDATES]:
             confidence = self._read_mesh(image, _around(face))[1]
-            value = confidence * face.score * face.width
-            if confidence > _MESH_SCORE and value > most:
-                best, most = face, value
-        if best is None:
-            raise UnfitPortrait(
-                f"no face found in {picture.width}x{picture.height} pixels; expected a sitter looking "
-                "out of it, the head at least a tenth of its size; crop it closer to the face"
-            )
-        return best
+            if confidence > _MESH_SCORE:
+                sure.append((confidence * face.score * face.width, confidence, face))
+        if not sure:
+            return []
+        most, _, best = max(sure, key=lambda entry: entry[0])
+        rivals = [f for value, c, f in sure if f is best or (c > _RIVAL_MESH and value > _RIVAL * most)]
+        return sorted(rivals, key=lambda face: face.box[0])
 
     def landmarks(self, pixels: Pixels, face: Face) -> Landmarks:
         """Find the landmarks of a face.
@@ -188,7 +225,7 @@ class Landmarker:
             upper=upper[order],
             iris=(float(iris[0, 0]), float(iris[0, 1])),
             radius=math.dist(iris[1], iris[3]) / 2,
-            spread=float(irises[:, 0].std(0).mean()),
+            spread=float(irises[:, 0].std(0).mean()) / max(math.dist(contour[0], contour[8]), 1e-6),
         )
 
     def _read_iris(

@@ -32,6 +32,16 @@ class Lids:
     left: float
     right: float
 
+    @property
+    def middle(self) -> float:
+        """The u half way between the corners."""
+        return (self.left + self.right) / 2
+
+    @property
+    def half(self) -> float:
+        """Half the distance of the corners."""
+        return (self.right - self.left) / 2
+
     def at(self, u: Array) -> tuple[Array, Array]:
         """Return v of the upper and the lower lid at u."""
         return np.interp(u, columns(), self.upper), np.interp(u, columns(), self.lower)

@@ -2,27 +2,24 @@
 
 import hashlib
 import io
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from PIL import Image
 
-from appliance.camera.averaging import Pixels
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.files import write_atomic
-from appliance.images import read_pixels
-from appliance.pack import FRAMES, Box, PackInfo, write_pack
-from appliance.portrait.eyes import LEVER, Eye, fit_eyes, travel
+from appliance.pack import FRAMES, Pack, PackInfo, write_pack
+from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.screen import fitted
-from appliance.portrait.sheet import contact_sheet
+from appliance.portrait.sheet import Sheet, close_up
+from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
+from appliance.portrait.source import read_original
 
-ENGINE: Final = "layered eyes 1"
-NARROWEST_EYE: Final = 10.0
-_MARGIN: Final = 2
+ENGINE: Final = "turning head 2"
+_ENLARGED: Final = 1.5
 
 
 def render(
@@ -35,16 +32,24 @@ def render(
     title: str | None = None,
     artist: str = "unknown",
     licence: str = "unknown",
+    yaw: float = YAW,
+    eyes: float = 1.0,
+    distance_mm: float = DISTANCE_MM,
+    choose: int | None = None,
 ) -> PackInfo:
-    """Render a painting to a pack, and a contact sheet beside it.
+    """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
     Parameters
     ----------
     image : the painting, any image file
-    out : folder of the pack; `<out>-sheet.png` is written beside it
+    out : folder of the pack; `<out>-sheet.png` and `<out>-eyes.png` are written beside it
     frames : how many, odd; the middle one is the painting bit for bit
     size : (width, height) of the screen in pixels; the picture's own by default, without resampling
     say : receives one line per step
+    yaw : how far the head turns to either side in degrees, 0 for the eyes alone
+    eyes : the part of the usual travel that the irises take, 0 for the head alone
+    distance_mm : of the viewer the eyes converge on
+    choose : which of several faces, counted from 1 at picture left
     title : the file's name without suffix by default
 
     Returns
@@ -54,30 +59,34 @@ def render(
     Raises
     ------
     ConfigError
-        If `frames` is not odd and at least 3.
+        If `frames` is not odd and at least 3, or nothing would move.
     BadImage
         If the file is not a whole image.
     UnfitPortrait
-        If there is no face, or its eyes are too small.
+        If there is no face, or one that cannot be brought to life.
     CannotWrite
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
-    original = read_pixels(image)
-    landmarker = Landmarker()
+    if yaw <= 0 and eyes <= 0:
+        raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
+    original, reduced = read_original(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
+    landmarker = Landmarker()
     try:
-        face = landmarker.find(original)
-        width = face.width
-        pixels, face = fitted(original, face, size or (original.shape[1], original.shape[0]))
-        eyes = fit_eyes(pixels, landmarker.landmarks(pixels, face))
-        _check_width(eyes, face.width / width)
+        found = landmarker.find(original, choose)
+        pixels, placed = fitted(original, found, size or (original.shape[1], original.shape[0]))
+        scale = reduced * placed.width / found.width
+        sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm), scale)
     except UnfitPortrait as error:
         raise UnfitPortrait(f"{image}: {error}") from error
-    radius, farthest = eyes[0].radius, travel(eyes)
-    angles = gaze_angles(farthest, radius, frames)
-    box = _patch_box(eyes, pixels.shape[1], pixels.shape[0])
+    del original
+    if scale > _ENLARGED:
+        say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
+    for doubt in sitter.doubts:
+        say(f"warning: {image.name}: {doubt}")
+    plan, box = sitter.plan, patch_box(sitter)
     info = PackInfo(
         title=title or image.stem,
         artist=artist,
@@ -87,84 +96,32 @@ def render(
         size=(pixels.shape[1], pixels.shape[0]),
         box=box,
         frames=frames,
-        resting=frames // 2,
-        angles=angles,
+        resting=plan.resting,
+        angles=plan.angles,
         engine=ENGINE,
-        settings={"travel_px": round(farthest, 3), "iris_radius_px": round(radius, 3)},
+        settings={
+            "yaw": round(max(map(abs, plan.turns)), 3),
+            "eyes": eyes,
+            "distance_mm": distance_mm,
+            "own_gaze": round(plan.own_gaze, 1),
+            "iris_radius_px": round(sitter.eyes[0].radius, 3),
+            "doubts": "; ".join(sitter.doubts),
+        },
     )
-    say(f"rendering {frames} frames, gaze from {angles[0]:.1f} to {angles[-1]:.1f} degrees")
-    patches = []
-
-    def kept() -> Iterator[Image.Image]:
-        for patch in draw_patches(pixels, eyes, box, angles):
-            patches.append(patch)
-            yield patch
-
-    write_pack(out, info, Image.fromarray(pixels), kept())
-    buffer = io.BytesIO()
-    contact_sheet(Image.fromarray(pixels), box, patches, angles).save(buffer, "PNG")
-    write_atomic(out.with_name(f"{out.name}-sheet.png"), buffer.getvalue())
+    say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
+    whole = Image.fromarray(pixels)
+    sheet = Sheet(whole, box, plan.angles)
+    write_pack(out, info, whole, sheet.passing(draw_patches(sitter, box)))
+    _save(sheet.image, out, "sheet")
+    eyes_only = close_up(whole, Pack(out), eye_region(sitter))
+    _save(eyes_only, out, "eyes")
     return info
 
 
-def gaze_angles(farthest: float, radius: float, frames: int) -> tuple[float, ...]:
-    """Return the gaze of every frame in degrees: equal steps, 0 at the middle, positive to picture right.
-
-    Parameters
-    ----------
-    farthest : how far the iris goes to either side, in pixels
-    radius : of the iris, in pixels: the eye's scale
-    """
-    middle = frames // 2
-    widest = math.degrees(math.asin(min(farthest / (LEVER * radius), 1)))
-    return tuple(widest * (i - middle) / middle for i in range(frames))
-
-
-def draw_patches(
-    pixels: Pixels, eyes: Sequence[Eye], box: Box, angles: Sequence[float]
-) -> Iterator[Image.Image]:
-    """Draw the rectangle that changes, for every gaze angle; at angle 0 it is the painting itself."""
-    x0, y0, x1, y1 = box
-    painting = pixels[y0:y1, x0:x1]
-    for angle in angles:
-        patch = painting.astype(np.float64)
-        for eye in eyes if angle else ():
-            left, top, right, bottom = _eye_box(eye, pixels.shape[1], pixels.shape[0])
-            y, x = np.mgrid[top:bottom, left:right] + 0.5
-            part = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
-            shift = LEVER * eye.radius * math.sin(math.radians(angle))
-            patch[part] = eye.draw(pixels, patch[part], x, y, shift)
-        yield Image.fromarray(np.clip(np.rint(patch), 0, 255).astype(np.uint8))
-
-
-def _check_width(eyes: Sequence[Eye], scale: float) -> None:
-    """Refuse eyes too small in the original; `scale` is that of the fitted picture against it."""
-    narrowest = min(eye.view.axes.width for eye in eyes) / scale
-    if narrowest < NARROWEST_EYE:
-        raise UnfitPortrait(
-            f"the eyes are {narrowest:.1f} pixels wide; expected at least {NARROWEST_EYE:.0f}; "
-            "use a larger reproduction, or one closer to the face"
-        )
-
-
-def _eye_box(eye: Eye, width: int, height: int) -> Box:
-    """Return the whole pixels in which an eye can change, inside the picture."""
-    u = np.array([eye.lids.left, eye.lids.right])
-    v = np.array([eye.lids.upper.min(), eye.lids.lower.max()])
-    x, y = eye.view.axes.to_picture(*np.meshgrid(u, v))
-    return (
-        max(math.floor(x.min()), 0),
-        max(math.floor(y.min()), 0),
-        min(math.ceil(x.max()), width),
-        min(math.ceil(y.max()), height),
-    )
-
-
-def _patch_box(eyes: Sequence[Eye], width: int, height: int) -> Box:
-    boxes = np.array([_eye_box(eye, width, height) for eye in eyes])
-    x0, y0 = (boxes[:, :2].min(0) - _MARGIN).clip(0).tolist()
-    x1, y1 = (boxes[:, 2:].max(0) + _MARGIN).tolist()
-    return x0, y0, min(x1, width), min(y1, height)
+def _save(picture: Image.Image, out: Path, what: str) -> None:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    write_atomic(out.with_name(f"{out.name}-{what}.png"), buffer.getvalue())
 
 
 def _sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The white of the eye where the iris covered it, filled in from what lies beside it."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,12 @@ _EDGE: Final = 0.015
 _CALM: Final = 0.015
 # What a side in a corner or in deep shadow borrows from the other is darkened to this.
 _SHADE: Final = 0.8
+# So much redder than the other side, (R - G) / luminance, is flesh.
+_FLESH: Final = 0.08
+# Texture is what is finer than this, and a field of white must be this large, in eye widths.
+_COARSE: Final = 0.05
+_LEAST_FIELD: Final = 0.07
+_MUTED: Final = 0.75
 
 
 def hole(iris: Iris, distance: Array) -> Array:
@@ -43,13 +50,16 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     edge = (chord + reach) / 2
     calm = smooth(view.colour, _CALM)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
-    (left, sure_left), (right, sure_right) = _judged(sides, _luminance(calm, iris))
+    white = _white(sides, _luminance(calm, iris))
+    (left, sure_left), (right, sure_right) = _lent(sides, white)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
     ground = view.colour.copy()
-    ground[part] = smooth(right + share * (left - right), 0.012)
+    ground[part] = smooth(right + share * (left - right), 0.012) + _grain(
+        view, lids, iris, above.shape, white
+    )
     return ground
 
 
@@ -73,17 +83,75 @@ def _luminance(calm: Array, iris: Iris) -> float:
     return float((calm[inner] @ _LUMA).mean())
 
 
-def _judged(sides: list[tuple[Array, Array]], dark: float) -> list[tuple[Array, Array]]:
-    """Let a side that hardly outshines the iris, of luminance `dark`, borrow from the other, shaded."""
-    lights = [float(np.average(colour @ _LUMA, weights=sure + 1e-6)) - dark for colour, sure in sides]
-    own = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
+def _white(sides: list[tuple[Array, Array]], dark: float) -> list[float]:
+    """Return how white each side is, 0 to 1.
+
+    Not white is what hardly outshines the iris, of luminance `dark`, and what is redder than the
+    other side: the corner's flesh, or skin where the iris leaves no white.
+    """
+    means = [np.average(colour.reshape(-1, 3), axis=0, weights=sure.ravel() + 1e-6) for colour, sure in sides]
+    lights = [float(mean @ _LUMA) - dark for mean in means]
+    reds = [float((mean[0] - mean[1]) / max(mean @ _LUMA, 1.0)) for mean in means]
+    return [
+        min(max(2 * light / max(*lights, 1.0), 0.0), 1.0)
+        * min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0)
+        for light, red in zip(lights, reds, strict=True)
+    ]
+
+
+def _lent(sides: list[tuple[Array, Array]], white: list[float]) -> list[tuple[Array, Array]]:
+    """Let a side that is not white borrow from the other, shaded."""
     return [
         (
             trust * colour + (1 - trust) * _SHADE * other,
             trust * sure + (1 - trust) * other_sure,
         )
-        for trust, (colour, sure), (other, other_sure) in zip(own, sides, reversed(sides), strict=True)
+        for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True)
     ]
+
+
+def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white: list[float]) -> Array:
+    """Return fine texture of a shape: brush, cracks and canvas like those of the white around.
+
+    A sample is cut from the larger side that is white, or, where there is hardly any, from the skin
+    under the lower lid. White noise filtered by the sample has its variance, direction and colours
+    and repeats nothing (Galerne, Gousseau and Morel, "Random Phase Textures", 2011).
+    """
+    reach = _reach(iris)
+    fields = [
+        _field(lids, lids.left + 0.1, iris.u - reach - 0.02),
+        _field(lids, iris.u + reach + 0.02, lids.right - 0.1),
+    ]
+    sizes = [min(f[1] - f[0], f[3] - f[2]) * (trust > 0.7) for f, trust in zip(fields, white, strict=True)]
+    bottom = float(lids.at(np.array([iris.u]))[1][0])
+    fine = view.colour - smooth(view.colour, _COARSE)
+    skin = sample = _cut(fine, (iris.u - 0.25, iris.u + 0.25, bottom + 0.07, bottom + 0.25))
+    if max(sizes) > _LEAST_FIELD:
+        sample = _cut(fine, fields[sizes.index(max(sizes))])
+    if min(sample.size, skin.size) < 300:
+        return np.zeros((*shape, 3))
+    # Shading that is left in the sample must not make its grain louder than the skin's.
+    loud = float(sample.std())
+    sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
+    quiet = _MUTED * min(1.0, float(skin.std()) / max(loud, 1e-6))
+    sample *= quiet / math.sqrt(sample.shape[0] * sample.shape[1])
+    whole = (shape[0] + sample.shape[0], shape[1] + sample.shape[1])
+    noise = np.random.default_rng(0).normal(size=whole)
+    spectrum = np.fft.rfft2(noise)[..., None] * np.fft.rfft2(sample, whole, axes=(0, 1))
+    texture: Array = np.fft.irfft2(spectrum, whole, axes=(0, 1))[-shape[0] :, -shape[1] :]
+    return texture
+
+
+def _cut(image: Array, field: tuple[float, float, float, float]) -> Array:
+    left, right = np.searchsorted(columns(), field[:2])
+    top, below = np.searchsorted(rows(), field[2:])
+    return image[top:below, left:right]
+
+
+def _field(lids: Lids, left: float, right: float) -> tuple[float, float, float, float]:
+    """Return (left, right, top, bottom) of the clean white between two u, as far as the lids leave it."""
+    upper, lower = lids.at(np.linspace(left, max(right, left), 9))
+    return left, right, float(upper.max()) + 0.07, float(lower.min()) - 0.05
 
 
 def _beside(

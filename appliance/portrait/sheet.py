@@ -1,40 +1,74 @@
 """A contact sheet: all frames of a portrait side by side, for the eye to judge."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from appliance.pack import Box
+from appliance.pack import Box, Pack
 
-_WIDEST = 360
+_WIDEST = 300
 _MARGIN = 0.12
 _LABEL = 14
+_CLOSE = 1000
 
 
-def contact_sheet(
-    base: Image.Image, box: Box, patches: Sequence[Image.Image], angles: Sequence[float]
-) -> Image.Image:
-    """Lay out all frames, cut around the patch, each with its number and its gaze angle in degrees.
+class Sheet:
+    """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle."""
+
+    def __init__(self, base: Image.Image, box: Box, angles: Sequence[float]) -> None:
+        """Begin a sheet.
+
+        Parameters
+        ----------
+        base : the whole painting
+        box : where the patches lie in it
+        angles : of every frame, in degrees
+        """
+        margin = round(_MARGIN * (box[2] - box[0]))
+        x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
+        self._around = base.crop(
+            (x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height))
+        )
+        self._at = box[0] - x0, box[1] - y0
+        self._angles = angles
+        self._width = min(self._around.width, _WIDEST)
+        self._height = round(self._around.height * self._width / self._around.width)
+        self._columns = max(1, round(math.sqrt(len(angles) * self._height / self._width)))
+        rows = math.ceil(len(angles) / self._columns)
+        self.image = Image.new("RGB", (self._columns * self._width, rows * (self._height + _LABEL)))
+
+    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+        """Yield the patches as they come, and lay each out."""
+        for i, patch in enumerate(patches):
+            self._lay(i, patch)
+            yield patch
+
+    def _lay(self, i: int, patch: Image.Image) -> None:
+        x, y = i % self._columns * self._width, i // self._columns * (self._height + _LABEL)
+        self._around.paste(patch, self._at)
+        small = self._around.resize((self._width, self._height), Image.Resampling.LANCZOS)
+        self.image.paste(small, (x, y))
+        text = f"{i}: {self._angles[i]:+.1f} deg"
+        ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
+
+
+def close_up(base: Image.Image, pack: Pack, region: Box) -> Image.Image:
+    """Show the eyes large: the painting above, then both ends and both halves of the travel.
 
     Parameters
     ----------
     base : the whole painting
-    box : where the patches lie in it
-    patches, angles : of every frame
+    pack : rendered from it
+    region : around both eyes, in its pixels
     """
-    margin = round(_MARGIN * (box[2] - box[0]))
-    x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
-    around = base.crop((x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height)))
-    width = min(around.width, _WIDEST)
-    height = round(around.height * width / around.width)
-    columns = max(1, round(math.sqrt(len(patches) * height / width)))
-    rows = math.ceil(len(patches) / columns)
-    sheet = Image.new("RGB", (columns * width, rows * (height + _LABEL)))
-    draw = ImageDraw.Draw(sheet)
-    for i, (patch, angle) in enumerate(zip(patches, angles, strict=True)):
-        x, y = i % columns * width, i // columns * (height + _LABEL)
-        around.paste(patch, (box[0] - x0, box[1] - y0))
-        sheet.paste(around.resize((width, height), Image.Resampling.LANCZOS), (x, y))
-        draw.text((x + 2, y + height + 1), f"{i}: {angle:+.1f} deg", fill="white")
-    return sheet
+    info = pack.info
+    last = info.frames - 1
+    shown = (info.resting, 0, info.resting // 2, (info.resting + last) // 2, last)
+    height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
+    picture = Image.new("RGB", (_CLOSE, len(shown) * height))
+    for i, frame in enumerate(shown):
+        whole = base.copy()
+        whole.paste(pack.patch(frame), info.box[:2])
+        picture.paste(whole.resize((_CLOSE, height), Image.Resampling.LANCZOS, region), (0, i * height))
+    return picture

@@ -9,10 +9,7 @@ from appliance.assets import home, photograph_path
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.eyes import LEVER, fit_eyes
-from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.render import gaze_angles, render
-from tests.portrait.measure import iris_shift
+from appliance.portrait.render import render
 
 PAINTING = home() / "frames" / "sconosciuta.png"
 
@@ -52,25 +49,12 @@ def test_patches_end_in_the_painting_on_every_side(pack: Pack) -> None:
         assert not changed[:, [0, -1]].any()
 
 
-def test_the_patch_is_tight_around_both_eyes(pack: Pack) -> None:
+def test_the_patch_is_the_head_and_not_the_landscape(pack: Pack) -> None:
     x0, y0, x1, y1 = pack.info.box
-    assert 380 < x0 < 400
-    assert 600 < x1 < 620
-    assert y1 - y0 < 60
-
-
-def test_both_irises_go_from_picture_left_to_picture_right_as_the_angles_say(pack: Pack) -> None:
-    painting = read_pixels(PAINTING)
-    landmarker = Landmarker()
-    eyes = fit_eyes(painting, landmarker.landmarks(painting, landmarker.find(painting)))
-    frames = [frame(pack, i, painting) for i in range(33)]
-    for eye in eyes:
-        wanted = LEVER * eye.radius * np.sin(np.radians(pack.info.angles))
-        found = np.array([iris_shift(painting, picture, eye) for picture in frames])
-        assert (np.diff(found) > 0).all()
-        # Foreshortening and lids bias the match a little: 6 % of the way, 0.1 pixel near the middle.
-        assert found == pytest.approx(wanted, rel=0.06, abs=0.1)
-        assert found[32] - found[0] >= 0.24 * eye.view.axes.width
+    assert 320 < x0 < 390
+    assert 620 < x1 < 720
+    assert y0 > 330
+    assert y1 < 1000
 
 
 def test_the_pack_says_where_it_comes_from(pack: Pack) -> None:
@@ -99,7 +83,7 @@ def test_a_screens_size_is_filled_with_the_face_in_view(tmp_path: Path) -> None:
     assert pack.info.title == "EC"
     x0, _, x1, y1 = info.box
     assert (x0 + x1) / 2 == pytest.approx(135, abs=10)
-    assert y1 < 240
+    assert y1 < 300
 
 
 @pytest.mark.parametrize("frames", [2, 32, 1])
@@ -131,11 +115,3 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "note.png").write_text("not a painting")
     with pytest.raises(BadImage, match=r"note\.png"):
         render(tmp_path / "note.png", tmp_path / "pack")
-
-
-@pytest.mark.parametrize("frames", [3, 5, 33])
-def test_angles_rise_in_equal_steps_through_zero(frames: int) -> None:
-    angles = gaze_angles(5.0, 14.0, frames)
-    assert angles[frames // 2] == 0
-    assert np.diff(angles) == pytest.approx(np.full(frames - 1, angles[-1] * 2 / (frames - 1)))
-    assert LEVER * 14.0 * np.sin(np.radians(angles[-1])) == pytest.approx(5.0)

@@ -16,7 +16,7 @@ def test_the_window_has_the_screens_shape_and_holds_the_eyes(
 ) -> None:
     part = window(width, height, (across, down), (x * width, y * height))
     assert part.width / part.height == pytest.approx(across / down)
-    assert min(part.x0, part.y0) >= 0
+    assert min(part.x0, part.y0) >= -1e-6
     assert part.x1 <= width + 1e-6
     assert part.y1 <= height + 1e-6
     assert part.x0 - 1e-6 <= x * width <= part.x1 + 1e-6

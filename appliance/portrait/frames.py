@@ -1,0 +1,129 @@
+"""Drawing the frames: the head's turn, the lids and the eyes, sampled from the painting once."""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from appliance.camera.averaging import Pixels
+from appliance.pack import Box
+from appliance.portrait.eyes import Eye
+from appliance.portrait.head import Head
+from appliance.portrait.sampling import Array, bilinear, crisp
+from appliance.portrait.sitter import Sitter
+
+_MARGIN: Final = 2
+# What moves less than this, in pixels, is left as it is.
+_STILL: Final = 1e-3
+
+
+def patch_box(sitter: Sitter) -> Box:
+    """Return the rectangle that changes, in whole pixels."""
+    height, width = sitter.pixels.shape[:2]
+    boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
+    if any(sitter.plan.turns):
+        boxes.append(sitter.head.box)
+    x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
+    x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
+    return x0, y0, min(x1, width), min(y1, height)
+
+
+def eye_region(sitter: Sitter) -> Box:
+    """Return a rectangle around both eyes, for a close-up, in whole pixels."""
+    boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
+    return (
+        min(box[0] for box in boxes),
+        min(box[1] for box in boxes),
+        max(box[2] for box in boxes),
+        max(box[3] for box in boxes),
+    )
+
+
+def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
+    """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
+    x0, y0, x1, y1 = box
+    painting, image = sitter.pixels[y0:y1, x0:x1], Image.fromarray(sitter.pixels)
+    for frame, turn in enumerate(sitter.plan.turns):
+        if frame == sitter.plan.resting:
+            yield Image.fromarray(painting)
+            continue
+        patch = painting.copy()
+        nodes = sitter.head.sources(turn)
+        if turn:
+            _turn_head(image, sitter.head, nodes, patch, (x0, y0))
+        for eye, shift in zip(sitter.eyes, sitter.plan.shifts[frame].tolist(), strict=True):
+            left, top, right, bottom = _eye_box(sitter, eye)
+            part = patch[top - y0 : bottom - y0, left - x0 : right - x0]
+            _draw_eye(sitter, eye, shift, nodes, part, (left, top))
+        yield Image.fromarray(patch)
+
+
+def _turn_head(
+    image: Image.Image, head: Head, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int]
+) -> None:
+    """Draw the turned head into a patch whose upper left pixel is `corner` of the painting."""
+    # Pillow draws each cell between four nodes in C, from the quadrangle it comes from.
+    away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
+    moves = away[:-1, :-1] | away[1:, :-1] | away[:-1, 1:] | away[1:, 1:]
+    width, height = head.box[2] - head.box[0], head.box[3] - head.box[1]
+    quads = np.stack(nodes, -1)
+    quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
+    rows, columns = np.nonzero(moves)
+    step = head.step
+    cells = [
+        ((c, r, c + step, r + step), quad)
+        for c, r, quad in zip(
+            (columns * step).tolist(), (rows * step).tolist(), quads[rows, columns].tolist(), strict=True
+        )
+        if c + step <= width and r + step <= height
+    ]
+    turned = image.transform((width, height), Image.Transform.MESH, cells, Image.Resampling.BICUBIC)
+    drawn = np.zeros((height, width, 1), bool)
+    for (c, r, right, bottom), _ in cells:
+        drawn[r:bottom, c:right] = True
+    left, top = head.box[0] - corner[0], head.box[1] - corner[1]
+    part = patch[top : top + height, left : left + width]
+    np.copyto(part, np.asarray(turned), where=drawn)
+
+
+def _draw_eye(
+    sitter: Sitter, eye: Eye, shift: float, nodes: tuple[Array, Array], part: Pixels, corner: tuple[int, int]
+) -> None:
+    """Draw an eye into the part of a frame whose upper left pixel is `corner` of the painting."""
+    rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
+    x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
+    changes = eye.reaches(x, y)
+    x, y = eye.follow(x[changes], y[changes], shift)
+    drawn = crisp(sitter.pixels, x, y)
+    shown = eye.weight(x, y) > 0
+    drawn[shown] = eye.draw(sitter.pixels, drawn[shown], x[shown], y[shown], shift)
+    part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+
+
+def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
+    """Return where points of a frame come from, between the nodes."""
+    column, row = (x - head.box[0]) / head.step + 0.5, (y - head.box[1]) / head.step + 0.5
+    own = head.nodes()
+    moved = np.stack([there - here for there, here in zip(nodes, own, strict=True)], -1)
+    shift = bilinear(moved, column, row)
+    return x + shift[..., 0], y + shift[..., 1]
+
+
+def _eye_box(sitter: Sitter, eye: Eye) -> Box:
+    """Return the whole pixels in which an eye can change in any frame, inside the picture."""
+    x, y = eye.corners()
+    head, plan, tilt = sitter.head, sitter.plan, sitter.head.tilt
+    shifts = [head.moves(x, y, turn) for turn in (plan.turns[0], plan.turns[-1])]
+    low, high = min(float(s.min()) for s in shifts), max(float(s.max()) for s in shifts)
+    low, high = min(low, 0.0) * 1.2, max(high, 0.0) * 1.2
+    dx = sorted((low * math.cos(tilt), high * math.cos(tilt)))
+    dy = sorted((low * math.sin(tilt), high * math.sin(tilt)))
+    height, width = sitter.pixels.shape[:2]
+    return (
+        max(math.floor(x.min() + dx[0]), 0),
+        max(math.floor(y.min() + dy[0]), 0),
+        min(math.ceil(x.max() + dx[1]), width),
+        min(math.ceil(y.max() + dy[1]), height),
+    )

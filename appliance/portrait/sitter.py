@@ -1,0 +1,67 @@
+"""A painting taken apart, ready to be drawn in any frame."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.camera.averaging import Pixels
+from appliance.portrait.eyes import Eye, fit_eyes
+from appliance.portrait.fitness import check
+from appliance.portrait.head import Head, build_head
+from appliance.portrait.landmarks import Landmarker, Landmarks
+from appliance.portrait.plan import Plan, make_plan
+from appliance.vision.blazeface import Face
+
+YAW: Final = 8.0
+DISTANCE_MM: Final = 2000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How a portrait is asked to move.
+
+    `frames` is how many; `yaw` is how far the head turns to either side in degrees, 0 for the eyes
+    alone; `eyes` is the part of the usual travel the irises take, 0 for the head alone;
+    `distance_mm` is that of the viewer, on whom both eyes converge.
+    """
+
+    frames: int
+    yaw: float = YAW
+    eyes: float = 1.0
+    distance_mm: float = DISTANCE_MM
+
+
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """A painting taken apart: `pixels` is RGB uint8 (height, width, 3), the rest lies in its pixels."""
+
+    pixels: Pixels
+    face: Landmarks
+    head: Head
+    eyes: tuple[Eye, Eye]
+    plan: Plan
+    doubts: tuple[str, ...] = ()
+
+
+def sit(landmarker: Landmarker, pixels: Pixels, found: Face, motion: Motion, scale: float = 1.0) -> Sitter:
+    """Take a painting apart and plan its frames.
+
+    Parameters
+    ----------
+    pixels : the painting as it will be shown, RGB uint8 of shape (height, width, 3)
+    found : roughly where the face is in it
+    scale : of `pixels` against the original picture
+
+    Raises
+    ------
+    UnfitPortrait
+        If it cannot be brought to life.
+    """
+    face = landmarker.landmarks(pixels, found)
+    eyes = fit_eyes(pixels, face)
+    doubts = check(face, eyes, scale)
+    head = build_head(face, pixels.shape[1], pixels.shape[0])
+    yaw = min(motion.yaw, head.widest())
+    if yaw < 0.8 * motion.yaw:
+        doubts.append(f"the head turns only {yaw:.1f} degrees: more would tear the face's outline")
+    plan = make_plan(face, eyes, motion.frames, yaw, motion.distance_mm, motion.eyes)
+    return Sitter(pixels, face, head, eyes, plan, tuple(doubts))
