@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument("file", type=Path, nargs="?", metavar="F", help="the system's by default")
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
-    bench.add_argument("what", choices=("vision", "gaze", "memory", "all"))
+    bench.add_argument("what", choices=("vision", "gaze", "portrait", "memory", "all"))
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
