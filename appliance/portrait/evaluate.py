@@ -21,8 +21,8 @@ from appliance.portrait.sitter import Motion, Sitter, sit
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 # The background is looked at on a ring around the face's outline, in multiples of its radius, in
 # squares of this part of half a face that show something (standard deviation in grey levels).
-_RING: Final = (1.12, 1.3)
-_SQUARE: Final = 0.16
+_RING: Final = (1.16, 1.3)
+_SQUARE: Final = 0.14
 _TEXTURE: Final = 3.0
 _RENDER: Final = """
 import resource, sys
@@ -216,14 +216,17 @@ def _sharpness(patch: Pixels, inside: Mask) -> float:
 
 def _ring(sitter: Sitter) -> Array:
     """Return points (n, 2) beside and above the face's outline, where the background begins."""
-    points, tilt = sitter.face.mesh[:, :2], sitter.face.tilt
-    low, high = points.min(0), points.max(0)
-    middle, half = (low + high) / 2, (high - low) / 2
+    c, s = math.cos(sitter.face.tilt), math.sin(sitter.face.tilt)
+    upright = sitter.face.mesh[:, :2] @ np.array([[c, -s], [s, c]])
+    middle = (upright.min(0) + upright.max(0)) / 2
+    x, y = (upright - middle).T
+    turn, radius = np.arctan2(y, x), np.hypot(x, y)
     turns = np.radians(np.r_[np.arange(-160, -19, 10), np.arange(-15, 36, 10), np.arange(145, 196, 10)])
-    factors = _RING[0] + (_RING[1] - _RING[0]) * np.clip(-np.sin(turns), 0, 1)
-    along = np.column_stack([np.cos(turns), np.sin(turns)]) * factors[:, None] * half
-    c, s = math.cos(tilt), math.sin(tilt)
-    ring: Array = middle + along @ np.array([[c, s], [-s, c]])
+    near = abs((turn[:, None] - turns + np.pi) % (2 * np.pi) - np.pi) < math.radians(12)
+    farthest = (near * radius[:, None]).max(0)
+    farthest *= _RING[0] + (_RING[1] - _RING[0]) * np.clip(-np.sin(turns), 0, 1)
+    around = middle + np.column_stack([np.cos(turns), np.sin(turns)]) * farthest[:, None]
+    ring: Array = around @ np.array([[c, s], [-s, c]])
     return ring
 
 
