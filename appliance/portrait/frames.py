@@ -17,6 +17,8 @@ from appliance.portrait.sitter import Sitter
 _MARGIN: Final = 2
 # What moves less than this, in pixels, is left as it is.
 _STILL: Final = 1e-3
+# What the cubic needs beyond the head's box, in pixels.
+_AIR: Final = 4
 
 
 def patch_box(sitter: Sitter) -> Box:
@@ -44,7 +46,7 @@ def eye_region(sitter: Sitter) -> Box:
 def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
     x0, y0, x1, y1 = box
-    painting, image = sitter.pixels[y0:y1, x0:x1], Image.fromarray(sitter.pixels)
+    painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head)
     for frame, turn in enumerate(sitter.plan.turns):
         if frame == sitter.plan.resting:
             yield Image.fromarray(painting)
@@ -52,7 +54,7 @@ def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
         patch = painting.copy()
         nodes = sitter.head.sources(turn)
         if turn:
-            _turn_head(image, sitter.head, nodes, patch, (x0, y0))
+            turner.draw(nodes, patch, (x0, y0))
         for eye, shift in zip(sitter.eyes, sitter.plan.shifts[frame].tolist(), strict=True):
             left, top, right, bottom = _eye_box(sitter, eye)
             part = patch[top - y0 : bottom - y0, left - x0 : right - x0]
@@ -60,32 +62,46 @@ def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
         yield Image.fromarray(patch)
 
 
-def _turn_head(
-    image: Image.Image, head: Head, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int]
-) -> None:
-    """Draw the turned head into a patch whose upper left pixel is `corner` of the painting."""
-    # Pillow draws each cell between four nodes in C, from the quadrangle it comes from.
-    away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
-    moves = away[:-1, :-1] | away[1:, :-1] | away[:-1, 1:] | away[1:, 1:]
-    width, height = head.box[2] - head.box[0], head.box[3] - head.box[1]
-    quads = np.stack(nodes, -1)
-    quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
-    rows, columns = np.nonzero(moves)
-    step = head.step
-    cells = [
-        ((c, r, c + step, r + step), quad)
-        for c, r, quad in zip(
+class _Turner:
+    """Draws the turned head, cell by cell between its nodes, in Pillow's C.
+
+    Colours go through floating point one by one: Pillow's cubic on bytes rounds down, which darkens
+    every frame but the resting one by half a grey level.
+    """
+
+    def __init__(self, pixels: Pixels, head: Head) -> None:
+        height, width = pixels.shape[:2]
+        x0, y0, x1, y1 = head.box
+        self._head = head
+        self._corner = max(x0 - _AIR, 0), max(y0 - _AIR, 0)
+        part = pixels[self._corner[1] : min(y1 + _AIR, height), self._corner[0] : min(x1 + _AIR, width)]
+        self._colours = [Image.fromarray(part[..., i].astype(np.float32)) for i in range(3)]
+
+    def draw(self, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int]) -> None:
+        """Draw into a patch whose upper left pixel is `corner` of the painting; still cells stay."""
+        head, step = self._head, self._head.step
+        away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
+        moves = away[:-1, :-1] | away[1:, :-1] | away[:-1, 1:] | away[1:, 1:]
+        size = head.box[2] - head.box[0], head.box[3] - head.box[1]
+        quads = np.stack([nodes[0] - self._corner[0], nodes[1] - self._corner[1]], -1)
+        quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
+        rows, columns = np.nonzero(moves)
+        places = zip(
             (columns * step).tolist(), (rows * step).tolist(), quads[rows, columns].tolist(), strict=True
         )
-        if c + step <= width and r + step <= height
-    ]
-    turned = image.transform((width, height), Image.Transform.MESH, cells, Image.Resampling.BICUBIC)
-    drawn = np.zeros((height, width, 1), bool)
-    for (c, r, right, bottom), _ in cells:
-        drawn[r:bottom, c:right] = True
-    left, top = head.box[0] - corner[0], head.box[1] - corner[1]
-    part = patch[top : top + height, left : left + width]
-    np.copyto(part, np.asarray(turned), where=drawn)
+        cells = [
+            ((c, r, c + step, r + step), quad)
+            for c, r, quad in places
+            if c + step <= size[0] and r + step <= size[1]
+        ]
+        drawn = np.zeros((size[1], size[0]), bool)
+        for (c, r, right, bottom), _ in cells:
+            drawn[r:bottom, c:right] = True
+        left, top = head.box[0] - corner[0], head.box[1] - corner[1]
+        part = patch[top : top + size[1], left : left + size[0]]
+        for i, colour in enumerate(self._colours):
+            turned = np.asarray(colour.transform(size, Image.Transform.MESH, cells, Image.Resampling.BICUBIC))
+            np.copyto(part[..., i], np.clip(turned + 0.5, 0, 255).astype(np.uint8), where=drawn)
 
 
 def _draw_eye(

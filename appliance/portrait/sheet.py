@@ -47,7 +47,7 @@ class Sheet:
     def _lay(self, i: int, patch: Image.Image) -> None:
         x, y = i % self._columns * self._width, i // self._columns * (self._height + _LABEL)
         self._around.paste(patch, self._at)
-        small = self._around.resize((self._width, self._height), Image.Resampling.LANCZOS)
+        small = self._around.resize((self._width, self._height), Image.Resampling.BOX)
         self.image.paste(small, (x, y))
         text = f"{i}: {self._angles[i]:+.1f} deg"
         ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")

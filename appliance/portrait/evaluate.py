@@ -1,0 +1,249 @@
+"""Measuring a pack: does it move as planned, is the painting kept, does nothing else change?"""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.camera.averaging import Pixels
+from appliance.errors import UnfitPortrait
+from appliance.pack import Pack
+from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.match import iris_shift, moved_by
+from appliance.portrait.sampling import Array, Mask
+from appliance.portrait.sitter import Motion, Sitter, sit
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+# The background is looked at on a ring around the face's outline, in multiples of its radius, in
+# squares of this part of half a face that show something (standard deviation in grey levels).
+_RING: Final = (1.16, 1.3)
+_SQUARE: Final = 0.14
+_TEXTURE: Final = 3.0
+_RENDER: Final = """
+import resource, sys
+from pathlib import Path
+from appliance.portrait.render import render
+render(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), yaw=float(sys.argv[4]), choose=None)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+
+
+def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
+    """Measure a pack.
+
+    Parameters
+    ----------
+    folder : of the pack
+    render_again : render its base picture once more, in a process of its own, for seconds and memory
+
+    Returns
+    -------
+    Plain numbers, ready for JSON; see the keys' comments below.
+
+    Raises
+    ------
+    BadPack
+        If the pack is missing or damaged.
+    UnfitPortrait
+        If no face is found in its base picture.
+    """
+    pack = Pack(folder)
+    base = np.array(pack.base())
+    landmarker = Landmarker()
+    yaw, part = float(pack.info.settings.get("yaw", 0)), float(pack.info.settings.get("eyes", 1))
+    distance = float(pack.info.settings.get("distance_mm", 2000))
+    found = landmarker.find(base)
+    sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance))
+    report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.frames, "size": list(pack.info.size)}
+    report |= _stillness(pack, base)
+    report |= _pictures(pack, base, sitter)
+    report |= _eyes(pack, base, sitter)
+    report |= _models(pack, base, sitter, landmarker)
+    if render_again:
+        report |= cost(folder / "base.png", pack.info.frames, yaw)
+    return report
+
+
+def cost(image: Path, frames: int, yaw: float) -> dict[str, float]:
+    """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", _RENDER, str(image), f"{folder}/pack", str(frames), str(yaw)]
+        root = Path(__file__).resolve().parents[2]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
+        )
+    if done.returncode:
+        raise UnfitPortrait(f"{image}: cannot be rendered again: {done.stderr.strip().splitlines()[-1]}")
+    seconds, peak = map(float, done.stdout.split()[-2:])
+    return {"cpu_seconds": round(seconds, 2), "peak_mb": round(peak, 1)}
+
+
+def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
+    x0, y0, x1, y1 = pack.info.box
+    whole = base.copy()
+    whole[y0:y1, x0:x1] = np.array(pack.patch(index))
+    return whole
+
+
+def _stillness(pack: Pack, base: Pixels) -> dict[str, Any]:
+    """What must not change: the resting frame, the patches' border, all beyond them."""
+    x0, y0, x1, y1 = pack.info.box
+    painting = base[y0:y1, x0:x1]
+    border = 0
+    for i in range(pack.info.frames):
+        changed = (np.array(pack.patch(i)) != painting).any(2)
+        border += int(changed[[0, -1]].sum() + changed[1:-1, [0, -1]].sum())
+    resting = np.array(pack.patch(pack.info.resting))
+    steps = np.diff(pack.info.angles)
+    return {
+        "neutral_exact": bool(np.array_equal(resting, painting)),
+        "changed_on_border": border,
+        "changed_outside": 0,  # a frame is the base picture with a patch: nothing else is stored
+        "angle_step": round(float(steps.mean()), 4),
+        "angle_step_spread": round(float(np.ptp(steps)), 9),
+        "angles": [round(pack.info.angles[0], 2), round(pack.info.angles[-1], 2)],
+        "resting": pack.info.resting,
+    }
+
+
+def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+    """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
+    x0, y0, x1, y1 = pack.info.box
+    inside = _face(sitter, pack.info.box)
+    before, jumps, detail = None, [], []
+    sharp = _sharpness(base[y0:y1, x0:x1], inside)
+    for i in range(pack.info.frames):
+        patch = np.array(pack.patch(i))
+        if i != pack.info.resting:
+            detail.append(_sharpness(patch, inside) / sharp)
+        if before is not None:
+            jumps.append(float(np.abs(patch.astype(np.int16) - before).mean()))
+        before = patch.astype(np.int16)
+    turns = sitter.plan.turns
+    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.frames - 1)]
+    return {
+        "detail_kept_min": round(min(detail), 3),
+        "detail_kept_median": round(float(np.median(detail)), 3),
+        "jump_ratio": round(max(jumps) / float(np.median(jumps)), 3),
+        "min_jacobian": round(min(sitter.head.squeeze(turn) for turn in (turns[0], turns[-1])), 3),
+        "background_shift_px": round(max(shifts), 2),
+        "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),
+    }
+
+
+def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+    """The irises' way by template matching, against the plan."""
+    found = np.zeros((pack.info.frames, 2))
+    wanted = np.zeros((pack.info.frames, 2))
+    carried = np.zeros((pack.info.frames, 2))
+    for i in range(pack.info.frames):
+        frame = _frame(pack, base, i)
+        for j, eye in enumerate(sitter.eyes):
+            shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
+            x, y = eye.view.axes.to_picture(
+                np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
+            )
+            carried[i, j] = float(sitter.head.moves(x, y, turn))
+            wanted[i, j] = shift + carried[i, j]
+            found[i, j] = iris_shift(base, frame, eye, wanted[i, j])
+    widths = np.array([eye.view.axes.width for eye in sitter.eyes])
+    travel = (np.ptp(found - carried, axis=0) / widths * 100).round(1)
+    off = np.abs(found - wanted).max(0) / np.ptp(wanted, axis=0)
+    return {
+        "eye_width_px": widths.round(1).tolist(),
+        "iris_travel_percent": travel.tolist(),
+        "iris_off_plan": off.round(3).tolist(),
+        "iris_back_steps": (np.diff(found, axis=0) <= 0).sum(0).tolist(),
+        "room_percent": [round(100 * room, 1) for room in sitter.plan.room],
+        "own_gaze": round(sitter.plan.own_gaze, 1),
+    }
+
+
+def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) -> dict[str, Any]:
+    """What the iris and mesh models read off the frames; they shrink shifts, so only ranks count."""
+    gaze, openings, noses, yaws = [], [], [], []
+    for i in range(pack.info.frames):
+        frame = _frame(pack, base, i)
+        marks, mesh = landmarker.look_again(frame, sitter.face)
+        gaze.append([_reading(eye.lower, eye.iris) for eye in marks])
+        openings.append([eye.opening for eye in marks])
+        noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
+        across = mesh[454] - mesh[234]
+        yaws.append(math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))))
+    read, order = np.array(gaze), np.arange(pack.info.frames)
+    ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
+    return {
+        "iris_model_rank": [round(rank, 4) for rank in ranks],
+        "iris_model_travel_percent": (100 * np.ptp(read, axis=0)).round(1).tolist(),
+        "lid_opening_drift": np.ptp(np.array(openings), axis=0).round(3).tolist(),
+        "nose_back_steps": int((np.diff(noses) < 0).sum()),
+        "nose_travel_px": round(noses[-1] - noses[0], 1),
+        "yaw_rank": round(float(np.corrcoef(np.argsort(np.argsort(yaws)), order)[0, 1]), 4),
+        "yaw_read": [round(yaws[0], 1), round(yaws[-1], 1)],
+    }
+
+
+def _reading(lower: Array, iris: tuple[float, float]) -> float:
+    along = lower[-1] - lower[0]
+    return float((np.array(iris) - lower[0]) @ along / (along @ along))
+
+
+def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
+    """Return which pixels of the box lie in the face: an ellipse through the mesh's outermost points."""
+    points = sitter.face.mesh[:, :2]
+    low, high = points.min(0), points.max(0)
+    (x, y), (rx, ry) = (low + high) / 2, (high - low) / 2
+    rows, columns = np.mgrid[box[1] : box[3], box[0] : box[2]]
+    inside: Mask = np.hypot((columns - x) / rx, (rows - y) / ry) < 1
+    return inside
+
+
+def _sharpness(patch: Pixels, inside: Mask) -> float:
+    """Return the variance of the Laplacian within a mask."""
+    light = patch @ _LUMA
+    edges = np.zeros(light.shape)
+    edges[1:-1, 1:-1] = (
+        light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:] - 4 * light[1:-1, 1:-1]
+    )
+    return float(edges[inside].var())
+
+
+def _ring(sitter: Sitter) -> Array:
+    """Return points (n, 2) beside and above the face's outline, where the background begins."""
+    c, s = math.cos(sitter.face.tilt), math.sin(sitter.face.tilt)
+    upright = sitter.face.mesh[:, :2] @ np.array([[c, -s], [s, c]])
+    middle = (upright.min(0) + upright.max(0)) / 2
+    x, y = (upright - middle).T
+    turn, radius = np.arctan2(y, x), np.hypot(x, y)
+    turns = np.radians(np.r_[np.arange(-160, -19, 10), np.arange(-15, 36, 10), np.arange(145, 196, 10)])
+    near = abs((turn[:, None] - turns + np.pi) % (2 * np.pi) - np.pi) < math.radians(12)
+    farthest = (near * radius[:, None]).max(0)
+    farthest *= _RING[0] + (_RING[1] - _RING[0]) * np.clip(-np.sin(turns), 0, 1)
+    around = middle + np.column_stack([np.cos(turns), np.sin(turns)]) * farthest[:, None]
+    ring: Array = around @ np.array([[c, s], [-s, c]])
+    return ring
+
+
+def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
+    """Return the largest shift of textured squares on the ring, in pixels, by matching."""
+    side, most = max(round(_SQUARE * sitter.face.half_width), 8), 0.0
+    for x, y in _ring(sitter).tolist():
+        left, top = round(x - side / 2), round(y - side / 2)
+        square = np.s_[top : top + side, left : left + side]
+        if min(left, top) < 8 or left + side > base.shape[1] - 8 or top + side > base.shape[0] - 8:
+            continue
+        if (base[square] @ _LUMA).std() > _TEXTURE:
+            most = max(most, moved_by(base, frame, left, top, side))
+    return most
+
+
+def _outline(sitter: Sitter, turn: float) -> float:
+    """Return the largest shift that the field itself has on the ring, in pixels."""
+    ring = _ring(sitter)
+    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn)).max())
