@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate",
         commands.evaluate,
         "measure a pack",
-        "portrait evaluate frames/sconosciuta --json",
+        "portrait evaluate DIR --json",
     )
     evaluate.add_argument("pack", type=Path, metavar="DIR")
     evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
