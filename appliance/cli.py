@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:  # a disk that fills up, a folder that cannot be read
+        print(f"mona-lisa: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -56,7 +59,7 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text}; expected a number from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text}; expected a number from {low:g} to {high:,g}")
         return value
 
     return parse
@@ -174,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder (demo-out)")
     demo.add_argument("--display", metavar="D", help="a screen if there is one, else offscreen")
-    demo.add_argument("--seconds", type=_number(2, 3600), default=20.0, metavar="S", help="length (20)")
+    demo.add_argument("--seconds", type=_number(4, 3600), default=20.0, metavar="S", help="length (20)")
     return parser
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import assets, config
-from appliance.errors import ApplianceError, BadImage
+from appliance.errors import ApplianceError, BadImage, ConfigError
 from appliance.library import current, installed
 from appliance.library import use as hang
 
@@ -26,8 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = config.load_config(arguments.config)
     if arguments.camera:
+        _check("--camera", arguments.camera, config.CAMERAS)
         settings = replace(settings, camera=replace(settings.camera, source=arguments.camera))
     if arguments.display:
+        _check("--display", arguments.display, config.DISPLAYS)
         settings = replace(settings, display=replace(settings.display, output=arguments.display))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -167,7 +169,8 @@ def verify(arguments: argparse.Namespace) -> int:
 def config_check(arguments: argparse.Namespace) -> int:
     """Check a config file."""
     config.load_config(arguments.file)
-    print(f"{arguments.file or 'config'}: right")
+    used = arguments.file or (config.SYSTEM_CONFIG if config.SYSTEM_CONFIG.exists() else None)
+    print(f"{used}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
     return 0
 
 
@@ -193,6 +196,11 @@ def demo(arguments: argparse.Namespace) -> int:
 
     film(arguments.out, arguments.display, arguments.seconds, _say)
     return 0
+
+
+def _check(option: str, value: str, rule: config.Pattern) -> None:
+    if not rule.accepts(value):
+        raise ConfigError(f"{option} {value}; expected {rule}")
 
 
 def _say(line: str) -> None:

@@ -43,6 +43,21 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text of a certain form; says which."""
+
+    form: str
+    what: str
+
+    def accepts(self, value: Any) -> bool:
+        """Tell whether the whole value has the form."""
+        return re.fullmatch(self.form, str(value)) is not None and str(value).isprintable()
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Any text; says what it stands for."""
 
@@ -56,14 +71,19 @@ class Text:
         return self.what
 
 
-Rule = Range | OneOf | Text
+Rule = Range | OneOf | Pattern | Text
+
+CAMERAS: Final = Pattern(
+    r"picamera|gallery(:.+)?|replay:.+", "picamera, gallery, gallery:WALK or replay:FOLDER"
+)
+DISPLAYS: Final = Pattern(r"auto|kmsdrm|window|offscreen:.+", "auto, kmsdrm, window or offscreen:FOLDER")
 
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
     """How pictures are taken."""
 
-    source: Annotated[str, Text("picamera, gallery, gallery:WALK or replay:FOLDER")] = "picamera"
+    source: Annotated[str, CAMERAS] = "picamera"
     width: Annotated[int, Range(64, 4608, "pixels")] = 640
     height: Annotated[int, Range(64, 2592, "pixels")] = 360
     rate: Annotated[float, Range(1, 120, "pictures/s")] = 30.0
@@ -84,7 +104,7 @@ class TrackingConfig:
     """Whom the sitter follows, and how calmly."""
 
     stickiness: Annotated[float, Range(1, 5)] = 1.4
-    hold: Annotated[float, Range(0, 60, "seconds")] = 1.5
+    hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
     return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
     min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 1.0
     beta: Annotated[float, Range(0, 10, "Hz per degree/s")] = 0.5
@@ -105,10 +125,10 @@ class GazeConfig:
 class DisplayConfig:
     """Where the light goes."""
 
-    output: Annotated[str, Text("auto, kmsdrm, window or offscreen:FOLDER")] = "auto"
+    output: Annotated[str, DISPLAYS] = "auto"
     width: Annotated[int, Range(64, 7680, "pixels")] = 1080
     height: Annotated[int, Range(64, 7680, "pixels")] = 1920
-    pack: Annotated[str, Text("a pack's folder, or empty for the bundled portrait")] = ""
+    pack: Annotated[str, Text("a pack's folder, or empty for the portrait that hangs")] = ""
 
 
 @dataclass(frozen=True, slots=True)

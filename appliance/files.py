@@ -59,6 +59,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     CannotWrite
         If the folder cannot be made, synced or renamed.
     """
+    path = path.absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -81,9 +82,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def restore(path: Path) -> None:
     """Put back what a power cut in the middle of a swap left aside."""
-    aside = _aside(path)
-    if aside.exists() and not path.exists():
-        aside.rename(path)
+    path = path.absolute()
+    if path.name and _aside(path).exists() and not path.exists():
+        _aside(path).rename(path)
 
 
 def _aside(path: Path) -> Path:

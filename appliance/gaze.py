@@ -82,8 +82,6 @@ def frame_for(aim: Aim | None, now: float, shown: int, tracking: TrackingConfig,
     """Return the frame to show at the moment `now` (monotonic seconds), while `shown` is lit."""
     rest = pack.angles[pack.resting]
     angle = aim_at(aim, now, rest, tracking.hold, tracking.return_time)
-    if angle == rest and (aim is None or aim.viewer is None):
-        return pack.resting
     return settle(position_of(angle, pack.angles), shown, tracking.hysteresis, pack.frames)
 
 

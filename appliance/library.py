@@ -62,9 +62,12 @@ def installed() -> list[Pack]:
 
 
 def current() -> Path:
-    """Return the folder of the portrait that hangs, `DEFAULT`'s if none was chosen."""
+    """Return the folder of the portrait that hangs, `DEFAULT`'s if none was chosen; raises `BadPack`."""
     link = library() / _CURRENT
-    return library() / link.readlink().name if link.is_symlink() else library() / DEFAULT
+    try:
+        return library() / (link.readlink().name if link.is_symlink() else DEFAULT)
+    except OSError as error:
+        raise BadPack(f"{link}: cannot be read ({error.strerror})") from error
 
 
 def use(name: str) -> Pack:

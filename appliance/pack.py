@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from appliance.errors import BadPack
+from appliance.errors import BadPack, CannotWrite
 from appliance.files import new_folder, restore
 
 FORMAT: Final = 1
@@ -55,7 +55,10 @@ class Pack:
         BadPack
             If the folder or pack.toml is missing, damaged or of another format.
         """
-        restore(folder)
+        try:
+            restore(folder)
+        except OSError as error:
+            raise BadPack(f"{folder}: cannot be read ({error.strerror})") from error
         self.folder = folder
         self.info = _read_info(folder)
 
@@ -87,9 +90,27 @@ class Pack:
         except FileNotFoundError as error:
             raise BadPack(f"{path}: missing; render the portrait again") from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise BadPack(f"{path}: damaged ({error}); render the portrait again") from error
+            cause = "no image" if isinstance(error, UnidentifiedImageError) else error
+            raise BadPack(f"{path}: damaged ({cause}); render the portrait again") from error
         expected = f"{size[0]}x{size[1]} RGB"
         raise BadPack(f"{path}: {found}, expected {expected} (pack.toml); render the portrait again")
+
+
+def check_place(folder: Path) -> None:
+    """Make sure that a pack may be written there: nothing but an earlier pack is ever replaced.
+
+    Raises
+    ------
+    CannotWrite
+        If something else is there.
+    """
+    try:
+        free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if free or (folder / "pack.toml").is_file():
+            return
+    except OSError as error:
+        raise CannotWrite(f"{folder}: cannot be written ({error.strerror})") from error
+    raise CannotWrite(f"{folder}: exists and is no pack; expected the name of a new folder")
 
 
 def write_pack(folder: Path, info: PackInfo, base: Image.Image, patches: Iterable[Image.Image]) -> None:
@@ -100,8 +121,9 @@ def write_pack(folder: Path, info: PackInfo, base: Image.Image, patches: Iterabl
     ValueError
         If an image does not fit `info`: a fault of the caller.
     CannotWrite
-        If the folder cannot be written.
+        If the folder cannot be written, or holds something else.
     """
+    check_place(folder)
     x0, y0, x1, y1 = info.box
     with new_folder(folder) as new:
         _save(base, info.size, new / "base.png")
@@ -150,7 +172,8 @@ def _read_info(folder: Path) -> PackInfo:
     except FileNotFoundError as error:
         raise BadPack(f"{folder}: no pack there; make one with `mona-lisa portrait render`") from error
     except (OSError, ValueError) as error:
-        raise BadPack(f"{path}: cannot be read ({error}); render the portrait again") from error
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise BadPack(f"{path}: cannot be read ({cause}); render the portrait again") from error
     found = tree.pop("format", None)
     if found != FORMAT:
         raise BadPack(f"{path}: format = {found}, expected {FORMAT}; render the portrait again")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import appliance
 from appliance import config
-from appliance.config import Config, OneOf, Range, dump_config, load_config, parse_config
+from appliance.config import Config, OneOf, Pattern, Range, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
@@ -181,6 +181,8 @@ def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(
 
 
 def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:
+    if isinstance(rule, Pattern):
+        return st.from_regex(rule.form, fullmatch=True).filter(str.isprintable)
     if isinstance(rule, OneOf):
         return st.sampled_from(rule.words)
     if isinstance(rule, Range):

@@ -96,7 +96,7 @@ def test_a_folder_abandoned_half_way_leaves_the_old_one_and_no_trace(
     path = tmp_path / "portrait"
     with new_folder(path) as new:
         (new / "old").touch()
-    with pytest.raises(error), new_folder(path) as new:  # noqa: PT012
+    with pytest.raises(error), new_folder(path) as new:
         (new / "new").touch()
         raise error
     assert names(path) == {"old"}

@@ -304,3 +304,26 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotWrite, match=r"file/pack: cannot be written \(.+\)$"):
         write_pack(tmp_path / "file" / "pack", INFO, base(), patches())
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_nothing_but_an_earlier_pack_is_ever_replaced(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "precious"
+    if what == "file":
+        place.write_text("my thesis")
+    else:
+        place.mkdir()
+        (place / "holiday.jpg").write_bytes(b"a picture")
+    with pytest.raises(
+        CannotWrite, match="precious: exists and is no pack; expected the name of a new folder"
+    ):
+        write_pack(place, small_info(), base_image(), small_patches())
+    assert place.read_text() == "my thesis" if what == "file" else (place / "holiday.jpg").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pack.folder)
+    assert Pack(Path()).info == pack.info
+    with pytest.raises(BadPack, match="no pack there"):
+        Pack(Path("/"))

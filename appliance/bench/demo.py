@@ -1,5 +1,6 @@
 """Runs the real loop on the simulated gallery, films it, and compares it with the gallery's truth."""
 
+import io
 import resource
 import signal
 import statistics
@@ -12,15 +13,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from appliance.assets import home
 from appliance.bench.error import gaze_error, true_angle
-from appliance.bench.film import RATE, Shot, small_view, write_film
+from appliance.bench.film import RATE, Shot, film, small_view
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
-from appliance.errors import CannotWrite, NoDisplay
+from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gaze import Aim
 from appliance.pack import Pack
@@ -87,14 +87,18 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     except OSError as error:
         raise CannotWrite(f"{out}: cannot be written ({error.strerror})") from error
     recorder, ended = _record(pack, out, display, seconds, say)
+    if recorder.camera is None:
+        raise CameraStalled("the demo ended before the gallery's first picture; give it more --seconds")
     text = _summary(recorder, pack, ended)
     say("drawing the film and the contact sheet")
     sheet = Sheet(pack.base(), pack.info.box, pack.info.angles)
     for _ in sheet.passing(pack.patch(i) for i in range(pack.info.frames)):
         pass
-    _write_image(out / "contact-sheet.png", sheet.image)
+    buffer = io.BytesIO()
+    sheet.image.save(buffer, "PNG")
+    write_atomic(out / "contact-sheet.png", buffer.getvalue())
     if shots := _shots(recorder, pack, ended):
-        write_film(out / "film.webp", shots, pack)
+        write_atomic(out / "film.webp", film(shots, pack))
     write_atomic(out / "summary.txt", text.encode())
     say(f"{text}film, contact sheet and summary are in {out}")
 
@@ -105,7 +109,8 @@ def _record(
     config = Config()
     config = replace(config, camera=replace(config.camera, source="gallery"))
     stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     for output in [display] if display else ["auto", f"offscreen:{out / 'lit'}"]:
         recorder = Recorder()
         try:
@@ -122,8 +127,7 @@ def _record(
 
 
 def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
-    if recorder.camera is None:
-        return "no picture was seen\n"
+    assert recorder.camera is not None
     error = gaze_error(
         recorder.flips, pack.info.angles, true_angle(recorder.camera, Config()), recorder.began, ended
     )
@@ -145,8 +149,7 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
 
 
 def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
-    if recorder.camera is None:
-        return []
+    assert recorder.camera is not None
     truth = true_angle(recorder.camera, Config())
     sights, flips = recorder.sights, recorder.flips
     moments, flipped = [sight.moment for sight in sights], [moment for moment, _ in flips]
@@ -160,10 +163,3 @@ def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
                 Shot(sight.view, sight.width, sight.faces, truth(float(t)), pack.info.angles[frame], frame)
             )
     return shots
-
-
-def _write_image(path: Path, image: Image.Image) -> None:
-    try:
-        image.save(path)
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error

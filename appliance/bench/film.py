@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -40,14 +39,16 @@ class Shot:
     frame: int
 
 
-def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
-    """Write an animated WebP of the shots."""
+def film(shots: Sequence[Shot], pack: Pack) -> bytes:
+    """Return an animated WebP of the shots."""
     frames = _Frames(pack)
     reach = 1.05 * max(max(abs(shot.sitter), abs(shot.viewer or 0.0)) for shot in shots)
     reach = max(reach, pack.info.angles[-1])
     images = [_draw(shots, i, frames, reach) for i in range(len(shots))]
+    packed = io.BytesIO()
     images[0].save(
-        path,
+        packed,
+        "WEBP",
         save_all=True,
         append_images=images[1:],
         duration=round(1000 / RATE),
@@ -55,6 +56,7 @@ def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
         quality=62,
         method=2,
     )
+    return packed.getvalue()
 
 
 def small_view(picture: Picture) -> bytes:
@@ -70,8 +72,8 @@ class _Frames:
     def __init__(self, pack: Pack) -> None:
         self._pack = pack
         self._base = fitted_base(pack, _PORTRAIT)
-        self._patches: list[Image.Image] = []
-        self._place = fitted_patches(pack, _PORTRAIT, self._patches.append)
+        self._place, patches = fitted_patches(pack, _PORTRAIT)
+        self._patches = list(patches)
         self._full = pack.base()
         self._around_eyes = _around_eyes(self._full, pack.info.box)
         self._eyes: dict[int, Image.Image] = {}

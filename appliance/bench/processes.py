@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+
+from appliance.errors import ApplianceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,15 @@ def measure(arguments: list[str]) -> Usage:
 
     Raises
     ------
-    RuntimeError
-        If it does not end well: the bench itself is broken.
+    ApplianceError
+        With the last line it said, if it does not end well.
     """
-    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}")
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([sys.executable, *arguments], stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            last = (said.read().decode(errors="replace").splitlines() or ["no reason given"])[-1]
+            raise ApplianceError(last.removeprefix("mona-lisa: "))
     return Usage(round(usage.ru_utime + usage.ru_stime, 2), round(usage.ru_maxrss / 1024, 1))

@@ -71,7 +71,9 @@ class ReplayCamera:
         Raises
         ------
         CameraEnded
-            After the last picture, or if none of the files is an image.
+            After the last picture.
+        CameraAbsent
+            If none of the files can be read.
         """
         count = len(self._files)
         while len(self._broken) < count:
@@ -90,4 +92,4 @@ class ReplayCamera:
             self._pace.wait(number)
             self.name = path.name
             return RgbPicture(pixels, self._pace.captured(number), number)
-        raise CameraEnded(f"{self._folder}: none of its {count} files is an image")
+        raise CameraAbsent(f"{self._folder}: none of its {count} image files can be read")

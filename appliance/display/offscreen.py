@@ -58,14 +58,22 @@ class OffscreenFolder:
             pixels = pygame.image.tostring(surface, "RGB")
             self._waiting.put((frame, Image.frombuffer("RGB", surface.get_size(), pixels)))
 
+    def forget(self) -> None:
+        """Take every frame's picture anew: another portrait hangs."""
+        self._written.clear()
+
     def close(self) -> None:
-        """Write what is still waiting."""
+        """Write what is still waiting; raises `CannotWrite` if any of it could not be written."""
         self._waiting.put(None)
         self._thread.join()
         self._log.close()
+        if self._error:
+            raise self._error
 
     def _write(self) -> None:
         while item := self._waiting.get():
+            if self._error:
+                continue  # keep taking, so that nobody waits for room
             frame, image = item
             packed = io.BytesIO()
             image.save(packed, "PNG", compress_level=1)
@@ -73,4 +81,3 @@ class OffscreenFolder:
                 write_atomic(self._folder / f"frame_{frame:02d}.png", packed.getvalue())
             except CannotWrite as error:
                 self._error = error
-                return

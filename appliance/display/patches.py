@@ -1,6 +1,6 @@
 """A pack made ready for one screen: scaled once, then only the patch that changes is blitted."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image
@@ -42,10 +42,8 @@ def fitted_base(pack: Pack, screen: tuple[int, int]) -> Image.Image:
     return lit
 
 
-def fitted_patches(
-    pack: Pack, screen: tuple[int, int], keep: Callable[[Image.Image], object]
-) -> tuple[int, int]:
-    """Hand each frame's patch, scaled for the screen, to `keep`; return where they lie on it (x, y).
+def fitted_patches(pack: Pack, screen: tuple[int, int]) -> tuple[tuple[int, int], Iterator[Image.Image]]:
+    """Return where a pack's patches lie on a screen (x, y), and the frames' patches scaled for it.
 
     Patches are cut out of the scaled frame, so that they meet the scaled base without a seam. Only
     the part of the frame that scaling looks at is put together, one frame at a time.
@@ -53,15 +51,13 @@ def fitted_patches(
     Raises
     ------
     BadPack
-        If a patch is missing or damaged.
+        If the base is missing or damaged; while iterating, if a patch is.
     """
     info = pack.info
     fit = contain(info.size, screen)
     x0, y0, x1, y1 = info.box
     if fit.size == info.size:
-        for i in range(info.frames):
-            keep(pack.patch(i))
-        return fit.left + x0, fit.top + y0
+        return (fit.left + x0, fit.top + y0), (pack.patch(i) for i in range(info.frames))
     # Lanczos looks three source pixels (or three target pixels, if larger) to each side.
     reach_x, reach_y = 3 * max(1.0, 1 / fit.scale_x) + 1, 3 * max(1.0, 1 / fit.scale_y) + 1
     left = max(0, int((x0 - reach_x) * fit.scale_x))
@@ -81,7 +77,10 @@ def fitted_patches(
         right / fit.scale_x - part[0],
         bottom / fit.scale_y - part[1],
     )
-    for i in range(info.frames):
-        around.paste(pack.patch(i), (x0 - part[0], y0 - part[1]))
-        keep(around.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box))
-    return fit.left + left, fit.top + top
+
+    def scaled() -> Iterator[Image.Image]:
+        for i in range(info.frames):
+            around.paste(pack.patch(i), (x0 - part[0], y0 - part[1]))
+            yield around.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box)
+
+    return (fit.left + left, fit.top + top), scaled()

@@ -1,6 +1,7 @@
 """The screen: one code over a window, the bare display (KMSDRM) or a folder of what would be lit."""
 
 import os
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +16,8 @@ from appliance.errors import ConfigError, NoDisplay
 from appliance.pack import Pack
 
 KINDS: Final = ("auto", "kmsdrm", "window", "offscreen")
+# What SDL falls back to by itself when no desktop answers: it would light nothing.
+_INVISIBLE: Final = ("dummy", "evdev", "offscreen")
 
 
 class Screen:
@@ -60,6 +63,8 @@ class Screen:
             self._folder.open()
         try:
             pygame.display.init()
+            if kind == "window" and pygame.display.get_driver() in _INVISIBLE:
+                raise pygame.error("no desktop can be reached")
             self._surface = _open(kind, self._size)
         except pygame.error as error:
             self.__exit__(None, None, None)
@@ -86,16 +91,22 @@ class Screen:
         self._surface.blit(_surface(fitted_base(pack, self.size)), (0, 0))
         self._flip(pack.info.resting)
 
-    def load(self, pack: Pack) -> None:
-        """Load a pack's patches; raises `BadPack`."""
-        patches: list[pygame.Surface] = []
-        self._place = fitted_patches(pack, self.size, lambda image: patches.append(_surface(image)))
-        self._patches = patches
+    def load(self, pack: Pack, stop: threading.Event) -> None:
+        """Load a pack's patches, unless `stop` is set meanwhile; raises `BadPack`."""
+        place, images = fitted_patches(pack, self.size)
+        patches = []
+        for image in images:
+            if stop.is_set():
+                return
+            patches.append(_surface(image))
+        self._place, self._patches = place, patches
 
-    def switch(self, pack: Pack) -> None:
+    def switch(self, pack: Pack, stop: threading.Event) -> None:
         """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
         base = _surface(fitted_base(pack, self.size))
-        self.load(pack)
+        self.load(pack, stop)
+        if self._folder:
+            self._folder.forget()
         self._surface.blit(base, (0, 0))
         self._flip(pack.info.resting)
 

@@ -1,6 +1,7 @@
 """From a picture, or the name of a known one, to the portrait that hangs."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
     known = {portrait.name: portrait for portrait in load_portraits()}
     if what not in known:
         picture = Path(what)
-        if not picture.is_file():
+        if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
         name = name_for(picture)
         render(picture, folder_of(name), size=size, say=say, choose=choose)

@@ -46,8 +46,8 @@ class Witness(Protocol):
         """A frame was flipped to at `moment`, monotonic seconds."""
 
 
-class Eyes:
-    """The seeing half: camera, vision and tracking, on a thread of its own."""
+class Watcher:
+    """The half of the road that sees: camera, vision and tracking, on a thread of its own."""
 
     def __init__(
         self, config: Config, pack: PackInfo, stop: threading.Event, witness: Witness | None = None
@@ -59,7 +59,7 @@ class Eyes:
         self._witness = witness
         self._failure: BaseException | None = None
         # A daemon: a camera driver that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="eyes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def open(self) -> None:
         """Begin to see."""
@@ -86,26 +86,29 @@ class Eyes:
         detector = FaceDetector(vision.model, vision.threshold)
         follower = Follower(self._config)
         camera = camera_named(self._config.camera.source, self._config.camera)
-        lost, pause = "", _FIRST_PAUSE
+        source = self._config.camera.source
+        lost, pause, seeing = "", _FIRST_PAUSE, False
         while not self._stop.is_set():
             try:
                 with camera:
                     while not self._stop.is_set():
                         picture = camera.newest()
-                        if lost or pause:
-                            log.info(CAMERA_BACK if lost else SEEING % self._config.camera.source)
-                            lost, pause = "", 0.0
+                        if not seeing:
+                            log.info(CAMERA_BACK if lost else SEEING % source)
+                            lost, pause, seeing = "", _FIRST_PAUSE, True
                         faces = detector.detect(picture)
                         aim = follower.see(picture, faces, camera.horizontal_fov, self.pack)
                         self.aims.put(aim)
                         if self._witness:
                             self._witness.saw(picture, faces, aim, camera)
             except (CameraAbsent, CameraBusy, CameraStalled) as error:
-                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                if source.startswith("replay:"):
+                    raise  # a folder is not plugged in later
                 if str(error) != lost:
                     log.warning(CAMERA_LOST, error, pause)
-                lost = str(error)
+                lost, seeing = str(error), False
                 self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
             except CameraEnded:
                 return
 
@@ -127,31 +130,32 @@ def run(
 
     Raises
     ------
-    BadPack, NoDisplay, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError
+    BadPack, NoDisplay, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
         If the first pack, the display or the model cannot be used. Camera faults are not raised
-        but logged, and the camera is retried; of a later pack that is damaged, the same.
+        but logged, and the camera is retried; a later pack that is damaged is logged, and the one
+        before it stays.
     """
     end = time.monotonic() + seconds if seconds is not None else float("inf")
-    folder = hanging()
-    pack = Pack(folder)
-    eyes = Eyes(config, pack.info, stop, witness)
+    hangs = _hanging(hanging)
+    pack = Pack(hangs[0])
+    watcher = Watcher(config, pack.info, stop, witness)
     with Screen(config.display.output, (config.display.width, config.display.height)) as screen:
         screen.light(pack)
         log.info(LIT, pack.info.title, *screen.size)
         shown = pack.info.resting
         try:
-            screen.load(pack)
-            eyes.open()
+            screen.load(pack, stop)
+            watcher.open()
             look = time.monotonic() + LOOK_AGAIN
             while not stop.is_set() and time.monotonic() < end and not screen.closed():
-                aim = eyes.aims.newest(TICK)
+                aim = watcher.aims.newest(TICK)
                 if time.monotonic() >= look:
                     look = time.monotonic() + LOOK_AGAIN
-                    if hanging() != folder:
-                        folder = hanging()
-                        if another := _switch(screen, folder):
+                    if (now_hangs := _hanging(hanging)) != hangs:
+                        hangs = now_hangs
+                        if another := _switch(screen, hangs[0], stop):
                             pack, shown = another, another.info.resting
-                            eyes.pack = pack.info
+                            watcher.pack = pack.info
                 frame = frame_for(aim, time.monotonic(), shown, config.tracking, pack.info)
                 if frame != shown:
                     screen.show(frame)
@@ -159,15 +163,24 @@ def run(
                     if witness:
                         witness.lit(frame, aim, time.monotonic())
         finally:
-            eyes.close()
+            watcher.close()
     log.info(ENDED)
 
 
-def _switch(screen: Screen, folder: Path) -> Pack | None:
+def _hanging(hanging: Callable[[], Path]) -> tuple[Path, int]:
+    """Return the folder of the pack that hangs, and when it was written: it may be rendered again."""
+    folder = hanging()
+    try:
+        return folder, (folder / "pack.toml").stat().st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+def _switch(screen: Screen, folder: Path, stop: threading.Event) -> Pack | None:
     """Light another pack at rest, without a black moment; None, and a line in the log, if it is bad."""
     try:
         pack = Pack(folder)
-        screen.switch(pack)
+        screen.switch(pack, stop)
     except BadPack as error:
         log.warning(SWITCH_REFUSED, error)
         return None

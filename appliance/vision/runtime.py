@@ -1,6 +1,9 @@
 """One place chooses the TFLite runtime and runs a model, on one thread."""
 
 import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,8 +41,9 @@ class Model:
         """
         interpreter = runtime()
         try:
-            self._interpreter = interpreter(model_path=str(path), num_threads=1)
-            self._interpreter.allocate_tensors()
+            with _without_greeting():
+                self._interpreter = interpreter(model_path=str(path), num_threads=1)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise BadModel(
                 f"{path}: not a model the runtime can load; run `mona-lisa assets fetch`"
@@ -77,3 +81,20 @@ class Model:
             raise BadModel(f"{self.path}: outputs {sorted(self._outputs)}, expected {shape} among them")
         view: Floats = self._outputs[shape]()
         return view
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep the runtime's greeting off standard error; whatever else is said there comes through."""
+    with os.fdopen(os.memfd_create("greeting"), "w+b") as heard:
+        real = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            heard.seek(0)
+            for line in heard:
+                if not line.startswith(b"INFO: Created TensorFlow Lite"):
+                    os.write(real, line)
+            os.close(real)

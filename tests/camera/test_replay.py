@@ -101,7 +101,7 @@ def test_only_broken_pictures_end_at_once_even_in_a_loop(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(b"not an image")
     with (
         ReplayCamera(tmp_path, pace=False, loop=True) as camera,
-        pytest.raises(CameraEnded, match="none of its 2 files is an image"),
+        pytest.raises(CameraAbsent, match="none of its 2 image files can be read"),
     ):
         camera.newest()
 

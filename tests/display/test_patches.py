@@ -32,8 +32,8 @@ def whole_frame(pack: Pack, frame: int) -> Image.Image:
 @given(screen=st.tuples(st.integers(30, 400), st.integers(30, 400)))
 def test_base_and_patch_together_are_the_scaled_frame(pack: Pack, screen: tuple[int, int]) -> None:
     fit = contain(SIZE, screen)
-    patches: list[Image.Image] = []
-    place = fitted_patches(pack, screen, patches.append)
+    place, scaled = fitted_patches(pack, screen)
+    patches = list(scaled)
     assert len(patches) == FRAMES
     for frame in (0, 4, 8):
         lit = fitted_base(pack, screen)
@@ -47,8 +47,9 @@ def test_base_and_patch_together_are_the_scaled_frame(pack: Pack, screen: tuple[
 
 
 def test_on_a_screen_of_the_packs_own_size_nothing_is_resampled(pack: Pack) -> None:
-    patches: list[Image.Image] = []
-    assert fitted_patches(pack, SIZE, patches.append) == BOX[:2]
+    place, scaled = fitted_patches(pack, SIZE)
+    patches = list(scaled)
+    assert place == BOX[:2]
     for frame in range(FRAMES):
         lit = fitted_base(pack, SIZE)
         lit.paste(patches[frame], BOX[:2])
