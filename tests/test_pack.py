@@ -32,6 +32,7 @@ INFO = PackInfo(
     engine="warp",
     settings={"softness": 0.5, "steps": 3, "name": "é", "fine": True},
 )
+from tests.conftest import base_image, small_info, small_patches
 
 
 def base() -> Image.Image:
