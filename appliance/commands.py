@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, BadImage
@@ -45,7 +46,7 @@ def detect(arguments: argparse.Namespace) -> int:
     found, failed = [], 0
     for path in arguments.image:
         try:
-            found.append(describe_faces(path, detector))
+            found.append(describe_faces(path, detector, arguments.sampling == "mediapipe"))
         except ApplianceError as error:
             print(f"mona-lisa: {error}", file=sys.stderr)
             failed = error.exit_code
@@ -79,22 +80,27 @@ def track(arguments: argparse.Namespace) -> int:
 def render(arguments: argparse.Namespace) -> int:
     """Turn a picture into a pack."""
     from appliance.portrait.render import render as render_pack
+    from appliance.portrait.render_from import render_from
 
     try:
         sha256 = hashlib.sha256(arguments.image.read_bytes()).hexdigest()
     except OSError as error:
         raise BadImage(f"{arguments.image}: {error.strerror}") from error
     known = next((p for p in assets.load_portraits() if p.sha256 == sha256), None)
-    render_pack(
-        arguments.image,
-        arguments.out,
-        frames=arguments.frames,
-        size=arguments.size,
-        say=_say,
-        title=arguments.title or (known.title if known else None),
-        artist=arguments.artist or (known.artist if known else "unknown"),
-        licence=arguments.licence or (known.licence if known else "unknown"),
-    )
+    common: dict[str, Any] = {
+        "frames": arguments.frames,
+        "size": arguments.size,
+        "say": _say,
+        "choose": arguments.face,
+        "title": arguments.title or (known.title if known else None),
+        "artist": arguments.artist or (known.artist if known else "unknown"),
+        "licence": arguments.licence or (known.licence if known else "unknown"),
+    }
+    if arguments.frames_from:
+        blend = {"place": arguments.place, "steepness": arguments.j, "extent": arguments.k}
+        render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
+    else:
+        render_pack(arguments.image, arguments.out, **common, yaw=arguments.yaw, eyes=arguments.eyes)
     return 0
 
 
@@ -103,7 +109,7 @@ def install(arguments: argparse.Namespace) -> int:
     from appliance.portrait.install import install as install_portrait
 
     display = config.load_config(arguments.config).display
-    pack = install_portrait(arguments.what, (display.width, display.height), _say)
+    pack = install_portrait(arguments.what, (display.width, display.height), _say, arguments.face)
     print(f"{pack.info.title} hangs")
     return 0
 
@@ -126,6 +132,18 @@ def list_portraits(arguments: argparse.Namespace) -> int:
 def use(arguments: argparse.Namespace) -> int:
     """Hang an installed portrait."""
     print(f"{hang(arguments.name).info.title} hangs")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure a pack."""
+    from appliance.portrait.evaluate import evaluate as measure
+
+    results = measure(arguments.pack)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print("\n".join(f"{name:32} {value}" for name, value in results.items()))
     return 0
 
 

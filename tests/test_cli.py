@@ -127,7 +127,8 @@ def test_a_missing_pack_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     commands = [
-        ["run"], ["detect"], ["track"], ["portrait", "render"], ["assets", "fetch"], ["assets", "verify"],
+        ["run"], ["detect"], ["track"], ["portrait", "render"], ["portrait", "install"], ["portrait", "list"],
+        ["portrait", "use"], ["portrait", "evaluate"], ["assets", "fetch"], ["assets", "verify"],
         ["config", "check"], ["config", "show"], ["bench"], ["demo"],
     ]  # fmt: skip
     for command in commands:

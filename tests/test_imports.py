@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "config": {"errors"},
     "assets": {"errors", "files"},
     "download": {"errors"},
+    "progress": set(),
     "camera": HELPERS,
     "pack": HELPERS,
     "library": HELPERS | {"pack"},
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "gaze": HELPERS | {"camera", "vision", "tracking", "pack"},
     "display": HELPERS | {"camera", "vision", "tracking", "gaze", "pack"},
     "service": HELPERS | {"camera", "vision", "tracking", "gaze", "pack", "display"},
-    "portrait": HELPERS | {"camera", "vision", "pack", "library", "download"},
+    "portrait": HELPERS | {"camera", "vision", "pack", "library", "download", "progress"},
     "fomm": HELPERS | {"camera", "vision", "pack", "portrait"},
     "bench": HELPERS
     | {"camera", "vision", "tracking", "gaze", "pack", "display", "service", "portrait", "fomm"},

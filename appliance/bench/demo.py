@@ -16,7 +16,7 @@ from PIL import Image
 
 from appliance.assets import home
 from appliance.bench.error import gaze_error, true_angle
-from appliance.bench.film import RATE, Shot, contact_sheet, small_view, write_film
+from appliance.bench.film import RATE, Shot, small_view, write_film
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
@@ -24,6 +24,7 @@ from appliance.errors import CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gaze import Aim
 from appliance.pack import Pack
+from appliance.portrait.sheet import Sheet
 from appliance.service.loop import run
 from appliance.vision.blazeface import Face
 
@@ -88,7 +89,10 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     recorder, ended = _record(pack, out, display, seconds, say)
     text = _summary(recorder, pack, ended)
     say("drawing the film and the contact sheet")
-    _write_image(out / "contact-sheet.png", contact_sheet(pack))
+    sheet = Sheet(pack.base(), pack.info.box, pack.info.angles)
+    for _ in sheet.passing(pack.patch(i) for i in range(pack.info.frames)):
+        pass
+    _write_image(out / "contact-sheet.png", sheet.image)
     if shots := _shots(recorder, pack, ended):
         write_film(out / "film.webp", shots, pack)
     write_atomic(out / "summary.txt", text.encode())

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from appliance.camera.base import Picture
+from appliance.camera.averaging import Region
+from appliance.camera.base import Picture, RgbPicture
 from appliance.display.patches import fitted_base, fitted_patches
-from appliance.pack import Pack
-from appliance.vision.blazeface import Face
+from appliance.pack import Box, Pack
+from appliance.vision.blazeface import Face, FaceDetector
 
 RATE: Final = 12.5
 VIEW: Final = (480, 270)
@@ -55,18 +57,6 @@ def write_film(path: Path, shots: Sequence[Shot], pack: Pack) -> None:
     )
 
 
-def contact_sheet(pack: Pack, columns: int = 6, width: int = 300) -> Image.Image:
-    """Return every frame's eyes, `width` pixels each, in rows from frame 0 at the top left."""
-    frames = _Frames(pack)
-    eyes = [_labelled(frames.eyes(i, width), str(i)) for i in range(pack.info.frames)]
-    rows = -(-len(eyes) // columns)
-    w, h = eyes[0].size
-    sheet = Image.new("RGB", (columns * (w + 4) + 4, rows * (h + 4) + 4), _BACK)
-    for i, image in enumerate(eyes):
-        sheet.paste(image, (4 + i % columns * (w + 4), 4 + i // columns * (h + 4)))
-    return sheet
-
-
 def small_view(picture: Picture) -> bytes:
     """Return a picture as a small JPEG, in memory only."""
     packed = io.BytesIO()
@@ -83,6 +73,7 @@ class _Frames:
         self._patches: list[Image.Image] = []
         self._place = fitted_patches(pack, _PORTRAIT, self._patches.append)
         self._full = pack.base()
+        self._around_eyes = _around_eyes(self._full, pack.info.box)
         self._eyes: dict[int, Image.Image] = {}
 
     def whole(self, frame: int) -> Image.Image:
@@ -90,18 +81,27 @@ class _Frames:
         image.paste(self._patches[frame], self._place)
         return image
 
-    def eyes(self, frame: int, width: int) -> Image.Image:
-        x0, y0, x1, y1 = self._pack.info.box
-        if frame not in self._eyes or self._eyes[frame].width != width:
+    def eyes(self, frame: int) -> Image.Image:
+        if frame not in self._eyes:
             image = self._full.copy()
-            image.paste(self._pack.patch(frame), (x0, y0))
-            reach, middle = (x1 - x0) * 0.56, ((x0 + x1) / 2, (y0 + y1) / 2)
-            height = width * _EYES[1] // _EYES[0]
-            half = reach * _EYES[1] / _EYES[0]
-            box = (middle[0] - reach, middle[1] - half, middle[0] + reach, middle[1] + half)
-            cut = image.crop(tuple(round(v) for v in box))  # type: ignore[arg-type]
-            self._eyes[frame] = cut.resize((width, height), Image.Resampling.LANCZOS)
+            image.paste(self._pack.patch(frame), self._pack.info.box[:2])
+            self._eyes[frame] = image.resize(_EYES, Image.Resampling.LANCZOS, self._around_eyes)
         return self._eyes[frame]
+
+
+def _around_eyes(painting: Image.Image, box: Box) -> tuple[float, float, float, float]:
+    """Return the part of a painting around the sitter's eyes, of the close-up's shape."""
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0) * 1.2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    picture = RgbPicture(np.asarray(painting), 0.0, 0)
+    region = Region(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    faces = FaceDetector("short", 0.1).detect(picture, region)
+    half = (x1 - x0) * 0.56
+    if faces:  # a portrait's patch may be as large as the head
+        (x, y), half = faces[0].eye_midpoint, faces[0].eye_distance * 1.1
+    rise = half * _EYES[1] / _EYES[0]
+    return max(x - half, 0), max(y - rise, 0), min(x + half, painting.width), min(y + rise, painting.height)
 
 
 def _draw(shots: Sequence[Shot], i: int, frames: _Frames, reach: float) -> Image.Image:
@@ -109,7 +109,7 @@ def _draw(shots: Sequence[Shot], i: int, frames: _Frames, reach: float) -> Image
     image = Image.new("RGB", _SIZE, _BACK)
     image.paste(_view(shot), (_GAP, _GAP))
     top = 2 * _GAP + VIEW[1]
-    image.paste(frames.eyes(shot.frame, _EYES[0]), (_GAP, top))
+    image.paste(frames.eyes(shot.frame), (_GAP, top))
     top += _EYES[1] + _GAP
     image.paste(_chart(shots, i, reach), (_GAP, top))
     image.paste(frames.whole(shot.frame), (2 * _GAP + VIEW[0], _GAP))

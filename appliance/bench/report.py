@@ -5,11 +5,13 @@ from typing import Any
 
 from appliance.bench.gaze import bench_gaze
 from appliance.bench.memory import bench_memory
+from appliance.bench.portrait import bench_portrait
 from appliance.bench.speed import bench_vision
 
 BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "vision": lambda say: bench_vision(peer=True, say=say),
     "gaze": bench_gaze,
+    "portrait": bench_portrait,
     "memory": bench_memory,
 }
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +12,7 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# Sums worked on at a time, so that what lies between input and output stays in the processor's
-# cache and leaves the model's weights there; and the rows of output this comes in, whole for every m.
-_BAND: Final = 100_000
-_STEP: Final = 12
+# An output pixel may be n / m image pixels wide: 48 * 255 * 4 still fits the sums' 16 bits.
 _MAX_N: Final = 48
 _MAX_M: Final = 4
 
@@ -142,38 +138,24 @@ def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, off
     model's input: one pass over the region, no float copy of it.
     """
     weights = _weights(n, m, part.shape[2], scale)
-    width = part[0].size  # one row of sums
-    step = max(1, _BAND // (_STEP * width)) * _STEP
-    work = _scratch(step * width, threading.get_ident())
-    for top in range(0, len(out), step):
-        band = out[top : top + step]
-        sums, floats = work[0][: len(band) * width], work[1][: len(band) * width]
-        _row_sums(part[top * n // m : (top + len(band)) * n // m], n, m, sums)
-        np.copyto(floats, sums)
-        flat = floats.reshape(-1, len(weights))
-        if band.flags.c_contiguous:
-            target = band.reshape(len(flat), -1)
-            np.matmul(flat, weights, out=target)
-            target += np.float32(offset)
-        else:
-            np.add((flat @ weights).reshape(band.shape), np.float32(offset), out=band)
+    flat = _row_sums(part, n, m).astype(np.float32).reshape(-1, len(weights))
+    if out.flags.c_contiguous:
+        target = out.reshape(len(flat), -1)
+        np.matmul(flat, weights, out=target)
+        target += np.float32(offset)
+    else:
+        np.add((flat @ weights).reshape(out.shape), np.float32(offset), out=out)
 
 
-@functools.lru_cache(maxsize=8)
-def _scratch(size: int, thread: int) -> tuple[NDArray[np.uint16], Floats]:
-    """Return a thread's working memory: had anew for every picture, its page faults cost a third."""
-    return np.empty(size, np.uint16), np.empty(size, np.float32)
-
-
-def _row_sums(part: Pixels, n: int, m: int, sums: NDArray[np.uint16]) -> None:
+def _row_sums(part: Pixels, n: int, m: int) -> NDArray[np.uint16]:
     """Sum every n rows into m, each row weighted by m times the share of it that falls there."""
-    part = part.reshape(len(part), -1)  # a view; numpy adds long rows faster than short ones
-    if m == 1:  # and its own reduction is faster than a loop
-        part.reshape(-1, n, part.shape[1]).sum(axis=1, dtype=np.uint16, out=sums.reshape(-1, part.shape[1]))
-        return
-    shaped = sums.reshape(len(part) // n, m, -1)
+    if m == 1:  # numpy's own reduction is faster than adding row by row
+        blocks = part.reshape(len(part) // n, n, -1)
+        whole_rows: NDArray[np.uint16] = blocks.sum(axis=1, dtype=np.uint16)
+        return whole_rows
+    sums = np.empty((len(part) // n, m, *part.shape[1:]), np.uint16)
     for j, shares in enumerate(_shares(n, m)):
-        out = shaped[:, j]
+        out = sums[:, j]
         whole = [part[i::n] for i in range(n) if shares[i] == m]
         out[...] = whole[0] if whole else 0
         for rows in whole[1:]:
@@ -182,6 +164,7 @@ def _row_sums(part: Pixels, n: int, m: int, sums: NDArray[np.uint16]) -> None:
         for i in range(n):
             if 0 < shares[i] < m:
                 out += part[i::n] if shares[i] == 1 else np.multiply(part[i::n], shares[i], dtype=np.uint16)
+    return sums
 
 
 @functools.lru_cache(maxsize=64)

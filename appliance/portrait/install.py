@@ -13,7 +13,7 @@ from appliance.pack import Pack
 from appliance.portrait.render import render
 
 
-def install(what: str, size: tuple[int, int], say: Callable[[str], None]) -> Pack:
+def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose: int | None = None) -> Pack:
     """Render a portrait into the library and hang it; on any failure the present one stays.
 
     Parameters
@@ -21,6 +21,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None]) -> Pac
     what : a name from frames/portraits.toml, or the path of an image file
     size : (width, height) of the screen in pixels
     say : receives one line per step
+    choose : which of several faces, counted from 1 at picture left
 
     Raises
     ------
@@ -39,7 +40,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None]) -> Pac
         if not picture.is_file():
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
         name = name_for(picture)
-        render(picture, folder_of(name), size=size, say=say)
+        render(picture, folder_of(name), size=size, say=say, choose=choose)
         return use(name)
     portrait = known[what]
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
@@ -50,6 +51,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None]) -> Pac
             folder_of(what),
             size=size,
             say=say,
+            choose=choose,
             title=portrait.title,
             artist=portrait.artist,
             licence=portrait.licence,

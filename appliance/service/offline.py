@@ -12,11 +12,24 @@ from appliance.gaze import Aim, Follower, frame_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector
+from appliance.vision.letterbox import PointSampledPicture
 
 
-def describe_faces(path: Path, detector: FaceDetector) -> dict[str, Any]:
-    """Return the faces of an image file in pixels, as `detect --json` prints them; raises `BadImage`."""
-    picture = RgbPicture(read_pixels(path), 0.0, 0)
+def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> dict[str, Any]:
+    """Return the faces of an image file in pixels, as `detect --json` prints them.
+
+    Parameters
+    ----------
+    path : of an image
+    detector : of either range
+    as_mediapipe : read the picture as MediaPipe does; otherwise as the appliance reads its camera
+
+    Raises
+    ------
+    BadImage
+        If the file is not a whole image.
+    """
+    picture = (PointSampledPicture if as_mediapipe else RgbPicture)(read_pixels(path), 0.0, 0)
     faces = [_face_row(face) for face in detector.detect(picture)]
     return {"image": str(path), "width": picture.width, "height": picture.height, "faces": faces}
 

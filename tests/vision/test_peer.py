@@ -15,9 +15,9 @@ import pytest
 
 from appliance.bench.peer import Peer
 from appliance.bench.scenes import ASTRONAUT, HOPPER, Sitting, scene
-from appliance.camera.averaging import Region
 from appliance.camera.base import RgbPicture
 from appliance.vision.blazeface import SPECS, Face, FaceDetector
+from appliance.vision.letterbox import PointSampledPicture
 
 pytestmark = pytest.mark.peer
 
@@ -38,25 +38,6 @@ def kind(request: Any) -> str:
     return request.param
 
 
-class PointSampled:
-    """A picture read as MediaPipe reads it: bilinear, corner pixel on corner pixel, black outside."""
-
-    def __init__(self, pixels: Any) -> None:
-        self.pixels = pixels.astype(np.float32)
-        self.height, self.width = pixels.shape[:2]
-
-    def read(self, region: Region, out: Any) -> None:
-        rows = _bilinear(region.y0, region.height / out.shape[0], out.shape[0], self.height)
-        columns = _bilinear(region.x0, region.width / out.shape[1], out.shape[1], self.width)
-        means = np.einsum("ay,yxc,bx->abc", rows, self.pixels, columns, optimize=True)
-        out[...] = np.rint(means) / 127.5 - 1
-
-
-def _bilinear(start: float, step: float, count: int, size: int) -> Any:
-    places = start + np.arange(count)[:, None] * step
-    return np.maximum(0, 1 - np.abs(places - np.arange(size))).astype(np.float32)
-
-
 def eyes(face: Face) -> Any:
     return np.array([face.right_eye, face.left_eye])
 
@@ -68,14 +49,12 @@ def placements(count: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("sitting", [ASTRONAUT, HOPPER], ids=["astronaut", "hopper"])
 @pytest.mark.parametrize("share", SHARES)
-def test_with_mediapipes_samples_every_face_is_mediapipes(
-    peer: Peer, kind: str, sitting: Sitting, share: float
-) -> None:
+def test_detections_agree_with_mediapipes_own(peer: Peer, kind: str, sitting: Sitting, share: float) -> None:
     detector = FaceDetector(kind)
     for at in placements(4):
         pixels = scene(sitting, SIZE, share, at)
         theirs = peer.detect(kind, pixels)
-        ours = detector.detect(PointSampled(pixels))
+        ours = detector.detect(PointSampledPicture(pixels, 0.0, 0))
         assert len(ours) == len(theirs)  # at most one: the full model misses Hopper once at 50 %, for both
         for our, their in zip(ours, theirs, strict=True):
             assert np.linalg.norm(eyes(our) - eyes(their), axis=1).max() / their.width < WITHIN
@@ -83,7 +62,9 @@ def test_with_mediapipes_samples_every_face_is_mediapipes(
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_with_our_samples_faces_are_where_mediapipe_finds_them(peer: Peer, kind: str, share: float) -> None:
+def test_as_the_camera_is_read_faces_are_where_mediapipe_finds_them(
+    peer: Peer, kind: str, share: float
+) -> None:
     detector = FaceDetector(kind)
     # Corner pixel on corner pixel puts MediaPipe's points this far to picture right and down: 2.0 and
     # 1.2 px of 640. Ours have no such offset, as pictures and their mirror images show.

@@ -1,0 +1,25 @@
+import io
+
+import pytest
+
+from appliance.progress import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_bar_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert list(progress("abc", 3, "rendering")) == ["a", "b", "c"]
+    last = terminal.getvalue().split("\r")[-1]
+    assert last == "rendering [##############################] 3/3\n"
+
+
+def test_elsewhere_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr("sys.stderr", log)
+    assert list(progress(range(5), 5, "rendering")) == [0, 1, 2, 3, 4]
+    assert log.getvalue() == ""
