@@ -12,22 +12,28 @@ _NARROW: Final = 20.0
 # The head's own turn and tilt, in degrees.
 _PROFILE: Final = 48.0
 _LYING: Final = 50.0
-_MESH: Final = 0.6
+_MESH: Final = 0.75
 _MESH_SURE: Final = 0.9
 # The opening between the lids, in eye widths: 0.27 and more on open eyes, 0.10 and less on closed ones.
 _CLOSED: Final = 0.13
 # The contrast of the iris: 0.28 and more on clear eyes, 0.2 behind spectacles, 0.05 on none; and the
 # scatter of the model's answers in eye widths: 0.015 and less on clear eyes, 0.03 and more on none.
-_HIDDEN: Final = (0.1, 0.035)
-_DOUBTFUL: Final = (0.24, 0.022)
+_FLAT: Final = 0.1
+_FAINT: Final = 0.24
+_SCATTERED: Final = 0.035
+_SCATTER_DOUBTED: Final = 0.022
+_HIDDEN: Final = (
+    "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
+    "use a picture in which iris and white are seen"
+)
 
 
-def check(face: Landmarks, eyes: tuple[Eye, Eye], scale: float) -> list[str]:
-    """Check that a face can be brought to life.
+def check_face(face: Landmarks, scale: float) -> list[str]:
+    """Check that a face can be brought to life, before its eyes are taken apart.
 
     Parameters
     ----------
-    scale : of the fitted picture, in which face and eyes lie, against the original
+    scale : of the fitted picture, in which the face lies, against the original
 
     Returns
     -------
@@ -38,6 +44,12 @@ def check(face: Landmarks, eyes: tuple[Eye, Eye], scale: float) -> list[str]:
     UnfitPortrait
         If it cannot; the reason and what to do.
     """
+    narrowest = min(marks.width for marks in face.eyes) / scale
+    if narrowest < _NARROWEST:
+        raise UnfitPortrait(
+            f"the eyes are {narrowest:.1f} pixels wide; expected at least {_NARROWEST:.0f}; "
+            "use a larger reproduction, or one closer to the face"
+        )
     if face.confidence < _MESH:
         raise UnfitPortrait(
             f"the face found is no human face as the model knows it (confidence {face.confidence:.2f}, "
@@ -53,29 +65,30 @@ def check(face: Landmarks, eyes: tuple[Eye, Eye], scale: float) -> list[str]:
             f"the head is turned by {abs(face.yaw):.0f} degrees, a profile; expected at most "
             f"{_PROFILE:.0f}: both eyes must be in view"
         )
-    narrowest = min(eye.view.axes.width for eye in eyes) / scale
-    if narrowest < _NARROWEST:
-        raise UnfitPortrait(
-            f"the eyes are {narrowest:.1f} pixels wide; expected at least {_NARROWEST:.0f}; "
-            "use a larger reproduction, or one closer to the face"
-        )
     opening = min(marks.opening for marks in face.eyes)
     if opening < _CLOSED:
         raise UnfitPortrait(
             f"the eyes are closed (open by {opening:.2f} of their width, expected {_CLOSED}); "
             "use a picture with open eyes"
         )
-    score, spread = min(eye.iris.score for eye in eyes), max(marks.spread for marks in face.eyes)
-    if score < _HIDDEN[0] or spread > _HIDDEN[1]:
-        raise UnfitPortrait(
-            f"no iris stands out in the eyes (contrast {score:.2f}, expected {_HIDDEN[0]}): hidden behind "
-            "spectacles, in shadow, or painted flat; use a picture in which iris and white are seen"
-        )
+    spread = max(marks.spread for marks in face.eyes)
+    if spread > _SCATTERED:
+        raise UnfitPortrait(_HIDDEN.format(f"readings scatter by {spread:.3f}, expected {_SCATTERED}"))
     doubts = []
     if narrowest < _NARROW:
         doubts.append(f"the eyes are only {narrowest:.0f} pixels wide: expect them soft")
-    if score < _DOUBTFUL[0] or spread > _DOUBTFUL[1]:
-        doubts.append(f"the irises are faint (contrast {score:.2f}; spectacles?): they move less")
     if face.confidence < _MESH_SURE:
         doubts.append(f"the face is unusual (confidence {face.confidence:.2f}): look at the contact sheet")
+    if spread > _SCATTER_DOUBTED:
+        doubts.append(f"the irises are read unsurely (scatter {spread:.3f}): look at the contact sheet")
     return doubts
+
+
+def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
+    """Check that irises stand out in the eyes; returns doubts or raises `UnfitPortrait`, as above."""
+    score = min(eye.iris.score for eye in eyes)
+    if score < _FLAT:
+        raise UnfitPortrait(_HIDDEN.format(f"contrast {score:.2f}, expected {_FLAT}"))
+    if score < _FAINT:
+        return [f"the irises are faint (contrast {score:.2f}; spectacles?): they move less"]
+    return []

@@ -9,7 +9,7 @@ times with its crop slightly moved, and the answers are averaged: on paintings o
 import math
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from appliance.assets import model_path
 from appliance.camera.averaging import Pixels, Region
 from appliance.camera.base import RgbPicture
 from appliance.errors import UnfitPortrait
+from appliance.portrait.crop import Crop, apply
 from appliance.portrait.sampling import Array
 from appliance.vision.blazeface import Face, FaceDetector
 from appliance.vision.letterbox import letterbox
@@ -26,6 +27,7 @@ from appliance.vision.runtime import Model
 # Windows of these parts of the long side, each step 0.4 of a window, find heads of any size.
 _WINDOWS: Final = (0.6, 0.38, 0.24)
 _STEP: Final = 0.4
+_ENOUGH: Final = 0.9
 _CANDIDATES: Final = 8
 _FACE_SCORE: Final = 0.4
 _MESH_SCORE: Final = 0.5
@@ -95,39 +97,6 @@ class Landmarks:
         return math.degrees(math.atan2(float(last[2] - first[2]), max(across, 1e-6)))
 
 
-class _Crop(NamedTuple):
-    """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
-
-    x: float
-    y: float
-    side: float
-    angle: float
-    mirrored: bool = False
-
-    def moved(self, angle: float, scale: float, x: float, y: float) -> "_Crop":
-        """Return this crop turned, scaled, and shifted by parts of its side."""
-        return self._replace(
-            x=self.x + x * self.side,
-            y=self.y + y * self.side,
-            side=self.side * scale,
-            angle=self.angle + angle,
-        )
-
-    def matrix(self, size: int) -> Array:
-        """Return the (2, 3) matrix from points of the crop, `size` pixels wide, to the picture."""
-        scale = self.side / size
-        c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
-        turn = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if self.mirrored else 1.0, 1.0])
-        return np.column_stack([turn, np.array([self.x, self.y]) - turn @ np.full(2, size / 2)])
-
-    def read(self, image: Image.Image, size: int) -> Array:
-        """Return the crop as RGB in [0, 1], (size, size, 3), averaged down; black beyond the picture."""
-        fine = max(1, round(self.side / size))
-        data = self.matrix(size * fine).ravel().tolist()
-        kind, filter_ = Image.Transform.AFFINE, Image.Resampling.BILINEAR
-        return np.asarray(image.transform((size * fine,) * 2, kind, data, filter_).reduce(fine)) / 255.0
-
-
 class Landmarker:
     """Finds faces and their landmarks; the models are loaded once."""
 
@@ -165,11 +134,12 @@ class Landmarker:
     def _faces(self, pixels: Pixels) -> list[Face]:
         """Return the faces that could be the sitter's, from picture left to picture right."""
         picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
-        found = [
-            f
-            for window in _windows(picture.width, picture.height)
-            for f in self._detector.detect(picture, window)
-        ]
+        found: list[Face] = []
+        for part, windows in _windows(picture.width, picture.height):
+            # Beside a face as large as the last windows, smaller ones could show no rival to it.
+            if any(face.width > _ENOUGH * part * max(picture.width, picture.height) for face in found):
+                break
+            found += [f for window in windows for f in self._detector.detect(picture, window)]
         sure = []
         for face in _distinct(found)[:_CANDIDATES]:
             confidence = self._read_mesh(image, _around(face))[1]
@@ -192,6 +162,10 @@ class Landmarker:
         image, crop = Image.fromarray(pixels), _around(face)
         for _ in range(3):  # each answer centres the next crop, as on a film
             crop = _recentred(self._read_mesh(image, crop)[0])
+        # A head upside down is sometimes taken for an upright one: it fits better turned.
+        turned = crop.moved(math.pi, 1.0, 0.0, 0.0)
+        if self._read_mesh(image, turned)[1] > self._read_mesh(image, crop)[1]:
+            crop = turned
         answers = [self._read_mesh(image, crop.moved(a, s, 0.7 * d, 0.5 * d)) for a, s, d in _MESH_JITTER]
         mesh = np.mean([points for points, _ in answers], axis=0)
         left, right = (
@@ -215,13 +189,13 @@ class Landmarker:
         )
         return (left, right), mesh
 
-    def _read_mesh(self, image: Image.Image, crop: _Crop) -> tuple[Array, float]:
+    def _read_mesh(self, image: Image.Image, crop: Crop) -> tuple[Array, float]:
         self._mesh.input()[0] = crop.read(image, _MESH_SIDE)
         self._mesh.run()
         points = self._mesh.output((1, 1, 1, 1404)).reshape(468, 3).astype(np.float64)
         logit = float(self._mesh.output((1, 1, 1, 1)).item())
         depth = points[:, 2] * (crop.side / _MESH_SIDE)
-        flat = _apply(crop.matrix(_MESH_SIDE), points[:, :2])
+        flat = apply(crop.matrix(_MESH_SIDE), points[:, :2])
         return np.column_stack([flat, depth]), 1 / (1 + math.exp(-max(logit, -80.0)))
 
     def _eye(self, image: Image.Image, corners: Array, angle: float, mirrored: bool) -> EyeMarks:
@@ -243,29 +217,25 @@ class Landmarker:
     ) -> tuple[Array, Array]:
         """Return the answers of all jittered crops, (27, 71, 2) contour and (27, 5, 2) iris points."""
         x, y = corners.mean(0).tolist()
-        crop = _Crop(x, y, math.dist(*corners) * _IRIS_MARGIN, angle, mirrored)
+        crop = Crop(x, y, math.dist(*corners) * _IRIS_MARGIN, angle, mirrored)
         contours, irises = [], []
         for turn, scale, shift in _IRIS_JITTER:
             moved = crop.moved(turn, scale, shift, shift / 2)
             self._iris.input()[0] = moved.read(image, _IRIS_SIDE)
             self._iris.run()
             matrix = moved.matrix(_IRIS_SIDE)
-            contours.append(_apply(matrix, self._iris.output((1, 213)).reshape(71, 3)[:, :2]))
-            irises.append(_apply(matrix, self._iris.output((1, 15)).reshape(5, 3)[:, :2]))
+            contours.append(apply(matrix, self._iris.output((1, 213)).reshape(71, 3)[:, :2]))
+            irises.append(apply(matrix, self._iris.output((1, 15)).reshape(5, 3)[:, :2]))
         return np.array(contours), np.array(irises)
 
 
-def _apply(matrix: Array, points: Array) -> Array:
-    moved: Array = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved
-
-
-def _windows(width: int, height: int) -> list[Region]:
-    windows = [letterbox(width, height)]
+def _windows(width: int, height: int) -> list[tuple[float, list[Region]]]:
+    """Return squares that cover the picture, by their part of its long side, large ones first."""
+    windows = [(1.0, [letterbox(width, height)])]
     for part in _WINDOWS:
         side = part * max(width, height)
-        for y, x in product(_starts(height, side), _starts(width, side)):
-            windows.append(Region(x, y, x + side, y + side))
+        corners = product(_starts(height, side), _starts(width, side))
+        windows.append((part, [Region(x, y, x + side, y + side) for y, x in corners]))
     return windows
 
 
@@ -290,12 +260,12 @@ def _centre(face: Face) -> tuple[float, float]:
     return (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
 
 
-def _around(face: Face) -> _Crop:
+def _around(face: Face) -> Crop:
     (x0, y0), (x1, y1) = face.right_eye, face.left_eye
-    return _Crop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
+    return Crop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
 
 
-def _recentred(mesh: Array) -> _Crop:
+def _recentred(mesh: Array) -> Crop:
     """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
     first, last = mesh[_CORNERS[0][0], :2], mesh[_CORNERS[1][1], :2]
     angle = math.atan2(last[1] - first[1], last[0] - first[0])
@@ -303,4 +273,4 @@ def _recentred(mesh: Array) -> _Crop:
     turned = mesh[:, :2] @ turn.T
     low, high = turned.min(0), turned.max(0)
     x, y = (turn.T @ ((low + high) / 2)).tolist()
-    return _Crop(x, y, _MESH_MARGIN * float((high - low).max()), angle)
+    return Crop(x, y, _MESH_MARGIN * float((high - low).max()), angle)

@@ -3,8 +3,9 @@
 Coordinates are continuous: the centre of the first pixel lies at 0.5.
 """
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 Image2D = NDArray[Any]
 Mask = NDArray[np.bool_]
+
+# Gaussians wider than this, in samples, are drawn by running means.
+_WIDE: Final = 6.0
 
 
 def smoothstep(x: Array) -> Array:
@@ -49,16 +53,31 @@ def crisp(image: Image2D, x: Array, y: Array) -> Array:
 
 def blur(image: Array, sigma: float) -> Array:
     """Blur rows and columns by a Gaussian of `sigma` pixels; the edge goes on beyond the border."""
+    if sigma > _WIDE:
+        return _boxes(image, sigma)
     reach = int(np.ceil(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
     weights /= weights.sum()
     for axis in range(min(image.ndim, 2)):
         pad = [(0, 0)] * image.ndim
         pad[axis] = (reach, reach)
-        wide, size = np.pad(image, pad, "edge"), image.shape[axis]
-        image = sum(
-            (w * wide.take(range(i, i + size), axis) for i, w in enumerate(weights)), np.zeros_like(image)
-        )
+        wide, size = np.moveaxis(np.pad(image, pad, "edge"), axis, 0), image.shape[axis]
+        total = weights[0] * wide[:size]
+        for i, weight in enumerate(weights[1:], 1):
+            total += weight * wide[i : i + size]
+        image = np.moveaxis(total, 0, axis)
+    return image
+
+
+def _boxes(image: Array, sigma: float) -> Array:
+    """Blur by three running means, as good as a Gaussian and as quick for any `sigma`."""
+    half = max(round((math.sqrt(4 * sigma * sigma + 1) - 1) / 2), 1)
+    for axis in range(min(image.ndim, 2)):
+        wide = np.moveaxis(image, axis, 0)
+        for _ in range(3):
+            padded = np.pad(wide, [(half + 1, half)] + [(0, 0)] * (wide.ndim - 1), "edge").cumsum(0)
+            wide = (padded[2 * half + 1 :] - padded[: -2 * half - 1]) / (2 * half + 1)
+        image = np.moveaxis(wide, 0, axis)
     return image
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from appliance.camera.averaging import Pixels
 from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.fitness import check
+from appliance.portrait.fitness import check_eyes, check_face
 from appliance.portrait.head import Head, build_head
 from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.plan import Plan, make_plan
@@ -57,8 +57,9 @@ def sit(landmarker: Landmarker, pixels: Pixels, found: Face, motion: Motion, sca
         If it cannot be brought to life.
     """
     face = landmarker.landmarks(pixels, found)
+    doubts = check_face(face, scale)
     eyes = fit_eyes(pixels, face)
-    doubts = check(face, eyes, scale)
+    doubts += check_eyes(eyes)
     head = build_head(face, pixels.shape[1], pixels.shape[0])
     yaw = min(motion.yaw, head.widest())
     if yaw < 0.8 * motion.yaw:

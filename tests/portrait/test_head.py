@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from appliance.assets import home
+from appliance.images import read_pixels
+from appliance.pack import Pack
+from appliance.portrait.evaluate import evaluate
+from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.render import render
+from appliance.portrait.sitter import Motion, Sitter, sit
+
+PAINTING = home() / "frames" / "sconosciuta.png"
+
+
+@pytest.fixture(scope="module")
+def sitter() -> Sitter:
+    pixels = read_pixels(PAINTING)
+    landmarker = Landmarker()
+    return sit(landmarker, pixels, landmarker.find(pixels), Motion(33))
+
+
+def test_a_head_that_does_not_turn_is_where_it_was(sitter: Sitter) -> None:
+    for there, here in zip(sitter.head.sources(0.0), sitter.head.nodes(), strict=True):
+        assert np.array_equal(there, here)
+
+
+@pytest.mark.parametrize("turn", [-8.0, -3.0, 3.0, 8.0])
+def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(sitter: Sitter, turn: float) -> None:
+    head = sitter.head
+    x, y = head.sources(turn)
+    moved = head.moves(x, y, turn)
+    here = head.nodes()
+    assert np.abs(x + moved * np.cos(head.tilt) - here[0]).max() < 0.05
+    assert np.abs(y + moved * np.sin(head.tilt) - here[1]).max() < 0.05
+
+
+def test_the_nose_goes_where_the_head_turns_and_the_outline_stays(sitter: Sitter) -> None:
+    nose, sides = sitter.face.mesh[1], sitter.face.mesh[[127, 234, 93, 356, 454, 323]]
+    assert float(sitter.head.moves(nose[0], nose[1], 8.0)) > 0.1 * sitter.face.half_width
+    assert np.abs(sitter.head.moves(sides[:, 0], sides[:, 1], 8.0)).max() < 2.0
+    assert not sitter.head.depth[[0, -1]].any()
+    assert not sitter.head.depth[:, [0, -1]].any()
+
+
+def test_nothing_is_squeezed_to_less_than_half(sitter: Sitter) -> None:
+    assert min(sitter.head.squeeze(8.0), sitter.head.squeeze(-8.0)) > 0.5
+    assert sitter.head.widest() >= 8.0
+
+
+def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None:
+    plan = sitter.plan
+    assert plan.angles[plan.resting] == 0
+    assert np.ptp(np.diff(plan.angles)) < 1e-9
+    assert plan.angles[0] == pytest.approx(-plan.angles[-1])
+    assert plan.turns[-1] == pytest.approx(8.0)
+    assert (np.diff(plan.shifts, axis=0) > 0).all()
+    assert not plan.shifts[plan.resting].any()
+
+
+def test_both_eyes_meet_on_a_viewer_who_is_near(sitter: Sitter) -> None:
+    landmarker = Landmarker()
+    found = landmarker.find(sitter.pixels)
+    near = sit(landmarker, sitter.pixels, found, Motion(33, distance_mm=400)).plan.shifts
+    far = sit(landmarker, sitter.pixels, found, Motion(33, distance_mm=1e6)).plan.shifts
+    # Off to a side a viewer is farther from both eyes' line: they turn towards each other less.
+    assert (near - far)[0, 0] < 0 < (near - far)[0, 1]
+
+
+def test_the_bundled_painting_measures_as_promised(tmp_path) -> None:
+    render(PAINTING, tmp_path / "pack", 9)
+    found = evaluate(tmp_path / "pack", render_again=False)
+    assert found["neutral_exact"]
+    assert found["changed_outside"] == found["changed_on_border"] == 0
+    assert min(found["iris_travel_percent"]) > 24
+    assert max(found["iris_off_plan"]) < 0.1
+    assert found["iris_back_steps"] == [0, 0]
+    assert min(found["iris_model_rank"]) >= 0.99
+    assert found["nose_back_steps"] == 0
+    assert found["detail_kept_min"] >= 0.95
+    assert found["jump_ratio"] <= 1.2
+    assert found["min_jacobian"] >= 0.5
+    assert found["background_shift_px"] < 1
+    assert Pack(tmp_path / "pack").info.settings["yaw"] == pytest.approx(8.0)
