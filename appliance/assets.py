@@ -212,8 +212,10 @@ def _check(data: bytes, size: int, sha256: str, name: str) -> None:
 
 def _find(wheel: Wheel, source: Path) -> Path:
     path = source / wheel.file
-    if not path.is_file():
-        raise AssetUnavailable(f"{path}: no such wheel; expected {wheel.name} {wheel.version} in that folder")
+    if not os.access(path, os.R_OK):
+        raise AssetUnavailable(
+            f"{path}: no such wheel, or not readable; expected {wheel.name} {wheel.version} in that folder"
+        )
     return path
 
 

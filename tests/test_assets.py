@@ -174,7 +174,10 @@ def refused(shop: Shop) -> str:
 
 def test_a_wheel_that_is_not_in_the_folder_is_named(shop: Shop) -> None:
     (shop.wheels / WHEEL).unlink()
-    assert refused(shop) == f"{shop.wheels / WHEEL}: no such wheel; expected toy 1.0 in that folder"
+    assert (
+        refused(shop)
+        == f"{shop.wheels / WHEEL}: no such wheel, or not readable; expected toy 1.0 in that folder"
+    )
 
 
 def test_a_wheel_of_another_size_or_hash_is_refused(shop: Shop) -> None:

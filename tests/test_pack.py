@@ -17,6 +17,7 @@ from PIL import Image
 
 from appliance.errors import BadPack, CannotWrite
 from appliance.pack import Pack, PackInfo, patch_name, write_pack
+from tests.conftest import base_image, small_info, small_patches
 
 INFO = PackInfo(
     title='La "Sconosciuta"\nè bella',
@@ -32,7 +33,6 @@ INFO = PackInfo(
     engine="warp",
     settings={"softness": 0.5, "steps": 3, "name": "é", "fine": True},
 )
-from tests.conftest import base_image, small_info, small_patches
 
 
 def base() -> Image.Image:

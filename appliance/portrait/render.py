@@ -10,13 +10,14 @@ from PIL import Image
 
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.files import write_atomic
-from appliance.pack import FRAMES, Pack, PackInfo, write_pack
+from appliance.pack import FRAMES, Pack, PackInfo, check_place, write_pack
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import Sheet, close_up
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
 from appliance.portrait.source import read_original
+from appliance.progress import progress
 
 ENGINE: Final = "turning head 2"
 _ENLARGED: Final = 1.5
@@ -71,6 +72,8 @@ def render(
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
+    out = out.absolute()
+    check_place(out)
     original, reduced = read_original(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
     landmarker = Landmarker()
@@ -111,7 +114,8 @@ def render(
     say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
     whole = Image.fromarray(pixels)
     sheet = Sheet(whole, box, plan.angles)
-    write_pack(out, info, whole, sheet.passing(draw_patches(sitter, box)))
+    patches = progress(draw_patches(sitter, box), frames, "rendering")
+    write_pack(out, info, whole, sheet.passing(patches))
     _save(sheet.image, out, "sheet")
     eyes_only = close_up(whole, Pack(out), eye_region(sitter))
     _save(eyes_only, out, "eyes")

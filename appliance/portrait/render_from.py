@@ -10,11 +10,12 @@ from PIL import Image
 
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.images import read_pixels
-from appliance.pack import FRAMES, PackInfo, write_pack
+from appliance.pack import FRAMES, PackInfo, check_place, write_pack
 from appliance.portrait import blend
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.screen import fitted
 from appliance.portrait.source import read_original
+from appliance.progress import progress
 
 ENGINE: Final = "frames blended 1"
 
@@ -57,6 +58,8 @@ def render_from(
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
     files = blend.frame_files(folder)
+    out = out.absolute()
+    check_place(out)
     original, _ = read_original(image, size)
     landmarker = Landmarker()
     try:
@@ -99,5 +102,5 @@ def render_from(
     )
     alpha = blend.weight(square.side, steepness, extent)
     patches = blend.blended(pixels, [files[i] for i in chosen], square, resting, alpha)
-    write_pack(out, info, Image.fromarray(pixels), patches)
+    write_pack(out, info, Image.fromarray(pixels), progress(patches, count, "blending"))
     return info
