@@ -130,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     render.add_argument("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
     render.add_argument("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
+    render.add_argument(
+        "--detail", type=_number(0, 1), default=0.0, metavar="PART", help="fine detail put back into them (0)"
+    )
     for word in ("title", "artist", "licence"):
         render.add_argument(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
 

@@ -99,7 +99,12 @@ def render(arguments: argparse.Namespace) -> int:
         "licence": arguments.licence or (known.licence if known else "unknown"),
     }
     if arguments.frames_from:
-        blend = {"place": arguments.place, "steepness": arguments.j, "extent": arguments.k}
+        blend = {
+            "place": arguments.place,
+            "steepness": arguments.j,
+            "extent": arguments.k,
+            "detail": arguments.detail,
+        }
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
     else:
         render_pack(arguments.image, arguments.out, **common, yaw=arguments.yaw, eyes=arguments.eyes)

@@ -5,7 +5,7 @@ both axes; here it ends in zero at the frame's edge, where the original left up 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -144,9 +144,17 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def blended(
-    painting: Pixels, files: Sequence[Path], place: Place, resting: int, alpha: Array
+    painting: Pixels,
+    files: Sequence[Path],
+    place: Place,
+    resting: int,
+    alpha: Array,
+    finish: Callable[[Pixels], Pixels] = lambda frame: frame,
 ) -> Iterator[Image.Image]:
-    """Blend chosen frames one by one; the resting one is the painting itself."""
+    """Blend chosen frames one by one; the resting one is the painting itself.
+
+    `finish` is done to each frame, RGB uint8 of the square's size, before it is blended.
+    """
     x0, y0, x1, y1 = place.box
     square = painting[y0:y1, x0:x1]
     for i, path in enumerate(files):
@@ -154,4 +162,4 @@ def blended(
             yield Image.fromarray(square)
             continue
         frame = read_image(path).resize((place.side, place.side), Image.Resampling.LANCZOS)
-        yield Image.fromarray(blend(square, np.asarray(frame), alpha))
+        yield Image.fromarray(blend(square, finish(np.asarray(frame)), alpha))

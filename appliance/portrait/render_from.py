@@ -2,17 +2,20 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
+from appliance.camera.averaging import Pixels
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
 from appliance.portrait import blend
-from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.detail import Detail
+from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.screen import fitted
 from appliance.portrait.source import read_original
 from appliance.progress import progress
@@ -31,6 +34,7 @@ def render_from(
     place: tuple[int, int, int] | None = None,
     steepness: float = blend.STEEPNESS,
     extent: float = blend.EXTENT,
+    detail: float = 0.0,
     title: str | None = None,
     artist: str = "unknown",
     licence: str = "unknown",
@@ -48,6 +52,7 @@ def render_from(
     place : x, y and side in pixels of the square the frames show in the fitted picture; found by
         matching both faces if not given
     steepness, extent : of the sigmoid, for frames of 512 pixels
+    detail : the part of the painting's fine detail that is put back into the frames, 0 to 1
     choose : which of several faces, counted from 1 at picture left
 
     Raises
@@ -98,9 +103,36 @@ def render_from(
         resting=resting,
         angles=tuple(float(a) for a in np.linspace(-half, half, count) * (np.arange(count) != resting)),
         engine=ENGINE,
-        settings={"steepness": steepness, "extent": extent, "place": f"{x0},{y0},{square.side}"},
+        settings={
+            "steepness": steepness,
+            "extent": extent,
+            "detail": detail,
+            "place": f"{x0},{y0},{square.side}",
+        },
     )
     alpha = blend.weight(square.side, steepness, extent)
-    patches = blend.blended(pixels, [files[i] for i in chosen], square, resting, alpha)
+    finish = _finish(pixels[y0:y1, x0:x1], square, face, landmarker, head, first.shape[1], detail)
+    patches = blend.blended(pixels, [files[i] for i in chosen], square, resting, alpha, finish)
     write_pack(out, info, Image.fromarray(pixels), progress(patches, count, "blending"))
     return info
+
+
+def _finish(
+    painted: Pixels,
+    square: blend.Place,
+    face: Landmarks,
+    landmarker: Landmarker,
+    head: Landmarks,
+    side: int,
+    strength: float,
+) -> Callable[[Pixels], Pixels]:
+    """Return what puts the detail of the painted square back into frames that were `side` pixels wide."""
+    if strength <= 0:
+        return lambda frame: frame
+    corner, scale = np.array([square.x, square.y], np.float64), square.side / side
+    eyes = [
+        replace(eye, lower=eye.lower - corner, upper=eye.upper - corner, iris=(0.0, 0.0)) for eye in face.eyes
+    ]
+    layer = Detail(painted, face.mesh[:, :2] - corner, eyes, side)
+    scaled = replace(head, mesh=head.mesh * scale)
+    return lambda frame: layer.put_back(frame, landmarker.look_again(frame, scaled)[1][:, :2], strength)
