@@ -13,6 +13,7 @@ from tests.portrait.odd import EITHER, REFUSED
 SIZE = (180, 320)
 
 
+@pytest.mark.slow
 def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         photo = image.convert("RGB")
