@@ -46,6 +46,7 @@ def render(
     out : folder of the pack; `<out>-sheet.png` and `<out>-eyes.png` are written beside it
     frames : how many, odd; the middle one is the painting bit for bit
     size : (width, height) of the screen in pixels; the picture's own by default, without resampling
+        unless its long side is over 3840 pixels: then it is reduced to that
     say : receives one line per step
     yaw : how far the head turns to either side in degrees, 0 for the eyes alone
     eyes : the part of the usual travel that the irises take, 0 for the head alone
