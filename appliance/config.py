@@ -8,75 +8,38 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from appliance.errors import ConfigError
+from appliance.rules import ListOf, OneOf, Pattern, Range, Text, TimeZone, YesNo
 
 SYSTEM_CONFIG: Final = Path("/etc/mona-lisa/config.toml")
 
+# The types a key's value may have in TOML, by the type it has here.
+_IN_TOML: Final[dict[type, tuple[type, ...]]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    tuple: (list,),
+}
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number from `low` to `high`, both allowed."""
-
-    low: float
-    high: float
-    unit: str = ""
-
-    def accepts(self, value: Any) -> bool:
-        """Tell whether the value lies in the range (NaN does not)."""
-        return bool(self.low <= value <= self.high)
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}" + (f" {self.unit}" if self.unit else "")
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One of a few words."""
-
-    words: tuple[str, ...]
-
-    def accepts(self, value: Any) -> bool:
-        """Tell whether the value is one of the words."""
-        return value in self.words
-
-    def __str__(self) -> str:
-        return "one of " + ", ".join(f'"{word}"' for word in self.words)
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A text of a certain form; says which."""
-
-    form: str
-    what: str
-
-    def accepts(self, value: Any) -> bool:
-        """Tell whether the whole value has the form."""
-        return re.fullmatch(self.form, str(value)) is not None and str(value).isprintable()
-
-    def __str__(self) -> str:
-        return self.what
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Any text; says what it stands for."""
-
-    what: str
-
-    def accepts(self, value: Any) -> bool:
-        """Accept any text without control characters."""
-        return str(value).isprintable()
-
-    def __str__(self) -> str:
-        return self.what
-
-
-Rule = Range | OneOf | Pattern | Text
 
 CAMERAS: Final = Pattern(
     r"picamera|gallery(:.+)?|replay:.+", "picamera, gallery, gallery:WALK or replay:FOLDER"
 )
 DISPLAYS: Final = Pattern(r"auto|kmsdrm|window|offscreen:.+", "auto, kmsdrm, window or offscreen:FOLDER")
+
+FILMS: Final = Pattern(r"(.+\.(webp|gif))?", "a file whose name ends in .webp or .gif, or empty")
+_TIME: Final = r"([01]\d|2[0-3]):[0-5]\d"
+_SPAN: Final = rf"{_TIME}-({_TIME}|24:00)"
+OPENINGS: Final = Pattern(
+    rf"always|closed|{_SPAN}(, ?{_SPAN})*",
+    '"always", "closed" or times like "10:00-18:00" or "10:00-12:30, 14:00-02:00"',
+)
+DAYS: Final = Pattern(
+    r"(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", 'a day like "12-25" (every year) or "2027-04-05"'
+)
+
+
+WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +51,7 @@ class CameraConfig:
     height: Annotated[int, Range(64, 2592, "pixels")] = 360
     rate: Annotated[float, Range(1, 120, "pictures/s")] = 30.0
     field_of_view: Annotated[float, Range(10, 170, "degrees")] = 66.0
+    distortion: Annotated[float, Range(-0.3, 0.3)] = 0.0
     timeout: Annotated[float, Range(0.5, 60, "seconds")] = 5.0
 
 
@@ -96,19 +60,27 @@ class VisionConfig:
     """How faces are found."""
 
     model: Annotated[str, OneOf(("short", "full"))] = "full"
-    threshold: Annotated[float, Range(0.1, 0.99)] = 0.6
+    threshold: Annotated[float, Range(0.1, 0.99)] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
     """Whom the sitter follows, and how calmly."""
 
-    stickiness: Annotated[float, Range(1, 5)] = 1.4
+    stickiness: Annotated[float, Range(1, 5)] = 1.45
+    attention: Annotated[float, Range(1, 3600, "seconds")] = 8.0
+    dwell: Annotated[float, Range(0, 60, "seconds")] = 1.5
+    fixture_after: Annotated[float, Range(10, 86400, "seconds")] = 90.0
     hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
     return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
     min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 1.0
     beta: Annotated[float, Range(0, 10, "Hz per degree/s")] = 0.5
     hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.15
+    prediction: Annotated[float, Range(0, 5, "seconds")] = 0.5
+    display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
+    wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0
+    idle_after: Annotated[float, Range(1, 86400, "seconds")] = 60.0
+    idle_rate: Annotated[float, Range(1, 120, "pictures/s")] = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +90,9 @@ class GazeConfig:
     mapping: Annotated[str, OneOf(("angle", "original"))] = "angle"
     camera_right: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
     camera_forward: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
+    mirrored: Annotated[bool, YesNo()] = False
+    limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
+    limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0
     gain: Annotated[float, Range(0.1, 5)] = 1.0
 
 
@@ -129,6 +104,33 @@ class DisplayConfig:
     width: Annotated[int, Range(64, 7680, "pixels")] = 1080
     height: Annotated[int, Range(64, 7680, "pixels")] = 1920
     pack: Annotated[str, Text("a pack's folder, or empty for the portrait that hangs")] = ""
+    rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
+    fit: Annotated[str, OneOf(("contain", "cover"))] = "contain"
+    border: Annotated[str, Pattern(r"#[0-9a-fA-F]{6}", 'a colour like "#000000"')] = "#000000"
+    margin: Annotated[int, Range(0, 400, "pixels")] = 0
+    brightness: Annotated[float, Range(0.05, 1)] = 1.0
+    crossfade: Annotated[bool, YesNo()] = False
+    shift: Annotated[int, Range(0, 8, "pixels")] = 2
+    shift_time: Annotated[float, Range(0.05, 1440, "minutes")] = 3.0
+    film: Annotated[str, FILMS] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HoursConfig:
+    """When the screen is lit."""
+
+    timezone: Annotated[str, TimeZone()] = ""
+    monday: Annotated[str, OPENINGS] = "always"
+    tuesday: Annotated[str, OPENINGS] = "always"
+    wednesday: Annotated[str, OPENINGS] = "always"
+    thursday: Annotated[str, OPENINGS] = "always"
+    friday: Annotated[str, OPENINGS] = "always"
+    saturday: Annotated[str, OPENINGS] = "always"
+    sunday: Annotated[str, OPENINGS] = "always"
+    closed_days: Annotated[tuple[str, ...], ListOf(DAYS)] = ()
+    clock: Annotated[str, OneOf(("synchronised", "any"))] = "synchronised"
+    fade: Annotated[float, Range(0, 60, "seconds")] = 3.0
+    cec: Annotated[bool, YesNo()] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     gaze: GazeConfig = field(default_factory=GazeConfig)
     display: DisplayConfig = field(default_factory=DisplayConfig)
+    hours: HoursConfig = field(default_factory=HoursConfig)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -203,11 +206,13 @@ def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str
             raise ConfigError(f"{where} = {_toml(value)}; unknown key, expected one of {', '.join(hints)}")
         assert get_origin(hints[key]) is Annotated
         wanted, rule = get_args(hints[key])
-        right_type = type(value) is wanted or (wanted is float and type(value) is int)
+        plain = get_origin(wanted) or wanted
+        right_type = type(value) in _IN_TOML[plain]
         if not right_type or not rule.accepts(value):
-            kind_name = {int: "a whole number, ", float: "a number, ", str: ""}[wanted]
+            kind_name = {int: "a whole number, ", float: "a number, "}.get(plain, "")
+            kind_name = "" if isinstance(rule, OneOf) else kind_name
             raise ConfigError(f"{where} = {_toml(value)}; expected {kind_name}{rule}")
-        values[key] = wanted(value)
+        values[key] = plain(value)
     return kind(**values)
 
 

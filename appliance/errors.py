@@ -69,3 +69,32 @@ class CameraEnded(ApplianceError, EOFError):
 
 class NoDisplay(ApplianceError, OSError):
     """No display can be opened."""
+
+
+class NotCalibrated(ApplianceError, RuntimeError):
+    """Calibration was given up, or the marks make no sense."""
+
+
+class DisplayLost(ApplianceError, OSError):
+    """The display was unplugged or changed its mode: the process ends and is started anew.
+
+    SDL cannot open KMSDRM twice in a process without crashing, so that a new start is the way back.
+    """
+
+    exit_code = 75  # sysexits' EX_TEMPFAIL: try again
+
+
+class BadCache(ApplianceError, ValueError):
+    """A compiled pack is damaged or, `stale`, was made of something else; it is made anew."""
+
+    def __init__(self, message: str, stale: bool = False) -> None:
+        super().__init__(message)
+        self.stale = stale
+
+
+class BadFilm(ApplianceError, ValueError):
+    """A film cannot be read, or does not show what it must."""
+
+
+class NoExtra(ApplianceError, ImportError):
+    """An optional part of this package is not installed."""

@@ -1,10 +1,14 @@
 """Files that are whole or absent: temporary name, fsync, rename."""
 
+import fcntl
+import hashlib
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.errors import ApplianceError, CannotWrite
@@ -19,6 +23,12 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is never held whole; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a power cut leaves the old file or the new one.
 
@@ -27,24 +37,13 @@ def write_atomic(path: Path, data: bytes) -> None:
     CannotWrite
         If the folder cannot be made or written.
     """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), 0o644)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary = None
+    with _workplace(path) as folder:
+        new = folder / path.name
+        new.write_bytes(data)
+        new.chmod(0o644)
+        sync(new)
+        new.replace(path)
         sync(path.parent)
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,24 +59,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         If the folder cannot be made, synced or renamed.
     """
     path = path.absolute()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with _workplace(path) as temporary:
         temporary.chmod(0o755)
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
-    try:
         yield temporary
         for child in temporary.iterdir():
             sync(child)
         sync(temporary)
         _swap(temporary, path)
-    except ApplianceError:
-        raise  # the caller's, and already told in one line
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def restore(path: Path) -> None:
@@ -85,6 +73,76 @@ def restore(path: Path) -> None:
     path = path.absolute()
     if path.name and _aside(path).exists() and not path.exists():
         _aside(path).rename(path)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back while files that belong together are renamed; it is delivered at the end.
+
+    Outside the main thread, which alone receives it, this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `path`, gone afterwards, and with it what killed processes left of theirs.
+
+    It is locked as long as its process lives: a folder that nobody holds was left behind.
+
+    Raises
+    ------
+    CannotWrite
+        In place of any OSError, also the block's, that is none of the appliance's own.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}.new-"
+        for left in path.parent.iterdir():
+            if left.name.startswith(prefix):
+                _remove_abandoned(left)
+        temporary, lock = _locked_folder(path.parent, prefix)
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            os.close(lock)
+    except ApplianceError:
+        raise  # the caller's, and already told in one line
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    """Make a folder and lock it; return it and the descriptor that holds the lock."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        with suppress(FileNotFoundError):  # taken for abandoned before it was locked
+            lock = os.open(temporary, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if temporary.exists():
+                return temporary, lock
+            os.close(lock)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    with suppress(OSError):  # another's, or just gone
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def _aside(path: Path) -> Path:

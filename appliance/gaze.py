@@ -7,14 +7,31 @@ side that is right for the visitor in front of the screen, and left in the camer
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.pack import PackInfo
-from appliance.tracking.smoothing import OneEuro, one_euro, settle
+from appliance.tracking.people import Crowd, Person
+from appliance.tracking.search import Search
+from appliance.tracking.smoothing import OneEuro, Trend, caught_up, ease, lead, one_euro, settle, trend
 from appliance.tracking.viewer import Viewer, choose, locate
 from appliance.vision.blazeface import Face
+
+# How long the eyes take to go to another viewer, in seconds.
+GLANCE: Final = 0.25
+# A smaller change of angle needs no glance, in degrees.
+_SMALL: Final = 3.0
+# When somebody was found, the room is searched for who else is there, for this many seconds: once round
+# it at 30 pictures/s. Who comes in later is a newcomer.
+_SURVEY: Final = 0.7
+# A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
+_BLUNT: Final = 0.2
+# A glance into the empty room: there, a while, and back, in seconds and as a share of the outermost angle.
+_WANDER_MOVE: Final = 1.5
+_WANDER_STAY: Final = 2.0
+_WANDER_REACH: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +40,27 @@ class Aim:
 
     `viewer` is who was seen in the newest picture, None if nobody. `angle` is degrees, None until
     somebody was seen; `seen` is when that was and `captured` when the newest picture was taken, in
-    seconds on the monotonic clock.
+    seconds on the monotonic clock. `speed` is how fast the angle changes, degrees per second.
+    `visitors` is how many people are known. After a change of viewer the eyes go over from the angle
+    `glance_from`, beginning at the moment `glance_at`.
     """
 
     viewer: Viewer | None
     angle: float | None
     seen: float
     captured: float
+    speed: float = 0.0
+    visitors: int = 0
+    glance_from: float = 0.0
+    glance_at: float = -math.inf
 
 
 def angle_to(x_mm: float, z_mm: float, place: GazeConfig) -> float:
     """Return the angle from the sitter's eyes to a point in the camera's frame, degrees."""
-    right = place.camera_right - x_mm
+    right = place.camera_right - (-x_mm if place.mirrored else x_mm)
     ahead = z_mm + place.camera_forward
-    return math.degrees(math.atan2(right, max(ahead, 1.0))) * place.gain
+    angle = math.degrees(math.atan2(right, max(ahead, 1.0))) * place.gain
+    return min(max(angle, place.limit_left), place.limit_right)
 
 
 def original_frame(x: float, width: float, frames: int) -> int:
@@ -62,61 +86,156 @@ def position_of(angle: float, angles: Sequence[float]) -> float:
     return i + (angle - angles[i]) / (angles[i + 1] - angles[i])
 
 
-def aim_at(aim: Aim | None, now: float, rest: float, hold: float, return_time: float) -> float:
+def aim_at(aim: Aim | None, now: float, rest: float, tracking: TrackingConfig) -> float:
     """Return the angle to look at: the viewer's, held a while after a loss, then eased back to rest.
+
+    Since the newest sight of the viewer the motion goes on, ever more slowly.
 
     Parameters
     ----------
     aim : the newest estimate, None before the first
-    now : seconds on the monotonic clock
+    now : the moment light will leave the screen, seconds on the monotonic clock
     rest : the resting frame's angle, degrees
-    hold, return_time : seconds
     """
     if aim is None or aim.angle is None:
         return rest
-    t = min(max((now - aim.seen - hold) / return_time, 0.0), 1.0)
-    return aim.angle + (rest - aim.angle) * t * t * (3 - 2 * t)
+    angle = aim.angle + aim.speed * lead(now - aim.seen, tracking.prediction)
+    back = ease((now - aim.seen - tracking.hold) / tracking.return_time)
+    angle += (rest - angle) * back
+    left = 1 - min(max((now - aim.glance_at) / GLANCE, 0.0), 1.0)
+    # As eyes do: off at once, and slowing down all the way.
+    return angle + (aim.glance_from - angle) * left**3
+
+
+def wander(empty: float, every: float) -> float:
+    """Return where to look in an empty room, from -1 (picture left) to 1, 0 being at rest.
+
+    Parameters
+    ----------
+    empty : seconds since the sitter came to rest
+    every : seconds between two glances; 0 for none
+    """
+    if every <= 0 or empty < every:
+        return 0.0
+    number, into = divmod(empty, every)
+    # The golden ratio's multiples are as even and as unforeseeable as a visitor needs.
+    side = math.cos(2 * math.pi * 0.618034 * number) * _WANDER_REACH
+    return side * (ease(into / _WANDER_MOVE) - ease((into - _WANDER_MOVE - _WANDER_STAY) / _WANDER_MOVE))
 
 
 def frame_for(aim: Aim | None, now: float, shown: int, tracking: TrackingConfig, pack: PackInfo) -> int:
-    """Return the frame to show at the moment `now` (monotonic seconds), while `shown` is lit."""
+    """Return the frame to show, while `shown` is lit.
+
+    `now` is the moment light will leave the screen, seconds on the monotonic clock.
+    """
     rest = pack.angles[pack.resting]
-    angle = aim_at(aim, now, rest, tracking.hold, tracking.return_time)
+    angle = aim_at(aim, now, rest, tracking)
+    if aim is not None and tracking.wander_every:
+        empty = now - max(aim.seen, 0.0) - tracking.hold - tracking.return_time
+        angle += wander(empty, tracking.wander_every) * pack.angles[-1]
     return settle(position_of(angle, pack.angles), shown, tracking.hysteresis, pack.frames)
 
 
 class Follower:
-    """Turns the faces of one picture after another into aims: whom to follow, where, how calmly."""
+    """Sees one picture after another: searches it, knows who is there, and aims at one of them."""
 
     def __init__(self, config: Config) -> None:
+        """Load the models; raises `BadAsset` or `BadModel`."""
         self._config = config
-        self._face: Face | None = None
-        self._filter: OneEuro | None = None
+        self._search = Search(config.vision)
+        tracking = config.tracking
+        self._crowd = Crowd(config.vision.threshold, tracking.fixture_after, max(4.0, tracking.hold + 2))
+        self._followed: Person | None = None
+        self._since = self._arrived = -math.inf
+        self._awake: float | None = None
+        self._euro = OneEuro(0.0)
+        self._trend = Trend(0.0)
         self._aim = Aim(None, None, -math.inf, -math.inf)
 
-    def see(self, picture: Picture, faces: Sequence[Face], horizontal_fov: float, pack: PackInfo) -> Aim:
-        """Take in the faces of the newest picture; `horizontal_fov` in degrees, `pack` is what hangs."""
-        tracking = self._config.tracking
-        if picture.captured - self._aim.seen > tracking.hold:
-            self._face = self._filter = None
-        face = choose(faces, self._face, tracking.stickiness)
-        if face is None:
-            self._aim = Aim(None, self._aim.angle, self._aim.seen, picture.captured)
+    @property
+    def faces(self) -> list[Face]:
+        """The newest face of everybody seen within the last quarter of a second."""
+        return [p.face for p in self._crowd.known() if self._aim.captured - p.seen < 0.25]
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second worth taking: fewer when nothing moved and nobody was there for a while."""
+        asleep = (
+            self._awake is not None and self._aim.captured - self._awake > self._config.tracking.idle_after
+        )
+        full = self._config.camera.rate
+        return min(self._config.tracking.idle_rate, full) if asleep else full
+
+    def see(self, picture: Picture, horizontal_fov: float, pack: PackInfo, lit: float | None = None) -> Aim:
+        """Look at the newest picture once, and say where to aim.
+
+        Parameters
+        ----------
+        horizontal_fov : angle of view across the picture's width, degrees
+        pack : of the portrait that hangs
+        lit : when light can first leave the screen because of this, monotonic seconds; by default
+            at the moment of the picture
+        """
+        now = picture.captured
+        look = self._search.look(picture, self._crowd, self._followed, now - self._arrived < _SURVEY)
+        self._crowd.take(look.faces, look.region, look.sought, now, self._search.motion.share)
+        if self._awake is None or look.faces or (self._followed is None and self._search.motion.anywhere):
+            self._awake = now
+        chosen = self._choose(picture)
+        changed, self._followed = chosen is not self._followed, chosen
+        before, visitors = self._aim, len(self._crowd.known())
+        self._aim = replace(before, viewer=None, captured=now, visitors=visitors)
+        if chosen is None or chosen.missed:
             return self._aim
-        self._face = face
-        viewer = locate(face, picture, horizontal_fov)
-        if self._config.gaze.mapping == "original":
-            angle = pack.angles[original_frame(viewer.x, picture.width, pack.frames)]
+        size = picture.width, picture.height
+        viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
+        fresh = chosen.seen == now and (look.sharp or now - before.seen > _BLUNT)
+        if not fresh and not changed:
+            self._aim = replace(self._aim, viewer=viewer)
+        elif self._config.gaze.mapping == "original":
+            angle = pack.angles[
+                original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
+            ]
+            self._aim = Aim(viewer, angle, now, now, visitors=visitors)
         else:
-            angle = self._smooth(angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze), picture.captured)
-        self._aim = Aim(viewer, angle, picture.captured, picture.captured)
+            aim = self._smoothed(viewer, now, changed)
+            self._aim = aim if before.viewer and not changed else self._glance(before, aim, pack, lit or now)
         return self._aim
 
-    def _smooth(self, angle: float, captured: float) -> float:
-        dt = captured - self._aim.seen
-        if self._filter is None:
-            self._filter = OneEuro(angle)
-        elif dt > 0:
-            tracking = self._config.tracking
-            self._filter = one_euro(angle, dt, self._filter, tracking.min_cutoff, tracking.beta)
-        return self._filter.value
+    def _choose(self, picture: Picture) -> Person | None:
+        """Choose whom to follow, and note when they were chosen, and when anybody came."""
+        now, followed = picture.captured, self._followed
+        known = self._crowd.known()
+        if followed is not None and followed.missed and not 0 < followed.at(now)[0] < picture.width:
+            known = [person for person in known if person is not followed]  # walked out of view
+        surveying = now - self._arrived < _SURVEY
+        chosen = choose(known, followed, now, self._since, surveying, self._config.tracking)
+        if chosen is not followed:
+            self._since = now
+            if followed is None:
+                self._arrived = now
+        return chosen
+
+    def _smoothed(self, viewer: Viewer, now: float, changed: bool) -> Aim:
+        tracking = self._config.tracking
+        angle = angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze)
+        dt = now - self._aim.seen
+        if changed or dt <= 0:
+            self._euro, self._trend = OneEuro(angle), Trend(angle)
+        else:
+            self._euro = one_euro(angle, dt, self._euro, tracking.min_cutoff, tracking.beta)
+            self._trend = trend(angle, dt, self._trend)
+        speed, smooth = self._trend.speed, self._euro.value
+        if tracking.prediction:
+            smooth = caught_up(self._euro, angle, speed, tracking.min_cutoff, tracking.beta)
+        return replace(self._aim, viewer=viewer, angle=smooth, seen=now, speed=speed)
+
+    def _glance(self, before: Aim, aim: Aim, pack: PackInfo, lit: float) -> Aim:
+        """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""
+        rest, tracking = pack.angles[pack.resting], self._config.tracking
+        start = aim_at(before, lit, rest, tracking)
+        end = aim_at(replace(aim, glance_at=-math.inf), lit, rest, tracking)
+        return aim if abs(end - start) < _SMALL else replace(aim, glance_from=start, glance_at=lit)
+
+    def _right_way_round(self, x: float, width: int) -> float:
+        return width - x if self._config.gaze.mirrored else x

@@ -4,16 +4,18 @@ import io
 import json
 import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
-
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import BadPack, CannotWrite
-from appliance.files import new_folder, restore
+from appliance.files import new_folder, restore, uninterrupted, write_atomic
+
+if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
+    from PIL import Image
 
 FORMAT: Final = 1
 FRAMES: Final = 33
@@ -62,11 +64,11 @@ class Pack:
         self.folder = folder
         self.info = _read_info(folder)
 
-    def base(self) -> Image.Image:
+    def base(self) -> "Image.Image":
         """Return the whole picture, RGB; raises `BadPack`."""
         return self._image("base.png", self.info.size)
 
-    def patch(self, frame: int) -> Image.Image:
+    def patch(self, frame: int) -> "Image.Image":
         """Return the rectangle that changes, as it is in one frame, RGB; raises `BadPack`."""
         x0, y0, x1, y1 = self.info.box
         return self._image(patch_name(frame), (x1 - x0, y1 - y0))
@@ -77,7 +79,9 @@ class Pack:
         for frame in range(self.info.frames):
             self.patch(frame)
 
-    def _image(self, name: str, size: tuple[int, int]) -> Image.Image:
+    def _image(self, name: str, size: tuple[int, int]) -> "Image.Image":
+        from PIL import Image, UnidentifiedImageError
+
         path = self.folder / name
         try:
             data = io.BytesIO(path.read_bytes())
@@ -113,8 +117,20 @@ def check_place(folder: Path) -> None:
     raise CannotWrite(f"{folder}: exists and is no pack; expected the name of a new folder")
 
 
-def write_pack(folder: Path, info: PackInfo, base: Image.Image, patches: Iterable[Image.Image]) -> None:
-    """Write a pack whole or not at all; `patches` may be a generator, drawn from one by one.
+def write_pack(
+    folder: Path,
+    info: PackInfo,
+    base: "Image.Image",
+    patches: "Iterable[Image.Image]",
+    beside: Callable[[], Mapping[str, bytes]] = dict,
+) -> None:
+    """Write a pack whole or not at all, also on Ctrl-C.
+
+    Parameters
+    ----------
+    patches : may be a generator, drawn from one by one
+    beside : files that belong to it, asked for when all patches are drawn, and written beside the
+        folder under the names it gives: with the pack, or neither
 
     Raises
     ------
@@ -125,15 +141,20 @@ def write_pack(folder: Path, info: PackInfo, base: Image.Image, patches: Iterabl
     """
     check_place(folder)
     x0, y0, x1, y1 = info.box
-    with new_folder(folder) as new:
-        _save(base, info.size, new / "base.png")
-        count = 0
-        for patch in patches:
-            _save(patch, (x1 - x0, y1 - y0), new / patch_name(count))
-            count += 1
-        if count != info.frames or len(info.angles) != info.frames:
-            raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
-        (new / "pack.toml").write_text(_dump(info), "utf-8")
+    with ExitStack() as held:
+        with new_folder(folder) as new:
+            _save(base, info.size, new / "base.png")
+            count = 0
+            for patch in patches:
+                _save(patch, (x1 - x0, y1 - y0), new / patch_name(count))
+                count += 1
+            if count != info.frames or len(info.angles) != info.frames:
+                raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
+            (new / "pack.toml").write_text(_dump(info), "utf-8")
+            files = beside()
+            held.enter_context(uninterrupted())
+        for name, data in files.items():
+            write_atomic(folder.with_name(name), data)
 
 
 def patch_name(frame: int) -> str:
@@ -141,11 +162,11 @@ def patch_name(frame: int) -> str:
     return f"patch_{frame:02d}.png"
 
 
-def _save(image: Image.Image, size: tuple[int, int], path: Path) -> None:
+def _save(image: "Image.Image", size: tuple[int, int], path: Path) -> None:
     if image.size != size or image.mode != "RGB":
         raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} RGB")
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=2)
+    image.save(buffer, "PNG", compress_level=1)
     path.write_bytes(buffer.getvalue())
 
 

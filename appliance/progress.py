@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, nothing elsewhere."""
+"""How a command tells of its progress: lines on standard error, and on a terminal a bar."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,12 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 _WIDTH: Final = 30
+
+
+def say(line: str) -> None:
+    """Tell one step, at once."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:

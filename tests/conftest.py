@@ -1,14 +1,20 @@
 """What tests share: a small pack whose frames can be told apart."""
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from appliance.pack import Pack, PackInfo, write_pack
+
+# A shared machine may be slow: no test is judged by the clock.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
 
@@ -60,6 +66,25 @@ def pack(tmp_path: Path) -> Pack:
 
 
 @pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def _log_at_info(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO, logger="appliance"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Give signals back to Python after a test that ran a command in this process.
+
+    Where tests run in the background, Ctrl-C was ignored to begin with.
+    """
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)

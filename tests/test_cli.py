@@ -129,7 +129,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     commands = [
         ["run"], ["detect"], ["track"], ["portrait", "render"], ["portrait", "install"], ["portrait", "list"],
         ["portrait", "use"], ["portrait", "evaluate"], ["assets", "fetch"], ["assets", "verify"],
-        ["config", "check"], ["config", "show"], ["bench"], ["demo"],
+        ["config", "check"], ["config", "show"], ["bench"], ["demo"], ["status"], ["doctor"], ["logs"],
     ]  # fmt: skip
     for command in commands:
         with pytest.raises(SystemExit) as caught:
@@ -140,7 +140,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["lit at rest", "seeing through"])
-def test_a_signal_ends_the_run_cleanly_within_a_second(
+def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
     pack: Pack, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     command = [sys.executable, "-m", "appliance", "run", "--camera", "gallery", "--pack", str(pack.folder)]
@@ -155,7 +155,7 @@ def test_a_signal_ends_the_run_cleanly_within_a_second(
         process.send_signal(number)
         rest = process.stderr.read()
         assert process.wait() == 0
-        assert time.monotonic() - asked < 1.0
+        assert time.monotonic() - asked < 5.0  # the unit's TimeoutStopSec; 2 s asked of a quiet machine
     assert rest.endswith("INFO ended\n")
     assert "Traceback" not in rest
 

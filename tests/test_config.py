@@ -2,7 +2,7 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import appliance
 from appliance import config
-from appliance.config import Config, OneOf, Pattern, Range, dump_config, load_config, parse_config
+from appliance.config import Config, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
+from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
 SECTIONS = get_type_hints(Config)
@@ -106,11 +107,11 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ),
         (
             "[camra]\nrate = 1",
-            "config.toml:1: unknown section [camra]; expected one of camera, vision, tracking, gaze, display",
+            "config.toml:1: unknown section [camra]; expected one of camera, vision, tracking, gaze, display, hours",
         ),
         (
             "\nrate = 30",
-            "config.toml:2: unknown section [rate]; expected one of camera, vision, tracking, gaze, display",
+            "config.toml:2: unknown section [rate]; expected one of camera, vision, tracking, gaze, display, hours",
         ),
         ("camera = 3", "config.toml:1: camera = 3; expected a section [camera]"),
         ("[[camera]]\nrate = 3", 'config.toml:1: camera = [{"rate": 3}]; expected a section [camera]'),
@@ -185,6 +186,12 @@ def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:
         return st.from_regex(rule.form, fullmatch=True).filter(str.isprintable)
     if isinstance(rule, OneOf):
         return st.sampled_from(rule.words)
+    if isinstance(rule, YesNo):
+        return st.booleans()
+    if isinstance(rule, TimeZone):
+        return st.sampled_from(["", "Europe/Berlin", "Pacific/Apia"])
+    if isinstance(rule, ListOf):
+        return st.lists(value_of(str, rule.rule), max_size=4).map(tuple)
     if isinstance(rule, Range):
         return st.integers(int(rule.low), int(rule.high)) if wanted is int else st.floats(rule.low, rule.high)
     return st.text().filter(str.isprintable)
@@ -232,5 +239,5 @@ def test_any_text_is_a_config_or_refused_in_one_line(text: str) -> None:
 def test_every_default_is_accepted_by_its_own_rule() -> None:
     for section, name, wanted, rule in KEYS:
         value = getattr(getattr(Config(), section), name)
-        assert type(value) is wanted
+        assert type(value) is (get_origin(wanted) or wanted)
         assert rule.accepts(value)

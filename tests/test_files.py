@@ -1,11 +1,18 @@
+import hashlib
 import os
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import AssetUnavailable, CannotWrite
-from appliance.files import new_folder, restore, write_atomic
+from appliance.files import new_folder, restore, sha256_of, uninterrupted, write_atomic
 
 
 def names(folder: Path) -> set[str]:
@@ -143,3 +150,104 @@ def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) ->
 def test_restoring_where_nothing_is_does_nothing(tmp_path: Path) -> None:
     restore(tmp_path / "portrait")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is about to replace the folder `portrait`, and does when told."""
+    script = f"""
+from pathlib import Path
+from appliance.files import new_folder
+with new_folder(Path({str(tmp_path / "portrait")!r})) as new:
+    (new / "theirs").touch()
+    print("drawn", flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "drawn\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: write_atomic(path, b""), lambda path: touch_in(new_folder(path))]
+)
+def test_what_a_killed_process_left_is_gone_with_the_next_write_of_that_name(
+    tmp_path: Path, writer: "subprocess.Popen[str]", write: Callable[[Path], None]
+) -> None:
+    assert len(names(tmp_path)) == 1
+    writer.kill()
+    writer.wait()
+    write(tmp_path / "another")
+    assert len(names(tmp_path)) == 2
+    write(tmp_path / "portrait")
+    assert names(tmp_path) == {"another", "portrait"}
+
+
+def test_what_a_living_process_is_writing_is_left_to_it(
+    tmp_path: Path, writer: "subprocess.Popen[str]"
+) -> None:
+    touch_in(new_folder(tmp_path / "portrait"))
+    assert names(tmp_path / "portrait") == {"ours"}
+    assert writer.stdin is not None
+    writer.stdin.write("\n")
+    writer.stdin.flush()
+    assert writer.wait() == 0
+    assert names(tmp_path / "portrait") == {"theirs"}
+    assert names(tmp_path) == {"portrait"}
+
+
+def touch_in(folder: AbstractContextManager[Path]) -> None:
+    with folder as new:
+        (new / "ours").touch()
+
+
+def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    for other in (".portrait.previous", ".portrait", ".portrait.b.new-12345678", ".git"):
+        (tmp_path / other).mkdir()
+    before = names(tmp_path)
+    touch_in(new_folder(tmp_path / "portrait"))
+    assert names(tmp_path) == before | {"portrait"}
+
+
+def test_many_writers_of_one_name_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    faults: list[CannotWrite] = []
+
+    def write(content: bytes) -> None:
+        for _ in range(30):
+            try:
+                write_atomic(path, content)
+            except CannotWrite as error:
+                faults.append(error)
+
+    threads = [threading.Thread(target=write, args=(bytes([n]) * 999,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert len(path.read_bytes()) == 999
+    assert names(tmp_path) == {"file"}
+
+
+def test_ctrl_c_is_held_back_and_then_delivered() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("all")
+    assert done == ["all"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_beside_the_main_thread_nothing_is_held_back() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: uninterrupted().__enter__()).result() is None
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"painting" * 100_000)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"painting" * 100_000).hexdigest()

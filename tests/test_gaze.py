@@ -1,47 +1,74 @@
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.bench.scenes import HOPPER, scene
+from appliance.bench.walks import visitor
 from appliance.camera.base import RgbPicture
-from appliance.camera.lens import Lens
+from appliance.camera.gallery import GalleryCamera
+from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, TrackingConfig
-from appliance.gaze import Aim, Follower, aim_at, angle_to, frame_for, original_frame, position_of
+from appliance.gaze import (
+    GLANCE,
+    Aim,
+    Follower,
+    aim_at,
+    angle_to,
+    frame_for,
+    original_frame,
+    position_of,
+    wander,
+)
 from appliance.pack import PackInfo
-from appliance.tracking.viewer import INTERPUPILLARY_MM, Viewer
-from appliance.vision.blazeface import Face
+from appliance.tracking.viewer import Viewer
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
 PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), (10, 10, 50, 50), 33, 16, ANGLES, "test", {})
 TRACKING = TrackingConfig()
 
 
-def seen(x_mm: float, captured: float, z_mm: float = 1500) -> tuple[RgbPicture, list[Face]]:
-    picture = RgbPicture(np.zeros((360, 640, 3), np.uint8), captured, 0)
-    focal = Lens(640, 360, 66).focal
-    x, half = 320 + focal * x_mm / z_mm, focal * INTERPUPILLARY_MM / z_mm / 2
-    points = [(x - half, 180.0), (x + half, 180.0), (x, 190.0), (x, 200.0), (x - 20, 180.0), (x + 20, 180.0)]
-    return picture, [Face(0.9, (x - 25, 160, x + 25, 210), *points)]
+def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture:
+    """A picture with a face at a share of its width."""
+    pixels = scene(HOPPER, (640, 360), 0.1, (share, 0.5))
+    return RgbPicture(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels, captured, 0)
+
+
+def walked(walk: Walk, config: Config | None = None, rate: float = 30.0) -> Iterator[tuple[float, Aim, int]]:
+    """The aim and the frame at every picture of a walk."""
+    follower, shown = Follower(config or Config()), PACK.resting
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(round(walk.duration * rate)):
+            picture = camera.newest()
+            aim = follower.see(picture, camera.horizontal_fov, PACK)
+            shown = frame_for(aim, picture.captured, shown, TRACKING, PACK)
+            yield picture.captured, aim, shown
+
+
+def crossing(rate: float = 30.0) -> list[int]:
+    # Their right is the left of the camera that looks at them: x falls.
+    walk = Walk("crossing", 2.0, RoomSpec(), (visitor("one", [(0, 600, 1500), (2, -600, 1500)]),))
+    return [frame for moment, _, frame in walked(walk, rate=rate) if moment > 0.39]
 
 
 def test_a_viewer_walking_to_their_right_is_followed_to_picture_right() -> None:
-    follower, shown, frames = Follower(Config()), PACK.resting, []
-    for i in range(90):
-        # Their right is the left of the camera that looks at them: x falls.
-        picture, faces = seen(600 - 1200 * i / 89, i / 30)
-        aim = follower.see(picture, faces, 66, PACK)
-        shown = frame_for(aim, i / 30, shown, TRACKING, PACK)
-        frames.append(shown)
-    assert frames[0] < 6 and frames[-1] > 26
+    frames = crossing()
+    assert frames[0] < 9 and frames[-1] > 26
     assert frames == sorted(frames)
 
 
+def test_half_the_pictures_give_the_same_walk() -> None:
+    assert np.abs(np.subtract(crossing(30.0)[::2], crossing(15.0))).max() <= 1
+
+
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
-    aim = Follower(Config()).see(*seen(0, 0.0), 66, PACK)
-    assert aim.angle == pytest.approx(0, abs=1e-9)
-    assert frame_for(aim, 0.0, 3, TRACKING, PACK) == 16
+    aim = Follower(Config()).see(face_in(0.5, 0.0), 66, PACK)
+    assert aim.angle == pytest.approx(0, abs=0.5)
+    assert frame_for(aim, 5.0, 16, replace(TRACKING, hold=60.0), PACK) == 16
 
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
@@ -80,11 +107,27 @@ def test_the_original_mapping_is_kept_as_it_was(x: float, frame: int) -> None:
 def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
     follower = Follower(config)
-    follower.see(*seen(0, 0.0), 66, PACK)
-    picture, faces = seen(-400, 1 / 30)
-    aim = follower.see(picture, faces, 66, PACK)
-    expected = original_frame(faces[0].eye_midpoint[0], 640, 33)
-    assert frame_for(aim, 1 / 30, 16, config.tracking, PACK) == expected
+    for i in range(6):
+        aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
+        if aim.viewer and aim.seen == aim.captured:
+            expected = original_frame(aim.viewer.x, 640, 33)
+            assert frame_for(aim, aim.captured, 16, config.tracking, PACK) == expected
+            assert aim.angle == ANGLES[expected]
+    assert aim.viewer is not None
+
+
+def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
+    angles = []
+    for mirrored in (False, True):
+        follower = Follower(Config())
+        seen = [follower.see(face_in(0.3, i / 30, mirrored), 66, PACK) for i in range(8)]
+        angles.append(seen[-1].angle)
+    assert angles[0] > 10
+    assert angles[1] == pytest.approx(-angles[0], abs=0.7)  # the model is not quite symmetrical
+    config = Config(gaze=GazeConfig(mirrored=True))
+    follower = Follower(config)
+    corrected = [follower.see(face_in(0.3, i / 30, mirrored=True), 66, PACK).angle for i in range(8)]
+    assert corrected[-1] == pytest.approx(-angles[1], abs=1e-9)
 
 
 def aim(angle: float | None, at: float = 0.0) -> Aim:
@@ -101,7 +144,7 @@ def test_before_anybody_came_the_sitter_rests() -> None:
 def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
     angle: float, gone: float
 ) -> None:
-    value = aim_at(aim(angle), gone, 0.0, hold=1.5, return_time=2.0)
+    value = aim_at(aim(angle), gone, 0.0, TRACKING)
     if gone <= 1.5:
         assert value == angle
     elif gone >= 3.5:
@@ -111,22 +154,76 @@ def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
 
 
 def test_the_drift_back_shows_every_frame_on_the_way() -> None:
-    follower = Follower(Config())
-    for i in range(30):
-        follower.see(*seen(-700, i / 30), 66, PACK)
-    empty, _ = seen(0, 1.0)
-    lost, shown, frames = follower.see(empty, [], 66, PACK), 32, []
-    for t in np.arange(1.0, 8.0, 1 / 60):
+    lost, shown, frames = replace(aim(26.0), viewer=None), 32, []
+    for t in np.arange(0, 5.0, 1 / 60):
         shown = frame_for(lost, float(t), shown, TRACKING, PACK)
         frames.append(shown)
-    assert frames[0] > 28 and frames[-1] == PACK.resting
+    assert frames[0] == 32 and frames[-1] == PACK.resting
     assert set(np.diff(frames)) <= {0, -1}
 
 
-def test_somebody_found_after_the_sitter_rested_is_not_smoothed_from_where_the_last_one_left() -> None:
+@given(st.floats(-60, 60), st.floats(-80, 80), st.floats(-1, 30), st.integers(0, 32), st.floats(-60, 60))
+def test_the_frame_is_always_one_of_the_pack(
+    angle: float, speed: float, age: float, shown: int, start: float
+) -> None:
+    going = replace(aim(angle), speed=speed, glance_from=start, glance_at=0.0)
+    assert 0 <= frame_for(going, age, shown, TRACKING, PACK) < PACK.frames
+
+
+@given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
+def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, age: float) -> None:
+    one, other = (replace(aim(sign * angle), speed=sign * speed) for sign in (1, -1))
+    assert aim_at(one, age, 0.0, TRACKING) == pytest.approx(-aim_at(other, age, 0.0, TRACKING))
+
+
+def test_motion_goes_on_until_the_light_leaves_the_screen_unless_prediction_is_off() -> None:
+    walking = replace(aim(10.0), speed=20.0)
+    assert aim_at(walking, 0.1, 0.0, TRACKING) == pytest.approx(12.0, abs=0.1)
+    assert aim_at(walking, 0.1, 0.0, replace(TRACKING, prediction=0.0)) == 10.0
+
+
+def test_a_glance_is_eased_and_never_a_cut() -> None:
+    glance = replace(aim(20.0), glance_from=-20.0, glance_at=0.0)
+    way = [aim_at(glance, t, 0.0, TRACKING) for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
+    assert way[0] == -20 and way[-1] == pytest.approx(20)
+    steps = np.diff(way)
+    assert (steps >= -1e-9).all() and steps.max() < 0.25 * 40
+
+
+def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
+    walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
+    aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
+    assert aims[0].glance_from == 0 and aims[0].glance_at == aims[0].captured
+    assert aims[-1].angle == pytest.approx(angle_to(500, 1500, GazeConfig()), abs=0.5)
+    assert aims[-1].visitors == 1
+
+
+def test_limits_keep_the_gaze_between_the_marks() -> None:
+    place = GazeConfig(limit_left=-20, limit_right=15)
+    assert angle_to(-3000, 1000, place) == 15
+    assert angle_to(3000, 1000, place) == -20
+
+
+def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
+    assert {wander(t, 0.0) for t in range(100)} == {0.0}
+    way = [wander(t, 20.0) for t in np.arange(0, 200, 0.02)]
+    assert max(way) > 0.2 and min(way) < -0.2 and np.mean(np.equal(way, 0)) > 0.7
+    assert np.abs(np.diff(way)).max() < 0.03  # slow
+    empty = replace(aim(0.0), viewer=None)
+    shown = {
+        frame_for(empty, t, 16, replace(TRACKING, wander_every=20.0), PACK) for t in np.arange(0, 100, 0.5)
+    }
+    assert len(shown) > 3
+
+
+def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_the_first_hit() -> None:
     follower = Follower(Config())
-    for i in range(30):
-        follower.see(*seen(-700, i / 30), 66, PACK)
-    follower.see(seen(0, 5.0)[0], [], 66, PACK)
-    found = follower.see(*seen(500, 9.0), 66, PACK)
-    assert found.angle == pytest.approx(angle_to(500, 1500, GazeConfig()), abs=0.01)
+    room = np.full((360, 640, 3), 120, np.uint8)
+    for second in range(0, 90, 3):
+        follower.see(RgbPicture(room, float(second), second), 66, PACK)
+        assert (follower.rate < 30) == (second > TRACKING.idle_after)
+    for i in range(6):
+        aim = follower.see(face_in(0.5, 90 + i / 5), 66, PACK)
+        if aim.viewer or i == 0:  # the face appeared: something moved
+            assert follower.rate == 30
+    assert aim.viewer is not None

@@ -328,3 +328,32 @@ def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.
     assert Pack(Path()).info == pack.info
     with pytest.raises(BadPack, match="no pack there"):
         Pack(Path("/"))
+
+
+def test_what_belongs_to_a_pack_is_written_beside_it(folder: Path) -> None:
+    write_pack(folder, INFO, base(), patches(5), lambda: {"pack-sheet.png": b"sheet"})
+    assert (folder.parent / "pack-sheet.png").read_bytes() == b"sheet"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["pack", "pack-sheet.png"]
+
+
+def test_ctrl_c_before_all_is_drawn_leaves_the_old_pack_alone(folder: Path) -> None:
+    def interrupted() -> dict[str, bytes]:
+        signal.raise_signal(signal.SIGINT)
+        return {"pack-sheet.png": b"sheet"}
+
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(folder, INFO, base(), patches(9), interrupted)
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 0, 0)
+    assert [path.name for path in folder.parent.iterdir()] == ["pack"]
+
+
+def test_ctrl_c_between_the_pack_and_what_lies_beside_it_waits_for_both(folder: Path) -> None:
+    class Interrupting(dict[str, bytes]):
+        def items(self) -> Any:
+            assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 9, 0)
+            signal.raise_signal(signal.SIGINT)
+            return super().items()
+
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(folder, INFO, base(), patches(9), lambda: Interrupting({"a.png": b"a", "b.png": b"b"}))
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["a.png", "b.png", "pack"]

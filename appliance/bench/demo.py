@@ -20,6 +20,8 @@ from appliance.bench.film import RATE, Shot, film, small_view
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
+from appliance.display.connectors import usable
+from appliance.display.outputs import desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gaze import Aim
@@ -111,7 +113,8 @@ def _record(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    for output in [display] if display else ["auto", f"offscreen:{out / 'lit'}"]:
+    shown = ["auto"] if desktop() or usable() else []  # a demo waits for no monitor
+    for output in [display] if display else [*shown, f"offscreen:{out / 'lit'}"]:
         recorder = Recorder()
         try:
             config = replace(config, display=replace(config.display, output=output))

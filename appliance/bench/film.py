@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from appliance.camera.averaging import Region
 from appliance.camera.base import Picture, RgbPicture
+from appliance.display.layout import Layout
 from appliance.display.patches import fitted_base, fitted_patches
 from appliance.pack import Box, Pack
 from appliance.vision.blazeface import Face, FaceDetector
@@ -71,8 +72,9 @@ class _Frames:
 
     def __init__(self, pack: Pack) -> None:
         self._pack = pack
-        self._base = fitted_base(pack, _PORTRAIT)
-        self._place, patches = fitted_patches(pack, _PORTRAIT)
+        self._base = fitted_base(pack, Layout(_PORTRAIT))
+        box, patches = fitted_patches(pack, Layout(_PORTRAIT))
+        self._place = box[:2]
         self._patches = list(patches)
         self._full = pack.base()
         self._around_eyes = _around_eyes(self._full, pack.info.box)

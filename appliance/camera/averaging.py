@@ -48,7 +48,8 @@ def average(image: Pixels, region: Region, out: Floats, scale: float, offset: fl
     border : what is written to pixels of `out` that reach beyond the image
 
     The mean is exact (box filter) where the region lies on whole pixels and n of them make m of
-    `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3); Pillow's box filter elsewhere.
+    `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3, 64 to 128 is 1 to 2); Pillow's box
+    filter elsewhere.
     """
     plan = _plan(image.shape[0], image.shape[1], region, out.shape[0], out.shape[1])
     for beyond in plan.border:
@@ -56,7 +57,9 @@ def average(image: Pixels, region: Region, out: Floats, scale: float, offset: fl
     target = out[plan.target]
     if not target.size:
         return
-    if plan.ratio:
+    if plan.ratio and plan.ratio[0] == 1:
+        _repeat(image[plan.source], plan.ratio[1], target, scale, offset)
+    elif plan.ratio:
         _average_blocks(image[plan.source], *plan.ratio, target, scale, offset)
     else:
         _average_any(image[plan.source], plan.box, target, scale, offset)
@@ -126,9 +129,17 @@ def _ratio(k: float) -> tuple[int, int] | None:
     """Return `k` as n input pixels for every m output pixels, both small; None where it is not."""
     for m in range(1, _MAX_M + 1):
         n = round(k * m)
-        if m <= n <= _MAX_N and math.isclose(k * m, n, rel_tol=1e-9):
+        if (m <= n <= _MAX_N or n == 1) and math.isclose(k * m, n, rel_tol=1e-9):
             return n, m
     return None
+
+
+def _repeat(part: Pixels, times: int, out: Floats, scale: float, offset: float) -> None:
+    """Let every pixel make one of `out`, or `times` x `times` of them."""
+    values = np.multiply(part, np.float32(scale), out=out if times == 1 else None)
+    values += np.float32(offset)
+    if times > 1:
+        out[...] = values.repeat(times, 0).repeat(times, 1)
 
 
 def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, offset: float) -> None:

@@ -71,6 +71,10 @@ class GalleryCamera:
         self._pace.wait(number)
         return RgbPicture(pixels, captured, number)
 
+    def set_rate(self, rate: float) -> None:
+        """Take `rate` pictures per second from now on."""
+        self._pace.set_rate(rate)
+
     def truth_at(self, moment: float) -> list[Visitor]:
         """Return who is really where at a moment, on the clock of `captured`; before the walk, nobody."""
         into = moment - self._pace.begun

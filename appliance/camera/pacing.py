@@ -14,14 +14,22 @@ class Pace:
 
     def __init__(self, rate: float, latency: float = 0.0, real: bool = True) -> None:
         """`rate` is in pictures per second, > 0; `latency` in seconds, >= 0."""
-        self.rate, self.latency, self.real = rate, latency, real
+        self.latency, self.real = latency, real
+        self._first_rate = rate
         self.begun = 0.0
-        self._last = -1
+        self.start()
 
     def start(self) -> None:
         """Begin with picture 0, now."""
         self.begun = time.monotonic() if self.real else 0.0
+        self.rate, self._from, self._since = self._first_rate, 0, self.begun
         self._last = -1
+
+    def set_rate(self, rate: float) -> None:
+        """Take `rate` pictures per second after the picture that was delivered last."""
+        if rate != self.rate:
+            last = max(self._last, 0)
+            self._since, self._from, self.rate = self.captured(last), last, rate
 
     def next_number(self, final: int | None = None) -> int:
         """Return the number of the picture to deliver next: the newest that is there, else the next.
@@ -31,7 +39,7 @@ class Pace:
         """
         following = newest = self._last + 1
         if self.real:
-            newest = math.floor((time.monotonic() - self.begun - self.latency) * self.rate)
+            newest = self._from + math.floor((time.monotonic() - self._since - self.latency) * self.rate)
             if final is not None:
                 newest = min(newest, final)
         self._last = max(following, newest)
@@ -39,7 +47,7 @@ class Pace:
 
     def captured(self, number: int) -> float:
         """Return when a picture is taken, in seconds: on the monotonic clock if real, else from 0."""
-        return self.begun + number / self.rate
+        return self._since + (number - self._from) / self.rate
 
     def wait(self, number: int) -> None:
         """Wait until a picture is there for the reader; at most until the next one."""

@@ -92,17 +92,20 @@ class PiCamera:
         y, u, v = planes(pixels, lores["size"], lores["format"])
         return YuvPicture(y, u, v, captured, self._number)
 
+    def set_rate(self, rate: float) -> None:
+        """Take `rate` pictures per second from now on, by the sensor's frame duration alone."""
+        if rate != self._rate:
+            self._rate = rate
+            self._camera.set_controls({"FrameDurationLimits": _frame_durations(rate)})
+
     def _configuration(self, model: str, full_range: Any) -> Any:
-        # Without a lower limit the camera drops to 12 pictures/s in the dark, with a fixed one it
-        # stays dark; half the rate is the middle way.
-        shortest = round(1e6 / self._rate)
         sensor = {"output_size": FULL_WIDTH[model], "bit_depth": 10} if model in FULL_WIDTH else {}
         return self._camera.create_video_configuration(
             main={"size": self._size, "format": "YUV420"},
             lores={"size": self._size, "format": "YUV420"},
             colour_space=full_range,
             buffer_count=4,
-            controls={"FrameDurationLimits": (shortest, 2 * shortest)},
+            controls={"FrameDurationLimits": _frame_durations(self._rate)},
             sensor=sensor,
         )
 
@@ -116,6 +119,16 @@ class PiCamera:
             half = math.atan(math.tan(math.radians(self.horizontal_fov / 2)) * share)
             self.horizontal_fov = math.degrees(2 * half)
             log.warning(CAMERA_CROPPED, 100 * share, self.horizontal_fov)
+
+
+def _frame_durations(rate: float) -> tuple[int, int]:
+    """Return the shortest and longest time for a picture, in microseconds.
+
+    Without a lower limit the camera drops to 12 pictures/s in the dark, with a fixed one it stays
+    dark; half the rate is the middle way.
+    """
+    shortest = round(1e6 / rate)
+    return shortest, 2 * shortest
 
 
 def planes(pixels: Pixels, size: tuple[int, int], layout: str) -> tuple[Pixels, Pixels, Pixels]:

@@ -65,6 +65,9 @@ class ReplayCamera:
     ) -> None:
         """Put the folder away."""
 
+    def set_rate(self, rate: float) -> None:
+        """Go on as before: a file is a picture, whatever rate is asked for."""
+
     def newest(self) -> RgbPicture:
         """Return the newest picture; waits for the next one if it was returned already.
 

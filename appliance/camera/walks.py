@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.camera.figures import figure_names
+from appliance.camera.lens import Lens
 from appliance.camera.motion import Curve
 from appliance.errors import ConfigError
 
@@ -90,17 +91,30 @@ class RoomSpec:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A script: a room and the people in it; it starts again after `duration` seconds."""
+    """A script: a room and the people in it; it starts again after `duration` seconds.
+
+    `follow` says whom a sitter should look at, from which time on: (seconds, who), times rising;
+    where it says nothing, the nearest.
+    """
 
     title: str
     duration: float
     room: RoomSpec = field(default_factory=RoomSpec)
     people: tuple[Person, ...] = ()
+    follow: tuple[tuple[float, str], ...] = ()
 
     def people_at(self, time: float) -> list[Visitor]:
         """Return who is there, `time` seconds after the walk first began, in the script's order."""
         into = time % self.duration
         return [visitor for person in self.people if (visitor := person.at(into))]
+
+    def followed_at(self, time: float, lens: Lens) -> Visitor | None:
+        """Return whom the sitter should look at; None while the camera does not see their eyes."""
+        into = time % self.duration
+        who = next((who for begins, who in reversed(self.follow) if begins <= into), None)
+        there = [v for v in self.people_at(time) if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
+        there = [visitor for visitor in there if who in (None, visitor.who)]
+        return min(there, key=lambda visitor: visitor.z_mm, default=None)
 
 
 def bundled_walks() -> list[str]:
@@ -138,7 +152,7 @@ def parse_walk(text: str, name: str) -> Walk:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
-    top = _Table(tree, name, "", ("title", "duration", "room", "person"))
+    top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")
     room = _room(_Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed")))
@@ -150,7 +164,16 @@ def parse_walk(text: str, name: str) -> Walk:
                 f"{name}: person {number}: who = {_toml(person.who)}; expected a name of its own"
             )
         people.append(person)
-    return Walk(title, duration, room, tuple(people))
+    follow: list[tuple[float, str]] = []
+    for number, row in enumerate(top.tables("follow"), 1):
+        turn = _Table(row, name, f"follow {number}: ", ("time", "who"))
+        begins, who = turn.number("time", 0, duration, "seconds (the walk's duration)"), turn.text("who")
+        if who not in (known := [person.who for person in people]):
+            raise turn.wrong("who", who, f"one of {', '.join(known)}")
+        if follow and begins <= follow[-1][0]:
+            raise turn.wrong("time", begins, f"more than {follow[-1][0]:g}, the one before")
+        follow.append((begins, who))
+    return Walk(title, duration, room, tuple(people), tuple(follow))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,25 @@
 """A folder instead of a screen: every frame that was lit as a picture, and when."""
 
-import io
-import json
 import queue
 import threading
 import time
 from pathlib import Path
 from typing import Final
 
-import pygame
-from PIL import Image
-
+from appliance.display.layout import Size
+from appliance.display.png import write_png
+from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
-from appliance.files import write_atomic
 
 LOG_NAME: Final = "lit.jsonl"
-_WAITING: Final = 3  # pictures of 6 MB
+_WAITING: Final = 10_000_000  # bytes of pictures being written or waiting; one always may
 
 
 class OffscreenFolder:
     """Writes `frame_NN.png`, the whole screen, once per frame; `lit.jsonl` has every flip.
 
-    A row of `lit.jsonl` is `{"time": seconds on the monotonic clock, "frame": index}`. Pictures are
+    A row of `lit.jsonl` is `{"time": seconds on the monotonic clock, "frame": index}`, the frame null
+    where the screen went black. Pictures are
     written by a thread of their own, since packing one takes longer than a flip may; when it is
     busy, a frame's picture is taken the next time that frame is lit.
     """
@@ -29,7 +27,7 @@ class OffscreenFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._written: set[int] = set()
-        self._waiting: queue.Queue[tuple[int, Image.Image] | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[int, Size, bytes] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._write, name="offscreen", daemon=True)
         self._error: CannotWrite | None = None
 
@@ -39,24 +37,27 @@ class OffscreenFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             for old in self._folder.glob("frame_*.png"):
                 old.unlink()
-            self._log = (self._folder / LOG_NAME).open("w", encoding="utf-8")
+            # Unbuffered: one call for each flip, which whoever reads along sees at once.
+            self._log = (self._folder / LOG_NAME).open("wb", buffering=0)
         except OSError as error:
             raise CannotWrite(f"{self._folder}: cannot be written ({error.strerror})") from error
         self._thread.start()
 
-    def lit(self, frame: int, surface: pygame.Surface) -> None:
+    def lit(self, frame: int | None, surface: pygame.Surface) -> None:
         """Note that a frame was lit; raises `CannotWrite` once writing has failed."""
         if self._error:
             raise self._error
+        index = b"null" if frame is None else b"%d" % frame
         try:
-            self._log.write(json.dumps({"time": round(time.monotonic(), 4), "frame": frame}) + "\n")
-            self._log.flush()
+            self._log.write(b'{"time": %.4f, "frame": %s}\n' % (time.monotonic(), index))
         except OSError as error:
             raise CannotWrite(f"{self._folder / LOG_NAME}: cannot be written ({error.strerror})") from error
-        if frame not in self._written and not self._waiting.full():
+        if frame is None or frame in self._written:
+            return
+        room = max(1, _WAITING // (3 * surface.get_width() * surface.get_height()))
+        if self._waiting.unfinished_tasks < room:
             self._written.add(frame)
-            pixels = pygame.image.tostring(surface, "RGB")
-            self._waiting.put((frame, Image.frombuffer("RGB", surface.get_size(), pixels)))
+            self._waiting.put((frame, surface.get_size(), pygame.image.tostring(surface, "RGB")))
 
     def forget(self) -> None:
         """Take every frame's picture anew: another portrait hangs."""
@@ -73,11 +74,16 @@ class OffscreenFolder:
     def _write(self) -> None:
         while item := self._waiting.get():
             if self._error:
+                self._waiting.task_done()
                 continue  # keep taking, so that nobody waits for room
-            frame, image = item
-            packed = io.BytesIO()
-            image.save(packed, "PNG", compress_level=1)
+            frame, size, pixels = item
+            path = self._folder / f"frame_{frame:02d}.png"
+            part = path.with_suffix(".part")
             try:
-                write_atomic(self._folder / f"frame_{frame:02d}.png", packed.getvalue())
-            except CannotWrite as error:
-                self._error = error
+                with part.open("wb") as file:
+                    write_png(file, pixels, size)
+                part.replace(path)
+            except OSError as error:
+                self._error = CannotWrite(f"{path}: cannot be written ({error.strerror})")
+            self._waiting.task_done()
+            del item, pixels  # not to be kept until the next one comes

@@ -1,49 +1,37 @@
-"""A pack made ready for one screen: scaled once, then only the patch that changes is blitted."""
+"""A pack's pictures made ready for one screen: scaled, turned and cut once, before they are lit."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Final
 
 from PIL import Image
 
-from appliance.pack import Pack
+from appliance.display.layout import Fit, Layout
+from appliance.pack import Box, Pack
+
+# Pillow turns counter-clockwise.
+_TURNS: Final = {
+    90: Image.Transpose.ROTATE_270,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How a picture lies on a screen: scaled by one factor, centred, black borders around it.
-
-    `size` is that of the scaled picture, `left` and `top` its place on the screen; all in pixels.
-    """
-
-    scale_x: float
-    scale_y: float
-    size: tuple[int, int]
-    left: int
-    top: int
-
-
-def contain(picture: tuple[int, int], screen: tuple[int, int]) -> Fit:
-    """Return the largest fit that shows the whole picture; sizes are (width, height) in pixels."""
-    scale = min(screen[0] / picture[0], screen[1] / picture[1])
-    width = max(1, min(screen[0], round(picture[0] * scale)))
-    height = max(1, min(screen[1], round(picture[1] * scale)))
-    left, top = (screen[0] - width) // 2, (screen[1] - height) // 2
-    return Fit(width / picture[0], height / picture[1], (width, height), left, top)
-
-
-def fitted_base(pack: Pack, screen: tuple[int, int]) -> Image.Image:
-    """Return the resting picture on a black screen, RGB; raises `BadPack`."""
+def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
+    """Return the whole screen with the resting picture, RGB; raises `BadPack`."""
     base = pack.base()
-    fit = contain(base.size, screen)
+    fit = layout.placed(base.size, pack.info.box)
     if fit.size != base.size:
         base = base.resize(fit.size, Image.Resampling.LANCZOS)
-    lit = Image.new("RGB", screen)
-    lit.paste(base, (fit.left, fit.top))
-    return lit
+    if (fit.size, fit.left, fit.top) == (layout.upright, 0, 0):
+        return _finished(base, layout)
+    lit = Image.new("RGB", layout.upright, layout.border)
+    x0, y0, x1, y1 = _seen(fit, (0, 0, *fit.size))
+    lit.paste(base.crop((x0, y0, x1, y1)), (fit.left + x0, fit.top + y0))
+    return _finished(lit, layout)
 
 
-def fitted_patches(pack: Pack, screen: tuple[int, int]) -> tuple[tuple[int, int], Iterator[Image.Image]]:
-    """Return where a pack's patches lie on a screen (x, y), and the frames' patches scaled for it.
+def fitted_patches(pack: Pack, layout: Layout) -> tuple[Box, Iterator[Image.Image]]:
+    """Return where a pack's patches lie on a screen (x0, y0, x1, y1), and the frames' patches for it.
 
     Patches are cut out of the scaled frame, so that they meet the scaled base without a seam. Only
     the part of the frame that scaling looks at is put together, one frame at a time.
@@ -54,21 +42,53 @@ def fitted_patches(pack: Pack, screen: tuple[int, int]) -> tuple[tuple[int, int]
         If the base is missing or damaged; while iterating, if a patch is.
     """
     info = pack.info
-    fit = contain(info.size, screen)
-    x0, y0, x1, y1 = info.box
+    fit = layout.placed(info.size, info.box)
+    x0, y0 = info.box[:2]
+    images: Iterator[Image.Image]
     if fit.size == info.size:
-        return (fit.left + x0, fit.top + y0), (pack.patch(i) for i in range(info.frames))
+        seen = _seen(fit, info.box)
+        inside = (seen[0] - x0, seen[1] - y0, seen[2] - x0, seen[3] - y0)
+        images = (pack.patch(i).crop(inside) for i in range(info.frames))
+    else:
+        seen = _seen(fit, _reached(fit, info.box))
+        images = _scaled(pack, fit, seen)
+    box = (seen[0] + fit.left, seen[1] + fit.top, seen[2] + fit.left, seen[3] + fit.top)
+    return layout.turned(box), (_finished(image, layout) for image in images)
+
+
+def _seen(fit: Fit, box: Box) -> Box:
+    """Return the part of a box of the scaled picture that lies on the screen; at least a pixel."""
+    x0, y0 = max(box[0], fit.view[0] - fit.left), max(box[1], fit.view[1] - fit.top)
+    x1, y1 = min(box[2], fit.view[2] - fit.left), min(box[3], fit.view[3] - fit.top)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _reached(fit: Fit, box: Box) -> Box:
+    """Return the part of the scaled picture that a change inside `box` of the picture reaches."""
     # Lanczos looks three source pixels (or three target pixels, if larger) to each side.
-    reach_x, reach_y = 3 * max(1.0, 1 / fit.scale_x) + 1, 3 * max(1.0, 1 / fit.scale_y) + 1
-    left = max(0, int((x0 - reach_x) * fit.scale_x))
-    top = max(0, int((y0 - reach_y) * fit.scale_y))
-    right = min(fit.size[0], int((x1 + reach_x) * fit.scale_x) + 2)
-    bottom = min(fit.size[1], int((y1 + reach_y) * fit.scale_y) + 2)
+    reach_x, reach_y = _reach(fit)
+    return (
+        max(0, int((box[0] - reach_x) * fit.scale_x)),
+        max(0, int((box[1] - reach_y) * fit.scale_y)),
+        min(fit.size[0], int((box[2] + reach_x) * fit.scale_x) + 2),
+        min(fit.size[1], int((box[3] + reach_y) * fit.scale_y) + 2),
+    )
+
+
+def _reach(fit: Fit) -> tuple[float, float]:
+    return 3 * max(1.0, 1 / fit.scale_x) + 1, 3 * max(1.0, 1 / fit.scale_y) + 1
+
+
+def _scaled(pack: Pack, fit: Fit, seen: Box) -> Iterator[Image.Image]:
+    """Yield `seen` of the scaled picture in every frame; raises `BadPack`, for a bad base at once."""
+    (width, height), (x0, y0) = pack.info.size, pack.info.box[:2]
+    left, top, right, bottom = seen
+    reach_x, reach_y = _reach(fit)
     part = (
         max(0, int(left / fit.scale_x - reach_x)),
         max(0, int(top / fit.scale_y - reach_y)),
-        min(info.size[0], int(right / fit.scale_x + reach_x) + 1),
-        min(info.size[1], int(bottom / fit.scale_y + reach_y) + 1),
+        min(width, int(right / fit.scale_x + reach_x) + 1),
+        min(height, int(bottom / fit.scale_y + reach_y) + 1),
     )
     around = pack.base().crop(part)
     box = (
@@ -78,9 +98,15 @@ def fitted_patches(pack: Pack, screen: tuple[int, int]) -> tuple[tuple[int, int]
         bottom / fit.scale_y - part[1],
     )
 
-    def scaled() -> Iterator[Image.Image]:
-        for i in range(info.frames):
+    def frames() -> Iterator[Image.Image]:
+        for i in range(pack.info.frames):
             around.paste(pack.patch(i), (x0 - part[0], y0 - part[1]))
             yield around.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box)
 
-    return (fit.left + left, fit.top + top), scaled()
+    return frames()
+
+
+def _finished(image: Image.Image, layout: Layout) -> Image.Image:
+    if layout.brightness < 1:
+        image = image.point(lambda level: round(level * layout.brightness))
+    return image.transpose(_TURNS[layout.rotation]) if layout.rotation else image

@@ -1,48 +1,59 @@
 """The screen: one code over a window, the bare display (KMSDRM) or a folder of what would be lit."""
 
-import os
+import logging
 import threading
-from pathlib import Path
+import time
 from types import TracebackType
 from typing import Final, Self
 
-import pygame
-from PIL import Image
-
-from appliance.display.drivers import video_drivers
-from appliance.display.offscreen import OffscreenFolder
-from appliance.display.patches import fitted_base, fitted_patches
-from appliance.errors import ConfigError, NoDisplay
+from appliance.config import DisplayConfig, HoursConfig
+from appliance.display.care import offset_at
+from appliance.display.connectors import Monitor
+from appliance.display.curtain import LOOK, Curtain
+from appliance.display.frames import Frames
+from appliance.display.hanging import Hanger
+from appliance.display.layout import Layout, Size
+from appliance.display.observers import Observer, close_all, observers
+from appliance.display.outputs import chosen, open_surface, parsed
+from appliance.display.sdl import pygame
+from appliance.errors import ApplianceError, DisplayLost
 from appliance.pack import Pack
 
-KINDS: Final = ("auto", "kmsdrm", "window", "offscreen")
-# What SDL falls back to by itself when no desktop answers: it would light nothing.
-_INVISIBLE: Final = ("dummy", "evdev", "offscreen")
+log = logging.getLogger(__name__)
+
+COARSE: Final = "the screen has %d bits per pixel: colours are coarse; expected 24 or 32"
+
+# The display is flipped at least this often, so that "flipped lately" means lit and not only alive.
+HEARTBEAT: Final = 2.0
+# The half-way picture of a cross-fade stands this long, in seconds.
+_HALF: Final = 1 / 60
+# Steps of a slow fade, per second.
+_FADE_RATE: Final = 20.0
+# A part of the screen's width or height by which a picture may differ without a word.
+_MISFIT: Final = 0.02
 
 
 class Screen:
-    """Shows one pack: its base once, then patches; flips only when told to show another frame."""
+    """Shows one pack: its base once, then patches; black when the house is closed.
 
-    def __init__(self, output: str, size: tuple[int, int]) -> None:
-        """Choose a screen.
+    `flipped` is the moment of the last flip on the monotonic clock, `driver` SDL's name of what
+    drives the display, `due` when it next wants a `tick`, like `flipped`.
+    """
 
-        Parameters
-        ----------
-        output : "auto", "kmsdrm", "window" or "offscreen:FOLDER"
-        size : (width, height) in pixels of a window or of an offscreen picture
-
-        Raises
-        ------
-        ConfigError
-            If `output` is none of these.
-        """
-        self._kind, _, folder = output.partition(":")
-        if self._kind not in KINDS or (self._kind == "offscreen") != bool(folder):
-            raise ConfigError(f"display {output}; expected auto, kmsdrm, window or offscreen:FOLDER")
-        self._folder = OffscreenFolder(Path(folder)) if folder else None
-        self._size = size
-        self._patches: list[pygame.Surface] = []
-        self._place = (0, 0)
+    def __init__(self, config: DisplayConfig, hours: HoursConfig | None = None) -> None:
+        """Choose a screen; raises `ConfigError` if `config.output` is none."""
+        self._kind, self._folder = parsed(config.output)
+        self._config = config
+        self._curtain = Curtain(hours or HoursConfig())
+        self._observers: list[Observer] = []
+        self._frames: Frames | None = None
+        self._monitor: Monitor | None = None
+        self._shown = 0
+        self._half = False
+        self._offset = (0, 0)
+        self.due = 0.0
+        self.flipped = 0.0
+        self.driver = ""
 
     def __enter__(self) -> Self:
         """Open the display.
@@ -52,109 +63,210 @@ class Screen:
         NoDisplay
             If there is none, or SDL cannot drive it.
         CannotWrite
-            If the folder of an offscreen display cannot be written.
+            If the folder of an offscreen display, or the film, cannot be written.
         """
-        kind = _choose() if self._kind == "auto" else self._kind
-        # SDL's own handlers would swallow Ctrl-C; without vsync a Pi tears or fails to flip.
-        os.environ.update(SDL_NO_SIGNAL_HANDLERS="1", SDL_RENDER_VSYNC="1")
-        if kind != "window":
-            os.environ["SDL_VIDEODRIVER"] = "dummy" if kind == "offscreen" else "kmsdrm"
-        if self._folder:
-            self._folder.open()
+        kind = chosen(self._kind)
         try:
-            pygame.display.init()
-            if kind == "window" and pygame.display.get_driver() in _INVISIBLE:
-                raise pygame.error("no desktop can be reached")
-            self._surface = _open(kind, self._size)
-        except pygame.error as error:
-            self.__exit__(None, None, None)
-            raise NoDisplay(_explain(kind, str(error))) from error
-        pygame.mouse.set_visible(False)
+            for observer in observers(self._folder, self._config.film):
+                observer.open()
+                self._observers.append(observer)
+            self._surface = open_surface(kind, (self._config.width, self._config.height))
+        except ApplianceError:
+            close_all(self._observers)
+            raise
+        if kind == "kmsdrm":
+            self._monitor = Monitor()
+        self.driver = pygame.display.get_driver()
+        if self._surface.get_bitsize() < 24:
+            log.warning(COARSE, self._surface.get_bitsize())
+        self._hanger = Hanger(self._surface, layout_for(self._config, self.size))
+        self._began = time.monotonic()
+        self._curtain.first(self._began, time.time())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the display."""
-        self._patches.clear()
+        """Close the display; raises `CannotWrite` if what was recorded could not be kept."""
+        self._frames = None
+        self._curtain.close()
         pygame.display.quit()
-        if self._folder:
-            self._folder.close()
+        close_all(self._observers)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Width and height in pixels."""
         return self._surface.get_size()
 
+    @property
+    def open(self) -> bool:
+        """Whether the house is open: outside its hours the screen is black."""
+        return self._curtain.open
+
     def light(self, pack: Pack) -> None:
-        """Show a pack's resting picture, before anything else of it is loaded; raises `BadPack`."""
-        self._surface.blit(_surface(fitted_base(pack, self.size)), (0, 0))
-        self._flip(pack.info.resting)
+        """Show a pack's resting picture, before anything else of it is loaded.
+
+        Raises
+        ------
+        BadPack
+            If it has none, and none was compiled before; nothing has changed then.
+        """
+        self._hang(pack, self._hanger.at_rest(pack))
 
     def load(self, pack: Pack, stop: threading.Event) -> None:
-        """Load a pack's patches, unless `stop` is set meanwhile; raises `BadPack`."""
-        place, images = fitted_patches(pack, self.size)
-        patches = []
-        for image in images:
-            if stop.is_set():
-                return
-            patches.append(_surface(image))
-        self._place, self._patches = place, patches
+        """Make the frames of the pack that was lit ready, unless `stop` is set meanwhile.
+
+        Raises
+        ------
+        BadPack
+            If one is missing or damaged; the resting picture stays, and `show` does nothing.
+        """
+        assert self._frames
+        self._frames = self._hanger.complete(pack, self._frames, stop, self._go_on)
 
     def switch(self, pack: Pack, stop: threading.Event) -> None:
         """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
-        base = _surface(fitted_base(pack, self.size))
-        self.load(pack, stop)
-        if self._folder:
-            self._folder.forget()
-        self._surface.blit(base, (0, 0))
-        self._flip(pack.info.resting)
+        frames = self._hanger.complete(pack, self._hanger.at_rest(pack), stop, self._go_on)
+        if not stop.is_set():
+            for observer in self._observers:
+                observer.forget()
+            self._hang(pack, frames)
 
     def show(self, frame: int) -> None:
-        """Light another frame of the loaded pack."""
-        self._surface.blit(self._patches[frame], self._place)
-        self._flip(frame)
+        """Light another frame of the loaded pack, by way of half of it if that is wanted."""
+        if self._frames is None or not self._frames.count:
+            return
+        before, self._shown = self._shown, frame
+        if self._curtain.level < 1:
+            return  # black, or drawn anew with the next step of the curtain
+        patch = self._frames.patch(frame)
+        self._half = self._config.crossfade and abs(frame - before) == 1
+        if self._half:
+            patch.set_alpha(128)
+            self._flip(self._surface.blit(patch, self._place()))
+            patch.set_alpha(None)
+            self.due = self.flipped + _HALF
+        else:
+            self._flip(self._surface.blit(patch, self._place()))
+            self._tell(frame)
+
+    def tick(self, now: float, wall: float) -> None:
+        """Do what is due: the other half of a cross-fade, opening hours, burn-in care, the heartbeat.
+
+        Parameters
+        ----------
+        now : seconds on the monotonic clock
+        wall : seconds since 1970
+
+        Raises
+        ------
+        DisplayLost
+            If the monitor was unplugged or has changed its mode.
+        """
+        if now < self.due:
+            return
+        self.due = now + LOOK
+        if self._half:
+            self._half = False
+            self.show(self._shown)
+        if self._monitor:
+            self._monitor.check(now)
+        moved = self._move(now)
+        stepped = self._curtain.step(now, wall)
+        if stepped or moved:
+            self._draw()
+            if stepped and not self._curtain.moving:
+                self._tell(self._shown if self._curtain.level else None)
+        elif now - self.flipped >= HEARTBEAT:
+            self._flip((0, 0, 1, 1))
+        if self._curtain.moving:
+            self.due = now + 1 / _FADE_RATE
+
+    def misfit(self, pack: Pack) -> str:
+        """Say what a pack of another shape than the screen's means for it; empty if nothing to speak of."""
+        layout = layout_for(self._config, self.size)
+        fit = layout.placed(pack.info.size, pack.info.box)
+        spare = [abs(fit.size[i] / (fit.view[i + 2] - fit.view[i]) - 1) for i in (0, 1)]
+        if max(spare) < _MISFIT:
+            return ""
+        return "its edges are cut off" if layout.fit == "cover" else "borders are left"
+
+    def fade(self, seconds: float) -> None:
+        """Let what is lit go to black, for the end; raises `DisplayLost`."""
+        began = time.monotonic()
+        full = self._curtain.level
+        while (level := full - (time.monotonic() - began) / seconds) > 0:
+            self._curtain.level = level
+            self._draw()
+        self._curtain.level = 0.0
+        self._draw()
+        self._tell(None)
 
     def closed(self) -> bool:
         """Handle the window system's events; tell whether the window was closed."""
-        return any(event.type == pygame.QUIT for event in pygame.event.get())
+        closed = False
+        for event in pygame.event.get():
+            closed |= event.type == pygame.QUIT
+            if event.type == pygame.VIDEOEXPOSE:
+                self._flip(None)
+        return closed
 
-    def _flip(self, frame: int) -> None:
-        pygame.display.flip()
-        if self._folder:
-            self._folder.lit(frame, self._surface)
+    def _go_on(self) -> None:
+        self.tick(time.monotonic(), time.time())
+
+    def _hang(self, pack: Pack, frames: Frames) -> None:
+        self._frames, self._shown, self._half = frames, frames.resting, False
+        self._draw()
+        self._tell(self._shown if self._curtain.level else None)
+
+    def _place(self) -> tuple[int, int]:
+        assert self._frames
+        return self._frames.box[0] + self._offset[0], self._frames.box[1] + self._offset[1]
+
+    def _move(self, now: float) -> bool:
+        """Take the burn-in care's next step; tell whether there was one."""
+        period = 60 * self._config.shift_time
+        before, self._offset = self._offset, offset_at(now - self._began, self._config.shift, period)
+        return before != self._offset
+
+    def _draw(self) -> None:
+        """Draw and flip the whole screen as it is to be now."""
+        level = self._curtain.level
+        if level == 0 or self._frames is None:
+            self._surface.fill((0, 0, 0))
+        else:
+            self._frames.draw_base(self._offset)
+            if self._shown != self._frames.resting:
+                self._surface.blit(self._frames.patch(self._shown), self._place())
+            if level < 1:
+                # Squared, since eyes are more sensitive to changes in the dark.
+                self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)
+        self._flip(None)
+
+    def _flip(self, part: pygame.Rect | tuple[int, int, int, int] | None) -> None:
+        """Show what was drawn, all of it or a part, and note when.
+
+        Raises
+        ------
+        DisplayLost
+            If the display does not take it.
+        """
+        try:
+            if part is None:
+                pygame.display.flip()
+            else:
+                pygame.display.update(part)
+        except pygame.error as error:
+            raise DisplayLost(f"display lost: {error}; starting anew") from error
+        self.flipped = time.monotonic()
+
+    def _tell(self, frame: int | None) -> None:
+        for observer in self._observers:
+            observer.lit(frame, self._surface)
 
 
-def _choose() -> str:
-    if os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY"):
-        return "window"
-    if any(Path("/dev/dri").glob("card*")):
-        return "kmsdrm"
-    raise NoDisplay("no display: no desktop session and no /dev/dri/card*; expected one, or offscreen:FOLDER")
-
-
-def _open(kind: str, size: tuple[int, int]) -> pygame.Surface:
-    if kind == "kmsdrm":
-        return pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
-    if kind == "window":
-        pygame.display.set_caption("the framed screen")
-        desktop = pygame.display.get_desktop_sizes()[0]
-        scale = min(1.0, 0.9 * desktop[0] / size[0], 0.9 * desktop[1] / size[1])
-        size = round(size[0] * scale), round(size[1] * scale)
-    return pygame.display.set_mode(size)
-
-
-def _explain(kind: str, message: str) -> str:
-    """Turn SDL's message into what a technician can act on."""
-    drivers = video_drivers()
-    if kind == "kmsdrm" and drivers and "KMSDRM" not in drivers:
-        return (
-            f"no display: this SDL was built without KMSDRM (it has {', '.join(drivers)}); "
-            "install Debian's python3-pygame"
-        )
-    advice = "; expected a connected monitor and the groups video and render" if kind == "kmsdrm" else ""
-    return f"no display: {kind}: {message}{advice}"
-
-
-def _surface(image: Image.Image) -> pygame.Surface:
-    return pygame.image.frombuffer(image.tobytes(), image.size, "RGB").convert()
+def layout_for(config: DisplayConfig, screen: Size) -> Layout:
+    """Return how a config wants pictures to lie on a screen of that size."""
+    colour = bytes.fromhex(config.border[1:])
+    border = colour[0], colour[1], colour[2]
+    return Layout(screen, config.rotation, config.fit, config.margin, border, config.brightness)

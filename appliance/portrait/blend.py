@@ -16,7 +16,7 @@ from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage, UnfitPortrait
 from appliance.images import image_files, read_image, read_pixels
 from appliance.pack import Box
-from appliance.portrait.landmarks import Landmarker, Landmarks
+from appliance.portrait.landmarks import EyeMarks, Landmarker, Landmarks
 from appliance.portrait.sampling import Array, smoothstep
 
 STEEPNESS: Final = 0.06
@@ -117,18 +117,24 @@ def choose_even(motions: Sequence[float], frames: int) -> list[int]:
 
 def read_motions(landmarker: Landmarker, files: Sequence[Path], face: Landmarks) -> list[float]:
     """Measure where each frame looks, in degrees to picture right: the head's yaw and the irises' turn."""
-    motions = []
-    for path in files:
-        marks, mesh = landmarker.look_again(read_pixels(path), face)
-        across = mesh[454] - mesh[234]
-        yaw = math.degrees(math.atan2(float(across[2]), math.hypot(float(across[0]), float(across[1]))))
-        turns = []
-        for eye in marks:
-            along = (eye.lower[-1] - eye.lower[0]) / eye.width
-            away = float((np.array(eye.iris) - (eye.lower[0] + eye.lower[-1]) / 2) @ along)
-            turns.append(math.degrees(math.asin(min(max(away / (1.744 * eye.radius), -0.9), 0.9))))
-        motions.append(yaw + sum(turns) / 2)
-    return motions
+    return [sum(looks(*landmarker.look_again(read_pixels(path), face))) for path in files]
+
+
+def looks(eyes: Sequence[EyeMarks], mesh: Array) -> tuple[float, float]:
+    """Return how far a head is turned and how far its eyes are, on average, in degrees to picture right.
+
+    Parameters
+    ----------
+    eyes, mesh : as `Landmarker.look_again` reads them
+    """
+    across = mesh[454] - mesh[234]
+    yaw = math.degrees(math.atan2(float(across[2]), math.hypot(float(across[0]), float(across[1]))))
+    turns = []
+    for eye in eyes:
+        along = (eye.lower[-1] - eye.lower[0]) / eye.width
+        away = float((np.array(eye.iris) - (eye.lower[0] + eye.lower[-1]) / 2) @ along)
+        turns.append(math.degrees(math.asin(min(max(away / (1.744 * eye.radius), -0.9), 0.9))))
+    return yaw, sum(turns) / len(turns)
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -149,11 +155,11 @@ def blended(
     place: Place,
     resting: int,
     alpha: Array,
-    finish: Callable[[Pixels], Pixels] = lambda frame: frame,
+    finish: Callable[[int, Pixels], Pixels] = lambda index, frame: frame,
 ) -> Iterator[Image.Image]:
     """Blend chosen frames one by one; the resting one is the painting itself.
 
-    `finish` is done to each frame, RGB uint8 of the square's size, before it is blended.
+    `finish` is done to each, by its index and as RGB uint8 of the square's size, before it is blended.
     """
     x0, y0, x1, y1 = place.box
     square = painting[y0:y1, x0:x1]
@@ -162,4 +168,4 @@ def blended(
             yield Image.fromarray(square)
             continue
         frame = read_image(path).resize((place.side, place.side), Image.Resampling.LANCZOS)
-        yield Image.fromarray(blend(square, finish(np.asarray(frame)), alpha))
+        yield Image.fromarray(blend(square, finish(i, np.asarray(frame)), alpha))

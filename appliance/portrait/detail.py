@@ -41,7 +41,7 @@ class Detail:
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 
     def put_back(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
-        """Add the detail to a frame of the square's size.
+        """Add the detail to a frame of the square's size, moved as the landmarks are.
 
         Parameters
         ----------
@@ -49,11 +49,24 @@ class Detail:
         mesh : the same landmarks in the frame's pixels, (points, 2)
         strength : the part of the detail that is added, 0 to 1
         """
+        return self.carry(frame, self._motion(mesh, len(frame)), np.full((1, 1), strength))
+
+    def carry(self, frame: Pixels, motion: Array, strength: Array) -> Pixels:
+        """Add the detail to a frame of the square's size, moved as given.
+
+        Parameters
+        ----------
+        frame : RGB uint8 (side, side, 3)
+        motion : where each cell's content lies in the painting, relative to the frame, in its
+            pixels, (cells, cells, 2)
+        strength : the part of the detail that is added, 0 to 1, (cells, cells)
+        """
         side = len(frame)
         y, x = np.mgrid[0:side, 0:side] + 0.5
-        moved = bilinear(self._motion(mesh, side), x * _STEPS / side, y * _STEPS / side)
+        moved = bilinear(motion, x * len(motion) / side, y * len(motion) / side)
+        share = bilinear(strength, x * len(strength) / side, y * len(strength) / side)
         fine = cubic(self._fine, x + moved[..., 0], y + moved[..., 1])
-        return np.clip(np.rint(frame + strength * fine), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(frame + share[..., None] * fine), 0, 255).astype(np.uint8)
 
     def _motion(self, mesh: Array, side: int) -> Array:
         """Return where each grid cell's content lies in the painting, relative to the frame, in pixels."""

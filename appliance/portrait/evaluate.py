@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,10 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _RING: Final = (1.16, 1.3)
 _SQUARE: Final = 0.14
 _TEXTURE: Final = 3.0
+# Any turn, in degrees: what does not move in one moves in none. And how far from what moves nothing
+# may change, in half faces.
+_TURN: Final = 8.0
+_NEAR: Final = 0.08
 _RENDER: Final = """
 import resource, sys
 from pathlib import Path
@@ -61,7 +66,7 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     found = landmarker.find(base)
     sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance))
     report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.frames, "size": list(pack.info.size)}
-    report |= _stillness(pack, base)
+    report |= _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
@@ -91,20 +96,26 @@ def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
     return whole
 
 
-def _stillness(pack: Pack, base: Pixels) -> dict[str, Any]:
-    """What must not change: the resting frame, the patches' border, all beyond them."""
+def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+    """What must not change: the resting frame, the patches' border, and all that neither head nor eyes reach.
+
+    `changed_outside` counts the patches' pixels off where the head's field, the lids and the irises
+    reach; beyond the patches a frame is the base picture itself.
+    """
     x0, y0, x1, y1 = pack.info.box
     painting = base[y0:y1, x0:x1]
-    border = 0
+    border = outside = 0
+    beyond = ~_reached(sitter, pack.info.box)
     for i in range(pack.info.frames):
         changed = (np.array(pack.patch(i)) != painting).any(2)
         border += int(changed[[0, -1]].sum() + changed[1:-1, [0, -1]].sum())
+        outside += int((changed & beyond).sum())
     resting = np.array(pack.patch(pack.info.resting))
     steps = np.diff(pack.info.angles)
     return {
         "neutral_exact": bool(np.array_equal(resting, painting)),
         "changed_on_border": border,
-        "changed_outside": 0,  # a frame is the base picture with a patch: nothing else is stored
+        "changed_outside": outside,
         "angle_step": round(float(steps.mean()), 4),
         "angle_step_spread": round(float(np.ptp(steps)), 9),
         "angles": [round(pack.info.angles[0], 2), round(pack.info.angles[-1], 2)],
@@ -202,6 +213,21 @@ def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     rows, columns = np.mgrid[box[1] : box[3], box[0] : box[2]]
     inside: Mask = np.hypot((columns - x) / rx, (rows - y) / ry) < 1
     return inside
+
+
+def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
+    """Return which pixels of the box the head's turn or the eyes can change, and a margin.
+
+    The landmarks are found again, on the base picture, and differ a little from the render's.
+    """
+    y, x = np.mgrid[box[1] : box[3], box[0] : box[2]] + 0.5
+    margin = _NEAR * sitter.face.half_width
+    reached: Mask = np.zeros(x.shape, bool)
+    for across, down in product((-margin, 0, margin), repeat=2):
+        reached |= sitter.head.moves(x + across, y + down, _TURN) != 0
+        for eye in sitter.eyes:
+            reached |= eye.reaches(x + across, y + down)
+    return reached
 
 
 def _sharpness(patch: Pixels, inside: Mask) -> float:

@@ -7,12 +7,14 @@ from typing import Final
 import numpy as np
 
 from appliance.camera.averaging import Pixels
-from appliance.portrait.glint import KEEPS_UP, find_glint
+from appliance.portrait.corners import fit_corners
+from appliance.portrait.glint import KEEPS_UP
 from appliance.portrait.iris import Iris, fit_iris
 from appliance.portrait.landmarks import EyeMarks, Landmarks
+from appliance.portrait.layers import DARK, Layers, paint_layers
 from appliance.portrait.lids import Lids, fit_lids, lids_through
-from appliance.portrait.sampling import Array, Mask, crisp, smoothstep, soft_edge
-from appliance.portrait.sclera import fill, hole
+from appliance.portrait.sampling import Array, Mask, crisp, smoothstep
+from appliance.portrait.sclera import hole, reach
 from appliance.portrait.view import Axes, EyeView, view_eye
 
 # A human iris has a radius of 5.85 mm and turns at 10.2 mm from the eye's centre of rotation; half
@@ -21,8 +23,6 @@ LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' corners lie a little too near each other.
 _WIDER: Final = 1.08
-# How much of the iris must stay inside the corner, in radii.
-_KEEP: Final = 0.8
 # How far from the lids what is drawn fades to the painting, in eye widths.
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
@@ -36,24 +36,26 @@ _FOLLOW: Final = 0.15
 _FOLLOW_REACH: Final = 0.55
 # The shift in eye widths over which errors of the filled white fade.
 _FADE: Final = 0.05
+# Shade is hardly ever brightened.
+_BRIGHTER: Final = 1.3
+# The part of a catch-light that is lost on the white.
+_LOST: Final = 0.85
 # Full foreshortening of the turned iris looks too much on paintings.
 _FORESHORTENING: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """An eye taken apart: `ground` is the view's picture without its iris, `glint` its catch-light alone.
+    """An eye taken apart, ready to look elsewhere.
 
-    The painting is iris over ground: painting = matte + (1 - cover) * ground, where `cover` is the
-    iris's soft disc and the matte is whatever the painting has beyond the ground: colours, rim,
-    shadow, grain. The matte moves, the ground stays; moved by nothing they give the painting again.
+    Iris and shade move over the ground, the light goes half the way; moved by nothing, the layers
+    give the painting again.
     """
 
     view: EyeView
     lids: Lids
     iris: Iris
-    ground: Array
-    glint: Array
+    layers: Layers
 
     @property
     def radius(self) -> float:
@@ -63,13 +65,19 @@ class Eye:
     @property
     def room(self) -> tuple[float, float]:
         """How far the iris can go to picture left and right without leaving the eye, in pixels."""
-        width, kept = self.view.axes.width, _KEEP * self.iris.radius
+        width, kept = self.view.axes.width, self.iris.radius
         left, right = self.iris.u - kept - self.lids.left, self.lids.right - self.iris.u - kept
         return max(left, 0) * width, max(right, 0) * width
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """From where to where something can change, in u: between the corners, and where the iris was."""
+        gone = reach(self.iris) + _CORNER_FADE
+        return min(self.lids.left, self.iris.u - gone), max(self.lids.right, self.iris.u + gone)
+
     def corners(self) -> tuple[Array, Array]:
         """Return the corners of what can change, x and y in picture pixels."""
-        u, v = np.meshgrid([self.lids.left, self.lids.right], [-_FOLLOW_REACH, _FOLLOW_REACH])
+        u, v = np.meshgrid(self.span, [-_FOLLOW_REACH, _FOLLOW_REACH])
         return self.view.axes.to_picture(u, v)
 
     def weight(self, x: Array, y: Array) -> Array:
@@ -79,15 +87,14 @@ class Eye:
         least = 0.6 / self.view.axes.width
         shown: Array = smoothstep((v - upper) / max(_UPPER_FADE, least))
         shown *= smoothstep((lower - v) / max(_LOWER_FADE, least))
-        shown *= smoothstep((u - self.lids.left) / _CORNER_FADE)
-        shown *= smoothstep((self.lids.right - u) / _CORNER_FADE)
+        shown *= _between(u, *self.span)
         return shown
 
     def reaches(self, x: Array, y: Array) -> Mask:
         """Return which points of the painting the lids or the iris can change."""
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
-        inside = (u > self.lids.left) & (u < self.lids.right)
+        inside = (u > self.span[0]) & (u < self.span[1])
         reached: Mask = inside & ((abs(v) < _FOLLOW_REACH) | (v > upper) & (v < lower))
         return reached
 
@@ -125,35 +132,30 @@ class Eye:
         """
         axes = self.view.axes
         u, v = axes.to_eye(x, y)
-        # The lids have carried the iris a part of its way.
-        carried = self._following(np.array(self.iris.u), np.array(self.iris.v))
+        # The lids have carried the iris a part of its way, as much as they do where it arrives.
+        carried = self._following(np.array(self.iris.u + shift / axes.width), np.array(self.iris.v))
         shift *= 1 - float(carried)
         from_u, from_v = self._origin(u, v, shift / axes.width)
         moved = crisp(pixels, *axes.to_picture(from_u, from_v))
-        clear, matte, held = self._matte(from_u, from_v, moved)
-        ground = self._ground(u, v, base)
-        # The catch-light is taken along with what it lies on, and put where the lamp shows it.
-        glint = self.view.at(self.glint, u - KEEPS_UP * shift / axes.width, v)
-        drawn = clear * ground + held * (matte - self.view.at(self.glint, from_u, from_v)) + glint
-        # Beyond the rim the matte is only what the filled white got wrong: it fades where it is.
-        stays = math.exp(-((shift / axes.width / _FADE) ** 2))
-        _, matte, held = self._matte(u, v, base)
-        drawn = drawn + stays * (1 - held) * matte
-        out: Array = base + self.weight(x, y)[..., None] * (drawn - base)
+        there, here = self.layers.apart(from_u, from_v, moved), self.layers.apart(u, v, base)
+        # The rest is mostly shade: on darker ground there is less of it.
+        ratio = np.minimum((here.ground + DARK) / (there.ground + DARK), _BRIGHTER)
+        drawn = there.iris + there.clear * here.ground + ratio * there.held * there.rest
+        # Beyond the rim the rest is only what the filled white got wrong: it fades where it is.
+        drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * (1 - here.held) * here.rest
+        # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
+        lit_u = u - KEEPS_UP * shift / axes.width
+        light, lit = self.layers.light_at(lit_u, v)
+        drawn += light * (1 - _LOST * np.maximum(there.clear - lit, 0))
+        # Beyond a corner there is no iris, but the white that takes the place of one painted there.
+        within = _between(u, self.lids.left, self.lids.right)[..., None]
+        within += (
+            (1 - within)
+            * there.clear
+            * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
+        )
+        out: Array = base + self.weight(x, y)[..., None] * within * (drawn - base)
         return out
-
-    def _matte(self, u: Array, v: Array, painting: Array) -> tuple[Array, Array, Array]:
-        """Return 1 - cover, the matte, and how much of it goes with the iris, at points of the painting."""
-        away = np.hypot(u - self.iris.u, v - self.iris.v) - self.iris.radius
-        clear = soft_edge(away, self.iris.softness)[..., None]
-        held = 1 - smoothstep(away / self.iris.softness / 2 - 0.5)[..., None]
-        return clear, painting - clear * self._ground(u, v, painting), held
-
-    def _ground(self, u: Array, v: Array, painting: Array) -> Array:
-        """Return the ground at points where the painting's colour is known: itself beyond the hole."""
-        gone = hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
-        ground: Array = painting + gone * (self.view.at(self.ground, u, v) - painting)
-        return ground
 
     def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array]:
         """Return where the painted iris has what a moved iris shows at (u, v)."""
@@ -189,7 +191,8 @@ def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
 
 def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
     iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
-    return Eye(view, lids, iris, fill(view, lids, iris), find_glint(view, iris))
+    lids = fit_corners(view, lids, iris)
+    return Eye(view, lids, iris, paint_layers(view, lids, iris))
 
 
 def _axes(marks: EyeMarks, tilt: float) -> Axes:
@@ -212,6 +215,12 @@ def _fit(
     iris = fit_iris(view, rough, prior, slack, starts)
     lids = fit_lids(view, rough)
     return fit_iris(view, lids, prior, slack, (iris.radius / prior.radius,)), lids
+
+
+def _between(u: Array, left: float, right: float) -> Array:
+    """Return 0 outside two corners, rising to 1 a little inside them."""
+    inside: Array = smoothstep((u - left) / _CORNER_FADE) * smoothstep((right - u) / _CORNER_FADE)
+    return inside
 
 
 def _foreshortened(sine: float) -> float:

@@ -44,12 +44,6 @@ def check_face(face: Landmarks, scale: float) -> list[str]:
     UnfitPortrait
         If it cannot; the reason and what to do.
     """
-    narrowest = min(marks.width for marks in face.eyes) / scale
-    if narrowest < _NARROWEST:
-        raise UnfitPortrait(
-            f"the eyes are {narrowest:.1f} pixels wide; expected at least {_NARROWEST:.0f}; "
-            "use a larger reproduction, or one closer to the face"
-        )
     if face.confidence < _MESH:
         raise UnfitPortrait(
             f"the face found is no human face as the model knows it (confidence {face.confidence:.2f}, "
@@ -64,6 +58,12 @@ def check_face(face: Landmarks, scale: float) -> list[str]:
         raise UnfitPortrait(
             f"the head is turned by {abs(face.yaw):.0f} degrees, a profile; expected at most "
             f"{_PROFILE:.0f}: both eyes must be in view"
+        )
+    narrowest = min(marks.width for marks in face.eyes) / scale
+    if narrowest < _NARROWEST:
+        raise UnfitPortrait(
+            f"the eyes are {narrowest:.1f} pixels wide; expected at least {_NARROWEST:.0f}; "
+            "use a larger reproduction, or one closer to the face"
         )
     opening = min(marks.opening for marks in face.eyes)
     if opening < _CLOSED:

@@ -4,63 +4,139 @@ from typing import Final
 
 import numpy as np
 
-from appliance.portrait.iris import Iris
-from appliance.portrait.sampling import Array, Mask, smoothstep
-from appliance.portrait.view import EyeView, columns, rows, smooth
+from appliance.portrait.iris import Iris, around
+from appliance.portrait.lids import Lids
+from appliance.portrait.sampling import Array, Mask
+from appliance.portrait.view import EyeView, columns, rows
 
 # The cornea mirrors the lamp: when the eye turns, the reflection goes about half the iris's way (the
 # cornea's centre of curvature lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2).
 KEEPS_UP: Final = 0.55
-# A catch-light is this much brighter than the iris around it, in parts of the eye's contrast. Its
-# glow is counted down to the first of these parts of its peak at which it stands alone.
+# A catch-light is this much brighter than the iris around it, in parts of the eye's contrast. It is
+# counted down to the first of these parts of its peak at which it stands alone.
 _LEAST: Final = 0.3
-_GLOWS: Final = (0.22, 0.4, 0.55, 0.7)
+_PARTS: Final = (0.22, 0.4, 0.55, 0.7)
 # It covers at most this part of the iris's disc.
 _LARGEST: Final = 0.16
-_INSIDE: Final = 0.93
-# Its surroundings, for what lies under it, in eye widths.
-_AROUND: Final = 0.035
-_HALO: Final = 0.018
 _MANY: Final = 3
+# One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
+# along the rim no farther than so many times its depth: else it is white that the disc covers.
+_DEEP: Final = 0.8
+_ALONG: Final = 2.3
+_NEAR_RIM: Final = 0.9
+# Its glow goes on while each ring around it, one sample wide, is darker than the one before by this
+# part of the eye's contrast, and at most so many rings.
+_FALLS: Final = 0.006
+_RINGS: Final = (3, 20)
+# How far from the upper and the lower lid it is sought, in eye widths, and how far off it must end:
+# what touches a lid is skin or its wet rim.
+_OFF_LIDS: Final = (0.03, 0.05)
+_CLEAR_OF_LIDS: Final = 0.01
+_MARGIN: Final = 0.02
+_SWEEPS: Final = 400
 
 
-def find_glint(view: EyeView, iris: Iris) -> Array:
-    """Return the light that catch-lights add to an iris, RGB of the view's shape, 0 elsewhere."""
-    u, v = np.meshgrid(columns(), rows())
-    away = np.hypot(u - iris.u, v - iris.v) / iris.radius
-    disc = away < _INSIDE
-    light = view.light
-    glow = np.zeros(light.shape)
+def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Mask:
+    """Find the catch-lights on an iris with their glow.
+
+    Returns
+    -------
+    Where they are, of the view's rows and columns; all within the iris's disc
+    """
+    near = around(iris, iris.radius + _MARGIN)
+    away, turn, disc = _disc(lids, iris, near)
+    ends = disc & ~_disc(lids, iris, near, _CLEAR_OF_LIDS)[2]
+    light = view.light[near]
+    everywhere = np.zeros(view.light.shape, bool)
+    found = everywhere[near]
+    if not disc.any():
+        return everywhere
     rest = disc & (away < 0.85)
-    dark = float(np.median(light[disc]))
+    dark, size = float(np.median(light[disc])), int((away < 1).sum())
     for _ in range(_MANY):
         peak = float(np.where(rest, light, -9).max())
         if not rest.any() or peak - dark < _LEAST:
             break
         seed = rest & (light == peak)
-        for part in _GLOWS:
+        for part in _PARTS:
             spot = _connected(seed, disc & (light > dark + part * (peak - dark)))
-            if spot.sum() < _LARGEST * (away < 1).sum() and not (spot & (away > 0.9)).any():
-                glow[spot] = 1
+            alone = not (spot & (ends | (away > _NEAR_RIM))).any()
+            if not alone and part == _PARTS[-1]:
+                spot = _cut_off(spot, away, turn)
+                alone = bool(spot.any()) and not (spot & ends).any()
+            if alone and spot.sum() < _LARGEST * size:
+                found |= _with_glow(spot, disc & ((away < _NEAR_RIM) | _behind(spot, turn)[0]), light)
                 break
         rest &= ~spot
-    if not glow.any():
-        return np.zeros(view.colour.shape)
-    wide = smoothstep(smooth(glow, _HALO) * 4)
-    under = _filled(view.colour, wide, disc & (wide < 0.05))
-    added: Array = wide[..., None] * (view.colour - under)
-    return added
+    return everywhere
 
 
-def _filled(colour: Array, hole: Array, known: Mask) -> Array:
-    """Return the colours with a hole filled by what is known around it."""
-    weight = smooth(known.astype(float), _AROUND)[..., None]
-    mean = smooth(colour * known[..., None], _AROUND) / np.maximum(weight, 1e-3)
-    # Far inside a large hole nothing known is near: there the mean of all that is known.
-    whole = colour[known].mean(0) if known.any() else colour.mean((0, 1))
-    share = np.clip(weight / 0.05, 0, 1)
-    filled: Array = np.where(hole[..., None] > 0, share * mean + (1 - share) * whole, colour)
-    return filled
+def without_glints(view: EyeView, lids: Lids, iris: Iris, glints: Mask) -> Array:
+    """Paint the iris without its catch-lights: as smooth a skin as what surrounds them can hold.
+
+    Returns
+    -------
+    RGB of the view's shape, the picture itself beyond the catch-lights
+    """
+    colour: Array = view.colour.copy()
+    if not glints.any():
+        return colour
+    down, across = (np.flatnonzero(glints.any(axis)) for axis in (1, 0))
+    part = slice(down[0] - 1, down[-1] + 2), slice(across[0] - 1, across[-1] + 2)
+    # Where one ends at the rim nothing is known beyond: only the disc counts.
+    domain = _disc(lids, iris, part)[2] | glints[part]
+    gone, inside = glints[part], domain.astype(float)[..., None]
+    count = np.maximum(_neighbours(inside), 1)[gone]
+    known = inside * ~gone[..., None]
+    level = (colour[part] * known).sum((0, 1)) / max(known.sum(), 1)
+    filled: Array = np.where(gone[..., None], level, colour[part])
+    for _ in range(_SWEEPS):
+        filled[gone] = _neighbours(filled * inside)[gone] / count
+    colour[part] = filled
+    return colour
+
+
+def _disc(
+    lids: Lids, iris: Iris, part: tuple[slice, slice], farther: float = 0.0
+) -> tuple[Array, Array, Mask]:
+    """Return distance from the iris's centre in radii, direction, and where its disc is seen, in a part."""
+    u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
+    away = np.hypot(u - iris.u, v - iris.v) / iris.radius
+    upper = lids.upper[part[1]] + _OFF_LIDS[0] + farther
+    lower = lids.lower[part[1]] - _OFF_LIDS[1] - farther
+    seen = (away < 1) & (v > upper) & (v < lower)
+    return away, np.arctan2(v - iris.v, u - iris.u), seen
+
+
+def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
+    """Cut a spot that touches the white off at the rim; nothing if it rather lies along the rim."""
+    core = spot & (away < _NEAR_RIM)
+    if not core.any():
+        return core
+    behind, angle = _behind(core, turn)
+    nearest = float(away[core].min())
+    return spot & behind & (nearest < _DEEP) & (angle < _ALONG * (1 - nearest))
+
+
+def _behind(spot: Mask, turn: Array) -> tuple[Mask, float]:
+    """Return what lies in the directions of a spot, seen from the centre, and the angle it takes up."""
+    towards = np.angle(np.exp(1j * turn[spot]).mean())
+    off = abs(np.angle(np.exp(1j * (turn - towards))))
+    widest = float(off[spot].max())
+    return off <= widest, 2 * widest
+
+
+def _with_glow(spot: Mask, disc: Mask, light: Array) -> Mask:
+    """Grow a spot over its glow: as long as it gets darker outwards."""
+    least, most = _RINGS
+    level = float(light[spot].mean())
+    for count in range(most):
+        ring = _grown(spot) & disc & ~spot
+        here = float(light[ring].mean()) if ring.any() else level
+        if count >= least and level - here < _FALLS:
+            break
+        spot, level = spot | ring, here
+    return spot
 
 
 def _connected(seed: Mask, allowed: Mask) -> Mask:
@@ -70,10 +146,21 @@ def _connected(seed: Mask, allowed: Mask) -> Mask:
     while grown.sum() != count:
         count = int(grown.sum())
         for _ in range(8):
-            wide = grown.copy()
-            wide[1:] |= grown[:-1]
-            wide[:-1] |= grown[1:]
-            wide[:, 1:] |= grown[:, :-1]
-            wide[:, :-1] |= grown[:, 1:]
-            grown = wide & allowed
+            grown = _grown(grown) & allowed
     return grown
+
+
+def _grown(mask: Mask) -> Mask:
+    wide = mask.copy()
+    wide[1:] |= mask[:-1]
+    wide[:-1] |= mask[1:]
+    wide[:, 1:] |= mask[:, :-1]
+    wide[:, :-1] |= mask[:, 1:]
+    return wide
+
+
+def _neighbours(values: Array) -> Array:
+    """Return the sum of the four neighbours of each point but those on the border."""
+    total: Array = np.zeros(values.shape)
+    total[1:-1, 1:-1] = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    return total

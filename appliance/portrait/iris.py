@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.portrait.lids import Lids
 from appliance.portrait.sampling import Array
-from appliance.portrait.view import EyeView
+from appliance.portrait.view import EyeView, columns, rows
 
 # The rim is looked at beside and below the pupil (degrees, 0 to picture right, 90 down); above, the
 # upper lid and its shadow cover it.
@@ -34,6 +34,13 @@ class Iris:
     radius: float
     softness: float = 0.02
     score: float = 0.0
+
+
+def around(iris: Iris, reach: float) -> tuple[slice, slice]:
+    """Return the rows and columns of a view within `reach` of an iris's centre, in eye widths."""
+    first, last = np.searchsorted(columns(), [iris.u - reach, iris.u + reach])
+    top, below = np.searchsorted(rows(), [iris.v - reach, iris.v + reach])
+    return slice(int(top), int(below)), slice(int(first), int(last))
 
 
 def fit_iris(view: EyeView, lids: Lids, prior: Iris, slack: float, starts: tuple[float, ...]) -> Iris:

@@ -189,6 +189,10 @@ class Landmarker:
         )
         return (left, right), mesh
 
+    def sureness(self, pixels: Pixels, mesh: Array) -> float:
+        """Return how sure the mesh model is, 0 to 1, that a face still lies where `mesh` lay."""
+        return self._read_mesh(Image.fromarray(pixels), _recentred(mesh))[1]
+
     def _read_mesh(self, image: Image.Image, crop: Crop) -> tuple[Array, float]:
         self._mesh.input()[0] = crop.read(image, _MESH_SIDE)
         self._mesh.run()

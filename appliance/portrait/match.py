@@ -27,7 +27,7 @@ def iris_shift(painting: Pixels, frame: Pixels, eye: Eye, near: float = 0.0) -> 
     upper, lower = eye.lids.at(u)
     free = (v > upper + 0.08) & (v < lower - 0.05)
     # The catch-light stays where the lamp shows it: it is no part of the iris.
-    free &= eye.view.at(eye.glint, u, v).max(-1) < 4
+    free &= eye.layers.light_at(u, v)[0].max(-1) < 4
     if free.sum() < 30:
         free = np.ones(u.shape, bool)
     u, v = u[free], v[free]

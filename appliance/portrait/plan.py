@@ -15,10 +15,10 @@ _HALF_EYES_MM: Final = 31.5
 _IRIS_MM: Final = 5.85
 # The lids' corners lie this far in front of the point the eye turns about.
 _CORNERS_MM: Final = 6.0
-# The farthest the irises go to a side, in eye widths; a side with less room lends to the other, up
-# to the second.
+# The farthest the irises go to a side of where they look to the front, in eye widths; a side with
+# less room lends to the other, up to the second.
 _FARTHEST: Final = 0.14
-_LENT: Final = 0.18
+_LENT: Final = 0.2
 # A gaze found this near to the viewer's is taken to meet it: painted eyes say no more.
 _MEETS: Final = 14.0
 # Weaker irises move less: from this score in full, at the other by the least part.
@@ -64,15 +64,15 @@ def make_plan(
     scales = _scales(eyes)
     width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
     rooms = [min(eye.room[side] / k for eye, k in zip(eyes, scales, strict=True)) / width for side in (0, 1)]
-    left, right = _travels(rooms[0], rooms[1])
     score = min(eye.iris.score for eye in eyes)
     part = travel * min(max((score - _DIM) / (_CLEAR - _DIM), _LEAST), 1.0)
     lever = LEVER * eyes[0].radius
     own = own_gaze(face, eyes)
     rest = 0.0 if abs(own) < _MEETS else math.radians(own)
+    ends = _ends(rooms[0], rooms[1], -lever / width * math.sin(rest))
     reach = [
-        side * (math.asin(min(max(math.sin(rest) + side * part * way * width / lever, -0.95), 0.95)) - rest)
-        for side, way in ((-1, left), (1, right))
+        abs(math.asin(min(max(math.sin(rest) + part * end * width / lever, -0.95), 0.95)) - rest)
+        for end in ends
     ]
     # The head's part of every turn is the same, so that both go in equal steps.
     most, turn = max(reach), math.radians(yaw)
@@ -113,12 +113,24 @@ def _scales(eyes: tuple[Eye, Eye]) -> tuple[float, float]:
     return math.sqrt(first / mean), math.sqrt(second / mean)
 
 
-def _travels(left: float, right: float) -> tuple[float, float]:
-    """Return how far the irises go to both sides, in eye widths, given the room there."""
-    lent = min(2 * _FARTHEST - min(left, right, _FARTHEST), _LENT)
-    return min(left, _FARTHEST if right >= _FARTHEST else lent), min(
-        right, _FARTHEST if left >= _FARTHEST else lent
-    )
+def _ends(left: float, right: float, middle: float) -> tuple[float, float]:
+    """Return how far the irises go to both sides of rest, in eye widths, 0 or less and 0 or more.
+
+    Parameters
+    ----------
+    left, right : room there
+    middle : where, against rest, the sitter looks at a viewer in front: the travel's middle
+    """
+    # What one side of the middle lacks, the other lends, and to a sitter who looks far aside also more.
+    lacks = [max(_FARTHEST + middle - right, 0.0), max(_FARTHEST - middle - left, 0.0)]
+    low, high = (min(_FARTHEST + lack, _LENT) for lack in lacks)
+    first, last = max(middle - low, -left), min(middle + high, right)
+    first, last = min(first, 0.0), max(last, 0.0)
+    if middle > 0:
+        first = max(min(first, last - 2 * _FARTHEST), -left)
+    elif middle < 0:
+        last = min(max(last, first + 2 * _FARTHEST), right)
+    return first, last
 
 
 def _steps(left: float, right: float, frames: int) -> tuple[int, float]:
@@ -127,8 +139,8 @@ def _steps(left: float, right: float, frames: int) -> tuple[int, float]:
     resting = round(last * left / max(left + right, 1e-9))
     if abs(left - right) < 0.1 * max(left, right):
         resting = frames // 2
-    resting = min(max(resting, 1), last - 1)
-    return resting, min(left / resting, right / (last - resting))
+    sides = [side / count for side, count in ((left, resting), (right, last - resting)) if count]
+    return resting, min(sides)
 
 
 def _converged(angles: Array, rest: float, side: int, distance_mm: float) -> Array:

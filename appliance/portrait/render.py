@@ -1,7 +1,5 @@
 """From a painting to a pack: 33 frames in which the sitter's gaze goes from side to side."""
 
-import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,12 +7,12 @@ from typing import Final
 from PIL import Image
 
 from appliance.errors import ConfigError, UnfitPortrait
-from appliance.files import write_atomic
-from appliance.pack import FRAMES, Pack, PackInfo, check_place, write_pack
+from appliance.files import sha256_of
+from appliance.pack import FRAMES, PackInfo, check_place, write_pack
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.screen import fitted
-from appliance.portrait.sheet import Sheet, close_up
+from appliance.portrait.sheet import CloseUp, Sheet, png
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
 from appliance.portrait.source import read_original
 from appliance.progress import progress
@@ -96,7 +94,7 @@ def render(
         artist=artist,
         licence=licence,
         source=image.name,
-        source_sha256=_sha256(image),
+        source_sha256=sha256_of(image),
         size=(pixels.shape[1], pixels.shape[0]),
         box=box,
         frames=frames,
@@ -115,20 +113,13 @@ def render(
     say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
     whole = Image.fromarray(pixels)
     sheet = Sheet(whole, box, plan.angles)
-    patches = progress(draw_patches(sitter, box), frames, "rendering")
-    write_pack(out, info, whole, sheet.passing(patches))
-    _save(sheet.image, out, "sheet")
-    eyes_only = close_up(whole, Pack(out), eye_region(sitter))
-    _save(eyes_only, out, "eyes")
+    eyes_only = CloseUp(whole, box, eye_region(sitter), frames, plan.resting)
+    patches = eyes_only.passing(sheet.passing(draw_patches(sitter, box)))
+    write_pack(
+        out,
+        info,
+        whole,
+        progress(patches, frames, "rendering"),
+        lambda: {f"{out.name}-sheet.png": png(sheet.image), f"{out.name}-eyes.png": png(eyes_only.image)},
+    )
     return info
-
-
-def _save(picture: Image.Image, out: Path, what: str) -> None:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    write_atomic(out.with_name(f"{out.name}-{what}.png"), buffer.getvalue())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,8 +15,9 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _EDGE: Final = 0.015
 # Strips are read from a picture blurred by this much: single specks and cracks are not the white.
 _CALM: Final = 0.015
-# What a side in a corner or in deep shadow borrows from the other is darkened to this.
-_SHADE: Final = 0.8
+# What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
+# iris's middle and at the hole's edge: the eye is a ball.
+_SHADE: Final = (0.95, 0.72)
 # So much redder than the other side, (R - G) / luminance, is flesh.
 _FLESH: Final = 0.08
 # Texture is what is finer than this, and a field of white must be this large, in eye widths.
@@ -27,7 +28,7 @@ _MUTED: Final = 0.75
 
 def hole(iris: Iris, distance: Array) -> Array:
     """Return 1 where the painted iris and its shadow must go, 0 beyond; `distance` from its centre."""
-    return soft_edge(_reach(iris) - distance, _EDGE)
+    return soft_edge(reach(iris) - distance, _EDGE)
 
 
 def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
@@ -41,17 +42,17 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     -------
     RGB of the view's shape, the picture itself outside the hole
     """
-    reach = _reach(iris)
+    far = reach(iris)
     part = _part(lids, iris)
     u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     upper, lower = lids.at(u)
     above, height = v - upper, np.maximum(lower - upper, 1e-3)
-    chord = np.sqrt(np.maximum(reach**2 - np.clip(v - iris.v, -reach, reach) ** 2, 0))
-    edge = (chord + reach) / 2
+    chord = np.sqrt(np.maximum(far**2 - np.clip(v - iris.v, -far, far) ** 2, 0))
+    edge = (chord + far) / 2
     calm = smooth(view.colour, _CALM)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
     white = _white(sides, _luminance(calm, iris))
-    (left, sure_left), (right, sure_right) = _lent(sides, white)
+    (left, sure_left), (right, sure_right) = _lent(sides, white, abs(u - iris.u) / far)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
@@ -63,13 +64,14 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     return ground
 
 
-def _reach(iris: Iris) -> float:
+def reach(iris: Iris) -> float:
+    """Return the radius of the hole that an iris leaves, in eye widths."""
     return iris.radius + 2.4 * iris.softness + 0.03
 
 
 def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
     """Return the rows and columns of the view that the hole can show in."""
-    far = _reach(iris) + 6 * _EDGE
+    far = reach(iris) + 6 * _EDGE
     first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
     top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
     up, down = np.searchsorted(rows(), [top - _EDGE, bottom + _EDGE])
@@ -99,11 +101,12 @@ def _white(sides: list[tuple[Array, Array]], dark: float) -> list[float]:
     ]
 
 
-def _lent(sides: list[tuple[Array, Array]], white: list[float]) -> list[tuple[Array, Array]]:
-    """Let a side that is not white borrow from the other, shaded."""
+def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
+    """Let a side that is not white borrow from the other, the more shaded the farther `away`, 0 to 1."""
+    shade = (_SHADE[0] + (_SHADE[1] - _SHADE[0]) * np.clip(away, 0, 1))[..., None]
     return [
         (
-            trust * colour + (1 - trust) * _SHADE * other,
+            trust * colour + (1 - trust) * shade * other,
             trust * sure + (1 - trust) * other_sure,
         )
         for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True)
@@ -117,10 +120,10 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     under the lower lid. White noise filtered by the sample has its variance, direction and colours
     and repeats nothing (Galerne, Gousseau and Morel, "Random Phase Textures", 2011).
     """
-    reach = _reach(iris)
+    far = reach(iris)
     fields = [
-        _field(lids, lids.left + 0.1, iris.u - reach - 0.02),
-        _field(lids, iris.u + reach + 0.02, lids.right - 0.1),
+        _field(lids, lids.left + 0.1, iris.u - far - 0.02),
+        _field(lids, iris.u + far + 0.02, lids.right - 0.1),
     ]
     sizes = [min(f[1] - f[0], f[3] - f[2]) * (trust > 0.7) for f, trust in zip(fields, white, strict=True)]
     bottom = float(lids.at(np.array([iris.u]))[1][0])
@@ -134,7 +137,9 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     loud = float(sample.std())
     sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
     quiet = _MUTED * min(1.0, float(skin.std()) / max(loud, 1e-6))
-    sample *= quiet / math.sqrt(sample.shape[0] * sample.shape[1])
+    # Without a window the sample's edges would run through all of the texture as streaks.
+    window = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in sample.shape[:2]))[..., None]
+    sample *= window * quiet / math.sqrt(float((window * window).sum()))
     whole = (shape[0] + sample.shape[0], shape[1] + sample.shape[1])
     noise = np.random.default_rng(0).normal(size=whole)
     spectrum = np.fft.rfft2(noise)[..., None] * np.fft.rfft2(sample, whole, axes=(0, 1))

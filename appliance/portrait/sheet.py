@@ -1,11 +1,12 @@
 """A contact sheet: all frames of a portrait side by side, for the eye to judge."""
 
+import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from appliance.pack import Box, Pack
+from appliance.pack import Box
 
 _WIDEST = 300
 _MARGIN = 0.12
@@ -53,22 +54,42 @@ class Sheet:
         ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
 
 
-def close_up(base: Image.Image, pack: Pack, region: Box) -> Image.Image:
-    """Show the eyes large: the painting above, then both ends and both halves of the travel.
+class CloseUp:
+    """The eyes large, as the patches pass: the painting above, then both ends and halves of the travel."""
 
-    Parameters
-    ----------
-    base : the whole painting
-    pack : rendered from it
-    region : around both eyes, in its pixels
-    """
-    info = pack.info
-    last = info.frames - 1
-    shown = (info.resting, 0, info.resting // 2, (info.resting + last) // 2, last)
-    height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
-    picture = Image.new("RGB", (_CLOSE, len(shown) * height))
-    for i, frame in enumerate(shown):
-        whole = base.copy()
-        whole.paste(pack.patch(frame), info.box[:2])
-        picture.paste(whole.resize((_CLOSE, height), Image.Resampling.LANCZOS, region), (0, i * height))
-    return picture
+    def __init__(self, base: Image.Image, box: Box, region: Box, frames: int, resting: int) -> None:
+        """Begin a close-up.
+
+        Parameters
+        ----------
+        base : the whole painting
+        box : where the patches lie in it
+        region : around both eyes, in its pixels
+        frames, resting : how many, and which of them is the painting
+        """
+        x0, y0 = min(box[0], region[0]), min(box[1], region[1])
+        self._around = base.crop((x0, y0, max(box[2], region[2]), max(box[3], region[3])))
+        self._at = box[0] - x0, box[1] - y0
+        self._region = region[0] - x0, region[1] - y0, region[2] - x0, region[3] - y0
+        last = frames - 1
+        self._shown = (resting, 0, resting // 2, (resting + last) // 2, last)
+        self._height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
+        self.image = Image.new("RGB", (_CLOSE, len(self._shown) * self._height))
+
+    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+        """Yield the patches as they come, and lay those that are shown."""
+        for frame, patch in enumerate(patches):
+            if frame in self._shown:
+                self._around.paste(patch, self._at)
+                size = (_CLOSE, self._height)
+                large = self._around.resize(size, Image.Resampling.LANCZOS, self._region)
+                for row in (i for i, shown in enumerate(self._shown) if shown == frame):
+                    self.image.paste(large, (0, row * self._height))
+            yield patch
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file, quickly made."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,23 +1,31 @@
 """The original picture, read small enough for the screen: a scan of 150 megapixels must not fill memory."""
 
-import warnings
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage
-from appliance.images import read_image
+from appliance.images import opened, rgb
+from appliance.portrait.bands import Banded, cut, reduce
+from appliance.portrait.png import open_png
+from appliance.portrait.tiff import open_tiff
 
 # Without a screen's size, a picture is kept up to this, in pixels.
 _LONGEST: Final = 3840
-# Pillow holds 4 bytes a pixel. JPEG is reduced while it is read; other formats are held whole: as many
-# pixels as these on any machine, more where a quarter of the free memory is enough for them.
-MOST_WHOLE: Final = 45_000_000
-_BYTES: Final = 4
+# What cannot be reduced while it is read is held whole, if that takes no more bytes than this, or than
+# a quarter of the free memory.
+MOST_WHOLE: Final = 140_000_000
 _SHARE: Final = 0.25
+# Bytes a pixel while it is decoded: Pillow's own, and what the format's library holds besides. A
+# progressive JPEG's coefficients are all held.
+_COST: Final = {"BMP": 4, "GIF": 4, "JPEG": 6, "PNG": 4, "PPM": 4, "TIFF": 8}
+_COST_OF_OTHERS: Final = 16
+# A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
+_MOST_JPEG: Final = 36_000_000
+_ORIENTATION: Final = 0x0112
 
 
 def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
@@ -36,17 +44,16 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
     BadImage
         If the file is no whole image, or too large to be held while it is reduced.
     """
-    width, height, kind = _look(path)
-    most = max(MOST_WHOLE, int(_SHARE * free_memory() / _BYTES))
-    if width * height > most and kind != "JPEG":
-        raise BadImage(
-            f"{path}: {width}x{height} pixels as {kind}; expected at most {most:,} pixels on this machine, "
-            "or JPEG, which is reduced while it is read; save it as JPEG, or render on a larger machine"
-        )
     # Twice the screen leaves room for cropping to the face and for clean resampling.
-    image = read_image(path, 2 * max(size) if size else _LONGEST)
-    # An upright picture may have its sides exchanged; the long one tells the scale.
-    return np.array(image, np.uint8), max(image.size) / max(width, height)
+    longest = 2 * max(size) if size else _LONGEST
+    with opened(path) as image, path.open("rb") as file:
+        full = max(image.size)
+        banded = _banded(image, file) if full > longest else None
+        if banded is None:
+            banded = _whole(image, path, longest)
+        small = _reduced(banded, longest, deep=image.format == "PNG")
+        # An upright picture may have its sides exchanged; the long one tells the scale.
+        return np.array(small, np.uint8), max(small.size) / full
 
 
 def free_memory() -> int:
@@ -58,12 +65,45 @@ def free_memory() -> int:
     return next((1024 * int(row.split()[1]) for row in rows if row.startswith("MemAvailable:")), 0)
 
 
-def _look(path: Path) -> tuple[int, int, str]:
-    """Return the width, height and format that a file claims, without reading its pixels."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return image.width, image.height, image.format or "?"
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError):
-        return 0, 0, "?"  # read_image finds the words
+def _banded(image: Image.Image, file: BinaryIO) -> Banded | None:
+    """Return the bands of a picture whose file can be read so."""
+    if image.format == "PNG":
+        return open_png(file)
+    # How values of 32 bits are to be scaled only the whole tells.
+    return open_tiff(file) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
+
+
+def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
+    """Read a picture whole, if there is the memory for it; a JPEG reduced."""
+    width, height = image.size
+    kind = image.format or "?"
+    if kind != "JPEG" or "progressive" in image.info:
+        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // _COST.get(kind, _COST_OF_OTHERS)
+        if width * height > most:
+            raise BadImage(
+                f"{path}: {width}x{height} pixels as {kind}, which is read whole; expected at most {most:,} "
+                "on this machine; save it as a JPEG that is not progressive, a PNG that is not interlaced or "
+                "a TIFF in small strips: these are read in parts"
+            )
+    if kind == "JPEG":
+        part = 1
+        while part < 8 and (
+            2 * part * longest <= max(width, height) or width * height > part**2 * _MOST_JPEG
+        ):
+            part *= 2
+        image.draft(None, (max(width // part, 1), max(height // part, 1)))
+    image.load()
+    turned = kind == "TIFF"  # by Pillow, as it loads it
+    return Banded(image.size, cut(image), 1 if turned else image.getexif().get(_ORIENTATION, 1))
+
+
+def _reduced(banded: Banded, longest: int, deep: bool) -> Image.Image:
+    """Return the picture upright, as RGB, its long side at most `longest`."""
+    width, height = banded.size
+    part = min(longest / max(width, height), 1.0)
+    size = max(round(width * part), 1), max(round(height * part), 1)
+    small = reduce((rgb(band, deep) for band in banded.bands), banded.size, size)
+    if banded.orientation == 1:
+        return small
+    small.getexif()[_ORIENTATION] = banded.orientation
+    return ImageOps.exif_transpose(small)

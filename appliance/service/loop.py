@@ -1,116 +1,46 @@
 """The whole road: one thread sees, the other lights; between them a slot with the newest aim."""
 
+from __future__ import annotations
+
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from appliance.camera.base import Camera, Picture
-from appliance.camera.sources import camera_named
-from appliance.config import Config
+from appliance.config import Config, TrackingConfig
 from appliance.display.screen import Screen
-from appliance.errors import BadPack, CameraAbsent, CameraBusy, CameraEnded, CameraStalled
-from appliance.gaze import Aim, Follower, frame_for
-from appliance.pack import Pack, PackInfo
-from appliance.service.slot import Slot
-from appliance.vision.blazeface import Face, FaceDetector
+from appliance.display.waiting import wait_for_display
+from appliance.errors import BadPack
+from appliance.pack import Pack
+from appliance.service import status
+from appliance.service.best import light_best, load_or_rest
+from appliance.service.health import Facts
+from appliance.service.reporter import Reporter
+from appliance.service.settings import Settings
+from appliance.service.watcher import Watcher, Witness
+
+if TYPE_CHECKING:  # numpy is imported once the portrait is lit
+    from appliance.gaze import Aim
 
 log = logging.getLogger(__name__)
 
-LIT: Final = "%s lit at rest on %dx%d"
 SWITCHED: Final = "%s lit in place of the portrait before"
 SWITCH_REFUSED: Final = "the portrait stays: %s"
-SEEING: Final = "seeing through %s"
-CAMERA_LOST: Final = "camera lost (%s); the sitter rests, retrying in %.0f s"
-CAMERA_BACK: Final = "camera back"
+NO_MONITOR: Final = "no monitor is connected"
 ENDED: Final = "ended"
 
 # The eyes drift back to rest between pictures, so the display looks at the clock this often.
 TICK: Final = 1 / 60
+# And this often while nothing can move: a new picture wakes it at once.
+IDLE: Final = 0.1
 # How often the library is asked which portrait hangs, in seconds.
 LOOK_AGAIN: Final = 1.0
-_FIRST_PAUSE: Final = 2.0
-_LONGEST_PAUSE: Final = 60.0
-_PATIENCE: Final = 0.5
-
-
-class Witness(Protocol):
-    """Watches the road without touching it; called on its threads, so it must be quick."""
-
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
-        """A picture was searched for faces."""
-
-    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
-        """A frame was flipped to at `moment`, monotonic seconds."""
-
-
-class Watcher:
-    """The half of the road that sees: camera, vision and tracking, on a thread of its own."""
-
-    def __init__(
-        self, config: Config, pack: PackInfo, stop: threading.Event, witness: Witness | None = None
-    ) -> None:
-        self.aims: Slot[Aim] = Slot()
-        self.pack = pack
-        self._config = config
-        self._stop = stop
-        self._witness = witness
-        self._failure: BaseException | None = None
-        # A daemon: a camera driver that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-
-    def open(self) -> None:
-        """Begin to see."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop seeing; raises what ended the thread, if anything did."""
-        self._stop.set()
-        if self._thread.ident:
-            self._thread.join(_PATIENCE)
-        if self._failure:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            self._see_always()
-        except BaseException as error:  # noqa: BLE001  (handed to the main thread, which raises it)
-            self._failure = error
-        finally:
-            self._stop.set()
-
-    def _see_always(self) -> None:
-        vision = self._config.vision
-        detector = FaceDetector(vision.model, vision.threshold)
-        follower = Follower(self._config)
-        camera = camera_named(self._config.camera.source, self._config.camera)
-        source = self._config.camera.source
-        lost, pause, seeing = "", _FIRST_PAUSE, False
-        while not self._stop.is_set():
-            try:
-                with camera:
-                    while not self._stop.is_set():
-                        picture = camera.newest()
-                        if not seeing:
-                            log.info(CAMERA_BACK if lost else SEEING % source)
-                            lost, pause, seeing = "", _FIRST_PAUSE, True
-                        faces = detector.detect(picture)
-                        aim = follower.see(picture, faces, camera.horizontal_fov, self.pack)
-                        self.aims.put(aim)
-                        if self._witness:
-                            self._witness.saw(picture, faces, aim, camera)
-            except (CameraAbsent, CameraBusy, CameraStalled) as error:
-                if source.startswith("replay:"):
-                    raise  # a folder is not plugged in later
-                if str(error) != lost:
-                    log.warning(CAMERA_LOST, error, pause)
-                lost, seeing = str(error), False
-                self._stop.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            except CameraEnded:
-                return
+# Seconds in which the portrait goes to black when the service ends.
+FADE: Final = 0.6
 
 
 def run(
@@ -119,6 +49,7 @@ def run(
     stop: threading.Event,
     seconds: float | None = None,
     witness: Witness | None = None,
+    settings: Settings | None = None,
 ) -> None:
     """Show the portrait that hangs and let its sitter follow the viewer, until `stop` is set.
 
@@ -127,28 +58,48 @@ def run(
     hanging : the folder of the pack to show; asked every second, so that another one is taken up
     seconds : end by itself after this time
     witness : told of every picture seen and frame lit
+    settings : of a run that reads its config again; the service's is patient and writes its status
 
     Raises
     ------
-    BadPack, NoDisplay, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
-        If the first pack, the display or the model cannot be used. Camera faults are not raised
-        but logged, and the camera is retried; a later pack that is damaged is logged, and the one
-        before it stays.
+    BadPack, NoDisplay, DisplayLost, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
+        If no pack at all, the display or the model cannot be used. A monitor that is not connected
+        yet is waited for; one that is lost ends the process. Camera faults are not raised but
+        logged, and the camera is retried; a pack that is damaged is logged, and the best that can
+        be shown is. A patient run waits for a model and for whatever else seeing needs as well.
+    CameraStalled
+        If the camera's thread hangs: only the end of the process ends it.
     """
-    end = time.monotonic() + seconds if seconds is not None else float("inf")
+    end = time.monotonic() + seconds if seconds is not None else math.inf
+    patient = settings is not None and settings.patient
+    if patient and config.display.output == "auto":
+        # A service has no desktop; it waits for a graphics card as it does for a monitor.
+        config = replace(config, display=replace(config.display, output="kmsdrm"))
+    reporter = Reporter(config, settings, status.folder() if patient else None)
+
+    def wait() -> None:
+        reporter.tell(Facts(time.monotonic(), dark=NO_MONITOR))
+
+    if not wait_for_display(config.display.output, stop, end, wait):
+        return
     hangs = _hanging(hanging)
-    pack = Pack(hangs[0])
-    watcher = Watcher(config, pack.info, stop, witness)
-    with Screen(config.display.output, (config.display.width, config.display.height)) as screen:
-        screen.light(pack)
-        log.info(LIT, pack.info.title, *screen.size)
+    with Screen(config.display, config.hours) as screen:
+        pack = light_best(screen, hangs[0], Settings.spare() if patient else None)
+        reporter.portrait(pack.info.title, pack.folder)
+        reporter.ready(screen.size, screen.driver)
         shown = pack.info.resting
+        watcher = Watcher(config, pack.info, stop, witness, patient)
+        aim: Aim | None = None
         try:
-            screen.load(pack, stop)
             watcher.open()
+            load_or_rest(screen, pack, stop)
             look = time.monotonic() + LOOK_AGAIN
             while not stop.is_set() and time.monotonic() < end and not screen.closed():
-                aim = watcher.aims.newest(TICK)
+                aim = watcher.aims.newest(_pause(aim, config.tracking, screen.due))
+                screen.tick(time.monotonic(), time.time())
+                if settings and (newer := settings.newer()):
+                    config = reporter.config = newer
+                    watcher.take(config)
                 if time.monotonic() >= look:
                     look = time.monotonic() + LOOK_AGAIN
                     if (now_hangs := _hanging(hanging)) != hangs:
@@ -156,15 +107,49 @@ def run(
                         if another := _switch(screen, hangs[0], stop):
                             pack, shown = another, another.info.resting
                             watcher.pack = pack.info
-                frame = frame_for(aim, time.monotonic(), shown, config.tracking, pack.info)
+                            reporter.portrait(pack.info.title, pack.folder)
+                reporter.tell(_facts(watcher, screen, aim, shown), watcher.sight.pause)
+                if aim is None:
+                    continue  # nobody was looked for yet
+                from appliance.gaze import frame_for  # by now the watcher has loaded it
+
+                lit = time.monotonic() + config.tracking.display_latency
+                frame = frame_for(aim, lit, shown, config.tracking, pack.info)
                 if frame != shown:
                     screen.show(frame)
                     shown = frame
+                    reporter.flipped(screen.flipped - aim.captured if aim.viewer else None)
                     if witness:
                         witness.lit(frame, aim, time.monotonic())
+            if patient:
+                screen.fade(FADE)
         finally:
             watcher.close()
     log.info(ENDED)
+
+
+def _pause(aim: Aim | None, tracking: TrackingConfig, due: float) -> float:
+    """Return how long to wait for a new aim, seconds; `due` is when the screen wants to be looked after."""
+    now = time.monotonic()
+    if aim and (tracking.wander_every or now - aim.seen < tracking.hold + tracking.return_time + IDLE):
+        return TICK
+    return min(max(due - now, TICK), IDLE)
+
+
+def _facts(watcher: Watcher, screen: Screen, aim: Aim | None, shown: int) -> Facts:
+    sight = watcher.sight
+    return Facts(
+        now=time.monotonic(),
+        lit=screen.flipped,
+        due=sight.due,
+        pictures=sight.pictures,
+        seen=aim.seen if aim else -math.inf,
+        blind=sight.blind,
+        closed=not screen.open,
+        visitors=sight.visitors,
+        distance=aim.viewer.distance_mm / 1000 if aim and aim.viewer else None,
+        frame=shown,
+    )
 
 
 def _hanging(hanging: Callable[[], Path]) -> tuple[Path, int]:

@@ -45,7 +45,6 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     CameraAbsent
         If the folder is missing or holds no picture.
     """
-    detector = FaceDetector(config.vision.model, config.vision.threshold)
     follower = Follower(config)
     shown = pack.resting
     with ReplayCamera(folder, rate, config.camera.field_of_view, pace=False) as camera:
@@ -54,7 +53,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
                 picture = camera.newest()
             except CameraEnded:
                 return
-            aim = follower.see(picture, detector.detect(picture), camera.horizontal_fov, pack)
+            aim = follower.see(picture, camera.horizontal_fov, pack)
             shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
             yield {
                 "picture": camera.name,

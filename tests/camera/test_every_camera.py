@@ -108,6 +108,18 @@ class TestEveryCamera:
     def test_the_field_of_view_is_an_angle_in_degrees(self, camera: Camera) -> None:
         assert 10 <= camera.horizontal_fov <= 170
 
+    def test_takes_pictures_on_after_its_rate_was_changed(self, camera: Camera) -> None:
+        with camera:
+            before = camera.newest()
+            camera.set_rate(20.0)
+            slow = [camera.newest() for _ in range(2)]
+            camera.set_rate(RATE)
+            after = [camera.newest() for _ in range(2)]
+        pictures = [before, *slow, *after]
+        for one, other in pairwise(pictures):
+            assert other.number > one.number
+            assert other.captured > one.captured
+
     def test_opens_again_after_its_user_failed(self, camera: Camera) -> None:
         with pytest.raises(KeyError), camera:
             raise KeyError

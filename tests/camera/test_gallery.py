@@ -117,6 +117,19 @@ class TestTime:
         difference = pictures[3].astype(int) - pictures[3 + duration]
         assert 0 < np.abs(difference).mean() < 6
 
+    def test_a_lower_rate_takes_pictures_farther_apart_and_the_truth_keeps_its_clock(self) -> None:
+        with GalleryCamera("cross", 160, 90, rate=30, pace=False) as camera:
+            times = [camera.newest().captured for _ in range(4)]
+            camera.set_rate(5)
+            times += [camera.newest().captured for _ in range(3)]
+            camera.set_rate(30)
+            times += [camera.newest().captured for _ in range(2)]
+            (there,) = camera.truth_at(times[-1])
+            (expected,) = camera.walk.people_at(times[-1])
+        steps = np.diff(times)
+        assert steps.tolist() == pytest.approx([1 / 30] * 3 + [1 / 5] * 3 + [1 / 30] * 2)
+        assert there.x_mm == expected.x_mm
+
 
 class TestRefusals:
     def test_an_unknown_walk_is_refused(self) -> None:

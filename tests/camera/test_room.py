@@ -78,6 +78,15 @@ class TestProjection:
         lens = Lens(640, 360, fov)
         assert lens.angle(lens.project(x, 0, z)[0]) == pytest.approx(math.degrees(math.atan(x / z)), abs=1e-6)
 
+    @given(st.floats(-4000, 4000), st.floats(-1500, 1500), st.floats(-0.15, 0.3), st.floats(40, 100))
+    def test_a_bent_lens_is_straightened_again(self, x: float, y: float, k1: float, fov: float) -> None:
+        lens = Lens(640, 360, fov, k1)
+        z = max(1500.0, math.hypot(x, y))  # no ray beyond 45 degrees
+        right, down = lens.ray(*lens.project(x, y, z))
+        assert right == pytest.approx(x / z, abs=1e-4)
+        assert down == pytest.approx(y / z, abs=1e-4)
+        assert lens.project(math.tan(math.radians(fov / 2)), 0, 1)[0] == pytest.approx(640)
+
     def test_the_edges_of_the_picture_are_half_the_field_of_view_away(self) -> None:
         assert LENS.angle(0) == pytest.approx(-33)
         assert LENS.angle(320) == 0

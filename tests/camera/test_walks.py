@@ -22,6 +22,14 @@ keys = [
   { time = 3.0, x_mm = 700, y_mm = 40, z_mm = 2000 },
 ]
 """
+FOLLOW = """
+[[follow]]
+time = 0.0
+who = "anna"
+[[follow]]
+time = 2.0
+who = "bert"
+"""
 HEAD = 'title = "A test"\nduration = 5.0\n'
 
 
@@ -173,7 +181,7 @@ class TestWrongWalks:
             ('title = "A"', "w.toml: duration missing; expected a number from 0.1 to 3600 seconds"),
             (
                 HEAD + "speed = 3",
-                "w.toml: speed = 3; expected one of the keys title, duration, room, person",
+                "w.toml: speed = 3; expected one of the keys title, duration, room, person, follow",
             ),
             (
                 HEAD + "[room]\nlight = 9",
@@ -253,3 +261,28 @@ class TestWrongWalks:
         path = tmp_path / "mine.toml"
         path.write_text(HEAD + PERSON)
         assert load_walk(path) == parse_walk(HEAD + PERSON, "")
+
+
+class TestWhomToFollow:
+    def test_the_script_says_whom_and_else_the_nearest_in_view(self) -> None:
+        other = PERSON.replace("anna", "bert").replace("-500, z_mm = 1000", "-100, z_mm = 800")
+        plain = parse_walk(HEAD + PERSON + other, "w")
+        scripted = parse_walk(HEAD + PERSON + other + FOLLOW, "w")
+        for time, who in ((1.1, "anna"), (2.1, "bert")):
+            nearest, asked = plain.followed_at(time, LENS), scripted.followed_at(time, LENS)
+            assert nearest is not None and nearest.who == "bert"
+            assert asked is not None and asked.who == who
+        assert plain.followed_at(4.5, LENS) is None
+
+    @pytest.mark.parametrize(
+        ("row", "fault"),
+        [
+            ("time = 9.0\nwho = 'anna'", "time = 9.0; expected a number from 0 to 5 seconds"),
+            ("time = 1.0\nwho = 'carl'", 'who = "carl"; expected one of anna'),
+            ("time = 1.0", "who missing; expected text"),
+        ],
+    )
+    def test_a_wrong_line_is_named(self, row: str, fault: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            parse_walk(f"{HEAD}{PERSON}[[follow]]\n{row}\n", "w.toml")
+        assert str(caught.value).startswith(f"w.toml: follow 1: {fault}")

@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "negative": (lambda p: p.point(lambda v: 255 - v), "no human face|no iris|no face"),
     "half": (lambda p: p.crop((0, 0, 222, 512)), "no face|no human face|no iris"),
     "tiny": (lambda p: p.resize((200, 200)), "pixels wide; expected at least 10"),
-    "speck": (lambda p: p.resize((60, 60)), "no face|pixels wide"),
+    "speck": (lambda p: p.resize((60, 60)), "no face|no human face|pixels wide"),
     "one pixel": (lambda p: p.resize((1, 1)), "no face"),
     "line": (lambda p: p.resize((700, 2)), "no face"),
     "black sheet": (lambda p: Image.new("RGB", (300, 400)), "no face"),

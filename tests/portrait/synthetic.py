@@ -8,17 +8,25 @@ from numpy.typing import NDArray
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 
 SIZE = (400, 120)
+# A catch-light glows over some pixels, as in photographs.
+LAMP, LAMP_BLUR = (250, 248, 240), 2.2
 SKIN, WHITE, IRIS, PUPIL = (205, 165, 130), (222, 215, 200), (95, 65, 40), (20, 15, 12)
 
 
 @dataclass(frozen=True)
 class DrawnEye:
-    """An almond around (x, y) of the given width, with an iris `gaze` to picture right of its middle."""
+    """An almond around (x, y) of the given width, with an iris `gaze` to picture right of its middle.
+
+    `lamp` is where the catch-light lies, from the eye's middle in pixels; `model_wider` is how much
+    farther out the model sees the corners, in parts of half the width.
+    """
 
     x: float
     y: float
     width: float
     gaze: float = 0.0
+    lamp: tuple[float, float] | None = None
+    model_wider: float = 0.0
 
     @property
     def radius(self) -> float:
@@ -30,7 +38,8 @@ class DrawnEye:
 
     def marks(self, wrong_by: float = 0.0) -> EyeMarks:
         """What a model would say: right, or with the iris off by a part of the eye's width."""
-        x = np.linspace(self.x - self.width / 2, self.x + self.width / 2, 9)
+        half = self.width / 2 * (1 + self.model_wider)
+        x = np.linspace(self.x - half, self.x + half, 9)
         return EyeMarks(
             lower=np.column_stack([x, self.lid(x, 0.17)]),
             upper=np.column_stack([x, self.lid(x, -0.19)]),
@@ -51,6 +60,12 @@ def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
         picture[inside] = WHITE
         picture[inside & (away < eye.radius)] = IRIS
         picture[inside & (away < 0.45 * eye.radius)] = PUPIL
+        if eye.lamp:
+            off = np.hypot(x - eye.x - eye.lamp[0], y - eye.y - eye.lamp[1])
+            glow = (
+                np.exp(-0.5 * (off / LAMP_BLUR) ** 2)[..., None] * (inside & (away < eye.radius))[..., None]
+            )
+            picture += glow * (np.array(LAMP) - picture)
         picture[line] = (70, 45, 35)
     small = picture.reshape(SIZE[1], 3, SIZE[0], 3, 3).mean((1, 3))
     grain = np.random.default_rng(seed).normal(0, 2, small.shape)

@@ -107,3 +107,20 @@ def test_an_iris_near_its_corner_has_room_to_the_other_side_only() -> None:
         left, right = eye.room
         assert right < 0.12 * 80
         assert left > 0.4 * 80
+
+
+@pytest.mark.parametrize("wider", [0.0, 0.15, 0.3])
+def test_corners_are_where_white_ends_whatever_the_model_says(wider: float) -> None:
+    eyes = [DrawnEye(110, 60, 80, gaze=4, model_wider=wider), DrawnEye(290, 60, 80, -4, model_wider=wider)]
+    for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes)), eyes, strict=True):
+        ends = eye.view.axes.to_picture(np.array([eye.lids.left, eye.lids.right]), np.zeros(2))[0]
+        # The white narrows to a point there: what is drawn may end a little inside it.
+        assert ends - truth.x == pytest.approx([-truth.width / 2, truth.width / 2], abs=0.08 * truth.width)
+
+
+def test_an_iris_painted_against_its_corner_does_not_go_beyond_it() -> None:
+    eyes = [DrawnEye(x, 60, 80, 22, model_wider=0.25) for x in (110, 290)]
+    for eye in fit_eyes(draw(eyes), landmarks(eyes)):
+        # 7 pixels with the model's corners right; 27 if they were believed.
+        assert eye.room[1] < 0.12 * 80
+        assert eye.room[0] > 0.3 * 80

@@ -1,38 +1,152 @@
+import contextlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.assets import photograph_path
 from appliance.errors import BadImage
+from appliance.images import read_image, read_pixels
 from appliance.portrait import source
 from appliance.portrait.source import free_memory, read_original
+from tests.test_images import png_header
+
+SCREEN = (20, 20)
 
 
-@pytest.fixture
-def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=["progressive.jpg", "picture.webp", "picture.bmp", "strip.tif"])
+def undivided(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture, large for a small machine, that can only be read whole."""
     monkeypatch.setattr(source, "MOST_WHOLE", 10_000)
-    Image.new("RGB", (400, 300), "red").save(tmp_path / "large.png")
-    return tmp_path / "large.png"
+    path = tmp_path / request.param
+    options = {"progressive.jpg": {"progressive": True}, "strip.tif": {"compression": "tiff_lzw"}}
+    picture = (
+        Image.new("F", (400, 300), 200.0) if path.suffix == ".tif" else Image.new("RGB", (400, 300), "red")
+    )
+    picture.save(path, **options.get(request.param, {}))
+    return path
 
 
-def test_a_large_png_is_refused_on_a_small_machine(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "free_memory", lambda: 500_000)
+def test_a_large_picture_that_must_be_read_whole_is_refused_on_a_small_machine(
+    undivided: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "free_memory", lambda: 800_000)
     with pytest.raises(
-        BadImage, match="400x300 pixels as PNG; expected at most 31,250 pixels on this machine"
+        BadImage, match=r"400x300 pixels as \w+, which is read whole; expected at most \d+,\d+ on"
     ):
-        read_original(large, (20, 20))
+        read_original(undivided, SCREEN)
 
 
-def test_a_large_png_is_reduced_where_there_is_memory(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "free_memory", lambda: 2_000_000)
-    pixels, scale = read_original(large, (20, 20))
+def test_a_large_picture_that_must_be_read_whole_is_reduced_where_there_is_memory(
+    undivided: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "free_memory", lambda: 8_000_000)
+    pixels, scale = read_original(undivided, SCREEN)
     assert pixels.shape == (30, 40, 3) and scale == pytest.approx(0.1)
 
 
-def test_a_large_jpeg_is_read_on_any_machine(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_what_is_read_in_parts_is_read_on_any_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(source, "MOST_WHOLE", 10_000)
     monkeypatch.setattr(source, "free_memory", lambda: 0)
-    Image.open(large).save(large.with_suffix(".jpg"))
-    assert max(read_original(large.with_suffix(".jpg"), (20, 20))[0].shape) == 40
+    Image.new("RGB", (400, 300), "red").save(tmp_path / f"large.{suffix}")
+    pixels, scale = read_original(tmp_path / f"large.{suffix}", SCREEN)
+    assert pixels.shape == (30, 40, 3) and scale == pytest.approx(0.1)
+    assert pixels[..., 0].min() > 250 and pixels[..., 1:].max() < 5
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "webp"])
+def test_every_format_gives_the_same_small_picture(tmp_path: Path, suffix: str) -> None:
+    photograph = read_image(photograph_path("astronaut.png"))
+    path = tmp_path / f"photo.{suffix}"
+    photograph.save(path, **({"quality": 95} if suffix in {"jpg", "webp"} else {}))
+    expected = np.asarray(photograph.resize((200, 200), Image.Resampling.LANCZOS), int)
+    pixels, _ = read_original(path, (100, 60))
+    difference = np.abs(pixels - expected)
+    lossy = suffix in {"jpg", "webp"}
+    assert difference.mean() < (3 if lossy else 0.2)
+    assert difference.max() <= 2 or lossy
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("side", [15, 400])
+def test_a_turned_picture_is_upright_reduced_or_not(
+    tmp_path: Path, suffix: str, orientation: int, side: int
+) -> None:
+    picture = Image.new("RGB", (30, 20), "black")
+    picture.paste((255, 0, 0), (0, 0, 10, 7))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{suffix}"
+    picture.resize((300, 200)).save(path, exif=exif)
+    upright = np.asarray(read_image(path).resize((30, 20) if orientation < 5 else (20, 30)), int)
+    pixels, scale = read_original(path, (side, side))
+    assert scale == pytest.approx(min(2 * side / 300, 1))
+    small = np.asarray(Image.fromarray(pixels).resize(upright.shape[1::-1]), int)
+    assert np.abs(small - upright).max() < 60
+
+
+def test_a_picture_that_is_small_enough_keeps_every_bit() -> None:
+    path = photograph_path("astronaut.png")
+    pixels, scale = read_original(path, None)
+    assert scale == 1
+    assert np.array_equal(pixels, read_pixels(path))
+
+
+def test_what_is_transparent_lies_on_black_before_it_is_reduced(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (400, 400), (255, 255, 255, 0))
+    image.paste((255, 255, 255, 255), (200, 0, 400, 400))
+    image.save(tmp_path / "half.png")
+    pixels, _ = read_original(tmp_path / "half.png", SCREEN)
+    assert pixels[:, :15].max() == 0 and pixels[:, 25:].min() == 255
+
+
+def test_a_huge_jpeg_is_reduced_further_than_a_large_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "_MOST_JPEG", 20_000)
+    Image.new("RGB", (390, 390), "red").save(tmp_path / "huge.jpg")
+    pixels, scale = read_original(tmp_path / "huge.jpg", (100, 100))
+    assert pixels.shape == (98, 98, 3) and scale == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_a_large_picture_cut_short_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    read_image(photograph_path("astronaut.png")).save(path)
+    data = path.read_bytes()
+    for share in (0.02, 0.5, 0.97):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(BadImage, match=r"not a whole, readable image \(.+\)$"):
+            read_original(path, (60, 60))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_a_damaged_large_picture_is_read_or_refused_but_never_more(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    Image.effect_noise((80, 80), 50).convert("RGB").save(path)
+    data = path.read_bytes()
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), 5):
+            damaged[place] = random.integers(0, 256)
+        for place in random.integers(0, 300, 1):
+            damaged[place] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(BadImage):
+            assert max(read_original(path, SCREEN)[0].shape) <= 80
+
+
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(100_000, 100_000))
+    with pytest.raises(BadImage, match=r"pixels, expected at most 300,000,000$"):
+        read_original(path, (1080, 1920))
 
 
 def test_the_machine_tells_its_memory() -> None:

@@ -13,15 +13,19 @@ import pytest
 from PIL import Image
 
 from appliance import assets
+from appliance.camera import sources
 from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig, Config, DisplayConfig
-from appliance.errors import BadPack, CameraAbsent, ConfigError
+from appliance.display import outputs
+from appliance.display.sdl import video_drivers
+from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze import Aim
 from appliance.library import current, use
 from appliance.pack import Pack, write_pack
-from appliance.service import loop
+from appliance.service import best, loop, reporter, watcher
 from appliance.service.loop import run
+from appliance.service.settings import Settings
 from appliance.vision.blazeface import Face
 from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
 
@@ -70,11 +74,10 @@ def test_the_sitter_follows_the_gallerys_visitor(
     flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
     assert flips == [pack.info.resting, *notes.frames]
     assert all(a != b for a, b in pairwise(flips)), "it flips only on a change"
-    assert messages(caplog) == [
-        loop.LIT % ("Test Sitter", *SIZE),
-        loop.SEEING % "gallery:cross",
-        loop.ENDED,
-    ]
+    said = messages(caplog)
+    assert said[0].startswith("Test Sitter lit at rest on 90x160 (offscreen:")
+    assert said[1:3] == [reporter.SEEING % "gallery:cross", reporter.FOLLOWING]
+    assert said[-1] == loop.ENDED
 
 
 def test_a_viewer_to_their_right_is_looked_at_to_picture_right(pack: Pack, tmp_path: Path) -> None:
@@ -95,7 +98,8 @@ def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_c
     monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=r"models/.*tflite: missing; run `mona-lisa assets fetch`"):
         run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
-    assert messages(caplog) == [loop.LIT % ("Test Sitter", *SIZE)]
+    (lit,) = messages(caplog)
+    assert lit.startswith("Test Sitter lit at rest on 90x160 (offscreen:")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "lit" / "frame_04.png")), np.asarray(pack.base()))
 
 
@@ -103,10 +107,10 @@ def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_c
 def test_a_missing_camera_leaves_the_sitter_at_rest_and_is_logged_once(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(watcher, "_FIRST_PAUSE", 0.2)
     run(config_for("picamera", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 2.0)
     (lost,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert lost.msg == loop.CAMERA_LOST
+    assert lost.msg == reporter.CAMERA_LOST
     assert "picamera2 cannot be loaded" in lost.getMessage()
     assert sorted(path.name for path in (tmp_path / "lit").glob("*.png")) == ["frame_04.png"]
 
@@ -114,10 +118,10 @@ def test_a_missing_camera_leaves_the_sitter_at_rest_and_is_logged_once(
 def test_a_camera_that_comes_back_is_used_again(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(watcher, "_FIRST_PAUSE", 0.2)
     folder = tmp_path / "late"
     folder.mkdir()
-    monkeypatch.setattr(loop, "camera_named", lambda *_: ReplayCamera(folder))
+    monkeypatch.setattr(sources, "camera_named", lambda *_: ReplayCamera(folder))
 
     def plug_in() -> None:
         for i in range(20):
@@ -130,7 +134,7 @@ def test_a_camera_that_comes_back_is_used_again(
     notes = Notes()
     run(config_for("picamera", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 30, notes)
     later.join()
-    assert messages(caplog)[2:] == [loop.CAMERA_BACK, loop.ENDED]
+    assert messages(caplog)[2:4] == [reporter.CAMERA_BACK, reporter.FOLLOWING]
     assert notes.frames
 
 
@@ -171,10 +175,35 @@ def test_it_ends_within_a_second_of_being_asked(pack: Pack, tmp_path: Path, seco
     assert time.monotonic() - asked[0] < 1.0
 
 
-def test_a_damaged_pack_is_refused(pack: Pack, tmp_path: Path) -> None:
+def test_a_pack_with_a_missing_frame_rests(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (pack.folder / "patch_03.png").unlink()
-    with pytest.raises(BadPack, match=r"patch_03\.png: missing; render the portrait again"):
-        run(config_for("gallery", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
+    stop = threading.Event()
+    timer = threading.Timer(0.5, stop.set)
+    timer.start()
+    run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, stop)
+    timer.join()
+    fault = f"{pack.folder / 'patch_03.png'}: missing; render the portrait again"
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [best.RESTS % fault]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "lit" / "frame_04.png")), np.asarray(pack.base()))
+
+
+def test_without_any_pack_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    with pytest.raises(BadPack, match="no pack there; make one with"):
+        run(config_for("gallery", tmp_path / "lit"), current, threading.Event(), 5.0)
+
+
+def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    write_pack(tmp_path / "state" / "other", small_info(title="Other"), base_image(), small_patches())
+    (pack.folder / "base.png").write_bytes(b"no picture")
+    run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.startswith(f"{pack.folder / 'base.png'}: damaged") and line.endswith("showing Other instead")
 
 
 @pytest.mark.parametrize("source", ["webcam", "replay", "replay:", "gallery:nowhere", ""])
@@ -213,8 +242,26 @@ def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_dama
     curator.join()
     said = messages(caplog)
     assert said.count(loop.SWITCHED % "new") == 2, "rendered again under the same name, it is taken up again"
-    assert said[0] == loop.LIT % ("old", *SIZE)
+    assert said[0].startswith("old lit at rest")
     refused = [line for line in said if line.startswith("the portrait stays: ")]
     assert len(refused) == 1 and "patch_02.png: damaged" in refused[0]
     flips = (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()
     assert len(flips) == 3, "one flip at the start, one for each new portrait, none black"
+
+
+def test_a_service_means_the_bare_display_where_it_may_choose(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "CARDS", tmp_path)  # no graphics card, as before its driver has come
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text("")
+    settings = Settings(tmp_path / "config.toml", patient=True)
+    if "KMSDRM" in video_drivers():
+        run(
+            settings.start(), lambda: pack.folder, threading.Event(), 0.1, settings=settings
+        )  # waits, and ends
+    else:
+        with pytest.raises(NoDisplay, match="without KMSDRM"):  # told apart from a missing card
+            run(settings.start(), lambda: pack.folder, threading.Event(), 0.1, settings=settings)

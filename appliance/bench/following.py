@@ -1,0 +1,121 @@
+"""How quickly, faithfully and cheaply a viewer is followed: acquiring, two meeting, time per picture."""
+
+import math
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.bench.scenes import to_yuv
+from appliance.bench.walks import NOISY, meeting, standing, visitor
+from appliance.camera.base import Picture, YuvPicture
+from appliance.camera.gallery import GalleryCamera
+from appliance.camera.lens import Lens
+from appliance.camera.walks import Visitor, Walk
+from appliance.config import Config
+from appliance.gaze import Aim, Follower
+from appliance.pack import PackInfo
+from appliance.vision.blazeface import FaceDetector
+
+LENS: Final = Lens(640, 360, 66.0)
+_PLACES: Final = (-1100.0, -500.0, 0.0, 300.0, 900.0)
+_DISTANCES: Final = (1.0, 2.0, 3.5)
+_PICTURES: Final = 130
+
+
+def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, Aim]]:
+    """Yield the aim of every picture of a walk, and when it was taken."""
+    follower = Follower(Config())
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(int(walk.duration * rate)):
+            picture = camera.newest()
+            yield picture.captured, follower.see(picture, camera.horizontal_fov, pack)
+
+
+def on(aim: Aim, there: Visitor) -> bool:
+    """Tell whether the aim's viewer is that visitor, to within a face's width."""
+    x = LENS.project(there.x_mm, there.y_mm, there.z_mm)[0]
+    return aim.viewer is not None and abs(aim.viewer.x - x) < LENS.focal * 150 / there.z_mm
+
+
+def acquiring(pack: PackInfo) -> dict[str, Any]:
+    """Return seconds to the first aim at 2.5 m, and how well who walks away to 5 m is kept."""
+    seconds = []
+    for right in _PLACES:
+        walk = standing(2.5, right, seconds=2.0)
+        found = next((moment for moment, aim in aims(walk, pack) if aim.viewer), math.inf)
+        seconds.append(round(found, 3))
+    keys = [(0.0, 100.0, 2500.0), (1.0, 100.0, 2500.0), (6.0, 250.0, 5000.0), (10.0, 250.0, 5000.0)]
+    away = Walk("walks away to 5 m", 10.0, NOISY, (visitor("visitor", keys),))
+    kept = [on(aim, away.people_at(moment)[0]) for moment, aim in aims(away, pack) if moment > 1]
+    return {
+        "at_2.5_m_seconds": seconds,
+        "at_2.5_m_longest": max(seconds),
+        "kept_to_5_m": round(float(np.mean(kept)), 4),
+        "kept_at_5_m": round(float(np.mean(kept[-60:])), 4),
+    }
+
+
+def meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]:
+    """Return in how many of the seeded meetings the one followed before was followed after, all along."""
+    kept = []
+    for seed in seeds:
+        walk, moment = meeting(seed)
+        before: list[bool] = []
+        after: list[bool] = []
+        for captured, aim in aims(walk, pack):
+            first = next((v for v in walk.people_at(captured) if v.who == "first"), None)
+            if aim.viewer is not None and first is not None:
+                if captured < moment - 0.4:
+                    before.append(on(aim, first))
+                elif captured > moment + 0.6:
+                    after.append(on(aim, first))
+        kept.append(bool(before and after) and before[-1] and all(after))
+    return {"runs": len(kept), "swap_free": sum(kept), "share": sum(kept) / len(kept)}
+
+
+def times(pack: PackInfo) -> dict[str, Any]:
+    """Return time per picture while following, as a multiple of the short model's bare run.
+
+    In the thread's own CPU time, so that a busy machine does not count.
+    """
+    bare = FaceDetector("short")
+    raw = _seconds(bare.model.run, 200)
+    out: dict[str, Any] = {"raw_invoke_ms": round(1000 * raw, 3)}
+    for distance in _DISTANCES:
+        rgb = _pictures(distance)
+        yuv: list[Picture] = [YuvPicture(*to_yuv(p.rgb()), p.captured, p.number) for p in rgb]
+        for form, pictures in (("RGB", rgb), ("YUV420", yuv)):
+            follower = Follower(Config())
+            for picture in pictures[:30]:
+                follower.see(picture, LENS.horizontal_fov, pack)
+            ratios, per = [], []
+            for start in range(30, len(pictures), 10):
+                raw = _seconds(bare.model.run, 10)
+                part = []
+                for picture in pictures[start : start + 10]:
+                    began = time.thread_time()
+                    follower.see(picture, LENS.horizontal_fov, pack)
+                    part.append(time.thread_time() - began)
+                ratios.append(statistics.median(part) / raw)
+                per.append(statistics.fmean(part) / raw)
+            row = {"median": round(statistics.median(ratios), 3), "mean": round(statistics.median(per), 3)}
+            out[f"following at {distance:g} m, {form} / raw invoke"] = row
+    return out
+
+
+def _pictures(distance: float) -> list[Picture]:
+    with GalleryCamera(standing(distance, 200.0), pace=False) as camera:
+        return [camera.newest() for _ in range(_PICTURES)]
+
+
+def _once(function: Any) -> float:
+    began = time.thread_time()
+    function()
+    return time.thread_time() - began
+
+
+def _seconds(function: Any, count: int) -> float:
+    return statistics.median(_once(function) for _ in range(count))

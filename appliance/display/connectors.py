@@ -1,0 +1,133 @@
+"""Whether a monitor is there, by what the kernel says of its connectors in /sys/class/drm."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import DisplayLost
+
+log = logging.getLogger(__name__)
+
+SYSTEM: Final = Path("/sys/class/drm")
+WAITING: Final = "no display: %s; waiting for one"
+CAME: Final = "display connected: %s"
+
+_LOOK: Final = 1.0  # seconds between looks
+_SAY: Final = 60.0  # at most one line in so many seconds
+_GRACE: Final = 3.0  # a monitor that changes its input lets go of the line for a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A plug of a graphics card; `modes` are those its monitor offers, the preferred one first."""
+
+    name: str
+    connected: bool
+    modes: tuple[str, ...]
+
+
+def connectors(system: Path = SYSTEM) -> list[Connector]:
+    """List the plugs of all cards, whatever their numbers; write-back has no monitor and is left out."""
+    found = []
+    for folder in sorted(system.glob("card*-*")):
+        try:
+            status = (folder / "status").read_text().strip()
+            modes = tuple((folder / "modes").read_text().split())
+        except OSError:
+            continue  # the card was taken out this moment
+        if "Writeback" not in folder.name:
+            found.append(Connector(folder.name.partition("-")[2], status == "connected", modes))
+    return found
+
+
+def usable(system: Path = SYSTEM) -> list[Connector]:
+    """List the plugs with a monitor that offers a mode: SDL passes over the others."""
+    return [connector for connector in connectors(system) if connector.connected and connector.modes]
+
+
+def wait_for_monitor(
+    stop: threading.Event,
+    end: float = float("inf"),
+    each: Callable[[], object] = bool,
+    system: Path = SYSTEM,
+) -> bool:
+    """Wait until a monitor is connected; say what is missing, at most once a minute.
+
+    Parameters
+    ----------
+    stop : set to give up
+    end : moment on the monotonic clock at which to give up
+    each : called once a second while waiting
+
+    Returns
+    -------
+    Whether one is there.
+    """
+    said = -_SAY
+    waited = False
+    while not stop.is_set():
+        if found := usable(system):
+            if waited:
+                log.info(CAME, ", ".join(f"{plug.name} {plug.modes[0]}" for plug in found))
+            return True
+        now = time.monotonic()
+        if now >= end:
+            return False
+        if now - said >= _SAY:
+            log.warning(WAITING, _missing(system))
+            said = now
+        waited = True
+        each()
+        stop.wait(min(_LOOK, end - now))
+    return False
+
+
+def _missing(system: Path) -> str:
+    found = connectors(system)
+    dumb = [plug.name for plug in found if plug.connected]
+    if dumb:
+        return (
+            f"the monitor on {', '.join(dumb)} reports no modes; check its cable, or add "
+            f"video={dumb[0]}:1920x1080@60D to the kernel's command line"
+        )
+    if found:
+        return f"no monitor on {', '.join(plug.name for plug in found)}; check that it is on and plugged in"
+    return f"no graphics card in {system}; expected the kernel's KMS driver (on a Pi, vc4-kms-v3d)"
+
+
+class Monitor:
+    """Watches the monitor that was there at the start."""
+
+    def __init__(self, system: Path = SYSTEM) -> None:
+        """Note which monitors are there, and their preferred modes."""
+        self._system = system
+        self._at_start = self._seen()
+        self._since: float | None = None
+
+    def check(self, now: float) -> None:
+        """Look again at the moment `now` of the monotonic clock.
+
+        Raises
+        ------
+        DisplayLost
+            If the monitor has been gone, or another, for a few seconds.
+        """
+        seen = self._seen()
+        if seen == self._at_start:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= _GRACE:
+            was, now_is = _names(self._at_start), _names(seen)
+            raise DisplayLost(f"display lost: {was} at the start, {now_is} now; starting anew")
+
+    def _seen(self) -> list[tuple[str, str]]:
+        return [(plug.name, plug.modes[0]) for plug in usable(self._system)]
+
+
+def _names(seen: list[tuple[str, str]]) -> str:
+    return ", ".join(" ".join(plug) for plug in seen) or "no monitor"

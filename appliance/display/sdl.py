@@ -1,0 +1,40 @@
+"""pygame without what it drags in, and what it does not say about the SDL beneath it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import CDLL, c_char_p
+from pathlib import Path
+
+
+@contextmanager
+def _absent(*names: str) -> Iterator[None]:
+    """Let imports of these modules fail, unless they are loaded already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "there is none"
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+# pygame loads numpy for a module that nothing here uses and pkg_resources to find its icon: 0.3 s and
+# 30 MB before the first light. It is made to do without either.
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+with _absent("numpy", "pkg_resources"):
+    import pygame as pygame
+
+
+def video_drivers() -> list[str]:
+    """List the video drivers of the SDL this process has loaded; empty if it cannot be told."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return []
+    loaded = {row.split()[-1] for row in maps.read_text().splitlines() if "libSDL2-2" in row}
+    if not loaded:
+        return []
+    sdl = CDLL(loaded.pop())
+    sdl.SDL_GetVideoDriver.restype = c_char_p
+    return [sdl.SDL_GetVideoDriver(i).decode() for i in range(sdl.SDL_GetNumVideoDrivers())]

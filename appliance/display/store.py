@@ -1,0 +1,117 @@
+"""The folder of compiled packs: found by pack and screen, made whole or not at all, few at a time."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from appliance.display.compiled import MAGIC, Compiled, Plan, write_compiled
+from appliance.display.layout import Layout
+from appliance.errors import BadCache, CannotWrite
+from appliance.library import library
+from appliance.pack import Pack, patch_name
+
+# Compiled packs kept besides the newest: the portrait before, and a screen of another size.
+KEPT: Final = 2
+_SUFFIX: Final = ".lit"
+_PART: Final = ".part"
+
+
+def cache_folder() -> Path:
+    """Return where compiled packs lie: systemd's CACHE_DIRECTORY, else beside the portraits."""
+    if folder := os.environ.get("CACHE_DIRECTORY"):
+        return Path(folder.split(":")[0])
+    return library() / ".cache"
+
+
+def key_of(pack: Pack, layout: Layout, pixels: str) -> str:
+    """Return what a compiled pack is made of, as a hash: files as they are now, layout, pixel format."""
+    names = ["pack.toml", "base.png", *map(patch_name, range(pack.info.frames))]
+    found = hashlib.sha256(MAGIC)
+    for name in names:
+        path = pack.folder / name
+        try:
+            stat = path.stat()
+            found.update(f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n".encode())
+        except OSError:
+            found.update(f"{name} missing\n".encode())
+    found.update(f"{pack.info}\n{layout}\n{pixels}".encode())
+    return found.hexdigest()
+
+
+def path_of(pack: Pack, layout: Layout, pixels: str) -> Path:
+    """Return where a pack's compiled file for a screen lies, whichever version of the pack it holds."""
+    place = hashlib.sha256(f"{pack.folder.absolute()}\n{layout}\n{pixels}".encode()).hexdigest()
+    return cache_folder() / f"{pack.folder.absolute().name}-{place[:12]}{_SUFFIX}"
+
+
+def make(path: Path, plan: Plan, base: bytes, patches: Iterable[bytes]) -> Compiled:
+    """Write a compiled pack and map it; older ones beyond `KEPT`, and those of packs gone, are deleted.
+
+    Raises
+    ------
+    CannotWrite
+        If the folder cannot be written, is full, or another process is writing there.
+    BadPack
+        What drawing the patches raises; nothing is left behind.
+    """
+    part = path.with_name(f".{path.name}{_PART}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            _tidy(path)
+            try:
+                file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+                try:
+                    write_compiled(file, plan, base, patches)
+                finally:
+                    os.close(file)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return Compiled(path, plan.key)
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror or error})") from error
+    except BadCache as error:
+        raise CannotWrite(f"{path}: does not read as written ({error})") from error
+
+
+def used(path: Path) -> None:
+    """Note that a compiled pack is in use, so that others are deleted before it."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing; raises `BlockingIOError` if one does."""
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _tidy(path: Path) -> None:
+    """Delete what killed processes left, and compiled packs beyond those kept."""
+    for part in path.parent.glob(f".*{_PART}"):
+        part.unlink(missing_ok=True)
+    others = [other for other in path.parent.glob(f"*{_SUFFIX}") if other != path]
+    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+    kept = 0
+    for other in others:
+        if kept < KEPT and _has_pack(other):
+            kept += 1
+        else:
+            other.unlink(missing_ok=True)
+
+
+def _has_pack(path: Path) -> bool:
+    try:
+        return (Path(Compiled(path, None).plan.pack) / "pack.toml").is_file()
+    except (BadCache, OSError):
+        return False

@@ -1,0 +1,217 @@
+"""From a painting and a driving film to a pack: key points first, then only the frames that are shown."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from appliance.camera.averaging import Pixels
+from appliance.errors import BadFilm, BadModel, ConfigError
+from appliance.files import sha256_of
+from appliance.fomm.checkpoint import load_checkpoint
+from appliance.fomm.film import Film
+from appliance.fomm.job import Arrays, Job
+from appliance.fomm.keypoints import KeyPoints, adaption, relative
+from appliance.fomm.layers import grid_like
+from appliance.fomm.network import VOX, Architecture, Fomm
+from appliance.fomm.square import head_square, read_square
+from appliance.fomm.sweep import Sweep, find_sweep
+from appliance.fomm.watch import Watched, watch
+from appliance.pack import FRAMES, PackInfo, check_place
+from appliance.portrait.blend import Place
+from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, prepare
+from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.sampling import Array
+from appliance.progress import progress
+
+ENGINE: Final = "FOMM 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What may be chosen.
+
+    `frames` is how many, odd; `size` the screen's (width, height) in pixels, the picture's own if not
+    given; `face` which of several faces, from 1 at picture left; `place` the square of the fitted
+    picture that is animated, x, y and side, found if not given; `start_s` when the film
+    shows the pose to start from, in seconds, found if not given; `align_corners` how sampling counts
+    (see `Generator`).
+    """
+
+    frames: int = FRAMES
+    size: tuple[int, int] | None = None
+    face: int | None = None
+    place: tuple[int, int, int] | None = None
+    start_s: float | None = None
+    align_corners: bool = True
+
+
+def animate(
+    source: Path,
+    driving: Path,
+    checkpoint: Path,
+    out: Path,
+    choices: Choices | None = None,
+    look: Look | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    architecture: Architecture = VOX,
+) -> PackInfo:
+    """Animate a painting by a film of a person who looks from side to side.
+
+    Motion is relative to the film's picture whose pose is the painting's, and scaled to its face, as the
+    original piece had it. What is done is kept in `<out>-frames`: cut off, the same command goes on there.
+
+    Parameters
+    ----------
+    source : the painting, any image file
+    driving : the film, any video file
+    checkpoint : vox-cpk.pth.tar or vox-adv-cpk.pth.tar
+    out : folder of the pack; `<out>-sheet.png` is written beside it
+
+    Raises
+    ------
+    ConfigError
+        If `frames` is not odd and at least 3.
+    BadImage, BadFilm, BadModel
+        If an input is not what it must be.
+    UnfitPortrait
+        If the painting has no face, or the square does not lie in it.
+    CannotWrite
+        If the pack or the folder of frames cannot be written.
+    """
+    choices, look = choices or Choices(), look or Look()
+    if choices.frames < 3 or choices.frames % 2 == 0:
+        raise ConfigError(f"frames = {choices.frames}; expected an odd number from 3")
+    out = out.absolute()
+    check_place(out)
+    film, model = Film(driving), load_checkpoint(checkpoint, architecture)
+    landmarker = Landmarker()
+    canvas = prepare(source, choices.size, landmarker, choices.face)
+    face = canvas.face.mesh[:, :2]
+    height, width = canvas.pixels.shape[:2]
+    place = Place(*choices.place) if choices.place else head_square(face[None], (width, height))
+    check_square(canvas, place, str(source))
+    if place.side < model.side:
+        say(f"warning: {source}: the head's square is {place.side} pixels; {model.side} or more are sharper")
+    inputs = {"source": source, "driving": driving, "checkpoint": checkpoint}
+    facts = {name: sha256_of(path) for name, path in inputs.items()}
+    job = Job(
+        out.with_name(f"{out.name}-frames"),
+        {**facts, **asdict(choices), "engine": ENGINE, "torch": torch.__version__, "place": place},
+        say,
+    )
+    watched = _watched(job, film, landmarker)
+    try:
+        sweep = find_sweep(watched, choices.frames, face, choices.start_s)
+    except BadFilm as error:
+        raise BadFilm(f"{driving}: {error}") from error
+    first, last, start = (watched.seconds * picture for picture in (sweep.first, sweep.last, sweep.start))
+    say(
+        f"{driving}: its best sweep goes from {first:.2f} to {last:.2f} s; from the pose at {start:.2f} s "
+        f"the gaze goes {sweep.reach:.1f} degrees to either side"
+    )
+    with torch.inference_mode():
+        swept = watched.mesh[sweep.first : sweep.last + 1]
+        points = _film_points(job, film, model, head_square(swept, watched.size))
+        drawn = _frames(job, canvas, place, model, points, sweep, choices)
+        for _ in progress(drawn, choices.frames, "drawing"):
+            pass
+    settings: dict[str, float | int | str | bool] = {
+        "checkpoint_sha256": facts["checkpoint"],
+        "align_corners": choices.align_corners,
+    }
+    files = [job.frame_file(i) for i in range(choices.frames)]
+    finish = _finish(job, canvas, place, model.side, look.detail)
+    return compose(out, canvas, place, files, sweep.reach, look, ENGINE, finish, settings)
+
+
+def _watched(job: Job, film: Film, landmarker: Landmarker) -> Watched:
+    """Watch the film, or recall what was seen."""
+
+    def make() -> Arrays:
+        return {name: np.asarray(value) for name, value in asdict(watch(film, landmarker)).items()}
+
+    kept = job.arrays("film", make)
+    size, seconds = kept.pop("size").tolist(), float(kept.pop("seconds"))
+    return Watched(**kept, size=(size[0], size[1]), seconds=seconds)
+
+
+def _film_points(job: Job, film: Film, model: Fomm, place: Place) -> KeyPoints:
+    """Find the key points of the whole film, (pictures, points, ...), or recall them."""
+
+    def make() -> Arrays:
+        found = [
+            model.kp_detector(_tensor(read_square(pixels, place, model.side)))
+            for pixels in progress(film, len(film), "key points")
+        ]
+        return {
+            "value": torch.cat([points.value for points in found]).numpy(),
+            "jacobian": torch.cat([points.jacobian for points in found]).numpy(),
+        }
+
+    kept = job.arrays("points", make)
+    return KeyPoints(torch.from_numpy(kept["value"]), torch.from_numpy(kept["jacobian"]))
+
+
+def _frames(
+    job: Job,
+    canvas: Canvas,
+    place: Place,
+    model: Fomm,
+    points: KeyPoints,
+    sweep: Sweep,
+    choices: Choices,
+) -> Iterator[int]:
+    """Draw the frames that are not there yet; yield each one's index."""
+    source = None
+    for i, moment in enumerate(sweep.moments.tolist()):
+        if not job.has_frame(i):
+            if source is None:
+                source = model.encode(_tensor(read_square(canvas.pixels, place, model.side)))
+                start = _at(points, sweep.start)
+                scale = adaption(source.points, start)
+            driving = relative(source.points, start, _at(points, moment), scale)
+            drawn, motion = model.generator(source, driving, choices.align_corners)
+            if not (drawn.isfinite().all() and motion.flow.isfinite().all()):
+                raise BadModel(f"frame {i} is not finite: the checkpoint's weights do not fit this film")
+            shift = motion.flow[0] - grid_like(motion.occlusion)
+            kept = torch.cat([shift, motion.occlusion[0, 0, ..., None]], -1)
+            job.keep_frame(i, _pixels(drawn), kept.float().numpy())
+        yield i
+
+
+def _at(points: KeyPoints, moment: float) -> KeyPoints:
+    """Return the film's key points at a moment, which may lie between two pictures, (1, points, ...)."""
+    before = int(moment)
+    part = moment - before
+    if part == 0:
+        return KeyPoints(*(values[before : before + 1] for values in points))
+    return KeyPoints(*(torch.lerp(v[before : before + 1], v[before + 1 : before + 2], part) for v in points))
+
+
+def _finish(job: Job, canvas: Canvas, place: Place, side: int, strength: float) -> Finish:
+    """Return what puts the painting's detail back, moved as the model itself moved the painting.
+
+    Where the model invented what the painting does not show, there is none.
+    """
+    if strength <= 0:
+        return lambda index, frame: frame
+    layer = canvas.detail(place, side)
+
+    def finish(index: int, frame: Pixels) -> Pixels:
+        motion = job.motion(index).astype(np.float64)
+        return layer.carry(frame, motion[..., :2] * (place.side / 2), strength * motion[..., 2])
+
+    return finish
+
+
+def _tensor(picture: Array) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
+
+
+def _pixels(drawn: torch.Tensor) -> Pixels:
+    pixels: Pixels = (drawn[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    return pixels

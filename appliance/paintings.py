@@ -1,0 +1,109 @@
+"""What the words `portrait ...` and `fomm ...` do: paintings to packs, and which of them hangs."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from appliance import assets, config
+from appliance.errors import BadImage
+from appliance.files import sha256_of
+from appliance.library import current, installed
+from appliance.library import use as hang
+from appliance.progress import say
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Turn a picture into a pack."""
+    from appliance.portrait.render import render as render_pack
+    from appliance.portrait.render_from import render_from
+
+    common: dict[str, Any] = {
+        "frames": arguments.frames,
+        "size": arguments.size,
+        "say": say,
+        "choose": arguments.face,
+        **_credits(arguments.image, arguments),
+    }
+    if arguments.frames_from:
+        blend = {
+            "place": arguments.place,
+            "steepness": arguments.j,
+            "extent": arguments.k,
+            "detail": arguments.detail,
+        }
+        render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
+    else:
+        render_pack(arguments.image, arguments.out, **common, yaw=arguments.yaw, eyes=arguments.eyes)
+    return 0
+
+
+def install(arguments: argparse.Namespace) -> int:
+    """Render a portrait and hang it."""
+    from appliance.portrait.install import install as install_portrait
+
+    display = config.load_config(arguments.config).display
+    pack = install_portrait(arguments.what, (display.width, display.height), say, arguments.face)
+    print(f"{pack.info.title} hangs")
+    return 0
+
+
+def list_portraits(arguments: argparse.Namespace) -> int:
+    """List the portraits installed, and those known by name."""
+    hanging = current()
+    packs = installed()
+    for pack in packs:
+        mark = "*" if pack.folder == hanging else " "
+        width, height = pack.info.size
+        print(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}")
+    there = {pack.folder.name for pack in packs}
+    for portrait in assets.load_portraits():
+        if portrait.name not in there:
+            print(f"  {portrait.name}: {portrait.title}, {portrait.artist}, not installed")
+    return 0
+
+
+def use(arguments: argparse.Namespace) -> int:
+    """Hang an installed portrait."""
+    print(f"{hang(arguments.name).info.title} hangs")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure a pack."""
+    from appliance.portrait.evaluate import evaluate as measure
+
+    results = measure(arguments.pack)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print("\n".join(f"{name:32} {value}" for name, value in results.items()))
+    return 0
+
+
+def animate(arguments: argparse.Namespace) -> int:
+    """Animate a painting by a film."""
+    from appliance.fomm.words import animate as animate_painting
+
+    return animate_painting(arguments, lambda: _credits(arguments.source, arguments), say)
+
+
+def check_driving(arguments: argparse.Namespace) -> int:
+    """Judge a driving film."""
+    from appliance.fomm.words import check_driving as judge_film
+
+    return judge_film(arguments, print)
+
+
+def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:
+    """Return title, artist and licence: as given, or as known of the bundled pictures."""
+    try:
+        sha256 = sha256_of(image)
+    except OSError as error:
+        raise BadImage(f"{image}: {error.strerror}") from error
+    known = next((p for p in assets.load_portraits() if p.sha256 == sha256), None)
+    return {
+        "title": arguments.title or (known.title if known else image.stem),
+        "artist": arguments.artist or (known.artist if known else "unknown"),
+        "licence": arguments.licence or (known.licence if known else "unknown"),
+    }

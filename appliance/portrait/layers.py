@@ -1,0 +1,131 @@
+"""A painted eye as layers of colour: the ground without its iris, the iris, and the light on it."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from appliance.portrait.glint import find_glints, without_glints
+from appliance.portrait.iris import Iris, around
+from appliance.portrait.lids import Lids
+from appliance.portrait.sampling import Array, Mask, smoothstep, soft_edge
+from appliance.portrait.sclera import fill, hole, reach
+from appliance.portrait.view import EyeView, columns, rows, smooth
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+# The blur of the rim reaches so many times its sigma inwards.
+_RIM: Final = 1.6
+# Ground darker than so many grey levels says little of how much shade lies on it.
+DARK: Final = 8.0
+# Shade is looked at blurred by this much, in rings of this width, off the lids, in eye widths; so
+# much more of it than all around, as a part of the white's light, begins to be no shade.
+_CALM: Final = 0.012
+_RING: Final = 0.008
+_OFF_LIDS: Final = (0.14, 0.07)
+_SHADE: Final = 0.2
+# So much brighter than all around, as a part of the step from iris to white, begins to be no iris, in
+# a band of such a width along the rim.
+_BRIGHT: Final = 0.3
+_RIM_BAND: Final = 0.03
+# Beyond the hole by this much the iris's rest has ended.
+_MARGIN: Final = 0.1
+
+
+class Parts(NamedTuple):
+    """What the painting is made of at some points, in grey levels.
+
+    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`, how much of
+    the ground it leaves to be seen, and `held`, how much of the rest goes with it, are (..., 1).
+    """
+
+    clear: Array
+    held: Array
+    ground: Array
+    iris: Array
+    rest: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of an eye, on its view's rows and columns.
+
+    The painting is iris over ground, and light: painting = (1 - clear) * bare + clear * ground + rest
+    + light. `bare` are the iris's colours without its light, which go on beyond its rim, and the rest
+    is all that the painting has besides: shade, a dark rim, grain.
+    `colours` is (rows, columns, 10): RGB of ground, bare and light, and how much of the rest belongs
+    to the iris; `light` is RGB of the catch-lights alone.
+    """
+
+    view: EyeView
+    iris: Iris
+    colours: Array
+    light: Array
+
+    def apart(self, u: Array, v: Array, painting: Array) -> Parts:
+        """Take the painting apart at points of the eye where its colours (..., 3) are known."""
+        distance = np.hypot(u - self.iris.u, v - self.iris.v)
+        clear = self._clear(distance)
+        there = self.view.at(self.colours, u, v)
+        # Beyond the hole the ground is the painting itself.
+        ground = painting + hole(self.iris, distance)[..., None] * (there[..., :3] - painting)
+        iris = (1 - clear) * there[..., 3:6]
+        rest = painting - iris - clear * ground - there[..., 6:9]
+        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)[..., None]
+        return Parts(clear, held * there[..., 9:], ground, iris, rest)
+
+    def light_at(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Return the catch-lights at points of the eye, RGB, and how much ground was seen there."""
+        distance = np.hypot(u - self.iris.u, v - self.iris.v)
+        return self.view.at(self.light, u, v), self._clear(distance)
+
+    def _clear(self, distance: Array) -> Array:
+        return soft_edge(distance - self.iris.radius, self.iris.softness)[..., None]
+
+
+def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
+    """Take an eye apart."""
+    light = np.zeros(view.colour.shape, np.float32)
+    # Far from the iris all is ground.
+    colours = np.concatenate(
+        [view.colour, view.colour, light, np.ones_like(light[..., :1])], -1, dtype=np.float32
+    )
+    part = around(iris, reach(iris) + _MARGIN)
+    u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
+    away = np.hypot(u - iris.u, v - iris.v)
+    upper, lower = lids.upper[part[1]], lids.lower[part[1]]
+    free = (v > upper + _OFF_LIDS[0]) & (v < lower - _OFF_LIDS[1])
+
+    glints = find_glints(view, lids, iris)
+    bare = without_glints(view, lids, iris, glints)
+    # At its rim the iris is mixed with the white: its colours are those further in, beyond the blur.
+    inwards = np.minimum(1, (iris.radius - _RIM * iris.softness) / np.maximum(away, 1e-6))
+    bare = view.at(bare, iris.u + inwards * (u - iris.u), iris.v + inwards * (v - iris.v))
+    ground = fill(view, lids, iris)[part]
+    # A rim is alike all around: where it is much brighter, flesh or white reaches into the disc.
+    dark = _all_around(bare, away, free, 1 / 2)
+    brighter = ((bare - dark) @ _LUMA) / np.maximum((ground - dark) @ _LUMA, DARK)
+    rim = smoothstep((away - iris.radius + 2 * _RIM_BAND) / _RIM_BAND)
+    foreign = rim * smoothstep((smooth(brighter, _CALM) - _BRIGHT) / _BRIGHT)
+    bare += foreign[..., None] * (dark - bare)
+
+    clear = soft_edge(away - iris.radius, iris.softness)[..., None]
+    more = view.colour[part] - (1 - clear) * bare - clear * ground
+    light[part] = np.maximum(more, 0) * glints[part][..., None]
+    shade = smooth(abs(more - light[part]).max(-1) / (ground.mean(-1) + DARK), _CALM)
+    # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
+    excess = (shade - _all_around(shade[..., None], away, free, 1 / 3)[..., 0]) / _SHADE
+    belongs = 1 - np.maximum(foreign, rim * smoothstep(excess - 1))[..., None]
+    colours[part] = np.concatenate([ground, bare, light[part], belongs], -1)
+    return Layers(view, iris, colours, light)
+
+
+def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
+    """Return for each point the quantile of the values (..., n) at its distance from the iris, where free."""
+    ring = (away / _RING).astype(int)
+    level = np.zeros((ring.max() + 1, values.shape[-1]))
+    order = np.argsort(ring[free], kind="stable")
+    rings, starts = np.unique(ring[free][order], return_index=True)
+    for i, members in zip(rings, np.split(values[free][order], starts[1:]), strict=False):
+        level[i] = np.quantile(members, part, axis=0)
+    around: Array = level[ring]
+    return around

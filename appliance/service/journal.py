@@ -1,0 +1,95 @@
+"""The log: structured fields in systemd's journal, plain lines on standard error elsewhere."""
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance import __version__
+
+LEFT_OUT: Final = "%s (%d lines like this were left out before it)"
+
+# Ten lines of a kind at once, and one each ten minutes: a flapping cable or a busy gallery stays readable.
+BURST: Final = 10.0
+REFILL: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many lines of a kind may still be written, as of `moment`, and how many were left out."""
+
+    level: float
+    moment: float
+    left_out: int = 0
+
+
+def pour(bucket: Bucket | None, now: float) -> tuple[Bucket, bool]:
+    """Take a line out of a bucket (seconds on the monotonic clock); tell whether there was one."""
+    level = BURST if bucket is None else min(BURST, bucket.level + (now - bucket.moment) / REFILL)
+    left_out = bucket.left_out if bucket else 0
+    if level < 1:
+        return Bucket(level, now, left_out + 1), False
+    return Bucket(level - 1, now, left_out), True
+
+
+class RateLimit(logging.Filter):
+    """Lets each kind of line through so often; a kind is the constant it is made from."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the line may pass; what was left out before it is told with it."""
+        kind = (record.name, str(record.msg))
+        bucket, passes = pour(self._buckets.get(kind), self._clock())
+        if passes and bucket.left_out:
+            record.msg, record.args = LEFT_OUT, (record.getMessage(), bucket.left_out)
+            bucket = Bucket(bucket.level, bucket.moment)
+        self._buckets[kind] = bucket
+        return passes
+
+
+class Fields(logging.Filter):
+    """Adds what is known of the appliance to every line, as the journal's fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, str] = {"MONA_LISA_VERSION": __version__}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields; every line passes."""
+        record.__dict__.update(self.known)
+        return True
+
+
+FIELDS: Final = Fields()
+
+
+def set_up() -> None:
+    """Log to the journal if it listens and systemd-python is there, else to standard error."""
+    handler: logging.Handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    if _journal_listens():
+        try:
+            journal: Any = importlib.import_module("systemd.journal")
+        except ImportError:
+            pass  # journald reads standard error as well, only without the fields
+        else:
+            handler = journal.JournalHandler(SYSLOG_IDENTIFIER="mona-lisa")
+            handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(RateLimit())
+    handler.addFilter(FIELDS)
+    # Of others only what is wrong: picamera2 tells of every step.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("appliance").setLevel(logging.INFO)
+
+
+def _journal_listens() -> bool:
+    """Tell whether standard error ends in the journal: see JOURNAL_STREAM in systemd.exec(5)."""
+    error = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{error.st_dev}:{error.st_ino}"

@@ -1,0 +1,54 @@
+"""Whether a camera's pictures can be true: neither black nor the same one over and over."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.camera.base import Picture, RgbPicture
+
+BLACK: Final = "pictures are black for %.0f s; is the lens covered, the light off, or the cable loose?"
+FROZEN: Final = "the same picture for %.0f s; the camera's driver has frozen"
+
+# The noise of a sensor makes two pictures of a still room differ, even in the dark.
+BLACK_AFTER: Final = 10.0
+FROZEN_AFTER: Final = 10.0
+_FEWEST: Final = 20  # a slow camera may show a still room once in a while
+_DARKEST: Final = 8  # of 255, the brightest sample of a black picture
+_STEP: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """The newest picture, and since when all were like it: seconds on the monotonic clock."""
+
+    digest: int
+    same_since: float
+    same: int
+    black_since: float | None
+    captured: float
+
+
+def look(picture: Picture, before: Soundness | None) -> Soundness:
+    """Take in the newest picture: every eighth pixel of every eighth row, 4 kB of 640x360."""
+    plane = picture.pixels[..., 1] if isinstance(picture, RgbPicture) else picture.y
+    sample = plane[::_STEP, ::_STEP]
+    digest = zlib.crc32(sample.tobytes())
+    black_since = None
+    if sample.max() <= _DARKEST:
+        black_since = before.black_since if before else None
+        black_since = picture.captured if black_since is None else black_since
+    if before is None or digest != before.digest:
+        return Soundness(digest, picture.captured, 1, black_since, picture.captured)
+    return Soundness(digest, before.same_since, before.same + 1, black_since, picture.captured)
+
+
+def black(sound: Soundness) -> str:
+    """Say that the pictures are black; empty while they are not."""
+    since = sound.black_since
+    return BLACK % BLACK_AFTER if since is not None and sound.captured - since >= BLACK_AFTER else ""
+
+
+def frozen(sound: Soundness) -> str:
+    """Say that the pictures do not change; empty while they do, and of black ones."""
+    stuck = sound.captured - sound.same_since >= FROZEN_AFTER and sound.same >= _FEWEST
+    return FROZEN % FROZEN_AFTER if stuck and sound.black_since is None else ""

@@ -1,0 +1,179 @@
+"""The half of the road that sees: camera, vision and tracking, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from appliance.config import Config
+from appliance.errors import ApplianceError, CameraAbsent, CameraBusy, CameraEnded, CameraStalled
+from appliance.pack import PackInfo
+from appliance.service.slot import Slot
+
+if TYPE_CHECKING:  # numpy and the model's runtime are imported once the portrait is lit
+    from appliance.camera.base import Camera, Picture
+    from appliance.gaze import Aim
+    from appliance.service.soundness import Soundness
+    from appliance.vision.blazeface import Face
+
+UNFORESEEN: Final = "%s: %s (%s:%s)"
+
+_FIRST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 60.0
+_PATIENCE: Final = 0.5
+# Loading picamera2 and the models and starting the camera takes a small machine so much longer.
+OPENING: Final = 40.0
+
+
+class Witness(Protocol):
+    """Watches the road without touching it; called on its threads, so it must be quick."""
+
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+        """A picture was searched for faces."""
+
+    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+        """A frame was flipped to at `moment`, monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How seeing goes.
+
+    `blind` says why nothing is seen, empty while pictures come or are still awaited; the camera is
+    opened again after `pause` seconds, or never closed if 0. `pictures` came since the start, with
+    `visitors` in view. The thread comes by again until `due`, monotonic seconds.
+    """
+
+    due: float
+    blind: str = ""
+    pause: float = 0.0
+    pictures: int = 0
+    visitors: int = 0
+
+
+class Watcher:
+    """Sees until it is stopped, whatever becomes of the camera."""
+
+    def __init__(
+        self,
+        config: Config,
+        pack: PackInfo,
+        stop: threading.Event,
+        witness: Witness | None = None,
+        patient: bool = False,
+    ) -> None:
+        """Prepare to see.
+
+        Parameters
+        ----------
+        pack : of the portrait that hangs; may be replaced at any time
+        stop : set to end, and set by the watcher when it has ended
+        patient : wait for whatever is missing or fails, not only for a camera
+        """
+        self.aims: Slot[Aim] = Slot()
+        self.pack = pack
+        self.sight = Sight(time.monotonic() + config.camera.timeout + OPENING)
+        self._config = config
+        self._stop = stop
+        self._witness = witness
+        self._patient = patient
+        self._sound: Soundness | None = None  # kept over a new start: a frozen camera may stay frozen
+        self._failure: BaseException | None = None
+        # A daemon: a camera driver that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def open(self) -> None:
+        """Begin to see."""
+        self._thread.start()
+
+    def close(self) -> bool:
+        """Stop seeing; raises what ended the thread. Returns False if the thread cannot be ended."""
+        self._stop.set()
+        if self._thread.ident:
+            self._thread.join(_PATIENCE)
+        if self._failure:
+            raise self._failure
+        return not self._thread.is_alive()
+
+    def take(self, config: Config) -> None:
+        """See by another config from the next picture on."""
+        self._config = config
+
+    def _run(self) -> None:
+        try:
+            self._see_always()
+        except BaseException as error:  # noqa: BLE001  (handed to the main thread, which raises it)
+            self._failure = error
+        finally:
+            self._stop.set()
+
+    def _see_always(self) -> None:
+        pause = _FIRST_PAUSE / 2
+        while not self._stop.is_set():
+            before = self.sight.pictures
+            try:
+                self._see()
+            except CameraEnded:
+                return
+            except Exception as error:
+                if not self._waits_for(error):
+                    raise
+                pause = _FIRST_PAUSE if self.sight.pictures > before else min(2 * pause, _LONGEST_PAUSE)
+                self._rest(_cause(error), pause)
+
+    def _waits_for(self, error: Exception) -> bool:
+        """Tell whether what failed may be there later; a folder of pictures is not plugged in."""
+        if self._config.camera.source.startswith("replay:"):
+            return self._patient
+        return self._patient or isinstance(error, CameraAbsent | CameraBusy | CameraStalled)
+
+    def _rest(self, cause: str, pause: float) -> None:
+        self.sight = replace(self.sight, blind=cause, pause=pause, visitors=0, due=time.monotonic() + pause)
+        self._stop.wait(pause)
+
+    def _see(self) -> None:
+        """Open the camera and see, until it fails or the config changes what it needs."""
+        from appliance.camera.sources import camera_named
+        from appliance.gaze import Follower
+        from appliance.service.soundness import black, frozen, look
+
+        config = self._config
+        self._expect(config, OPENING)
+        follower = Follower(config)
+        with camera_named(config.camera.source, config.camera) as camera:
+            while not self._stop.is_set():
+                if self._config is not config:
+                    if self._config.camera != config.camera or self._config.vision != config.vision:
+                        return
+                    config = self._config
+                    follower = Follower(config)
+                self._expect(config)
+                picture = camera.newest()
+                self._sound = look(picture, self._sound)
+                stuck = CameraStalled(frozen(self._sound))
+                if str(stuck) and self._waits_for(stuck):
+                    raise stuck
+                lit = time.monotonic() + config.tracking.display_latency
+                aim = follower.see(picture, camera.horizontal_fov, self.pack, lit)
+                self.aims.put(aim)
+                camera.set_rate(follower.rate)
+                count = self.sight.pictures + 1
+                self.sight = Sight(self.sight.due, black(self._sound), pictures=count, visitors=aim.visitors)
+                if self._witness:
+                    self._witness.saw(picture, follower.faces, aim, camera)
+
+    def _expect(self, config: Config, more: float = 0.0) -> None:
+        self.sight = replace(self.sight, due=time.monotonic() + config.camera.timeout + more)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ApplianceError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = " ".join(str(error).split()) or "no more is known"
+    return UNFORESEEN % (type(error).__name__, said, Path(place.filename).name, place.lineno)

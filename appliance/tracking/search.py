@@ -1,0 +1,238 @@
+"""Where to look next: the whole picture, a tile, or a crop around the viewer; one look per picture."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.camera.averaging import Pixels, Region
+from appliance.camera.base import Picture
+from appliance.config import VisionConfig
+from appliance.tracking.people import Crowd, Person
+from appliance.vision.blazeface import Face, FaceDetector
+
+# The short model's input side: crops that are whole multiples of it are read fastest.
+_SIDE: Final = 128
+# The smallest crop, in face widths; what it may become before it is chosen anew; how far from its
+# middle the face may go, as a share of it.
+_CROP: Final = 2.6
+_KEEP: Final = (2.2, 5.5)
+_STICKY: Final = 0.13
+# Seconds of motion a crop is placed ahead of who walks.
+_AHEAD: Final = 0.1
+# Sides of tiles as shares of the picture's width, after the whole picture: the last finds faces of 2 %
+# of it, the ones before have less noise in the dark.
+_TILES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
+_OVERLAP: Final = 1 / 6
+# While somebody is followed, one look in so many goes round the rest of the room.
+ROUND: Final = 4
+# A score is enough to go on following; a newcomer needs more.
+_FOLLOW_SCORE: Final = 0.4
+_MOTION_WEIGHT: Final = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found: faces in picture pixels, and where it looked, and for whom.
+
+    `sharp`: a crop around `sought`, whose eyes it measures best.
+    """
+
+    faces: list[Face]
+    region: Region
+    sought: Person | None = None
+    sharp: bool = False
+
+
+def tiles(width: int, height: int, side: int) -> list[Region]:
+    """Cover a picture with overlapping squares of a side in pixels, on even pixels."""
+    step = side * (1 - _OVERLAP)
+
+    def starts(length: int) -> list[int]:
+        if length <= side:
+            return [(length - side) // 4 * 2]
+        number = math.ceil((length - side) / step) + 1
+        return [round((length - side) * i / (number - 1) / 2) * 2 for i in range(number)]
+
+    return [Region(x, y, x + side, y + side) for y in starts(height) for x in starts(width)]
+
+
+def crop_side(face_width: float) -> int:
+    """Return the side of the crop for a face, in pixels: half the model's input, or whole multiples."""
+    wanted = _CROP * face_width
+    return _SIDE // 2 if wanted <= _SIDE // 2 else _SIDE * math.ceil(wanted / _SIDE)
+
+
+class Rotation:
+    """Takes turns among regions; one where something moves comes sooner."""
+
+    def __init__(self, regions: list[Region]) -> None:
+        self._regions = regions
+        self._last = [0] * len(regions)
+        self._turn = 0
+
+    def next(self, motion: "Motion") -> Region:
+        """Return the region that waited longest, a wait counting more the more moves there."""
+        self._turn += 1
+        waits = [
+            (self._turn - last) * (1 + _MOTION_WEIGHT * motion.share(region))
+            for region, last in zip(self._regions, self._last, strict=True)
+        ]
+        chosen = waits.index(max(waits))
+        self._last[chosen] = self._turn
+        return self._regions[chosen]
+
+
+class Motion:
+    """Where the picture changes: a hint where to look, nothing more, so a sparse sample is enough."""
+
+    def __init__(self) -> None:
+        self._before: Pixels | None = None
+        self._moving: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
+        self._step = 1
+
+    def update(self, picture: Picture) -> None:
+        """Compare a picture with the one before it, leaving out what noise explains."""
+        self._step = max(1, picture.width // 128)
+        now = picture.sample(self._step).copy()
+        before, self._before = self._before, now
+        if before is None or before.shape != now.shape:
+            self._moving = np.zeros(now.shape, np.bool_)
+            return
+        change = np.maximum(now, before) - np.minimum(now, before)
+        self._moving = change > 6 * max(1.0, float(np.median(change)))
+
+    def ignore(self, person: Person) -> None:
+        """Leave out somebody whose motion is known: head, and all below."""
+        left = max(0, int((person.x - 1.5 * person.width) / self._step))
+        right = max(0, int((person.x + 1.5 * person.width) / self._step))
+        self._moving[:, left:right] = False
+
+    def share(self, region: Region) -> float:
+        """Return how much of a region moves, 0 to 1."""
+        x0, y0, x1, y1 = (
+            max(0, int(edge / self._step)) for edge in (region.x0, region.y0, region.x1, region.y1)
+        )
+        part = self._moving[y0:y1, x0:x1]
+        return float(np.count_nonzero(part)) / part.size if part.size else 0.0
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether more than a speck moves."""
+        return np.count_nonzero(self._moving) > 0.001 * self._moving.size
+
+
+class Search:
+    """Chooses a region and a model for every picture, and looks there once."""
+
+    def __init__(self, vision: VisionConfig) -> None:
+        """Load the models; raises `BadAsset` or `BadModel`."""
+        self._crop_model = FaceDetector("short", _FOLLOW_SCORE)
+        full = vision.model == "full"
+        self._room_model = FaceDetector("full", vision.threshold) if full else self._crop_model
+        self._shares = _TILES[vision.model]
+        self._rotations: dict[tuple[int, ...], Rotation] = {}
+        self._crop = Region(0, 0, 0, 0)
+        self._turn = 0
+        self.motion = Motion()
+
+    def look(self, picture: Picture, crowd: Crowd, followed: Person | None, surveying: bool) -> Look:
+        """Look once.
+
+        Parameters
+        ----------
+        picture : the newest
+        crowd : who is known
+        followed : whom to keep in sight
+        surveying : somebody was only just found, and others may be nearer: look round more often
+        """
+        self._turn += 1
+        if followed is None:
+            if candidate := crowd.candidate():
+                return self._around(picture, candidate) if candidate.missed else self._at(picture, candidate)
+            return self._round_the_room(picture)
+        if followed.missed:
+            turn = followed.missed % 4
+            if turn == 2:
+                return self._around(picture, followed)
+            if turn == 3:
+                return self._round_the_room(picture)
+        elif surveying and self._turn % 2 == 0:
+            candidate = crowd.candidate()
+            return self._at(picture, candidate) if candidate else self._round_the_room(picture)
+        elif self._turn % ROUND == 0:
+            return self._round_others(picture, crowd, followed)
+        return self._follow(picture, followed)
+
+    def _follow(self, picture: Picture, person: Person) -> Look:
+        """Look into the sticky crop: it stays while the face is near its middle, so the eyes are steady."""
+        x, y = _middle(person, picture.captured)
+        crop = self._crop
+        side = crop.width
+        if not _KEEP[0] * person.width <= side <= _KEEP[1] * person.width:
+            side = crop_side(person.width)
+        off = max(abs(x - (crop.x0 + crop.x1) / 2), abs(y - (crop.y0 + crop.y1) / 2))
+        if side != crop.width or off > _STICKY * side:
+            crop = _square(picture, x + _AHEAD * person.vx, y + _AHEAD * person.vy, int(side))
+            self._crop = crop
+        return Look(self._crop_model.detect(picture, crop), crop, person, sharp=True)
+
+    def _at(self, picture: Picture, person: Person) -> Look:
+        x, y = _middle(person, picture.captured)
+        region = _square(picture, x, y, crop_side(person.width))
+        return Look(self._crop_model.detect(picture, region), region, person, sharp=True)
+
+    def _around(self, picture: Picture, person: Person) -> Look:
+        """Look for somebody just lost, in a tile round where they should be by now."""
+        x, y = _middle(person, picture.captured)
+        side = max(_even(self._shares[-1] * picture.width), crop_side(2 * person.width))
+        region = _square(picture, x, y, side)
+        return Look(self._room_model.detect(picture, region), region, person)
+
+    def _round_the_room(self, picture: Picture) -> Look:
+        self.motion.update(picture)
+        sides = [max(picture.width, picture.height), *(_even(s * picture.width) for s in self._shares)]
+        region = self._rotation(picture, sides).next(self.motion)
+        return Look(self._room_model.detect(picture, region), region)
+
+    def _round_others(self, picture: Picture, crowd: Crowd, followed: Person) -> Look:
+        """Look at somebody else known, or at a tile small enough for who is about as near as the viewer."""
+        others = [p for p in crowd.people if p is not followed and p.seen < picture.captured - 0.3]
+        if others and (self._turn // ROUND % 2 or not all(p.trusted for p in others)):
+            return self._at(picture, min(others, key=lambda p: (p.trusted, p.seen)))
+        self.motion.update(picture)
+        self.motion.ignore(followed)
+        side = _SIDE * min(max(1, int(7 * followed.width / _SIDE)), 3)
+        region = self._rotation(picture, [side]).next(self.motion)
+        return Look(self._crop_model.detect(picture, region), region)
+
+    def _rotation(self, picture: Picture, sides: list[int]) -> Rotation:
+        key = picture.width, picture.height, *sides
+        if key not in self._rotations:
+            self._rotations[key] = Rotation(
+                [region for side in sides for region in tiles(picture.width, picture.height, side)]
+            )
+        return self._rotations[key]
+
+
+def _middle(person: Person, moment: float) -> tuple[float, float]:
+    """Return the middle of a face: the eyes are a fifth of its width above."""
+    x, y = person.at(moment)
+    return x, y + 0.2 * person.width
+
+
+def _square(picture: Picture, x: float, y: float, side: int) -> Region:
+    """Return a square of picture around a point, on even pixels, within the picture if it fits."""
+
+    def start(middle: float, length: int) -> int:
+        first = round((middle - side / 2) / 2) * 2
+        return min(max(first, 0), (length - side) // 2 * 2) if side <= length else (length - side) // 4 * 2
+
+    left, top = start(x, picture.width), start(y, picture.height)
+    return Region(left, top, left + side, top + side)
+
+
+def _even(value: float) -> int:
+    return max(2, round(value / 2) * 2)

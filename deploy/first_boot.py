@@ -1,0 +1,95 @@
+"""What makes a freshly written card provision itself: one line in cloud-init's user-data, or in firstrun.sh.
+
+Both may already be there, written by Raspberry Pi Imager (user, Wi-Fi); then they keep what they say.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+START = "mona-lisa-first-boot"
+COMMAND = f"bash /boot/firmware/{START} --install"
+ITEM = f"- [bash, /boot/firmware/{START}, --install]"
+KERNEL = (
+    "systemd.run=/boot/firmware/firstrun.sh",
+    "systemd.run_success_action=reboot",
+    "systemd.unit=kernel-command-line.target",
+)
+FIRSTRUN = f"""#!/bin/bash
+set +e
+{COMMAND}
+rm -f /boot/firmware/firstrun.sh
+sed -i 's| systemd.run.*||g' /boot/firmware/cmdline.txt
+exit 0
+"""
+
+
+class Unclear(ValueError):
+    """A file on the card is of a form this cannot add to."""
+
+
+def cloud_init(user_data: str) -> str:
+    """Return user-data with our command among its `runcmd`; raises `Unclear` where that cannot be told."""
+    if START in user_data:
+        return user_data
+    if not user_data.strip():
+        user_data = "#cloud-config\n"
+    if not user_data.startswith("#cloud-config"):
+        raise Unclear("user-data: expected #cloud-config in its first line")
+    lines = user_data.rstrip("\n").split("\n")
+    heads = [i for i, line in enumerate(lines) if re.match(r"runcmd\s*:", line)]
+    if not heads:
+        return "\n".join([*lines, "runcmd:", ITEM]) + "\n"
+    after = lines[heads[0] + 1 :]
+    item = next((line for line in after if line.strip() and not line.lstrip().startswith("#")), "")
+    shape = re.match(r"(\s*)- ", item)
+    if not re.fullmatch(r"runcmd\s*:\s*(#.*)?", lines[heads[0]]) or shape is None:
+        raise Unclear("user-data: runcmd is not a list of lines; add this line to it: " + ITEM)
+    lines.insert(heads[0] + 1, shape[1] + ITEM)
+    return "\n".join(lines) + "\n"
+
+
+def firstrun(script: str) -> str:
+    """Return firstrun.sh with our command before it removes itself."""
+    if not script.strip():
+        return FIRSTRUN
+    if START in script:
+        return script
+    lines = script.rstrip("\n").split("\n")
+    ends = [i for i, line in enumerate(lines) if re.match(r"rm -f .*firstrun\.sh|exit 0", line)]
+    lines.insert(ends[0] if ends else len(lines), COMMAND)
+    return "\n".join(lines) + "\n"
+
+
+def kernel(cmdline: str) -> str:
+    """Return the kernel's command line such that it runs firstrun.sh once."""
+    words = cmdline.split()
+    if any(word.startswith("systemd.run=") for word in words):
+        return " ".join(words) + "\n"
+    return " ".join([*words, *KERNEL]) + "\n"
+
+
+def main() -> int:
+    """Put our command into the files of a mounted boot partition."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("release", choices=("bookworm", "trixie"))
+    parser.add_argument("boot", type=Path)
+    arguments = parser.parse_args()
+    edits: dict[str, Callable[[str], str]] = {"user-data": cloud_init}
+    if arguments.release == "bookworm":
+        edits = {"firstrun.sh": firstrun, "cmdline.txt": kernel}
+    try:
+        for name, edit in edits.items():
+            path = arguments.boot / name
+            old = path.read_text("utf-8") if path.exists() else ""
+            path.write_text(edit(old), "utf-8")
+    except (Unclear, OSError, UnicodeDecodeError) as error:
+        print(f"write-card: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Other machines, over SSH: one connection, this project sent along, sudo's password asked once.
+
+# connect HOST: sets `ssh`, a command that runs what follows on HOST.
+connect() {
+    control=$(mktemp -d)
+    # shellcheck disable=SC2206  # options for ssh, several words on purpose
+    ssh=(ssh -o ControlMaster=auto -o "ControlPath=$control/%C" -o ControlPersist=120 -o ConnectTimeout=15
+        -o ServerAliveInterval=15 ${MONA_LISA_SSH:-} "$1")
+    step "connecting to $1"
+    "${ssh[@]}" true || fail "$1: no connection; check that \`ssh $1\` works from here"
+}
+
+disconnect() {
+    "${ssh[@]}" -O exit 2>/dev/null || true
+    rm -rf "$control"
+}
+
+# ask_for_sudo: sets `terminal` such that sudo can ask for its password, which needs a terminal.
+ask_for_sudo() {
+    terminal=()
+    if "${ssh[@]}" sudo -n true 2>/dev/null; then return; fi
+    [ -t 0 ] || fail "$host: sudo asks for a password there; run this in a terminal"
+    terminal=(-t)
+    say "sudo on $host will ask for its password"
+}
+
+# remote HOST [ARGUMENT...]: this same script there; arguments that name files here go along.
+remote() {
+    local host=$1 argument file folder sudo="" words=() code=0
+    shift
+    connect "$host"
+    folder=$("${ssh[@]}" 'mktemp -d /var/tmp/mona-lisa.XXXXXX') || fail "$host: no space in /var/tmp"
+    # shellcheck disable=SC2064  # the value of now
+    trap "clear_away '$folder'" EXIT
+    terminal=()
+    if [ "$("${ssh[@]}" id -u)" != 0 ]; then sudo=sudo; ask_for_sudo; fi
+    step "sending this project"
+    sources | "${ssh[@]}" "tar -xz --no-same-owner -C '$folder'"
+    for argument in "$@"; do
+        if [ -f "$argument" ]; then
+            file=$folder/given/$(basename "$argument")
+            say "sending $argument ($(($(stat -c %s "$argument") / 1000000)) MB)"
+            "${ssh[@]}" "mkdir -p '$folder/given' && cat >'$file'" <"$argument"
+            argument=$file
+        fi
+        words+=("$(printf '%q' "$argument")")
+    done
+    "${ssh[@]}" "${terminal[@]}" "$sudo $folder/deploy/$script ${words[*]}" || code=$?
+    return "$code"
+}
+
+clear_away() {
+    "${ssh[@]}" "rm -rf '$1' 2>/dev/null || sudo -n rm -rf '$1'" 2>/dev/null || true
+    disconnect
+}

@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+# What the deploy scripts share: steps that are told and logged, changes that are made once, and --dry-run.
+
+readonly BASE=/opt/mona-lisa             # releases, the link `current`, and the record
+readonly RECORD=$BASE/record             # what was changed on this machine, so that uninstall can undo it
+readonly CONFIG=/etc/mona-lisa/config.toml
+readonly LIBRARY=/var/lib/mona-lisa      # portraits
+readonly BOOT=/boot/firmware
+readonly COMMAND=/usr/local/bin/mona-lisa
+script=$(basename "$0")
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+dry="" changes=0
+set -E
+trap '[ "$BASH_SUBSHELL" != 0 ] || printf "%s: stopped by \"%s\" (%s, line %s)\n" "$script" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
+
+log() { [ -n "$dry" ] || logger -t "mona-lisa-$script" -- "$*" 2>/dev/null || true; }
+step() { printf '== %s\n' "$*"; log "$*"; }
+say() { printf '   %s\n' "$*"; log "$*"; }
+fail() { printf '%s: %s\n' "$script" "$*" >&2; log "failed: $*"; exit 1; }
+misuse() { printf '%s: %s; see %s --help\n' "$script" "$*" "$script" >&2; exit 2; }
+
+# A change: counted, told, and made unless --dry-run.
+run() {
+    changes=$((changes + 1))
+    if [ -n "$dry" ]; then say "would run: $*"; else log "run: $*"; "$@"; fi
+}
+
+# The same for a command that says more than anybody wants to read, as long as it goes well.
+run_quietly() {
+    local heard
+    if [ -n "$dry" ]; then run "$@"; return; fi
+    heard=$(run "$@" 2>&1) || { printf '%s\n' "$heard" >&2; fail "failed: $*"; }
+    changes=$((changes + 1)) # the one above was counted in a subshell
+}
+
+# put SOURCE TARGET [MODE]: installs a file if it is not there in these very words; a power cut leaves old or new.
+put() {
+    local mode=${3:-644}
+    if cmp -s "$1" "$2" && [ "$(stat -c %a "$2")" = "$mode" ]; then return; fi
+    changes=$((changes + 1))
+    if [ -n "$dry" ]; then say "would write $2"; return; fi
+    say "writing $2"
+    make_folder "$(dirname "$2")"
+    install -m "$mode" "$1" "$2.mona-lisa-new"
+    sync "$2.mona-lisa-new"
+    mv -f "$2.mona-lisa-new" "$2"
+}
+
+# Folders that were not there are written down, so that uninstall takes away these and no others.
+make_folder() {
+    local lines
+    if [ -d "$1" ]; then return; fi
+    mapfile -t lines < <(noted folders)
+    note folders "${lines[@]}" "$1"
+    mkdir -p "$1"
+}
+
+# point LINK TARGET: makes a link, or turns it round in one instant.
+point() {
+    if [ "$(readlink "$1")" = "$2" ]; then return; fi
+    changes=$((changes + 1))
+    if [ -n "$dry" ]; then say "would link $1 to $2"; return; fi
+    say "linking $1 to $2"
+    make_folder "$(dirname "$1")"
+    ln -sfn "$2" "$1.mona-lisa-new"
+    mv -Tf "$1.mona-lisa-new" "$1"
+    sync "$(dirname "$1")"
+}
+
+# drop PATH...: removes what is there.
+drop() {
+    local path
+    for path in "$@"; do
+        if [ -e "$path" ] || [ -L "$path" ]; then
+            changes=$((changes + 1))
+            if [ -n "$dry" ]; then say "would remove $path"; else say "removing $path"; rm -rf "$path"; fi
+        fi
+    done
+}
+
+# note NAME LINE...: writes lines into the record; noted NAME prints them.
+note() {
+    local name=$1
+    shift
+    [ -n "$dry" ] && return
+    mkdir -p "$RECORD"
+    printf '%s\n' "$@" >"$RECORD/$name.new"
+    sync "$RECORD/$name.new"
+    mv -f "$RECORD/$name.new" "$RECORD/$name"
+}
+noted() { cat "$RECORD/$1" 2>/dev/null || true; }
+
+need_root() { [ "$(id -u)" = 0 ] || fail "must be root to $1; run it with sudo"; }
+need_installed() { [ -x "$BASE/current/venv/bin/mona-lisa" ] || fail "nothing is installed here; run deploy/provision"; }
+running_systemd() { [ -d /run/systemd/system ]; }
+release_now() { basename "$(readlink "$BASE/current" || true)"; }
+
+# One script at a time changes this machine; the lock ends with the script, however that ends.
+lock() {
+    [ -n "$dry" ] && return
+    exec 9>/run/lock/mona-lisa-deploy || fail "/run/lock/mona-lisa-deploy: cannot be written"
+    flock -n 9 || fail "another deploy script is at work on this machine; wait for it"
+}
+
+# Sets `codename` and `arch`, or refuses with the reason.
+check_machine() {
+    local name
+    step "looking at this machine"
+    name=$(. /etc/os-release && printf '%s' "${PRETTY_NAME:-unknown}")
+    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    arch=$(dpkg --print-architecture 2>/dev/null) || fail "$name: expected Raspberry Pi OS or Debian"
+    case "$arch" in
+        arm64 | amd64) ;;
+        *) fail "$name is 32-bit ($arch), which has no model runtime; write the card with a 64-bit image" ;;
+    esac
+    case "$codename" in
+        bookworm | trixie) ;;
+        *) fail "$name: expected Raspberry Pi OS (or Debian) Bookworm or Trixie" ;;
+    esac
+    say "$name, $arch, $(uname -r)"
+}
+
+# Refuses when the disk that holds / has fewer MB free than asked for.
+check_space() {
+    free_before=$(df --output=avail -m / | tail -1 | tr -d ' ')
+    [ "$free_before" -ge "$1" ] || fail "$free_before MB free on /, expected at least $1 MB; use a larger card"
+    say "$free_before MB free on the card"
+}
+
+# Says how long it took and what it took, or that there was nothing to do.
+finish() {
+    local free
+    free=$(df --output=avail -m / | tail -1 | tr -d ' ')
+    if [ -n "$dry" ]; then step "dry run: $changes changes would be made"
+    elif [ "$changes" = 0 ]; then step "nothing to change ($SECONDS s)"
+    else step "done: $changes changes in $((SECONDS / 60)) min $((SECONDS % 60)) s; $((free_before - free)) MB of the card taken (less than 0: given back), $free MB free"
+    fi
+}

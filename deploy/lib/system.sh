@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# The machine around the appliance: user, units, config, portrait, boot options; put in place and taken away.
+
+# Where a file of systemd/ belongs.
+place_of() {
+    case "$1" in
+        udev/*) printf '/etc/%s' "$1" ;;
+        sysusers.d/* | tmpfiles.d/*) printf '/etc/%s' "$1" ;;
+        journald.conf.d/*) printf '/etc/systemd/%s' "$1" ;;
+        *.service | *.timer | *.path | *.d/*.conf) printf '/etc/systemd/system/%s' "$1" ;;
+    esac
+}
+
+# create_user FOLDER: the user and its folders, as FOLDER's systemd/ has them.
+create_user() {
+    step "user"
+    put "$1/systemd/sysusers.d/mona-lisa.conf" /etc/sysusers.d/mona-lisa.conf
+    put "$1/systemd/tmpfiles.d/mona-lisa.conf" /etc/tmpfiles.d/mona-lisa.conf
+    if ! getent passwd mona-lisa >/dev/null; then run_quietly systemd-sysusers /etc/sysusers.d/mona-lisa.conf; fi
+    if [ ! -d "$LIBRARY" ] || [ ! -d /etc/mona-lisa ]; then run systemd-tmpfiles --create /etc/tmpfiles.d/mona-lisa.conf; fi
+}
+
+# install_units FOLDER: units and drop-ins, exactly as FOLDER's systemd/ has them.
+install_units() {
+    local file target
+    step "units"
+    while read -r file; do
+        target=$(place_of "$file")
+        if [ -z "$target" ] || cmp -s "$1/systemd/$file" "$target"; then continue; fi
+        owe_restart
+        put "$1/systemd/$file" "$target"
+    done < <(cd "$1/systemd" && find . -type f -printf '%P\n' | sort)
+}
+
+# What was changed must be read again by whoever reads it; remembered, in case this script is cut off before.
+owe_restart() { [ -n "$dry" ] || { mkdir -p "$RECORD" && touch "$RECORD/restart-owed"; }; }
+
+read_again() {
+    [ -d /var/log/journal ] || note journal "made by the appliance"
+    run systemctl daemon-reload
+    run systemctl restart systemd-journald
+    if [ -S /run/udev/control ]; then run udevadm control --reload; run udevadm trigger --subsystem-match=drm; fi
+    run systemctl reset-failed mona-lisa.service
+    run systemctl restart --no-block mona-lisa.service
+    [ -n "$dry" ] || rm -f "$RECORD/restart-owed"
+}
+
+drop_units() {
+    local file target folder
+    step "units and user"
+    while read -r file; do
+        target=$(place_of "$file")
+        if [ -z "$target" ]; then continue; fi
+        drop "$target"
+    done < <(cd "$project/systemd" && find . -type f -printf '%P\n' | sort)
+    for folder in $(noted folders); do
+        [ -n "$dry" ] || rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
+    done
+    if getent passwd mona-lisa >/dev/null; then run userdel mona-lisa; fi
+    if getent group mona-lisa >/dev/null; then run groupdel mona-lisa; fi
+}
+
+# configure [FILE]: a config of your own, checked first; or the one with every default and its explanation.
+configure() {
+    local release=$BASE/releases/$name
+    step "config"
+    if [ -n "${1:-}" ]; then
+        [ -n "$dry" ] || "$release/venv/bin/mona-lisa" config check "$1" >/dev/null || fail "$1 is not applied"
+        if [ -f "$CONFIG" ] && ! cmp -s "$1" "$CONFIG"; then put "$CONFIG" "$CONFIG.old"; fi
+        cmp -s "$1" "$CONFIG" || owe_restart
+        put "$1" "$CONFIG"
+    elif [ ! -f "$CONFIG" ]; then put "$project/appliance/config.toml" "$CONFIG"; fi
+    if [ -f "$BOOT/mona-lisa.toml" ] && [ -z "$dry" ]; then
+        "$release/venv/bin/python" "$release/deploy/card_config.py" || fail "mend it on the card, or take it away"
+    fi
+}
+
+# hang [NAME|IMAGE]: renders a portrait on this machine and hangs it, unless it hangs already.
+hang() {
+    local what=${1:-} pack=$LIBRARY/current/pack.toml given=/var/tmp/mona-lisa-given
+    step "portrait"
+    if [ -f "$pack" ]; then
+        if [ -z "$what" ] || [ "$(readlink "$LIBRARY/current")" = "$what" ] ||
+            { [ -f "$what" ] && grep -q "$(sha256sum "$what" | cut -d' ' -f1)" "$pack"; }; then
+            say "$(readlink "$LIBRARY/current") hangs"
+            return
+        fi
+    fi
+    if [ -z "$what" ]; then
+        say "the bundled one: La Sconosciuta"
+        run hang_bundled
+        return
+    fi
+    say "rendering $what (10 s on a laptop, a minute or more on a Pi)"
+    # What a rendering that was cut off left behind.
+    [ ! -d "$LIBRARY" ] || find "$LIBRARY" -maxdepth 1 -name '.*.????????' -mmin +60 -exec rm -rf {} +
+    if [ ! -f "$what" ]; then run as_appliance portrait install "$what"; return; fi
+    run install -D -m 644 "$what" "$given/$(basename "$what")" # where the appliance's user can read it
+    run as_appliance portrait install "$given/$(basename "$what")"
+    run rm -rf "$given"
+}
+
+hang_bundled() { bash "$project/deploy/lib/hang.sh" sconosciuta "$BASE/releases/$name/frames" "$BASE/releases/$name"; }
+
+as_appliance() { runuser -u mona-lisa -- env STATE_DIRECTORY="$LIBRARY" "$BASE/releases/$name/venv/bin/mona-lisa" "$@"; }
+
+# A quiet boot, and no surprises: the camera's software is not replaced overnight.
+boot_options() {
+    step "boot options"
+    put "$project/deploy/unattended-upgrades.conf" /etc/apt/apt.conf.d/52mona-lisa
+    if [ ! -f "$BOOT/cmdline.txt" ]; then say "no $BOOT/cmdline.txt: not a Raspberry Pi's boot partition, left alone"; return; fi
+    if ! python3 "$project/deploy/boot_options.py" --check "$BOOT"; then
+        run python3 "$project/deploy/boot_options.py" --add "$BOOT"
+        say "in force from the next boot"
+    fi
+}

@@ -1,0 +1,62 @@
+"""The bench itself: its truth, and its comparison on walks of a second or two."""
+
+import pytest
+
+from appliance.bench.following import LENS, meetings
+from appliance.bench.gaze import FRAMES, Track, _original_angle, run_trial, summary
+from appliance.bench.walks import Trial, meeting, standing, trials
+from appliance.gaze import original_frame
+from tests.conftest import small_info
+
+
+def test_the_set_is_fixed_and_says_whom_to_follow_at_every_moment_somebody_is_in_view() -> None:
+    chosen = trials()
+    assert len(chosen) >= 12
+    assert len({trial.name for trial in chosen}) == len(chosen)
+    for trial in chosen:
+        moments = [trial.walk.duration * i / 50 for i in range(50)]
+        assert any(trial.walk.followed_at(moment, LENS) for moment in moments), trial.name
+    assert {trial.rate for trial in chosen} == {12.0, 30.0} and max(t.latency for t in chosen) == 0.1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_meet_a_metre_apart_in_the_middle_and_the_first_was_there_alone(seed: int) -> None:
+    walk, moment = meeting(seed)
+    first, second = walk.people_at(moment)
+    assert abs(first.z_mm - second.z_mm) == pytest.approx(1000)
+    assert first.x_mm == pytest.approx(0, abs=1) and second.x_mm == pytest.approx(0, abs=1)
+    assert first.vx_mm_s * second.vx_mm_s < 0
+    begins = {person.who: person.x.times[0] for person in walk.people}
+    assert begins["first"] == pytest.approx(0, abs=1e-9) and begins["second"] >= 1 - 1e-9
+
+
+def test_the_originals_frames_look_at_the_places_its_rule_gives_them() -> None:
+    for i in range(FRAMES):
+        x = 640 * (1 - i / (FRAMES - 1))
+        assert original_frame(x, 640, FRAMES) == i
+        assert _original_angle(i, LENS) == pytest.approx(-LENS.angle(x))
+
+
+def test_far_away_the_appliance_finds_who_the_original_never_sees() -> None:
+    pack = small_info()
+    row, errors = run_trial(Trial("still", standing(2.5, -500.0, 2.5)), pack)
+    assert row["original"]["right_person"] == 0 and row["original"]["acquire_seconds"] is None
+    assert row["ours"]["right_person"] > 0.85 and row["ours"]["acquire_seconds"] < 0.5
+    assert row["ours"]["still_changes"] == 0
+    assert row["ratio"] < 0.7
+    assert len(errors) == pytest.approx(150, abs=3)
+    everywhere = summary(errors)["everywhere"]
+    assert everywhere["ours_degrees"] == pytest.approx(row["ours"]["mean_degrees"], abs=0.001)
+
+
+@pytest.mark.slow
+def test_two_who_meet_are_not_exchanged() -> None:
+    assert meetings(small_info())["share"] >= 0.95
+
+
+def test_a_change_of_frame_counts_only_while_the_visitor_stands() -> None:
+    track = Track(frame=3)
+    for frame, still in ((4, False), (5, True), (5, True), (6, True)):
+        track.note(frame, error=1.0, right=True, still=still, since=0.5)
+    assert track.report(still=2.0)["still_changes_per_second"] == 1.0
+    assert track.acquired == 0.5

@@ -1,0 +1,185 @@
+"""The whole appliance in a machine: what is on its screen from power-on, and what its log says.
+
+Up to the first power cut the tests are acts of one machine's life, in their order.
+"""
+
+import math
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from appliance.camera.gallery import GalleryCamera
+from appliance.config import GazeConfig
+from appliance.gaze import angle_to, position_of
+from appliance.pack import Pack
+from tests.boot.conftest import packs
+from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk
+from tests.boot.look import BLACK, NO_SIGNAL, Eye, Frame, Shown, Sight, Watch
+from tests.boot.machine import Machine
+from tests.boot.places import CACHE
+from tests.boot.strip import film_strip
+
+HERE: Final = Path(__file__).resolve().parent
+# An emulated processor that is shared with others may need many times what it needs alone.
+BOOT: Final = 900.0
+WHILE: Final = 600.0
+# Seconds for which a gaze is held at least; a frame that is passed on the way does not count.
+STEADY: Final = 3.0
+UNPLUGGED: Final = "/run/virtual-camera-unplugged"
+CONFIG: Final = "/etc/mona-lisa/config.toml"
+# Where the visitor stands, in seconds into visitor.toml.
+STANDS: Final = {"picture left": 6.0, "in the middle": 19.0, "picture right": 32.0}
+
+
+def at_rest(shown: Shown) -> bool:
+    return isinstance(shown, Frame) and shown.resting
+
+
+def whole(shown: Shown) -> bool:
+    return isinstance(shown, Frame)
+
+
+def until_lit(watch: Watch) -> Sight:
+    """Wait for the first portrait, and make sure that nothing but black was there before."""
+    sight = watch.until(whole, BOOT)
+    before = [each.shown for each in watch.sights if each.moment < sight.moment]
+    assert set(before) <= {NO_SIGNAL, BLACK}, before
+    return sight
+
+
+def await_log(machine: Machine, words: str) -> None:
+    """Wait until the service has said something since power-on."""
+    log = "journalctl -u mona-lisa -b --no-pager -o cat"
+    machine.run(f"until {log} | grep -qF {shlex.quote(words)}; do sleep 1; done", BOOT)
+
+
+@pytest.fixture(scope="module")
+def life() -> Iterator[ExitStack]:
+    """Machines that outlive a test, switched off at the end."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def disk(provisioned: Disk, folder: Path) -> Disk:
+    return provisioned.copy(folder / "first.qcow2")
+
+
+@pytest.fixture(scope="module")
+def machine(disk: Disk, folder: Path) -> Iterator[Machine]:
+    with Machine(disk, folder / "first", SIZE) as machine:
+        yield machine
+        if machine.on:  # an act went wrong
+            machine.keep_journal()
+
+
+@pytest.fixture(scope="module")
+def watch(machine: Machine, eye: Eye) -> Iterator[Watch]:
+    with Watch(machine, eye) as watch:
+        yield watch
+    film(watch)
+
+
+def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(watch: Watch) -> None:
+    sight = until_lit(watch)
+    assert sight.shown == Frame(PORTRAIT, 16, resting=True)
+
+
+@pytest.mark.parametrize("place", STANDS)
+def test_the_sitter_looks_at_the_visitor(watch: Watch, provisioned: Disk, place: str) -> None:
+    wanted = frame_towards(place, packs(provisioned)[PORTRAIT])
+
+    def looks_there(shown: Shown) -> bool:
+        return isinstance(shown, Frame) and abs(shown.index - wanted) <= 1
+
+    watch.until(looks_there, WHILE, since=watch.machine.uptime, held=STEADY)
+
+
+def test_nothing_but_whole_frames_was_shown_since(watch: Watch) -> None:
+    sights = list(watch.sights)
+    first = next(i for i, sight in enumerate(sights) if whole(sight.shown))
+    assert all(whole(sight.shown) for sight in sights[first:])
+
+
+def test_the_service_says_over_the_console_how_it_is(machine: Machine) -> None:
+    machine.await_console(BOOT)
+    status = machine.run("systemctl status mona-lisa --no-pager").text
+    assert "active (running)" in status
+    assert "Status:" in status
+    machine.run("until mona-lisa status | grep -q following; do sleep 1; done", WHILE)
+    log = machine.run("journalctl -u mona-lisa -b --no-pager -o cat").text
+    assert "La Sconosciuta lit at rest on 360x640" in log
+    assert "seeing through picamera" in log
+    assert "following: somebody came" in log
+
+
+def test_without_its_camera_the_sitter_rests_and_the_service_goes_on(machine: Machine, watch: Watch) -> None:
+    machine.run(f"touch {UNPLUGGED}")
+    await_log(machine, "camera lost")
+    watch.until(at_rest, WHILE, since=machine.uptime, held=20)
+    assert machine.run("systemctl is-active mona-lisa").text.strip() == "active"
+    machine.run(f"rm {UNPLUGGED}")
+    await_log(machine, "camera back")
+    watch.until(lambda shown: whole(shown) and not at_rest(shown), WHILE, since=machine.uptime)
+    assert machine.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
+
+
+def test_after_a_power_cut_while_following_the_portrait_is_there_again(
+    machine: Machine, disk: Disk, folder: Path, eye: Eye, life: ExitStack
+) -> None:
+    machine.cut()
+    again = life.enter_context(Machine(disk, folder / "after-a-cut", SIZE))
+    seen = life.enter_context(Watch(again, eye))
+    assert until_lit(seen).shown == Frame(PORTRAIT, 16, resting=True)
+    # Turned for the next boot, on a screen that lies on its side; then cut while the service takes up
+    # another portrait, which is the link's new aim by now.
+    again.await_console(BOOT)
+    again.run(f"sed -i 's/^height = .*/&\\nrotation = 90/' {CONFIG} && sync")
+    used = again.run(f"cd /; runuser -u mona-lisa -- mona-lisa portrait use {OTHER_PORTRAIT}", BOOT)
+    assert used.code == 0, used.text
+    again.cut()
+
+
+def test_after_a_cut_while_switching_a_whole_portrait_is_there_turned_on_a_screen_on_its_side(
+    provisioned: Disk, disk: Disk, folder: Path
+) -> None:
+    lying = SIZE[1], SIZE[0]
+    with (
+        Machine(disk, folder / "on-its-side", lying) as machine,
+        Watch(machine, Eye(packs(provisioned), lying, 90)) as watch,
+    ):
+        assert at_rest(until_lit(watch).shown)
+
+
+def test_the_service_waits_for_a_monitor_and_lights_it(provisioned: Disk, folder: Path, eye: Eye) -> None:
+    disk = provisioned.copy(folder / "dark.qcow2")
+    with (
+        Machine(disk, folder / "dark", SIZE, "video=Virtual-1:d") as machine,
+        Watch(machine, eye) as watch,
+    ):
+        machine.await_console(BOOT)
+        await_log(machine, "no display")
+        assert not any(whole(sight.shown) for sight in watch.sights)
+        machine.run("echo on >/sys/class/drm/card0-Virtual-1/status")
+        watch.until(whole, WHILE)
+        assert machine.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
+
+
+def frame_towards(place: str, pack: Path) -> int:
+    """Return the frame of a pack that looks at the visitor, by geometry alone."""
+    with GalleryCamera(HERE / "visitor.toml", 64, 36, 1.0, pace=False) as camera:
+        (visitor,) = camera.truth_at(STANDS[place])
+    angle = angle_to(visitor.x_mm, visitor.z_mm, GazeConfig())
+    return math.floor(position_of(angle, Pack(pack).info.angles) + 0.5)
+
+
+def film(watch: Watch) -> None:
+    """Leave the first life's film strip: whatever was shown for a few seconds."""
+    sights = list(watch.sights)
+    ends = [*(sight.moment for sight in sights[1:]), math.inf]
+    lasting = [sight for sight, end in zip(sights, ends, strict=True) if end - sight.moment >= STEADY]
+    film_strip([(sight, str(sight.shown)) for sight in lasting[:24]], CACHE / "strip.png")

@@ -1,0 +1,52 @@
+"""Frames are known by their content, and by nothing less than all of it."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from appliance.pack import Pack
+from tests.boot.image import Disk
+from tests.boot.look import BLACK, NO_SIGNAL, UNKNOWN, Eye, Frame
+from tests.boot.machine import kernel_options
+
+
+def lit(pack: Pack, frame: int) -> Image.Image:
+    screen = pack.base()
+    screen.paste(pack.patch(frame), pack.info.box[:2])
+    return screen
+
+
+@pytest.fixture
+def eye(pack: Pack) -> Eye:
+    return Eye({"sitter": pack.folder}, pack.info.size)
+
+
+def test_every_frame_is_known_by_its_content(pack: Pack, eye: Eye) -> None:
+    for index in range(pack.info.frames):
+        assert eye.tell(lit(pack, index)) == Frame("sitter", index, index == pack.info.resting)
+
+
+def test_a_frame_with_one_wrong_pixel_is_unknown(pack: Pack, eye: Eye) -> None:
+    screen = lit(pack, 3)
+    red, green, blue = screen.getpixel((0, 0))  # type: ignore[misc]
+    screen.putpixel((0, 0), (red ^ 1, green, blue))
+    assert eye.tell(screen) == UNKNOWN
+
+
+def test_black_and_no_signal_are_no_frames(pack: Pack, eye: Eye) -> None:
+    assert eye.tell(Image.new("RGB", pack.info.size)) == BLACK
+    assert eye.tell(Image.new("RGB", (640, 480))) == NO_SIGNAL
+
+
+def test_on_a_screen_on_its_side_frames_are_turned_clockwise(pack: Pack) -> None:
+    width, height = pack.info.size
+    eye = Eye({"sitter": pack.folder}, (height, width), 90)
+    assert eye.tell(lit(pack, 1).transpose(Image.Transpose.ROTATE_270)) == Frame("sitter", 1, False)
+
+
+def test_the_kernel_is_told_what_provisioning_wrote_but_for_the_names_of_devices(tmp_path: Path) -> None:
+    cmdline = "console=serial0,115200 console=tty3 root=PARTUUID=1-02 rootwait quiet\n"
+    options = kernel_options(Disk("amd64", tmp_path, tmp_path, tmp_path, cmdline)).split()
+    assert options[:5] == ["root=/dev/vda", "rw", "console=ttyS0", "console=tty3", "rootwait"]
+    assert "quiet" in options

@@ -1,0 +1,205 @@
+import fcntl
+import itertools
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+
+from appliance.config import DisplayConfig
+from appliance.display import frames, hanging, store
+from appliance.display.compiled import Compiled
+from appliance.display.screen import Screen
+from appliance.errors import BadPack
+from appliance.pack import Pack, write_pack
+from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
+from tests.display.test_screen import lit
+
+NEVER = threading.Event()
+
+
+def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
+    """Every frame as it is lit, of shape (frames, height, width, 3)."""
+    config = DisplayConfig(output=f"offscreen:{out}", width=SIZE[0], height=SIZE[1], **changes)  # type: ignore[arg-type]
+    with Screen(config) as screen:
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        for frame in range(FRAMES):
+            screen.show(frame)
+            while frame not in {int(path.stem[-2:]) for path in out.glob("frame_*.png")}:
+                screen.show(frame)
+    return np.array([lit(out, frame) for frame in range(FRAMES)])
+
+
+def caches() -> list[Path]:
+    return sorted(store.cache_folder().glob("*.lit"))
+
+
+def test_what_was_compiled_is_lit_bit_for_bit_without_reading_the_pack_again(
+    pack: Pack, tmp_path: Path
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    written = cache.stat().st_ino
+    assert np.array_equal(shown(pack, tmp_path / "two"), first)
+    assert [path.stat().st_ino for path in caches()] == [written]
+
+
+def test_a_start_from_the_compiled_file_loads_neither_numpy_nor_pillow(pack: Pack, tmp_path: Path) -> None:
+    shown(pack, tmp_path / "one")
+    script = (
+        "import sys, threading; from pathlib import Path; import appliance.cli, appliance.commands;"
+        "import appliance.service.loop;"
+        "from appliance.config import DisplayConfig; from appliance.display.screen import Screen;"
+        "from appliance.pack import Pack;"
+        f"s = Screen(DisplayConfig(output='offscreen:{tmp_path / 'two'}', width={SIZE[0]}, height={SIZE[1]}));"
+        f"s.__enter__(); s.light(Pack(Path({str(pack.folder)!r})));"
+        "print(sorted({'numpy', 'tflite_runtime', 'pkg_resources', 'appliance.vision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "head", "base", "patch", "zeros", "no file"])
+def test_a_damaged_compiled_file_is_noticed_and_made_anew(
+    pack: Pack, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    data = bytearray(cache.read_bytes())
+    start = len(data) - FRAMES * 4096 * -(-(BOX[2] - BOX[0]) * (BOX[3] - BOX[1]) * 4 // 4096)
+    if damage == "cut":
+        del data[len(data) // 2 :]
+    elif damage == "empty":
+        data.clear()
+    elif damage == "zeros":
+        data[start:] = bytes(len(data) - start)
+    elif damage != "no file":
+        data[{"head": 20, "base": start - 4096 * 5, "patch": start + 5}[damage]] ^= 1
+    cache.write_bytes(data)
+    if damage == "no file":
+        cache.unlink()
+    caplog.clear()
+    assert np.array_equal(shown(pack, tmp_path / "two"), first)
+    said = [record for record in caplog.records if record.name == "appliance.display.hanging"]
+    assert len(said) == (damage != "no file")
+    assert all(record.msg == hanging.DAMAGED for record in said)
+    Compiled(cache, None).check(bool)
+
+
+def test_a_portrait_rendered_again_is_compiled_again(pack: Pack, tmp_path: Path) -> None:
+    first = shown(pack, tmp_path / "one")
+    other = base_image().point(lambda level: 255 - level)
+    write_pack(pack.folder, small_info(title="again"), other, [other.crop(BOX)] * FRAMES)
+    again = shown(Pack(pack.folder), tmp_path / "two")
+    assert np.array_equal(again[0], np.asarray(other)) and not np.array_equal(again, first)
+    assert len(caches()) == 1
+
+
+def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_kept(
+    pack: Pack, tmp_path: Path
+) -> None:
+    for rotation in (0, 90, 180, 270):
+        shown(pack, tmp_path / str(rotation), rotation=rotation)
+        assert len(caches()) == min(rotation // 90, store.KEPT) + 1
+
+
+def test_the_file_of_a_portrait_that_is_gone_is_deleted(pack: Pack, tmp_path: Path) -> None:
+    shown(pack, tmp_path / "one")
+    (old,) = caches()
+    shutil.rmtree(pack.folder)
+    write_pack(tmp_path / "new", small_info(), base_image(), small_patches())
+    shown(Pack(tmp_path / "new"), tmp_path / "two")
+    assert old not in caches() and len(caches()) == 1
+
+
+def test_what_a_killed_process_left_is_deleted(pack: Pack, tmp_path: Path) -> None:
+    store.cache_folder().mkdir(exist_ok=True)
+    (store.cache_folder() / ".pack-0123.lit.part").write_bytes(b"half")
+    shown(pack, tmp_path / "one")
+    assert not list(store.cache_folder().glob(".*.part"))
+
+
+@pytest.mark.parametrize("obstacle", ["read-only", "full", "busy"])
+def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
+    pack: Pack,
+    tmp_path: Path,
+    obstacle: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if obstacle == "read-only":
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "file" / "cache"))
+    elif obstacle == "full":
+        monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))
+    else:
+        monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+        (tmp_path / "cache").mkdir()
+        lock = os.open(tmp_path / "cache" / ".lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    caplog.clear()
+    try:
+        assert np.array_equal(shown(pack, tmp_path / "two"), first)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    (line,) = [record for record in caplog.records if record.name == "appliance.display.hanging"]
+    assert line.msg == hanging.NOT_KEPT
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_damaged_pack_is_shown_as_it_was_last_compiled(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    for name in ("patch_07.png", "base.png"):
+        (pack.folder / name).write_bytes(b"damaged")
+        caplog.clear()
+        assert np.array_equal(shown(pack, tmp_path / name), first)
+        (line,) = [record for record in caplog.records if record.name == "appliance.display.hanging"]
+        assert line.msg == hanging.LAST_WHOLE and name in line.getMessage()
+
+
+def test_a_damaged_pack_that_was_never_compiled_leaves_the_resting_picture(
+    pack: Pack, tmp_path: Path
+) -> None:
+    (pack.folder / "patch_07.png").write_bytes(b"damaged")
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
+    with Screen(config) as screen:
+        screen.light(pack)
+        with pytest.raises(BadPack, match=r"patch_07\.png: damaged"):
+            screen.load(pack, NEVER)
+        screen.show(3)
+    assert [path.name for path in (tmp_path / "lit").glob("*.png")] == ["frame_04.png"]
+    assert not caches()
+
+
+def test_frames_beyond_the_bound_of_memory_are_shown_all_the_same(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    monkeypatch.setattr(frames, "SCREENS", 0.33)
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
+    order = random.Random(1).choices(range(FRAMES), k=60)
+    with Screen(config) as screen:
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        for frame in itertools.chain(order, range(FRAMES)):
+            screen.show(frame)
+            assert np.array_equal(pixels(screen), first[frame])
+
+
+def pixels(screen: Screen) -> np.ndarray:
+    surface = pygame.display.get_surface()
+    data = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8)
+    return data.reshape(screen.size[1], screen.size[0], 3)

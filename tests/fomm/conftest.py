@@ -1,0 +1,24 @@
+"""Where PyTorch or PyAV are missing, only the tests that do without are collected."""
+
+import pytest
+
+from appliance.errors import NoExtra
+from appliance.fomm import needs
+
+try:
+    needs.check("torch", "av")
+except NoExtra:
+    collect_ignore_glob = ["test_*.py"]
+
+    def pytest_ignore_collect(collection_path) -> bool | None:
+        return False if collection_path.name == "test_without_torch.py" else None
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory):
+    """A film of 60 pictures in which the bundled sitter looks to picture left, to the right and back."""
+    from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
+
+    shown = frames_of_the_sitter()
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return write_film(path, [shown[i] for i in there_and_back()])

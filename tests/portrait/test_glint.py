@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from appliance.portrait.eyes import Eye, fit_eyes
+from appliance.portrait.glint import KEEPS_UP
+from appliance.portrait.sampling import crisp
+from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
+
+Y, X = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
+# In the pupil, beside it, and at the rim, where it touches the white; the least part of the light that
+# must be where the lamp is, and the most grey levels left where it was: at the rim a fringe stays.
+LAMPS = [((-2.0, -2.0), 0.5, 25), ((7.0, 3.0), 0.5, 25), ((-12.5, -3.0), 0.4, 60)]
+
+
+def eyes_with(lamp: tuple[float, float] | None, shift: float = 0.0) -> list[DrawnEye]:
+    return [DrawnEye(x, 60, 80, shift, lamp) for x in (110, 290)]
+
+
+def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float) -> np.ndarray:
+    out = painting.astype(float)
+    for eye in eyes:
+        inside = eye.reaches(X, Y)
+        x, y = eye.follow(X[inside], Y[inside], shift)
+        out[inside] = eye.draw(painting, crisp(painting, x, y), x, y, shift)
+    return out
+
+
+@pytest.mark.parametrize(("lamp", "least", "most"), LAMPS)
+def test_a_catch_light_stays_with_the_lamp_and_leaves_nothing_on_the_iris(
+    lamp: tuple[float, float], least: float, most: float
+) -> None:
+    eyes = eyes_with(lamp)
+    painting = draw(eyes)
+    fitted = fit_eyes(painting, landmarks(eyes))
+    for shift in (-8.0, 8.0):
+        frame = moved(painting, fitted, shift)
+        lit = (lamp[0] + KEEPS_UP * shift, lamp[1])
+        truth, unlit = (draw(eyes_with(at, shift)).astype(float) for at in (lit, None))
+        light, found = (truth - unlit).mean(-1), (frame - unlit).mean(-1)
+        for x in (110, 290):
+            # Within the iris, clear of its rim and of the upper lid's line.
+            inner = (np.hypot(X - x - shift, Y - 60) < 12) & (Y > 52)
+            seen = inner & (light > 60)
+            assert seen.sum() < 12 or found[seen].mean() > least * light[seen].mean()
+            was = np.hypot(X - x - lamp[0] - shift, Y - 60 - lamp[1]) < 2.5
+            left = found[inner & was & (light < 8)]
+            assert left.size == 0 or left.mean() < most
+
+
+def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -> None:
+    eyes = eyes_with(None, 5.0)
+    for eye in fit_eyes(draw(eyes), landmarks(eyes, wrong_by=-0.03)):
+        assert eye.layers.light.max() == 0

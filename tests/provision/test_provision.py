@@ -1,0 +1,149 @@
+"""From a fresh system to a portrait on the wall, with the real scripts and units: `tests/provision/run`."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.nspawn.container import CHECKOUT
+from tests.provision.machine import OFFLINE, ONLINE, PROJECT, PROVISION, Disk, Machine
+
+pytestmark = pytest.mark.provision
+NewDisk = Callable[[], Disk]
+
+
+def follows(machine: Machine) -> None:
+    """The service runs, and frames change as the simulated visitor walks."""
+    machine.started(90)
+    machine.until(lambda: machine.frames_lit() > 3, 60)
+
+
+def test_a_fresh_system_becomes_a_framed_screen_over_the_network(new_disk: NewDisk) -> None:
+    with new_disk().booted(ONLINE) as machine:
+        told = machine.sh(PROVISION, 900)
+        assert "packages in all" in told and "the portrait is lit" in told and "== done:" in told
+        follows(machine)
+        again = machine.sh(PROVISION, 60)
+    assert "== nothing to change" in again
+
+
+def test_a_bundle_needs_no_network(provisioned: Disk, disk: Disk) -> None:
+    assert "whole; made for" in provisioned.told
+    with disk.booted(OFFLINE) as machine:
+        assert machine.sh("ls /sys/class/net") == "lo"
+        follows(machine)
+
+
+def test_units_are_installed_exactly_as_they_stand(disk: Disk) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        found = (path for path in folder.rglob("*mona-lisa*") if path.is_file() and not path.is_symlink())
+        return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found}
+
+    units = {name.removeprefix("systemd/"): data for name, data in contents(CHECKOUT / "systemd").items()}
+    installed = {name.removeprefix("system/"): data for name, data in contents(disk.root / "etc").items()}
+    assert len(units) > 6
+    assert installed == units | {"apt.conf.d/52mona-lisa": installed["apt.conf.d/52mona-lisa"]}
+
+
+def test_a_second_run_changes_nothing_and_says_so(disk: Disk, bundle: Path) -> None:
+    with disk.booted(OFFLINE, bundle=bundle) as machine:
+        machine.started(60)
+        pid = machine.show("MainPID")
+        machine.sh("touch /tmp/mark")
+        told = machine.sh(f"{PROVISION} --bundle /srv/bundle", 120)
+        assert "== nothing to change" in told
+        newer = machine.sh(
+            "find /etc /opt /usr /boot /var/lib/mona-lisa -newer /tmp/mark -not -type d"
+        ).splitlines()
+        assert [name for name in newer if "/fontconfig/" not in name] == []
+        assert machine.show("MainPID") == pid
+
+
+def test_a_dry_run_changes_nothing(new_disk: NewDisk, bundle: Path) -> None:
+    with new_disk().booted(OFFLINE, bundle=bundle) as machine:
+        before = machine.files()
+        told = machine.sh(f"{PROVISION} --bundle /srv/bundle --dry-run")
+        assert "changes would be made" in told
+        assert machine.files() == before
+
+
+def test_uninstalling_leaves_the_files_there_were(provisioned: Disk, disk: Disk) -> None:
+    assert len(provisioned.files_after - provisioned.files_before) > 1000
+    with disk.booted(OFFLINE) as machine:
+        machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        assert machine.files() == provisioned.files_before
+        assert "console=tty1" in machine.sh("cat /boot/firmware/cmdline.txt").split()
+        assert "mona-lisa" not in machine.sh("cat /etc/passwd /etc/group /boot/firmware/config.txt")
+
+
+NEEDY = """mkdir -p /tmp/needy/DEBIAN && cat >/tmp/needy/DEBIAN/control <<END
+Package: needy
+Version: 1
+Architecture: all
+Maintainer: somebody else
+Depends: python3-pil
+Description: was installed later, and needs what came with the appliance
+END
+dpkg-deb -b /tmp/needy /tmp/needy.deb && dpkg -i /tmp/needy.deb"""
+
+
+def test_uninstalling_leaves_what_others_have_come_to_need(disk: Disk) -> None:
+    with disk.booted(OFFLINE) as machine:
+        machine.sh(NEEDY)
+        told = machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        assert "other packages have come to need some of ours" in told
+        machine.sh("python3 -c 'import PIL.Image'")
+        assert machine.run("dpkg -s python3-pygame").returncode != 0
+
+
+def test_cut_off_anywhere_it_can_be_run_again(
+    new_disk: NewDisk, bundle: Path, request: pytest.FixtureRequest
+) -> None:
+    """SIGKILL to the whole of it, at random moments of one provisioning: each run goes on where it can."""
+    command = f"{PROVISION} --bundle /srv/bundle"
+    chance = random.Random(7)
+    with new_disk().booted(OFFLINE, bundle=bundle) as machine:
+        for number in range(request.config.getoption("--kills")):
+            machine.sh(f"systemd-run -q --unit=cut{number} {command}")
+            time.sleep(chance.uniform(0.3, 25))  # the random moment
+            machine.sh(f"systemctl kill --signal=KILL --kill-whom=all cut{number} || true")
+            machine.until(
+                lambda number=number: machine.run(f"systemctl is-active cut{number}").returncode, 10
+            )
+        machine.sh(command, 600)
+        follows(machine)
+        assert "== nothing to change" in machine.sh(command, 120)
+
+
+def refused(machine: Machine, prepare: str, command: str = PROVISION) -> str:
+    done = machine.run(f"{prepare}; {command}")
+    assert done.returncode == 1, done
+    assert len(done.stderr.splitlines()) == 1
+    return done.stderr
+
+
+def test_it_refuses_what_it_cannot_do_and_says_why(new_disk: NewDisk, bundle: Path) -> None:
+    other = bundle.with_name("damaged.bundle")
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    other.write_bytes(data)
+    with new_disk().booted(OFFLINE, bundle=other) as machine:
+        before = machine.files()
+        assert "run it with sudo" in refused(machine, "true", f"runuser -u pi -- {PROVISION}")
+        fake = "mkdir -p /tmp/b; printf '#!/bin/sh\\necho armhf' >/tmp/b/dpkg; chmod +x /tmp/b/dpkg; export PATH=/tmp/b:$PATH"
+        assert "64-bit image" in refused(machine, fake)
+        assert "Bookworm or Trixie" in refused(
+            machine, "sed -i.old 's/VERSION_CODENAME=.*/VERSION_CODENAME=buster/' /usr/lib/os-release"
+        )
+        machine.sh("mv /usr/lib/os-release.old /usr/lib/os-release")
+        assert "use a larger card" in refused(
+            machine,
+            "mount -t tmpfs -o size=1m none /mnt; df() { command df --output=avail -m /mnt; }; export -f df",
+        )
+        assert "check the network" in refused(machine, "true")
+        assert "no such file" in refused(machine, "true", f"{PROVISION} --bundle /srv/nothing")
+        assert "damaged" in refused(machine, "true", f"{PROVISION} --bundle /srv/bundle 2> >(tail -1 >&2)")
+        assert machine.run(f"{PROJECT}/deploy/provision --wrong").returncode == 2
+        assert machine.files() == before

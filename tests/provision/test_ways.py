@@ -1,0 +1,168 @@
+"""The other ways in: over SSH from a laptop, and from a freshly written card. `tests/provision/run`."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.nspawn.container import CHECKOUT
+from tests.provision.machine import CONFIG, OFFLINE, ONLINE, Disk
+from tests.provision.test_provision import NewDisk, follows
+
+pytestmark = pytest.mark.provision
+SSH = "-p 2222 -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
+
+
+def told(card: Path) -> str:
+    """What the machine wrote onto its card about its provisioning."""
+    answer = card / "mona-lisa.txt"
+    return answer.read_text() if answer.exists() else ""
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Callable[..., list[str]]:
+    """The command that runs a deploy script here, with a key for pi@127.0.0.1."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+
+    def command(script: str, *arguments: str) -> list[str]:
+        return ["env", f"MONA_LISA_SSH={SSH.format(key=key)}", str(CHECKOUT / "deploy" / script), *arguments]
+
+    return command
+
+
+def on_a_terminal(command: list[str], password: str, seconds: float) -> tuple[int, str]:
+    """Run a command on a terminal of its own, typing the password whenever it is asked for."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    heard, end = "", time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the other side has ended
+            break
+        heard += data.decode("utf-8", "replace")
+        if heard.endswith("password for pi: "):
+            os.write(terminal, f"{password}\n".encode())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), heard
+
+
+def test_a_laptop_provisions_over_ssh_and_is_asked_for_the_password_once(
+    new_disk: NewDisk, bundle: Path, laptop: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    disk = new_disk()
+    config = tmp_path / "screen.toml"
+    config.write_text(CONFIG)
+    with disk.booted(ONLINE) as machine:
+        machine.sh("install -d -o pi -g pi -m 700 /home/pi/.ssh; systemctl start ssh")
+        disk.write("/home/pi/.ssh/authorized_keys", (tmp_path / "key.pub").read_text())
+        command = laptop(
+            "provision", "pi@127.0.0.1", "--no-camera", "--bundle", str(bundle), "--config", str(config)
+        )
+        blind = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert (blind.returncode, blind.stderr.count("\n")) == (1, 1)
+        assert "sudo asks for a password there; run this in a terminal" in blind.stderr
+
+        code, heard = on_a_terminal(command, "raspberry", 600)
+        assert code == 0, heard
+        assert heard.count("password for pi: ") == 1
+        assert "== done:" in heard
+        follows(machine)
+        assert "mona-lisa." not in machine.sh("ls /var/tmp").replace("mona-lisa.service", ""), (
+            "what was sent along is gone"
+        )
+
+        picture = tmp_path / "Eileen C.png"
+        shutil.copy(CHECKOUT / "frames/astronaut.png", picture)
+        code, heard = on_a_terminal(
+            laptop("portrait", "pi@127.0.0.1", str(picture), "--yes"), "raspberry", 300
+        )
+        assert code == 0, heard
+        assert machine.sh("readlink /var/lib/mona-lisa/current") == "eileen-c"
+        machine.until(lambda: any("eileen-c lit" in line for line in machine.said()), 30)
+        assert (Path.cwd() / "eileen-c-preview.png").is_file()
+        (Path.cwd() / "eileen-c-preview.png").unlink()
+
+
+def test_a_picture_without_a_face_is_refused_and_the_portrait_stays(disk: Disk, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (600, 800), (90, 80, 70)).save(disk.root / "srv/wall.png")
+    with disk.booted(OFFLINE) as machine:
+        done = machine.run("cd /tmp; /opt/mona-lisa/current/deploy/portrait /srv/wall.png --yes")
+        assert done.returncode == 1
+        assert "wall.png" in done.stderr or "picture" in done.stderr
+        assert machine.sh("readlink /var/lib/mona-lisa/current") == "sconosciuta"
+
+
+def test_a_freshly_written_card_provisions_itself(
+    new_disk: NewDisk, bundle: Path, release: str, tmp_path: Path
+) -> None:
+    disk = new_disk()
+    config = tmp_path / "screen.toml"
+    config.write_text(CONFIG)
+    card = disk.root / "boot/firmware"
+    command = [CHECKOUT / "deploy/write-card", card, "--bundle", bundle, "--config", config, "--no-camera"]
+    for _ in range(2):  # a second time adds nothing
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    first = (card / ("firstrun.sh" if release == "bookworm" else "user-data")).read_text()
+    assert first.count("mona-lisa-first-boot") == 1
+    with disk.booted(OFFLINE) as machine:
+        # What firstrun.sh and cloud-init both end in.
+        machine.sh("bash /boot/firmware/mona-lisa-first-boot --install")
+        machine.until(lambda: "the portrait hangs" in told(card), 400)
+        follows(machine)
+        assert machine.run("systemctl cat mona-lisa-first-boot").returncode != 0
+    with disk.booted(OFFLINE) as machine:
+        follows(machine)
+
+
+@pytest.mark.full
+def test_firstrun_provisions_in_the_kernels_own_way(new_disk: NewDisk, bundle: Path, release: str) -> None:
+    if release != "bookworm":
+        pytest.skip("Bookworm's way; Trixie has cloud-init")
+    disk = new_disk()
+    card = disk.root / "boot/firmware"
+    disk.write("/boot/firmware/mona-lisa.toml", CONFIG)
+    subprocess.run([CHECKOUT / "deploy/write-card", card, "--bundle", bundle, "--no-camera"], check=True)
+    words = [word for word in (card / "cmdline.txt").read_text().split() if word.startswith("systemd.")]
+    words[1] = "systemd.run_success_action=exit"  # a container cannot reboot into the next boot by itself
+    disk.boot_once(*words)
+    assert not (card / "firstrun.sh").exists()
+    assert "systemd.run" not in (card / "cmdline.txt").read_text()
+    with disk.booted(OFFLINE) as machine:
+        machine.until(lambda: "the portrait hangs" in told(card), 400)
+        follows(machine)
+
+
+@pytest.mark.full
+def test_cloud_init_provisions(new_disk: NewDisk, bundle: Path, release: str) -> None:
+    if release != "trixie":
+        pytest.skip("Trixie's way; Bookworm has firstrun.sh")
+    disk = new_disk()
+    card = disk.root / "boot/firmware"
+    disk.write("/boot/firmware/mona-lisa.toml", CONFIG)
+    with disk.booted(ONLINE) as machine:
+        machine.sh("apt-get -qy update && apt-get -qy install --no-install-recommends cloud-init", 300)
+    disk.write(
+        "/etc/cloud/cloud.cfg.d/99-raspberry.cfg",
+        "datasource_list: [NoCloud]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware/\n",
+    )
+    disk.write(
+        "/boot/firmware/user-data", "#cloud-config\nhostname: screen\nruncmd:\n  - [touch, /root/imager]\n"
+    )
+    disk.write("/boot/firmware/meta-data", "instance-id: rpi-image\n")
+    subprocess.run([CHECKOUT / "deploy/write-card", card, "--bundle", bundle, "--no-camera"], check=True)
+    with disk.booted(OFFLINE) as machine:
+        machine.until(lambda: "the portrait hangs" in told(card), 400)
+        assert machine.sh("ls /root/imager")
+        follows(machine)

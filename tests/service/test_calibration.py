@@ -1,0 +1,106 @@
+"""Calibration on the gallery's technician, in virtual time, with answers given at scripted moments."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.bench.walks import visitor
+from appliance.camera.gallery import GalleryCamera
+from appliance.camera.walks import RoomSpec, Walk
+from appliance.config import Config, GazeConfig, load_config
+from appliance.errors import ConfigError, NotCalibrated
+from appliance.gaze import angle_to
+from appliance.service.calibration import Place, calibrate, fitted, write_gaze
+from tests.conftest import small_info
+
+FRONT, LEFT, RIGHT = Place(150, 2000), Place(1100, 2000), Place(-900, 2000)
+KEYS = [
+    (0, 150, 2000), (2.5, 150, 2000), (3.5, 1100, 2000), (6, 1100, 2000), (7.5, -900, 2000), (12, -900, 2000),
+]  # fmt: skip
+
+
+def at(rate: float, seconds: float) -> "list[str | None]":
+    """Enter at the given seconds of pictures seen while waiting for it."""
+    return [*([None] * int(rate * seconds)), ""]
+
+
+def run(answers: "list[str | None]") -> tuple[GazeConfig, list[str], list[str]]:
+    walk = Walk("marks", 12.0, RoomSpec(), (visitor("technician", KEYS),))
+    camera = GalleryCamera(walk, rate=10.0, pace=False)
+    said: list[str] = []
+    lines: list[str] = []
+    left = iter(answers)
+    gaze = calibrate(camera, Config(), small_info(), lambda: next(left, "q"), said.append, lines.append)
+    return gaze, said, lines
+
+
+def test_three_marks_give_offset_mirror_and_limits() -> None:
+    gaze, said, lines = run([*at(10, 0.5), *at(10, 3), *at(10, 3)])
+    assert gaze.camera_right == pytest.approx(150, abs=15)
+    assert not gaze.mirrored
+    expected = [angle_to(p.x_mm, p.z_mm, GazeConfig(camera_right=150)) for p in (LEFT, RIGHT)]
+    assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
+    assert said[1].startswith("front: ") and said[1].endswith("m ahead of the camera")
+    assert len(said) == 6
+    assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
+
+
+def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
+    for answers in ([None, "q"], []):
+        with pytest.raises(NotCalibrated, match="given up; nothing was written"):
+            run(answers)
+
+
+def test_a_mirrored_camera_is_noticed() -> None:
+    gaze = fitted(GazeConfig(), Place(-150, 2000), Place(-1100, 2000), Place(900, 2000))
+    straight = fitted(GazeConfig(), FRONT, LEFT, RIGHT)
+    assert gaze.mirrored and not straight.mirrored
+    assert (gaze.camera_right, gaze.limit_left, gaze.limit_right) == (
+        straight.camera_right, straight.limit_left, straight.limit_right,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("front", "left", "right"), [(FRONT, FRONT, FRONT), (Place(1400, 2000), LEFT, RIGHT), (FRONT, LEFT, LEFT)]
+)
+def test_marks_that_make_no_sense_are_refused(front: Place, left: Place, right: Place) -> None:
+    with pytest.raises(NotCalibrated, match="the marks were seen at"):
+        fitted(GazeConfig(), front, left, right)
+
+
+GAZE = GazeConfig(camera_right=12.5, mirrored=True, limit_left=-31.0, limit_right=28.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# mine\n[camera]\nrate = 20.0\n",
+        "[gaze]\ngain = 1.5 # keep\ncamera_right = 3.0\n\n[camera]\nrate = 20.0\n",
+    ],
+)
+def test_the_config_gets_the_four_keys_and_keeps_everything_else(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    write_gaze(path, GAZE)
+    new, before = load_config(path), path.with_name("config.toml.old")
+    assert (new.gaze.camera_right, new.gaze.mirrored) == (12.5, True)
+    assert (new.gaze.limit_left, new.gaze.limit_right) == (-31.0, 28.5)
+    assert before.read_text() == text
+    for line in text.splitlines():
+        assert line in path.read_text() or line.startswith("camera_right")
+    write_gaze(path, GAZE)
+    assert load_config(path) == new
+
+
+def test_without_a_config_one_is_made_and_there_is_no_old_one(tmp_path: Path) -> None:
+    write_gaze(tmp_path / "config.toml", GAZE)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_a_wrong_config_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[gaze]\ngian = 1\n")
+    with pytest.raises(ConfigError, match=r"gaze\.gian"):
+        write_gaze(path, GAZE)
+    assert path.read_text() == "[gaze]\ngian = 1\n"

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+
+from appliance.service import doctor
+from appliance.service.doctor import Grade, examine
+from appliance.service.machine import Machine, read_machine
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_every_check_says_what_to_do_unless_it_is_well(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/meminfo": "MemAvailable: 900000 kB\nCmaTotal: 65536 kB\n"})
+    config = tmp_path / "config.toml"
+    config.write_text('[camera]\nsource = "gallery"\n')
+    found = dict(examine(tmp_path, config))
+    assert set(found) >= {
+        "config", "groups", "devices", "camera", "connectors", "SDL", "models", "portrait", "clock", "disk",
+        "memory", "temperature", "power", "journal", "watchdog", "service",
+    }  # fmt: skip
+    for name, finding in found.items():
+        assert (finding.grade is Grade.OK) == (finding.todo == ""), name
+    assert found["config"].grade is Grade.OK
+    assert found["camera"].found == "gallery: no hardware needed"
+    assert found["devices"].grade is Grade.FAIL, "no display in this root"
+
+
+def test_a_wrong_config_fails_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/meminfo": ""})
+    (tmp_path / "config.toml").write_text("[camera]\nwidht = 640\n")
+    found = dict(examine(tmp_path, tmp_path / "config.toml"))
+    assert found["config"].grade is Grade.FAIL
+    assert "config.toml:2: camera.widht" in found["config"].found
+
+
+def test_what_cannot_be_read_is_a_failed_check_and_not_the_end_of_the_doctor(tmp_path: Path) -> None:
+    found = dict(examine(tmp_path, write(tmp_path, {"c.toml": '[camera]\nsource = "gallery"\n'}) / "c.toml"))
+    assert found["memory"].grade is Grade.FAIL and "meminfo" in found["memory"].found
+    assert "service" in found
+
+
+@pytest.mark.parametrize(
+    ("states", "grade", "words"),
+    [
+        ({"card1-HDMI-A-1": "connected\n", "card1-HDMI-A-2": "disconnected\n"}, Grade.OK, "monitor on HDMI-A-1"),
+        ({"card0-HDMI-A-1": "disconnected\n", "card0-Writeback-1": "connected\n"}, Grade.FAIL, "no monitor on HDMI-A-1"),
+        ({}, Grade.FAIL, "no connector"),
+    ],
+)  # fmt: skip
+def test_connectors(tmp_path: Path, states: dict[str, str], grade: Grade, words: str) -> None:
+    write(tmp_path, {f"sys/class/drm/{name}/status": state for name, state in states.items()})
+    write(tmp_path, {f"sys/class/drm/{name}/modes": "1920x1080\n" for name in states})
+    finding = doctor.connectors(tmp_path)
+    assert finding.grade is grade and words in finding.found
+
+
+@pytest.mark.parametrize(
+    ("free", "cma", "grade"), [(900, 256, Grade.OK), (60, 256, Grade.WARN), (900, 16, Grade.WARN)]
+)
+def test_memory(tmp_path: Path, free: int, cma: int, grade: Grade) -> None:
+    write(tmp_path, {"proc/meminfo": f"MemAvailable: {free * 1024} kB\nCmaTotal: {cma * 1024} kB\n"})
+    assert doctor.memory(tmp_path).grade is grade
+
+
+def test_a_card_with_file_system_errors_is_to_be_replaced(tmp_path: Path) -> None:
+    write(tmp_path, {"sys/fs/ext4/mmcblk0p2/errors_count": "3\n"})
+    finding = doctor.disk(tmp_path)
+    assert finding.grade is Grade.FAIL and "replace the card" in finding.todo
+
+
+def test_the_journal_is_persistent_only_if_it_lies_on_the_disk(tmp_path: Path) -> None:
+    assert doctor.journal(tmp_path).grade is Grade.WARN
+    write(tmp_path, {"var/log/journal/0123/system.journal": ""})
+    assert doctor.journal(tmp_path).grade is Grade.OK
+
+
+PI = {
+    "class/thermal/thermal_zone0/temp": "61500\n",
+    "class/hwmon/hwmon0/name": "cpu_thermal\n",
+    "class/hwmon/hwmon1/name": "rpi_volt\n",
+    "class/hwmon/hwmon1/in0_lcrit_alarm": "0\n",
+    "devices/platform/soc/soc:firmware/get_throttled": "0\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Machine(61.5, False, False)),
+        ({"class/hwmon/hwmon1/in0_lcrit_alarm": "1\n"}, Machine(61.5, True, False)),
+        ({"devices/platform/soc/soc:firmware/get_throttled": "50005\n"}, Machine(61.5, True, True)),
+        ({"devices/platform/soc/soc:firmware/get_throttled": "80000\n"}, Machine(61.5, False, True)),
+        ({"class/thermal/thermal_zone0/temp": "none\n"}, Machine(None, False, False)),
+    ],
+)
+def test_the_machines_troubles_are_read_from_sys(
+    tmp_path: Path, changes: dict[str, str], expected: Machine
+) -> None:
+    assert read_machine(write(tmp_path, PI | changes)) == expected
+    assert read_machine(tmp_path / "elsewhere") == Machine(None, None, None)
+
+
+def test_heat_and_a_weak_power_supply_are_named(tmp_path: Path) -> None:
+    hot = {f"sys/{name}": text for name, text in PI.items()} | {
+        "sys/class/thermal/thermal_zone0/temp": "83000"
+    }
+    write(tmp_path, hot | {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1"})
+    assert doctor.temperature(tmp_path).found == "83 degrees C"
+    assert doctor.temperature(tmp_path).grade is Grade.WARN
+    assert doctor.power(tmp_path).grade is Grade.FAIL

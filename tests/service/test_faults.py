@@ -1,0 +1,308 @@
+"""Whatever breaks: the portrait stays lit, the state is right, the log says it once, and it heals.
+
+Run with `deploy/test -m faults`.
+"""
+
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance import assets
+from appliance.camera.base import RgbPicture
+from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
+from appliance.pack import Pack
+from appliance.service import health, loop, reporter, settings, soundness, watcher
+from tests.service.running import Running
+
+pytestmark = pytest.mark.faults
+
+SEEING = ("following", "alone")
+
+
+@pytest.fixture
+def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """The service, following its visitor; short of temper, so that tests are short."""
+    monkeypatch.setattr(watcher, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(watcher, "_LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(watcher, "OPENING", 0.0)
+    monkeypatch.setattr(health, "PATIENCE", 2.0)
+    monkeypatch.setattr(soundness, "BLACK_AFTER", 0.8)
+    monkeypatch.setattr(soundness, "FROZEN_AFTER", 0.8)
+    monkeypatch.setattr(loop, "LOOK_AGAIN", 0.2)
+    monkeypatch.setattr(loop, "FADE", 0.1)
+    with Running(tmp_path, pack, monkeypatch) as service:
+        service.until_state("following")
+        assert service.portrait_is_lit()
+        service.lines.all.clear()
+        yield service
+
+
+def stands(service: Running, state: str, words: str) -> None:
+    """Assert that the fault shows as it should: state, cause, portrait, and one line in the log."""
+    service.until_state(state)
+    service.until(service.lines.warnings)
+    time.sleep(0.7)  # several tries later
+    assert service.alive()
+    assert service.portrait_is_lit()
+    (line,) = service.lines.warnings()
+    assert words in line
+    assert words in service.status()["cause"] + service.status()["fault"]
+    assert not service.status()["healthy"]
+
+
+def heals(service: Running) -> None:
+    """Assert that it sees again, with one line and nothing wrong."""
+    service.until_state(*SEEING)
+    service.until(lambda: service.status()["healthy"])
+    assert service.portrait_is_lit()
+    assert len(service.lines.warnings()) == 1
+    assert service.lines.messages().count(reporter.CAMERA_BACK) == 1
+
+
+def failing(error: Exception) -> Callable[[], None]:
+    """Return a driver's call that fails."""
+
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+EXCEPTIONS = [
+    (CameraAbsent("no camera found; check both ends of its cable"), "check both ends of its cable"),
+    (CameraBusy("imx708: cannot be opened; does another process use it?"), "does another process use it"),
+    (CameraStalled("no picture for 5 s"), "no picture for 5 s"),
+    (OSError(errno.ENODEV, "No such device"), "No such device"),
+    (PermissionError(errno.EACCES, "Permission denied", "/dev/video0"), "Permission denied: '/dev/video0'"),
+    (RuntimeError("Camera frontend has timed out!\nat libcamera"), "RuntimeError: Camera frontend has timed out! at"),
+    (IndexError("list index out of range"), "IndexError: list index out of range (test_faults.py:"),
+    (MemoryError("Unable to allocate 675 KiB"), "MemoryError: Unable to allocate"),
+    (ValueError("buffer is smaller than requested size"), "ValueError: buffer"),
+    (KeyError("SensorTimestamp"), "KeyError: 'SensorTimestamp'"),
+    (TimeoutError(), "TimeoutError: no more is known"),
+    (AssertionError("allocator"), "AssertionError: allocator"),
+    (StopIteration("queue"), "StopIteration"),
+    (EOFError("pipe closed"), "EOFError: pipe closed"),
+    (BadModel("face.tflite: not a model the runtime can load"), "not a model"),
+]  # fmt: skip
+NAMES = [type(error).__name__ for error, _ in EXCEPTIONS]
+
+
+@pytest.mark.parametrize(("error", "words"), EXCEPTIONS, ids=NAMES)
+def test_a_camera_that_raises(running: Running, error: Exception, words: str) -> None:
+    running.camera.on_picture = failing(error)
+    stands(running, "blind", words)
+    running.camera.mend()
+    heals(running)
+
+
+def test_a_camera_that_cannot_be_opened_again(running: Running) -> None:
+    running.camera.on_picture = running.camera.on_open = failing(CameraAbsent("unplugged"))
+    stands(running, "blind", "unplugged")
+    running.camera.mend()
+    heals(running)
+
+
+def test_a_camera_that_cannot_even_be_closed(running: Running) -> None:
+    running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
+    running.camera.on_close = failing(OSError(errno.EIO, "Input/output error"))
+    stands(running, "blind", "Input/output error")
+    running.camera.mend()
+    heals(running)
+
+
+def test_a_camera_whose_fault_changes_is_told_once_for_each(running: Running) -> None:
+    running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
+    running.until_state("blind")
+    running.camera.on_picture = failing(CameraAbsent("unplugged"))
+    running.until(lambda: len(running.lines.warnings()) == 2)
+    time.sleep(0.7)
+    assert ["no picture" in line or "unplugged" in line for line in running.lines.warnings()] == [True, True]
+
+
+def blackened(picture: RgbPicture) -> RgbPicture:
+    return replace(picture, pixels=picture.pixels // 64)
+
+
+def test_black_pictures(running: Running) -> None:
+    running.camera.picture = blackened
+    stands(running, "blind", "pictures are black")
+    running.camera.mend()
+    heals(running)
+
+
+def test_frozen_pictures(running: Running) -> None:
+    kept = running.camera.newest().pixels.copy()
+    running.camera.picture = lambda picture: replace(picture, pixels=kept)
+    stands(running, "blind", "the same picture")
+    running.camera.mend()
+    heals(running)
+
+
+def test_frozen_pictures_with_frozen_times(running: Running) -> None:
+    kept = running.camera.newest()
+    running.camera.picture = lambda _: kept
+    time.sleep(1.5)
+    assert running.alive() and running.portrait_is_lit()
+    running.camera.mend()
+    running.until_state("following")
+
+
+@pytest.mark.parametrize("step", [-1e6, -3600.0, 3600.0, 1e6])
+def test_the_sensors_clock_steps(running: Running, step: float) -> None:
+    running.camera.picture = lambda picture: replace(picture, captured=picture.captured + step)
+    time.sleep(1.0)
+    assert running.alive() and running.portrait_is_lit()
+    running.camera.mend()
+    running.until_state("following")
+    running.until(running.portrait_is_lit)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 4000), (1080, 1920)])
+def test_pictures_of_another_size(running: Running, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    running.camera.picture = lambda picture: replace(picture, pixels=noise ^ np.uint8(picture.number % 256))
+    running.until_state("alone", "blind")
+    assert running.alive() and running.portrait_is_lit()
+    running.camera.mend()
+    running.until_state("following")
+
+
+@pytest.mark.parametrize("step", [-365 * 86400.0, 365 * 86400.0])
+def test_the_wall_clock_steps_by_a_year(
+    running: Running, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step)
+    before = running.status()["counts"]["pictures"]
+    running.until(lambda: running.status()["counts"]["pictures"] > before + 30)
+    assert running.status()["state"] in SEEING
+    assert running.portrait_is_lit() and not running.lines.warnings()
+
+
+@pytest.mark.parametrize("where", ["on_picture", "on_open", "on_close"])
+def test_a_camera_thread_that_blocks_for_ever_ends_the_process(running: Running, where: str) -> None:
+    release = threading.Event()
+    if where != "on_picture":
+        running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
+        running.until_state("blind")
+    setattr(running.camera, where, release.wait)
+    running.camera.on_picture = release.wait if where == "on_picture" else running.camera.on_picture
+    running.until(lambda: not running.alive())
+    assert isinstance(running.ended, CameraStalled)
+    assert str(running.ended).startswith(reporter.HUNG.partition("%")[0])
+    release.set()
+
+
+def test_a_model_that_vanished_is_waited_for_when_the_camera_comes_back(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(assets.home() / "models", tmp_path / "home" / "models")
+    monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path / "home"))
+    (model,) = (tmp_path / "home" / "models").glob("face_detection_full*")
+    model.rename(tmp_path / "away")
+    running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
+    running.until_state("blind")
+    running.camera.mend()
+    running.until(lambda: "missing; run `mona-lisa assets fetch`" in running.status()["cause"])
+    assert running.portrait_is_lit() and len(running.lines.warnings()) == 2
+    model.write_bytes(b"not a model")
+    running.until(
+        lambda: (
+            "face_detection_full" in running.status()["cause"] and "missing" not in running.status()["cause"]
+        )
+    )
+    shutil.move(tmp_path / "away", model)
+    running.until_state("following")
+    assert running.lines.messages().count(reporter.CAMERA_BACK) == 1
+
+
+def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path: Path) -> None:
+    running.pack.folder.rename(tmp_path / "away")
+    running.until(running.lines.warnings)
+    time.sleep(0.7)
+    assert running.portrait_is_lit() and running.status()["state"] in SEEING
+    (line,) = running.lines.warnings()
+    assert line.startswith(loop.SWITCH_REFUSED.partition("%")[0])
+    (tmp_path / "away").rename(running.pack.folder)
+    running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
+
+
+@pytest.mark.parametrize("name", ["pack.toml", "base.png", "patch_03.png"])
+def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: str) -> None:
+    good = (running.pack.folder / name).read_bytes()
+    (running.pack.folder / name).write_bytes(good[: len(good) // 2])
+    toml = (running.pack.folder / "pack.toml").read_bytes()
+    (running.pack.folder / "pack.toml").write_bytes(toml)  # rendered anew: it is looked at again
+    running.until(running.lines.warnings)
+    time.sleep(0.5)
+    (line,) = running.lines.warnings()
+    assert name in line and running.portrait_is_lit() and running.status()["state"] in SEEING
+    (running.pack.folder / name).write_bytes(good)
+    (running.pack.folder / "pack.toml").write_bytes(toml if name != "pack.toml" else good)
+    running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[camera\n", "not TOML"),
+        ("[camera]\nrate = 0\n", "camera.rate = 0; expected"),
+        ("[camera]\nrate = nan\n", "camera.rate = nan; expected"),
+        ("[eyes]\n", "unknown section [eyes]"),
+        ("\x00\xff", "not UTF-8"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_config_that_goes_wrong(running: Running, text: str | None, words: str) -> None:
+    right = running.config_file.read_text()
+    if text is None:
+        running.config_file.unlink()
+    else:
+        running.config_file.write_text(text, "latin-1")
+    running.settings.reread.set()
+    running.until(running.lines.warnings)
+    running.until(lambda: words in running.status()["fault"])
+    (line,) = running.lines.warnings()
+    assert line.startswith(settings.CONFIG_WRONG % (settings.STAYS, "")) and words in line
+    assert running.portrait_is_lit() and running.status()["state"] in SEEING
+    running.config_file.write_text(right)
+    running.settings.reread.set()
+    running.until(lambda: running.status()["healthy"])
+
+
+def test_a_config_that_names_a_camera_that_is_not_there(running: Running) -> None:
+    running.camera.on_open = failing(CameraAbsent("nowhere: cannot be read as a folder"))
+    running.config_file.write_text('[camera]\ntimeout = 0.5\nsource = "replay:nowhere"\n')
+    running.settings.reread.set()
+    stands(running, "blind", "cannot be read as a folder")
+    running.camera.mend()
+    heals(running)
+
+
+def test_a_status_that_cannot_be_written(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "run").rename(tmp_path / "gone")
+    running.until(running.lines.warnings)
+    time.sleep(2.5)
+    (line,) = running.lines.warnings()
+    assert line.startswith(reporter.STATUS_UNWRITTEN.partition("%")[0])
+    assert running.portrait_is_lit()
+    (tmp_path / "gone").rename(tmp_path / "run")
+    before = running.status()["written"]
+    running.until(lambda: running.status()["written"] > before)
+
+
+def test_a_systemd_that_does_not_listen(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    before = running.status()["counts"]["pictures"]
+    running.until(lambda: running.status()["counts"]["pictures"] > before + 30)
+    assert running.portrait_is_lit() and not running.lines.warnings()

@@ -1,0 +1,59 @@
+import math
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.service.health import PATIENCE, Facts, State, hung, may_feed, sentence, state_of
+
+HOLD = 1.5
+WELL = Facts(now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17)
+
+TIMES = st.floats(0, 1000)
+FACTS = st.builds(
+    Facts, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
+    blind=st.sampled_from(["", "no camera found"]), dark=st.sampled_from(["", "no monitor"]), closed=st.booleans(),
+)  # fmt: skip
+
+
+def test_the_states() -> None:
+    assert state_of(replace(WELL, pictures=0), HOLD) is State.STARTING
+    assert state_of(WELL, HOLD) is State.FOLLOWING
+    assert state_of(replace(WELL, seen=98.6), HOLD) is State.FOLLOWING, "missed for a moment"
+    assert state_of(replace(WELL, seen=98.4), HOLD) is State.ALONE
+    assert state_of(replace(WELL, blind="no camera found"), HOLD) is State.BLIND
+    assert state_of(replace(WELL, blind="no camera found", closed=True), HOLD) is State.CLOSED
+    assert state_of(replace(WELL, closed=True, dark="no monitor"), HOLD) is State.DARK
+
+
+@given(FACTS)
+def test_the_watchdog_is_fed_exactly_while_the_cameras_thread_comes_by_and_flips_complete(
+    facts: Facts,
+) -> None:
+    thread_comes_by = facts.now <= facts.due + PATIENCE
+    flips_complete = facts.now - facts.lit <= PATIENCE
+    assert may_feed(facts) == (thread_comes_by and (flips_complete or facts.dark != ""))
+    assert hung(facts) == (not thread_comes_by)
+
+
+def test_a_camera_known_to_be_away_does_not_starve_the_watchdog_but_a_silent_one_does() -> None:
+    assert may_feed(replace(WELL, blind="no camera found", due=WELL.now + 60))
+    assert not may_feed(replace(WELL, due=WELL.now - PATIENCE - 1))
+
+
+def test_one_human_line() -> None:
+    following = "following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17"
+    assert sentence(WELL, State.FOLLOWING, 29.84) == following
+    one = replace(WELL, visitors=1)
+    assert sentence(one, State.FOLLOWING, 29.84).startswith("following 1 of 1 visitor at")
+    assert sentence(replace(WELL, distance=None), State.FOLLOWING, 30).startswith(
+        "following 1 of 3 visitors, 30.0"
+    )
+    assert sentence(WELL, State.ALONE, 12.0) == "alone, 12.0 pictures/s, frame 17"
+    blind = replace(WELL, blind="no picture for 5 s")
+    assert sentence(blind, State.BLIND, 0.0) == "blind (no picture for 5 s); the sitter rests"
+
+
+@given(FACTS, st.sampled_from(State))
+def test_it_is_always_one_line(facts: Facts, state: State) -> None:
+    assert len(sentence(facts, state, 30.0).splitlines()) == 1

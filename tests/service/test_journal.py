@@ -1,0 +1,81 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.service import journal
+from appliance.service.journal import BURST, REFILL, Bucket, Fields, RateLimit, pour
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(message: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord("appliance", level, __file__, 1, message, args, None)
+
+
+@given(st.lists(st.floats(0, 300), min_size=1, max_size=400))
+def test_no_kind_of_line_is_written_more_often_than_its_bucket_allows(gaps: list[float]) -> None:
+    bucket: Bucket | None = None
+    written: list[float] = []
+    now = 0.0
+    for gap in gaps:
+        now += gap
+        bucket, passes = pour(bucket, now)
+        if passes:
+            written.append(now)
+    for i, first in enumerate(written):
+        inside = sum(first <= moment <= first + 3600 for moment in written[i:])
+        assert inside <= BURST + 3600 / REFILL + 1
+
+
+def test_a_fault_that_flaps_every_second_for_a_day_writes_under_two_hundred_lines() -> None:
+    clock = Clock()
+    limit = RateLimit(clock)
+    passed = 0
+    for second in range(24 * 3600):
+        clock.now = float(second)
+        passed += limit.filter(record("camera lost (%s)", f"cause {second}"))
+    assert passed <= BURST + 24 * 3600 / REFILL + 1
+
+
+def test_what_was_left_out_is_told_and_other_lines_pass() -> None:
+    clock = Clock()
+    limit = RateLimit(clock)
+    passed = [limit.filter(record("camera lost (%s)", "cable")) for _ in range(15)]
+    assert passed == [True] * 10 + [False] * 5
+    assert limit.filter(record("camera back"))
+    clock.now = REFILL
+    line = record("camera lost (%s)", "cable")
+    assert limit.filter(line)
+    assert line.getMessage() == journal.LEFT_OUT % ("camera lost (cable)", 5)
+    clock.now = 2 * REFILL
+    line = record("camera lost (%s)", "cable")
+    assert limit.filter(line) and line.getMessage() == "camera lost (cable)"
+
+
+def test_every_line_carries_what_is_known_as_fields() -> None:
+    fields = Fields()
+    fields.known["MONA_LISA_STATE"] = "blind"
+    line = record("camera lost")
+    assert fields.filter(line)
+    assert vars(line)["MONA_LISA_STATE"] == "blind"
+    assert vars(line)["MONA_LISA_VERSION"]
+
+
+def test_elsewhere_the_log_is_plain_lines_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setenv("JOURNAL_STREAM", "8:12345")  # another process's
+    journal.set_up()
+    logging.getLogger("appliance").warning("camera lost (%s)", "cable")
+    assert capsys.readouterr().err == "WARNING camera lost (cable)\n"

@@ -1,0 +1,58 @@
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.service import recovery
+from appliance.service.recovery import DAY, SHORTEST_UPTIME, note_reboot, objection, read_reboots
+
+NOW = 1_800_000_000.0
+
+
+def test_it_reboots_at_most_twice_in_24_hours() -> None:
+    assert not objection(NOW, 3600, [])
+    assert not objection(NOW, 3600, [NOW - 7200])
+    assert objection(NOW, 3600, [NOW - 7200, NOW - 3600]) == recovery.TOO_OFTEN % 2
+    assert not objection(NOW, 3600, [NOW - DAY, NOW - 3600])
+
+
+def test_it_never_reboots_so_soon_that_nobody_can_log_in() -> None:
+    assert objection(NOW, SHORTEST_UPTIME - 1, []) == recovery.TOO_SOON % (SHORTEST_UPTIME - 1)
+    assert not objection(NOW, SHORTEST_UPTIME, [])
+
+
+@given(st.lists(st.floats(-3 * DAY, 0), max_size=50))
+def test_a_clock_that_is_set_back_gives_no_more_than_two_reboots(steps: list[float]) -> None:
+    now, reboots = NOW, list[float]()
+    for step in steps:
+        now += step
+        if not objection(now, 3600, reboots):
+            reboots.append(now)
+    assert len(reboots) <= 2
+
+
+def test_reboots_are_remembered_and_a_damaged_note_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    notes = tmp_path / "reboots"
+    assert read_reboots(notes) == []
+    note_reboot(notes, [], NOW)
+    note_reboot(notes, read_reboots(notes), NOW + 60)
+    assert read_reboots(notes) == [NOW, NOW + 60]
+    notes.write_bytes(b"\xff\x00 12 x -3 4e5\n1800000000\n")
+    assert read_reboots(notes) == [12.0, NOW]
+    assert [path.name for path in tmp_path.iterdir()] == ["reboots"]
+
+
+def test_an_unwritable_note_is_an_error_so_that_the_limit_holds(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        note_reboot(tmp_path / "file" / "reboots", [], NOW)
+
+
+def test_it_needs_nothing_but_pythons_own_library() -> None:
+    tree = ast.parse(Path(recovery.__file__).read_text("utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names

@@ -1,0 +1,119 @@
+"""The logic of the deploy scripts that is in Python: boot options, first boot, the card's config."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import load_config
+from appliance.errors import ConfigError
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DEPLOY / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+boot, first, card = _module("boot_options"), _module("first_boot"), _module("card_config")
+
+WORDS = st.lists(
+    st.sampled_from(
+        ["console=serial0,115200", "console=tty1", "root=PARTUUID=1-02", "quiet", "loglevel=7", "rw"]
+    ),
+    unique=True,
+)
+
+
+@given(WORDS)
+def test_boot_options_can_be_added_again_and_taken_out_without_a_trace(words: list[str]) -> None:
+    before = " ".join(words) + "\n"
+    after, undo = boot.quieten(before)
+    assert "console=tty1" not in after.split()
+    assert boot.quieten(after) == (after, {"added": [], "replaced": []})
+    assert boot.unquieten(after, undo) == before
+
+
+@pytest.mark.parametrize("before", ["", "[all]\ncamera_auto_detect=1\n", "# no end of line"])
+def test_the_block_in_config_txt_can_be_added_again_and_taken_out(before: str) -> None:
+    after = boot.with_block(before)
+    assert "disable_splash=1\n" in after
+    assert boot.with_block(after) == after
+    assert boot.without_block(after).rstrip("\n") == before.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "#cloud-config\nruncmd:\n{item}\n"),
+        ("#cloud-config\nhostname: a\n", "#cloud-config\nhostname: a\nruncmd:\n{item}\n"),
+        ("#cloud-config\nruncmd:\n  - ls\n", "#cloud-config\nruncmd:\n  {item}\n  - ls\n"),
+        (
+            "#cloud-config\nruncmd:\n- ls\nhostname: a\n",
+            "#cloud-config\nruncmd:\n{item}\n- ls\nhostname: a\n",
+        ),
+    ],
+)
+def test_what_imager_wrote_into_user_data_stays(before: str, after: str) -> None:
+    assert first.cloud_init(before) == after.format(item=first.ITEM)
+    assert first.cloud_init(first.cloud_init(before)) == first.cloud_init(before)
+
+
+@pytest.mark.parametrize(
+    "text", ["#!/bin/sh\nls\n", "#cloud-config\nruncmd: [ls]\n", "#cloud-config\nruncmd:\n"]
+)
+def test_user_data_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(first.Unclear, match=r"^user-data: "):
+        first.cloud_init(text)
+
+
+def test_what_imager_wrote_into_firstrun_stays_and_ours_comes_before_its_end() -> None:
+    imager = "#!/bin/bash\nset +e\nuseradd pi\nrm -f /boot/firmware/firstrun.sh\nexit 0\n"
+    lines = first.firstrun(imager).splitlines()
+    assert lines[3:5] == [first.COMMAND, "rm -f /boot/firmware/firstrun.sh"]
+    assert [line for line in lines if line != first.COMMAND] == imager.splitlines()
+    assert first.firstrun(first.firstrun(imager)) == first.firstrun(imager)
+    assert first.kernel("root=a systemd.run=x\n") == "root=a systemd.run=x\n"
+
+
+def applied(folder: Path) -> str | None:
+    told: str | None = card.apply(folder / "mona-lisa.toml", folder / "config.toml", folder / "mark")
+    return told
+
+
+def test_the_cards_keys_go_over_the_config_and_the_rest_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[camera]\nsource = "gallery"\n[gaze]\ngain = 2\ncamera_right = 40\n'
+    )
+    assert applied(tmp_path) is None
+    (tmp_path / "mona-lisa.toml").write_text("[gaze]\ngain = 1.5\n")
+    assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
+    config = load_config(tmp_path / "config.toml")
+    assert (config.camera.source, config.gaze.gain, config.gaze.camera_right) == ("gallery", 1.5, 40)
+    assert applied(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"[gaze]\ngain = 99\n", r"mona-lisa\.toml:2: gaze\.gain = 99; expected a number, 0\.1 to 5$"),
+        (b"[gaze\n", r"mona-lisa\.toml: not TOML: "),
+        (b"\xff\xfe[\x00", r"mona-lisa\.toml: not UTF-8 text \(byte 0\); save it as UTF-8$"),
+    ],
+)
+def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
+    tmp_path: Path, data: bytes, expected: str
+) -> None:
+    (tmp_path / "config.toml").write_text("[gaze]\ngain = 2\n")
+    (tmp_path / "mona-lisa.toml").write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=expected):
+            applied(tmp_path)
+    assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"

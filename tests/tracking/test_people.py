@@ -1,0 +1,109 @@
+import pytest
+
+from appliance.camera.averaging import Region
+from appliance.tracking.people import Crowd
+from appliance.vision.blazeface import Face
+from tests.tracking.faces import face_at
+
+ROOM = Region(0, 0, 580, 580)
+DT = 1 / 30
+
+
+def crowd() -> Crowd:
+    return Crowd(threshold=0.5, fixture_after=20.0, memory=4.0)
+
+
+def take(people: Crowd, faces: list[Face], moment: float, moving: float = 0.0) -> None:
+    people.take(faces, ROOM, None, moment, lambda _: moving)
+
+
+def walk(people: Crowd, ways: dict[float, float], seconds: float, y: float = 100.0) -> None:
+    """People who walk: {where they start: pixels per second}."""
+    for i in range(round(seconds / DT)):
+        take(people, [face_at(x + v * i * DT, y) for x, v in ways.items()], i * DT)
+
+
+def test_who_is_seen_twice_is_believed_and_once_is_not() -> None:
+    people = crowd()
+    take(people, [face_at(100, score=0.75)], 0.0)
+    assert people.known() == []
+    take(people, [face_at(100, score=0.75)], DT)
+    assert len(people.known()) == 1
+
+
+def test_what_moves_and_looks_like_a_face_needs_no_second_look() -> None:
+    people = crowd()
+    take(people, [face_at(100, score=0.75)], 0.0, moving=0.5)
+    assert len(people.known()) == 1
+
+
+def test_a_spot_that_a_second_and_third_look_cannot_find_is_forgotten() -> None:
+    people = crowd()
+    take(people, [face_at(100, score=0.6)], 0.0)
+    for i in (1, 2):
+        take(people, [], i * DT)
+    assert people.people == []
+
+
+def test_what_stays_doubtful_is_left_alone_and_does_not_hold_up_the_search() -> None:
+    people = crowd()
+    for i in range(10):
+        take(people, [face_at(100, score=0.55)], i * DT)
+    assert people.known() == [] and people.candidate() is None
+
+
+def test_people_keep_their_identity_while_they_walk() -> None:
+    people = crowd()
+    walk(people, {100: 150.0, 500: -20.0}, 1.0)
+    assert [round(p.x) for p in people.known()] == [pytest.approx(245, abs=3), pytest.approx(481, abs=3)]
+    assert people.known()[0].vx == pytest.approx(150, rel=0.05)
+
+
+def test_two_who_cross_are_not_exchanged() -> None:
+    people = crowd()
+    walk(people, {100: 200.0, 500: -200.0}, 1.0)
+    first = next(p for p in people.known() if p.vx > 0)
+    for i in range(30, 60):
+        gap = 40 <= i - 30 + 36 <= 42  # for three pictures only one of the two is seen
+        faces = [face_at(100 + 200 * i * DT), face_at(500 - 200 * i * DT)]
+        take(people, faces[:1] if gap else faces, i * DT)
+    assert first.x == pytest.approx(100 + 200 * 59 * DT, abs=4)
+
+
+def test_who_passes_behind_somebody_is_known_again() -> None:
+    people = crowd()
+    walk(people, {100: 150.0}, 1.0)
+    (person,) = people.known()
+    for i in range(30, 50):
+        take(people, [], i * DT)
+    take(people, [face_at(100 + 150 * 50 * DT)], 50 * DT)
+    assert people.known() == [person] and person.missed == 0
+
+
+def test_a_face_that_never_moves_is_a_picture_and_ignored_for_good() -> None:
+    people = crowd()
+    for i in range(90):
+        take(people, [face_at(100 + 0.5 * (i % 2)), face_at(400 + (i % 40))], i * 0.25)
+    assert [round(p.x, -2) for p in people.known()] == [400]
+    assert len(people.fixtures) == 1
+
+
+def test_what_looks_a_little_like_a_face_on_somebodys_body_is_clothes() -> None:
+    people = crowd()
+    for i in range(10):
+        take(people, [face_at(100 + 3 * i, 100), face_at(110 + 3 * i, 200, score=0.65)], i * DT)
+    assert [round(p.y) for p in people.known()] == [100]
+
+
+def test_a_child_before_an_adult_is_somebody() -> None:
+    people = crowd()
+    for i in range(10):
+        take(people, [face_at(100 + 3 * i, 100), face_at(110 + 3 * i, 200, score=0.9)], i * DT)
+    assert len(people.known()) == 2
+
+
+def test_who_was_not_seen_for_long_is_gone() -> None:
+    people = crowd()
+    walk(people, {100: 0.0}, 0.5)
+    take(people, [], 5.0)
+    assert people.people == []
