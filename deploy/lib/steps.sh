@@ -36,7 +36,7 @@ run_quietly() {
 # put SOURCE TARGET [MODE]: installs a file if it is not there in these very words; a power cut leaves old or new.
 put() {
     local mode=${3:-644}
-    if cmp -s "$1" "$2" && [ "$(stat -c %a "$2")" = "$mode" ]; then return; fi
+    if cmp -s "$1" "$2" && { [ "$(stat -c %a "$2")" = "$mode" ] || on_fat "$2"; }; then return; fi
     changes=$((changes + 1))
     if [ -n "$dry" ]; then say "would write $2"; return; fi
     say "writing $2"
@@ -45,6 +45,9 @@ put() {
     sync "$2.mona-lisa-new"
     mv -f "$2.mona-lisa-new" "$2"
 }
+
+# A card's boot partition has no modes of its own.
+on_fat() { [ "$(stat -f -c %T "$1")" = msdos ]; }
 
 # Folders that were not there are written down, so that uninstall takes away these and no others.
 make_folder() {
