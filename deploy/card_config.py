@@ -103,7 +103,7 @@ def main() -> int:
     print(told, file=sys.stderr)
     answer, text = arguments.boot / "mona-lisa.txt", (told + "\n").encode()
     try:
-        # With a read-only root this is said at every boot: the card is written only when it is something else.
+        # With a read-only root this is said at every boot; the card is written only when it is news.
         if not answer.exists() or answer.read_bytes() != text:
             write_atomic(answer, text)
     except (ApplianceError, OSError) as error:
