@@ -116,8 +116,8 @@ check_machine() {
         arm64 | amd64) ;;
         *) fail "$name is 32-bit ($arch), which has no model runtime; write the card with a 64-bit image" ;;
     esac
-    case "$codename" in
-        bookworm | trixie) ;;
+    case "$(. /etc/os-release && printf '%s' "${ID:-}") $codename" in
+        "debian bookworm" | "debian trixie") ;; # Raspberry Pi OS calls itself so, too
         *) fail "$name: expected Raspberry Pi OS (or Debian) Bookworm or Trixie" ;;
     esac
     say "$name, $arch, $(uname -r)"

@@ -134,23 +134,26 @@ def refused(machine: Machine, prepare: str, command: str = PROVISION) -> str:
 
 
 def test_it_refuses_what_it_cannot_do_and_says_why(new_disk: NewDisk, bundle: Path) -> None:
-    other = bundle.with_name("damaged.bundle")
+    wrong = bundle.with_name("damaged.bundle")
     data = bytearray(bundle.read_bytes())
     data[len(data) // 2] ^= 1
-    other.write_bytes(data)
-    with new_disk().booted(OFFLINE, bundle=other) as machine:
+    wrong.write_bytes(data)
+    with new_disk().booted(OFFLINE, bundle=wrong) as machine:
         before = machine.files()
         assert "run it with sudo" in refused(machine, "true", f"runuser -u pi -- {PROVISION}")
         fake = "mkdir -p /tmp/b; printf '#!/bin/sh\\necho armhf' >/tmp/b/dpkg; chmod +x /tmp/b/dpkg; export PATH=/tmp/b:$PATH"
         assert "64-bit image" in refused(machine, fake)
-        assert "Bookworm or Trixie" in refused(
-            machine, "sed -i.old 's/VERSION_CODENAME=.*/VERSION_CODENAME=buster/' /usr/lib/os-release"
-        )
-        machine.sh("mv /usr/lib/os-release.old /usr/lib/os-release")
+        for other in ("VERSION_CODENAME=buster", "ID=linuxmint"):
+            key = other.partition("=")[0]
+            assert "Bookworm or Trixie" in refused(
+                machine, f"sed -i.old 's/^{key}=.*/{other}/' /usr/lib/os-release"
+            )
+            machine.sh("mv /usr/lib/os-release.old /usr/lib/os-release")
         assert "use a larger card" in refused(
             machine,
             "mount -t tmpfs -o size=1m none /mnt; df() { command df --output=avail -m /mnt; }; export -f df",
         )
+        assert "no such file" in refused(machine, "true", f"{PROVISION} --portrait painting.jpg")
         assert "check the network" in refused(machine, "true")
         assert "no such file" in refused(machine, "true", f"{PROVISION} --bundle /srv/nothing")
         assert "damaged" in refused(machine, "true", f"{PROVISION} --bundle /srv/bundle 2> >(tail -1 >&2)")
