@@ -4,6 +4,7 @@ Both may already be there, written by Raspberry Pi Imager (user, Wi-Fi); then th
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -98,6 +99,8 @@ def main() -> int:
             path = arguments.boot / name
             old = path.read_text("utf-8") if path.exists() else ""
             path.write_text(edit(old), "utf-8")
+            if name == "firstrun.sh" and not os.access(path, os.X_OK):
+                path.chmod(0o755)  # on FAT everything is executable already
     except (Unclear, OSError, UnicodeDecodeError) as error:
         print(f"write-card: {error}", file=sys.stderr)
         return 1
