@@ -101,9 +101,12 @@ def main() -> int:
     if told is None:
         return 0
     print(told, file=sys.stderr)
+    answer, text = arguments.boot / "mona-lisa.txt", (told + "\n").encode()
     try:
-        write_atomic(arguments.boot / "mona-lisa.txt", (told + "\n").encode())
-    except ApplianceError as error:
+        # With a read-only root this is said at every boot; the card is written only when it is news.
+        if not answer.exists() or answer.read_bytes() != text:
+            write_atomic(answer, text)
+    except (ApplianceError, OSError) as error:
         print(f"{error}: the card is full or write-protected; the line above is only here", file=sys.stderr)
     return code
 

@@ -4,6 +4,7 @@ Both may already be there, written by Raspberry Pi Imager (user, Wi-Fi); then th
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -51,6 +52,16 @@ def cloud_init(user_data: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without(user_data: str) -> str:
+    """Return user-data as it was before `cloud_init`, up to an empty file's first line."""
+    lines = [line for line in user_data.split("\n") if START not in line]
+    for i, line in enumerate(lines):
+        if re.fullmatch(r"runcmd\s*:\s*", line) and not re.match(r"\s*(- |#)", "".join(lines[i + 1 : i + 2])):
+            del lines[i]
+            break
+    return "\n".join(lines)
+
+
 def firstrun(script: str) -> str:
     """Return firstrun.sh with our command before it removes itself."""
     if not script.strip():
@@ -72,19 +83,24 @@ def kernel(cmdline: str) -> str:
 
 
 def main() -> int:
-    """Put our command into the files of a mounted boot partition."""
+    """Put our command into the files of a mounted boot partition, or take it out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", choices=("bookworm", "trixie"))
     parser.add_argument("boot", type=Path)
+    parser.add_argument("--remove", action="store_true", help="take our command out of user-data again")
     arguments = parser.parse_args()
     edits: dict[str, Callable[[str], str]] = {"user-data": cloud_init}
     if arguments.release == "bookworm":
         edits = {"firstrun.sh": firstrun, "cmdline.txt": kernel}
+    if arguments.remove:
+        edits = {"user-data": without}
     try:
         for name, edit in edits.items():
             path = arguments.boot / name
             old = path.read_text("utf-8") if path.exists() else ""
             path.write_text(edit(old), "utf-8")
+            if name == "firstrun.sh" and not os.access(path, os.X_OK):
+                path.chmod(0o755)  # on FAT everything is executable already
     except (Unclear, OSError, UnicodeDecodeError) as error:
         print(f"write-card: {error}", file=sys.stderr)
         return 1

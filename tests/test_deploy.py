@@ -67,6 +67,20 @@ def test_what_imager_wrote_into_user_data_stays(before: str, after: str) -> None
 
 
 @pytest.mark.parametrize(
+    "before",
+    [
+        "#cloud-config\n",
+        "#cloud-config\nhostname: a\n",
+        "#cloud-config\nruncmd:\n  - ls\n",
+        "#cloud-config\nruncmd:\n- ls\nhostname: a\n",
+    ],
+)
+def test_uninstalling_takes_our_line_out_of_user_data_and_no_other(before: str) -> None:
+    assert first.without(first.cloud_init(before)) == before
+    assert first.without(before) == before
+
+
+@pytest.mark.parametrize(
     "text", ["#!/bin/sh\nls\n", "#cloud-config\nruncmd: [ls]\n", "#cloud-config\nruncmd:\n"]
 )
 def test_user_data_of_another_form_is_refused(text: str) -> None:

@@ -1,9 +1,37 @@
 # shellcheck shell=bash
-# A data partition: portraits, config and logs on it, so that they outlast a boot with a read-only root.
+# The read-only root: whether it is in force, and a data partition for what shall outlast a boot with it.
 
 readonly DATA=/srv/mona-lisa
 readonly KEPT=("portraits:$LIBRARY" "config:/etc/mona-lisa" "journal:/var/log/journal")
 readonly FSTAB_BEGIN="# mona-lisa begin" FSTAB_END="# mona-lisa end"
+
+readonly EVERYTHING='(^| )overlayroot=tmpfs( |$)' ROOT_ONLY='(^| )overlayroot=tmpfs:recurse=0( |$)'
+
+root_is_overlay() { [ "$(findmnt -n -o FSTYPE / | tail -1)" = overlay ]; }
+asks_for_overlay() { grep -qsE '(^| )(boot=overlay|overlayroot=)' "$@"; }
+overlay_is_asked_for() { asks_for_overlay "$BOOT/cmdline.txt"; }
+
+# need_lasting PLACE: refuses to change what would be as before after the next boot.
+need_lasting() {
+    if [ "$(findmnt -n -o FSTYPE -T "$1" | tail -1)" = overlay ] && asks_for_overlay /proc/cmdline "$BOOT/cmdline.txt"; then
+        fail "the root is read-only: what is changed now is gone at the next boot; deploy/readonly off, reboot, then this again"
+    fi
+}
+
+# In one instant, like every change on the boot partition.
+edit_cmdline() {
+    sed -E "$1" "$BOOT/cmdline.txt" >"$BOOT/cmdline.txt.mona-lisa-new"
+    sync "$BOOT/cmdline.txt.mona-lisa-new"
+    mv -f "$BOOT/cmdline.txt.mona-lisa-new" "$BOOT/cmdline.txt"
+}
+
+# raspi-config lays the overlay over every mount, so that a data partition too would be in memory only
+# (RPi-Distro/raspi-config#288), and write-protects the boot partition (#187), where mona-lisa.txt answers.
+only_the_root() {
+    edit_cmdline "s/$EVERYTHING/\\1overlayroot=tmpfs:recurse=0\\2/"
+    sed -i -E "s#^([^\#]\S*\s+$BOOT\s+\S+\s+\S*),ro([, \t])#\1\2#" /etc/fstab
+    if findmnt -n -o OPTIONS "$BOOT" | grep -qE '^ro(,|$)'; then mount -o remount,rw "$BOOT"; fi
+}
 
 # use_data PARTITION: copies what is there onto it, then mounts it in its place from the next boot.
 # A stick that is missing holds nothing up: then what lies on the card is shown.

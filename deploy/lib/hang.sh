@@ -3,6 +3,11 @@
 # not at all, and hangs it.
 set -euo pipefail
 umask 022
+if [ $# -lt 2 ]; then
+    sed -n '2,3s/^# //p' "$0"
+    [ "${1:-}" = --help ] || exit 2
+    exit 0
+fi
 library=/var/lib/mona-lisa
 name=$1 release=${3:-/opt/mona-lisa/current}
 [ -f "$2/$name/pack.toml" ] || { echo "portrait: $name did not arrive whole; run it again" >&2; exit 1; }

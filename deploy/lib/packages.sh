@@ -4,7 +4,8 @@
 # The display needs Mesa (OpenGL ES), since SDL has no software way to a bare screen.
 readonly PACKAGES=(python3-numpy python3-pil python3-pygame python3-systemd python3-venv
     libegl1 libgles2 libgbm1 libgl1-mesa-dri)
-readonly CAMERA_PACKAGES=(python3-picamera2)
+# Only on a Raspberry Pi: its camera, and what its read-only root is made of (raspi-config would want a network for it).
+readonly PI_PACKAGES=(python3-picamera2 overlayroot)
 
 missing_packages() {
     local name
@@ -17,7 +18,7 @@ missing_packages() {
 packages() {
     local wanted=("${PACKAGES[@]}") missing=() new=() plan
     step "packages"
-    if [ "$1" = yes ]; then wanted+=("${CAMERA_PACKAGES[@]}"); else say "no camera is asked for: without ${CAMERA_PACKAGES[*]}"; fi
+    if [ "$1" = yes ]; then wanted+=("${PI_PACKAGES[@]}"); else say "no camera is asked for: without ${PI_PACKAGES[*]}"; fi
     if [ -n "$(dpkg --audit)" ]; then run dpkg --configure -a; fi
     mapfile -t missing < <(missing_packages "${wanted[@]}")
     if [ ${#missing[@]} = 0 ]; then say "all there"; return; fi
@@ -29,8 +30,8 @@ packages() {
     say "reading the package sources"
     "${apt[@]}" -qq update >/dev/null 2>&1 || true # what it lacks shows in the next line
     if ! plan=$("${apt[@]}" -s install "${missing[@]}" 2>&1); then
-        if [ "$1" = yes ] && ! apt-cache show "${CAMERA_PACKAGES[@]}" >/dev/null 2>&1 && apt-cache show python3-numpy >/dev/null 2>&1; then
-            fail "${CAMERA_PACKAGES[*]} is not in this machine's package sources (Raspberry Pi OS has it); without a camera: --no-camera"
+        if [ "$1" = yes ] && ! apt-cache show python3-picamera2 >/dev/null 2>&1 && apt-cache show python3-numpy >/dev/null 2>&1; then
+            fail "python3-picamera2 is not in this machine's package sources (Raspberry Pi OS has it); without a camera: --no-camera"
         fi
         log "$plan"
         fail "packages cannot be had ($(grep '^E: ' <<<"$plan" | head -1 | cut -c4-)); check the network, or bring a bundle made today (deploy/bundle)"

@@ -7,6 +7,9 @@ connect() {
     # shellcheck disable=SC2206  # options for ssh, several words on purpose
     ssh=(ssh -o ControlMaster=auto -o "ControlPath=$control/%C" -o ControlPersist=120 -o ConnectTimeout=15
         -o ServerAliveInterval=15 ${MONA_LISA_SSH:-} "$1")
+    # With a terminal progress is shown, and what is interrupted here is interrupted there.
+    terminal=()
+    if [ -t 0 ] && [ -t 1 ]; then terminal=(-t); fi
     step "connecting to $1"
     "${ssh[@]}" true || fail "$1: no connection; check that \`ssh $1\` works from here"
 }
@@ -16,9 +19,8 @@ disconnect() {
     rm -rf "$control"
 }
 
-# ask_for_sudo: sets `terminal` such that sudo can ask for its password, which needs a terminal.
+# ask_for_sudo: whether sudo will ask for its password, which needs a terminal.
 ask_for_sudo() {
-    terminal=()
     if "${ssh[@]}" sudo -n true 2>/dev/null; then return; fi
     [ -t 0 ] || fail "$host: sudo asks for a password there; run this in a terminal"
     terminal=(-t)
@@ -33,7 +35,6 @@ remote() {
     folder=$("${ssh[@]}" 'mktemp -d /var/tmp/mona-lisa.XXXXXX') || fail "$host: no space in /var/tmp"
     # shellcheck disable=SC2064  # the value of now
     trap "clear_away '$folder'" EXIT
-    terminal=()
     if [ "$("${ssh[@]}" id -u)" != 0 ]; then sudo=sudo; ask_for_sudo; fi
     step "sending this project"
     sources | "${ssh[@]}" "tar -xz --no-same-owner -C '$folder'"
@@ -41,7 +42,7 @@ remote() {
         if [ -f "$argument" ]; then
             file=$folder/given/$(basename "$argument")
             say "sending $argument ($(($(stat -c %s "$argument") / 1000000)) MB)"
-            "${ssh[@]}" "mkdir -p '$folder/given' && cat >'$file'" <"$argument"
+            "${ssh[@]}" "mkdir -p '$folder/given' && cat >$(printf '%q' "$file")" <"$argument"
             argument=$file
         fi
         words+=("$(printf '%q' "$argument")")

@@ -36,7 +36,7 @@ run_quietly() {
 # put SOURCE TARGET [MODE]: installs a file if it is not there in these very words; a power cut leaves old or new.
 put() {
     local mode=${3:-644}
-    if cmp -s "$1" "$2" && [ "$(stat -c %a "$2")" = "$mode" ]; then return; fi
+    if cmp -s "$1" "$2" && { [ "$(stat -c %a "$2")" = "$mode" ] || on_fat "$2"; }; then return; fi
     changes=$((changes + 1))
     if [ -n "$dry" ]; then say "would write $2"; return; fi
     say "writing $2"
@@ -45,6 +45,9 @@ put() {
     sync "$2.mona-lisa-new"
     mv -f "$2.mona-lisa-new" "$2"
 }
+
+# A card's boot partition has no modes of its own.
+on_fat() { [ "$(stat -f -c %T "$1")" = msdos ]; }
 
 # Folders that were not there are written down, so that uninstall takes away these and no others.
 make_folder() {
@@ -113,8 +116,8 @@ check_machine() {
         arm64 | amd64) ;;
         *) fail "$name is 32-bit ($arch), which has no model runtime; write the card with a 64-bit image" ;;
     esac
-    case "$codename" in
-        bookworm | trixie) ;;
+    case "$(. /etc/os-release && printf '%s' "${ID:-}") $codename" in
+        "debian bookworm" | "debian trixie") ;; # Raspberry Pi OS calls itself so, too
         *) fail "$name: expected Raspberry Pi OS (or Debian) Bookworm or Trixie" ;;
     esac
     say "$name, $arch, $(uname -r)"

@@ -20,10 +20,19 @@ create_user() {
     if [ ! -d "$LIBRARY" ] || [ ! -d /etc/mona-lisa ]; then run systemd-tmpfiles --create /etc/tmpfiles.d/mona-lisa.conf; fi
 }
 
-# install_units FOLDER: units and drop-ins, exactly as FOLDER's systemd/ has them.
+# Everything in systemd/ of this project and of the releases that are here.
+unit_files() { find "$project/systemd" "$BASE"/releases/*/systemd -type f -printf '%P\n' 2>/dev/null | sort -u; }
+
+# install_units FOLDER: units and drop-ins, exactly as FOLDER's systemd/ has them; what only other releases have goes.
 install_units() {
     local file target
     step "units"
+    while read -r file; do
+        target=$(place_of "$file")
+        if [ -z "$target" ] || [ ! -e "$target" ] || [ -e "$1/systemd/$file" ]; then continue; fi
+        owe_restart
+        drop "$target"
+    done < <(unit_files)
     while read -r file; do
         target=$(place_of "$file")
         if [ -z "$target" ] || cmp -s "$1/systemd/$file" "$target"; then continue; fi
@@ -52,7 +61,7 @@ drop_units() {
         target=$(place_of "$file")
         if [ -z "$target" ]; then continue; fi
         drop "$target"
-    done < <(cd "$project/systemd" && find . -type f -printf '%P\n' | sort)
+    done < <(unit_files)
     for folder in $(noted folders); do
         [ -n "$dry" ] || rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
     done

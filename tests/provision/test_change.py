@@ -130,14 +130,20 @@ def test_a_config_on_the_card_is_applied_once_and_a_wrong_one_is_not(disk: Disk)
         )
 
 
-# What raspi-config does to the kernel's command line when it switches the overlay.
-RASPI_CONFIG = """#!/bin/sh
+# What raspi-config does when it switches the overlay: for every mount, with the boot partition write-protected,
+# and it takes out no word but its own.
+RASPI_CONFIG = r"""#!/bin/sh
 [ "$1 $2" = "nonint do_overlayfs" ] || exit 1
 case "$3" in
-    0) sed -i 's/$/ overlayroot=tmpfs/' /boot/firmware/cmdline.txt ;;
-    1) sed -i 's/ overlayroot=tmpfs//' /boot/firmware/cmdline.txt ;;
+    0)
+        sed -i 's/^/overlayroot=tmpfs /' /boot/firmware/cmdline.txt
+        sed -i 's/\(.*\/boot.*\)defaults\(.*\)/\1defaults,ro\2/' /etc/fstab ;;
+    1) sed -i 's/\(.*\)overlayroot=tmpfs \(.*\)/\1\2/' /boot/firmware/cmdline.txt ;;
 esac
 """
+FSTAB = (
+    "PARTUUID=0-01  /boot/firmware  vfat  defaults  0  2\nPARTUUID=0-02  /  ext4  defaults,noatime  0  1\n"
+)
 READONLY = "/opt/mona-lisa/current/deploy/readonly"
 
 
@@ -151,7 +157,19 @@ def test_a_read_only_root_is_verified_and_not_believed(disk: Disk, tmp_path: Pat
             tool.write_text(RASPI_CONFIG)
             tool.chmod(0o755)
             assert "read-only root: off" in machine.sh(f"{READONLY} status")
+            fstab = root / "etc/fstab"
+            before = (root / "boot/firmware/cmdline.txt").read_text()
+            kept = fstab.read_text() if fstab.exists() else ""
+            fstab.write_text(FSTAB)
             machine.sh(f"{READONLY} on")
+            assert "overlayroot=tmpfs:recurse=0 " in (root / "boot/firmware/cmdline.txt").read_text()
+            assert fstab.read_text() == FSTAB, "the boot partition stays as it was"
+            assert "already asked for" in machine.sh(f"{READONLY} on")
+            assert "switch it off" in machine.run(f"{READONLY} on --data /dev/sda1").stderr
+            machine.sh(f"{READONLY} off")
+            assert (root / "boot/firmware/cmdline.txt").read_text() == before
+            machine.sh(f"{READONLY} on")
+            fstab.write_text(kept)  # there is no such partition to boot with
         with Machine(f"--directory={root}", *OFFLINE) as machine:  # a kernel that silently did nothing
             machine.started(60)
             status = machine.run(f"{READONLY} status")
@@ -162,6 +180,13 @@ def test_a_read_only_root_is_verified_and_not_believed(disk: Disk, tmp_path: Pat
             told = machine.sh(f"{READONLY} status")
             assert "read-only root: on" in told
             assert "config: mona-lisa.toml on the boot partition" in told
+            for script in (
+                "rollback",
+                "uninstall",
+                "portrait /opt/mona-lisa/current/frames/sconosciuta.png --yes",
+            ):
+                done = machine.run(f"/opt/mona-lisa/current/deploy/{script}")
+                assert (done.returncode, "gone at the next boot" in done.stderr) == (1, True), script
             machine.sh("touch /var/lib/mona-lisa/new")
         assert not (root / "var/lib/mona-lisa/new").exists()
     finally:

@@ -1,5 +1,6 @@
 """The other ways in: over SSH from a laptop, and from a freshly written card. `tests/provision/run`."""
 
+import json
 import os
 import pty
 import select
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.nspawn.container import CHECKOUT
-from tests.provision.machine import CONFIG, OFFLINE, ONLINE, Disk
+from tests.provision.conftest import CACHE
+from tests.provision.machine import CONFIG, OFFLINE, ONLINE, Disk, Machine
 from tests.provision.test_provision import NewDisk, follows
 
 pytestmark = pytest.mark.provision
@@ -35,6 +37,12 @@ def laptop(tmp_path: Path) -> Callable[..., list[str]]:
         return ["env", f"MONA_LISA_SSH={SSH.format(key=key)}", str(CHECKOUT / "deploy" / script), *arguments]
 
     return command
+
+
+def lets_in(disk: Disk, machine: Machine, tmp_path: Path) -> None:
+    """Start the machine's sshd, which takes the laptop's key."""
+    machine.sh("install -d -o pi -g pi -m 700 /home/pi/.ssh; systemctl start ssh")
+    disk.write("/home/pi/.ssh/authorized_keys", (tmp_path / "key.pub").read_text())
 
 
 def on_a_terminal(command: list[str], password: str, seconds: float) -> tuple[int, str]:
@@ -63,8 +71,7 @@ def test_a_laptop_provisions_over_ssh_and_is_asked_for_the_password_once(
     config = tmp_path / "screen.toml"
     config.write_text(CONFIG)
     with disk.booted(ONLINE) as machine:
-        machine.sh("install -d -o pi -g pi -m 700 /home/pi/.ssh; systemctl start ssh")
-        disk.write("/home/pi/.ssh/authorized_keys", (tmp_path / "key.pub").read_text())
+        lets_in(disk, machine, tmp_path)
         command = laptop(
             "provision", "pi@127.0.0.1", "--no-camera", "--bundle", str(bundle), "--config", str(config)
         )
@@ -124,6 +131,62 @@ def test_a_freshly_written_card_provisions_itself(
         assert machine.run("systemctl cat mona-lisa-first-boot").returncode != 0
     with disk.booted(OFFLINE) as machine:
         follows(machine)
+
+
+@pytest.mark.full
+def test_ansible_provisions_updates_and_checks(
+    new_disk: NewDisk, bundle: Path, laptop: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    if shutil.which("ansible-playbook") is None:
+        pytest.skip("no ansible-playbook")
+    disk = new_disk()
+    (tmp_path / "screen.toml").write_text(CONFIG)
+    (tmp_path / "screens.bundle").symlink_to(bundle)
+    settings = {
+        "ansible_host": "127.0.0.1",
+        "ansible_user": "pi",
+        "ansible_become_password": "raspberry",
+        "ansible_ssh_common_args": SSH.format(key=tmp_path / "key"),
+        "framed_screen_bundle": "screens.bundle",
+        "framed_screen_config": "screen.toml",
+        "framed_screen_camera": False,
+        "framed_screen_watch": 5,
+    }
+    (tmp_path / "inventory.yml").write_text(json.dumps({"screens": {"hosts": {"hall": settings}}}))
+
+    def play(book: str) -> str:
+        command = ["ansible-playbook", "-i", "inventory.yml", CHECKOUT / f"deploy/ansible/{book}.yml"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with disk.booted(ONLINE) as machine:
+        lets_in(disk, machine, tmp_path)
+        play("provision")
+        follows(machine)
+        assert "changed=0" in play("provision")
+        assert "changed=0" in play("update")
+        assert "changed=0" in play("check")
+        machine.sh("systemctl stop mona-lisa")
+        with pytest.raises(AssertionError, match="not running"):
+            play("check")
+
+
+@pytest.mark.full
+def test_package_sources_copied_as_the_guide_says_make_a_bundle(
+    new_disk: NewDisk, laptop: Callable[..., list[str]], release: str, tmp_path: Path
+) -> None:
+    disk = new_disk()
+    copied = tmp_path / "from-the-pi"
+    copied.mkdir()
+    with disk.booted(ONLINE) as machine:
+        lets_in(disk, machine, tmp_path)
+        options = SSH.format(key=tmp_path / "key").replace("-p ", "-P ").split()
+        where = ["pi@127.0.0.1:/etc/apt", "pi@127.0.0.1:/usr/share/keyrings"]
+        subprocess.run(["scp", "-q", *options, "-r", *where, copied], check=True)
+    command = [CHECKOUT / "deploy/bundle", "--release", release, "--arch", "amd64", "--no-camera"]
+    command += ["--sources", copied, "--cache", CACHE / "downloads", "--out", tmp_path / "bundle"]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.mark.full

@@ -1,0 +1,106 @@
+"""The technician's guide says what the program really says: log lines, keys of the config, commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from appliance.camera import picamera
+from appliance.config import dump_config, parse_config
+from appliance.display import cec, connectors, curtain, hanging, screen
+from appliance.service import best, journal, loop, recovery, reporter, settings, soundness
+
+CHECKOUT = Path(__file__).parent.parent
+GUIDE = CHECKOUT / "deploy/guide"
+TROUBLE = (GUIDE / "troubleshooting.md").read_text("utf-8")
+# What stands in a message for what differs: Python's, str.format's and the shell's.
+HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$\w+")
+
+# The rooms whose lines reach the journal; film and replay are for the desk.
+ROOMS = [cec, connectors, curtain, hanging, screen, picamera, best, loop, recovery, reporter, settings]
+
+
+def _logged() -> list[str]:
+    """Every line the service may log: the constants given to `log`, and what ends the process."""
+    found = [reporter.HUNG, journal.LEFT_OUT, "display lost: %s; starting anew"]
+    found += [reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (soundness.BLACK, soundness.FROZEN)]
+    for room in ROOMS:
+        calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(room.__file__)).read_text("utf-8"))
+        names = [name for call in calls for name in re.findall(r"\b[A-Z_]{3,}\b", call)]
+        found += [getattr(room, name) for name in names]
+    return sorted(set(found))
+
+
+LOGGED = _logged()
+
+
+def _boot_lines() -> list[str]:
+    """What mona-lisa-boot.service may log, out of the scripts it runs."""
+    scripts = "".join((CHECKOUT / "deploy" / name).read_text("utf-8") for name in ("at-boot", "readonly"))
+    card = (CHECKOUT / "deploy/card_config.py").read_text("utf-8")
+    told = re.findall(r'^ +step "(.*)"$', scripts, re.MULTILINE)
+    return told + re.findall(r'^(?:APPLIED|REFUSED): Final = "(.*)"$', card, re.MULTILINE)
+
+
+def _quoted(part: str) -> list[str]:
+    """Return the log lines a part of the page quotes: the first column of its tables."""
+    cells = re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+    return [line for cell in cells for line in re.findall(r"`([^`]+)`", cell)]
+
+
+def _says(message: str, line: str) -> bool:
+    """Tell whether a quoted line may be this message; what is fixed in it is quoted in full."""
+    parts = HOLE.split(message.replace("%%", "%").replace("`", ""))
+    return re.fullmatch(".+".join(re.escape(part) for part in parts), line) is not None
+
+
+SERVICE, BOOT = TROUBLE.split("From `mona-lisa-boot`")
+SERVICE = SERVICE.split("## The log, line by line")[1]
+
+
+@pytest.mark.parametrize("line", _quoted(SERVICE))
+def test_every_quoted_line_is_one_the_service_writes(line: str) -> None:
+    assert any(_says(message, line) for message in LOGGED)
+
+
+@pytest.mark.parametrize("message", LOGGED)
+def test_every_line_the_service_writes_is_explained(message: str) -> None:
+    assert any(_says(message, line) for line in _quoted(SERVICE))
+
+
+@pytest.mark.parametrize("line", _quoted(BOOT))
+def test_every_quoted_line_of_the_start_is_one_the_scripts_write(line: str) -> None:
+    assert any(_says(message, line) for message in _boot_lines())
+
+
+def test_another_line_is_not_taken_for_one_of_ours() -> None:
+    for line in ("camera gone", "camera lost (CAUSE)", "display back", "seeing "):
+        assert not any(_says(message, line) for message in LOGGED)
+
+
+def test_every_key_the_pages_name_is_in_the_config() -> None:
+    known = set()
+    section = ""
+    for row in dump_config(parse_config("", "")).splitlines():
+        if row.startswith("["):
+            section = row.strip("[]")
+        elif " = " in row:
+            known.add(f"{section}.{row.split(' = ')[0]}")
+    sections = {key.split(".")[0] for key in known}
+    for page in GUIDE.glob("*.md"):
+        named = re.findall(r"`(\w+\.\w+)(?: = [^`]*)?`", page.read_text("utf-8"))
+        ours = {key for key in named if key.split(".")[0] in sections} - {"config.toml"}
+        assert ours <= known, page.name
+
+
+@pytest.mark.parametrize("page", [*GUIDE.glob("*.md"), CHECKOUT / "README.md"], ids=lambda page: page.name)
+def test_every_script_and_link_the_pages_name_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for script in re.findall(r"(?<![\w/])(deploy/[\w./-]*\w)", text):
+        assert (CHECKOUT / script).exists(), script
+    for link, _, anchor in re.findall(r"\]\((?!http)([^)#]*)(#([^)]*))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
