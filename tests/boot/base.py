@@ -6,6 +6,7 @@ which a plain one is there.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.boot.places import CACHE, finished, say
+from tests.boot.places import CACHE, finished, forget_others, say
 
-MIRROR: Final = "http://deb.debian.org/debian"
 RELEASE: Final = "trixie"
 PICAMERA2: Final = "0.3.38"
 # Its parts that Debian lacks; the rest are Debian packages.
@@ -24,10 +24,8 @@ _CAMERA_NEEDS: Final = (
     *("python3-av", "python3-jsonschema", "python3-libarchive-c", "python3-libcamera", "libcamera-ipa"),
     *("python3-numpy", "python3-piexif", "python3-pil", "python3-prctl", "python3-tqdm"),
 )
-_PACKAGES: Final = (
-    *("systemd-sysv", "udev", "dbus", "libpam-systemd", "kmod", "procps", "e2fsprogs", "initramfs-tools"),
-    *("zstd", "python3", *_CAMERA_NEEDS),
-)
+_SYSTEM: Final = ("systemd-sysv", "udev", "dbus", "libpam-systemd", "kmod", "procps", "e2fsprogs", "python3")
+_KERNEL: Final = ("initramfs-tools", "zstd", "linux-image-{arch}")
 _MODULES: Final = ("virtio_pci", "virtio_mmio", "virtio_blk", "ext4")
 # As Raspberry Pi OS writes it on its boot partition.
 _CMDLINE: Final = (
@@ -36,26 +34,33 @@ _CMDLINE: Final = (
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def base_root(arch: str) -> Path:
-    """Return the folder of the base system, built at its first use: minutes, and a network."""
+def base_root(arch: str, small: bool = False) -> Path:
+    """Return the folder of the base system, built at its first use: minutes, and a network.
+
+    A small one is for a container without a camera: without kernel and picamera2, in half the time.
+    """
     key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    root = CACHE / arch / f"base-{key}"
+    kind = "small" if small else "base"
+    root = CACHE / arch / f"{kind}-{key}"
     with finished(root) as new:
         if new:
             say(f"building Debian {RELEASE} for {arch} (some minutes)")
-            _bootstrap(arch, new)
-            say("picamera2 as a Debian package")
-            _install_picamera2(arch, new)
+            camera_and_kernel = (*_CAMERA_NEEDS, *_KERNEL)
+            _bootstrap(arch, new, _SYSTEM if small else (*_SYSTEM, *camera_and_kernel))
+            if not small:
+                say("picamera2 as a Debian package")
+                _install_picamera2(arch, new)
             boot = new / "boot" / "firmware"
             boot.mkdir()
             (boot / "cmdline.txt").write_text(_CMDLINE)
             (boot / "config.txt").write_text("camera_auto_detect=1\n")
             (new / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
             (new / "etc/hostname").write_text("framed-screen\n")
+    forget_others(root, f"{kind}-*")
     return root
 
 
-def _bootstrap(arch: str, root: Path) -> None:
+def _bootstrap(arch: str, root: Path, packages: tuple[str, ...]) -> None:
     settings = "MODULES=list\\nCOMPRESS=zstd\\n"
     small = (
         'mkdir -p "$1"/etc/initramfs-tools/conf.d; '
@@ -66,13 +71,23 @@ def _bootstrap(arch: str, root: Path) -> None:
     command = [
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--architectures={arch}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "locale", "doc")),
-        *('--aptopt=Acquire::Languages "none"', f"--setup-hook={small}"),
-        f"--include={','.join((*_PACKAGES, f'linux-image-{arch}'))}",
-        *(RELEASE, str(root), MIRROR),
+        *("--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"'),
+        f"--setup-hook={small}",
+        f"--include={','.join(packages).format(arch=arch)}",
+        *(RELEASE, str(root), _mirror()),
     ]
     with log.open("wb") as out:
         if subprocess.run(command, stdout=out, stderr=out).returncode != 0:
             sys.exit(f"boot: mmdebstrap failed; see {log}")
+
+
+def _mirror() -> str:
+    """Return where this machine has Debian's packages from, if it is a Debian; else where everybody has them from."""
+    sources = Path("/etc/apt")
+    for file in sorted([*sources.glob("sources.list"), *sources.glob("sources.list.d/*")]):
+        if found := re.search(r"^(?:URIs:|deb(?: +\[[^]]*\])?) +(\S+/debian)/?\s", file.read_text(), re.M):
+            return found[1]
+    return "http://deb.debian.org/debian"
 
 
 def _install_picamera2(arch: str, root: Path) -> None:
@@ -101,8 +116,9 @@ def _install_picamera2(arch: str, root: Path) -> None:
         (root / "tmp/package").mkdir()
         subprocess.run(["cp", "-a", f"{package}/.", root / "tmp/package"], check=True)
         for command in (
-            "dpkg-deb --root-owner-group -b /tmp/package /tmp/p.deb",
+            "dpkg-deb --root-owner-group -Znone -b /tmp/package /tmp/p.deb",
             "dpkg -i /tmp/p.deb",
             "rm -r /tmp/package /tmp/p.deb",
+            "cd /usr/lib/python3/dist-packages && python3 -m compileall -q picamera2 simplejpeg videodev2",
         ):
             subprocess.run(["chroot", root, "sh", "-c", command], check=True, stdout=subprocess.DEVNULL)

@@ -1,7 +1,6 @@
 """What a machine boots: the base system with the appliance provisioned on it, offline, by its own scripts."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -59,8 +58,7 @@ def appliance_disk(arch: str) -> Disk:
             say("what only this machine has: console and camera")
             _furnish(whole)
             say("writing the disk")
-            mke2fs = shutil.which("mke2fs", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") or "mke2fs"
-            _run(mke2fs, "-q", "-F", "-t", "ext4", "-L", "root", "-d", whole, new / "disk.img", "3500M")
+            _run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", whole, new / "disk.img", "3500M")
             shutil.copy(whole / "boot/firmware/cmdline.txt", new)
             for name in ("vmlinuz", "initrd.img"):
                 shutil.copy(next((whole / "boot").glob(f"{name}-*")), new / name)
@@ -72,26 +70,28 @@ def appliance_disk(arch: str) -> Disk:
     return Disk(arch, place / "disk.img", place / "vmlinuz", place / "initrd.img", cmdline)
 
 
-def provisioned_root(arch: str) -> Path:
-    """Return the folder of the system as provisioning left it, made when anything that ships has changed."""
-    base = base_root(arch)
+def provisioned_root(arch: str, small: bool = False) -> Path:
+    """Return the folder of the system as provisioning left it, made when anything that ships has changed.
+
+    A small one is for a container: no camera, no second portrait.
+    """
+    base = base_root(arch, small)
     shipped = [PROJECT / part for part in _SHIPPED]
-    root = (
-        CACHE
-        / arch
-        / f"provisioned-{_key(base.name, *shipped, HERE / 'guest/config.toml', HERE / 'visitor.toml')}"
-    )
+    kind = "contained" if small else "provisioned"
+    key = _key(base.name, *shipped, HERE / "guest/config.toml", HERE / "visitor.toml")
+    root = CACHE / arch / f"{kind}-{key}"
     with finished(root) as new:
         if new:
             say("copying the base")
             _run("cp", "-a", "--reflink=auto", base, new)
             bundle = _bundle(arch, new)
             say("deploy/provision --bundle, without a network")
-            _provision(new, bundle)
-            say(f"the portrait of {OTHER_PORTRAIT}.png, to be switched for")
-            _install_other(new)
+            _provision(new, bundle, "--no-camera" if small else "")
+            if not small:
+                say(f"the portrait of {OTHER_PORTRAIT}.png, to be switched for")
+                _install_other(new)
             _visitor_pictures(new / "srv/visitor")
-    forget_others(root, "provisioned-*")
+    forget_others(root, f"{kind}-*")
     return root
 
 
@@ -121,7 +121,7 @@ def _bundle(arch: str, root: Path) -> Path:
     return bundle
 
 
-def _provision(root: Path, bundle: Path) -> None:
+def _provision(root: Path, bundle: Path, more: str) -> None:
     # What a technician brings along: the bundle, the project in it, and the screen's config.
     stick = root / "media/stick"
     stick.mkdir()
@@ -129,7 +129,7 @@ def _provision(root: Path, bundle: Path) -> None:
     bundle.rename(stick / "bundle")
     _run("tar", "-xf", stick / "bundle", "-C", stick, "./project")
     options = f"--bundle /media/stick/bundle --config /media/stick/config.toml --portrait {PORTRAIT}"
-    _inside(root, f"/media/stick/project/deploy/provision {options}")
+    _inside(root, f"/media/stick/project/deploy/provision {options} {more}")
     shutil.rmtree(stick)
 
 

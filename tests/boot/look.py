@@ -14,8 +14,9 @@ from PIL import Image
 from appliance.pack import Pack
 from tests.boot.machine import Machine, MachineError
 
-# What a monitor without a signal is shown as by qemu: a small picture of its own.
+# A monitor without a signal is shown by qemu as a line of words, 16 pixels high, in the middle of a black picture.
 NO_SIGNAL: Final = "no signal"
+_LINE: Final = 16
 BLACK: Final = "black"
 UNKNOWN: Final = "unknown"
 _SECOND: Final = 1.0
@@ -60,11 +61,14 @@ class Eye:
 
     def tell(self, screen: Image.Image) -> Shown:
         """Name what a screen shows: a frame, `BLACK`, `NO_SIGNAL` or `UNKNOWN`."""
-        if screen.size != self._size:
-            return NO_SIGNAL
         if frame := self._known.get(_digest(screen)):
             return frame
-        return BLACK if screen.getextrema() == ((0, 0),) * 3 else UNKNOWN
+        lit = screen.getbbox()
+        if lit is None:
+            return BLACK
+        middle = (screen.height // _LINE - 1) // 2 * _LINE
+        in_the_middle = middle <= lit[1] and lit[3] <= middle + _LINE
+        return NO_SIGNAL if in_the_middle and screen.size != self._size else UNKNOWN
 
 
 def _digest(image: Image.Image) -> bytes:
@@ -84,13 +88,14 @@ class Sight:
 class Watch:
     """Looks at a machine's screen every second, on a thread of its own, and remembers changes.
 
-    `sights` holds the first look, and every look that shows something else than the one before.
+    `sights` holds the first look, and every look that shows something else than the one before;
+    `looks` the moments of all, in seconds since power-on.
     """
 
     machine: Machine
     eye: Eye
     sights: list[Sight] = field(default_factory=list)
-    looks: int = 0
+    looks: list[float] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Watch":
@@ -123,7 +128,7 @@ class Watch:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.machine.on:
-            now = self.machine.uptime
+            now = self.looks[-1] if self.looks else 0.0  # what was not seen does not count
             first: Sight | None = None
             for sight in [*self.sights, None]:
                 fits = sight is not None and what(sight.shown)
@@ -144,7 +149,7 @@ class Watch:
             began = time.monotonic()
             with suppress(MachineError):  # the power is cut between two looks
                 moment, screen = self.machine.uptime, self.machine.look()
-                self.looks += 1
+                self.looks.append(moment)
                 if (digest := _digest(screen)) != last:
                     last = digest
                     self.sights.append(Sight(moment, self.eye.tell(screen), screen))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from appliance.pack import Pack
 from tests.boot.image import Disk
@@ -36,7 +36,16 @@ def test_a_frame_with_one_wrong_pixel_is_unknown(pack: Pack, eye: Eye) -> None:
 
 def test_black_and_no_signal_are_no_frames(pack: Pack, eye: Eye) -> None:
     assert eye.tell(Image.new("RGB", pack.info.size)) == BLACK
-    assert eye.tell(Image.new("RGB", (640, 480))) == NO_SIGNAL
+    screen = Image.new("RGB", (640, 480))
+    ImageDraw.Draw(screen).text((250, 225), "Guest has not initialized the display (yet).")
+    assert eye.tell(screen) == NO_SIGNAL
+
+
+def test_the_text_of_a_console_is_unknown_in_every_mode(pack: Pack, eye: Eye) -> None:
+    for size in (pack.info.size, (640, 480)):
+        screen = Image.new("RGB", size)
+        ImageDraw.Draw(screen).text((0, 0), "framed-screen login: _")
+        assert eye.tell(screen) == UNKNOWN
 
 
 def test_on_a_screen_on_its_side_frames_are_turned_clockwise(pack: Pack) -> None:
