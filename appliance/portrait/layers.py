@@ -106,6 +106,7 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     brighter = ((bare - dark) @ _LUMA) / np.maximum((ground - dark) @ _LUMA, DARK)
     rim = smoothstep((away - iris.radius + 2 * _RIM_BAND) / _RIM_BAND)
     foreign = rim * smoothstep((smooth(brighter, _CALM) - _BRIGHT) / _BRIGHT)
+    # Along the lower lid it is the lid itself, which stays: an iris half under it must not be drawn there.
     foreign *= smoothstep((lower - v) / _OFF_LIDS[1] - 0.5)
     bare += foreign[..., None] * (dark - bare)
 
