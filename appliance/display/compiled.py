@@ -20,8 +20,11 @@ from appliance.display.layout import Size
 from appliance.errors import BadCache
 from appliance.pack import Box
 
-MAGIC: Final = b"mona-lisa lit 1\n"
-_PAGE: Final = 4096
+_FAMILY: Final = b"mona-lisa lit "
+MAGIC: Final = _FAMILY + b"2\n"
+# The largest of the kernel's pages: a Pi 5's have 16 KiB, arm64 knows 64. What is let go of with madvise
+# must begin on one.
+_PAGE: Final = 65536
 _HEAD: Final = struct.Struct("<16sII")
 
 
@@ -115,6 +118,8 @@ class Compiled:
     def _head(self) -> tuple[Plan, list[int]]:
         try:
             magic, length, checksum = _HEAD.unpack_from(self.map)
+            if magic != MAGIC and magic.startswith(_FAMILY):
+                raise BadCache(f"{self.path}: of another version", stale=True)
             text = self.map[_HEAD.size : _HEAD.size + length]
             if magic != MAGIC or zlib.crc32(text) != checksum:
                 raise BadCache(f"{self.path}: its head is damaged")
@@ -122,6 +127,8 @@ class Compiled:
             sums = tree.pop("sums")
             tree["size"], tree["box"] = tuple(tree["size"]), tuple(tree["box"])
             return Plan(**tree), sums
+        except BadCache:
+            raise
         except (struct.error, ValueError, KeyError, TypeError) as error:
             raise BadCache(f"{self.path}: its head is damaged ({error})") from error
 
@@ -138,23 +145,27 @@ class Compiled:
             raise BadCache(f"{self.path}: its {name} is damaged")
 
 
-def write_compiled(file: int, plan: Plan, base: bytes, patches: Iterable[bytes]) -> None:
-    """Write a compiled pack to an open file descriptor, patch by patch; raises `OSError`."""
-    sums = [zlib.crc32(base)]
-    _write(file, base, _start(plan, 0))
-    for frame, patch in enumerate(patches):
-        sums.append(zlib.crc32(patch))
-        _write(file, patch, _start(plan, frame + 1))
+def write_compiled(file: int, plan: Plan, parts: Iterable[memoryview]) -> None:
+    """Write a compiled pack to an open file descriptor: the base, then each patch; raises `OSError`.
+
+    A part is let go of before the next is asked for: a surface cannot be drawn from meanwhile.
+    """
+    sums = []
+    for number, part in enumerate(parts):
+        with part:
+            sums.append(zlib.crc32(part))
+            _write(file, part, _start(plan, number))
     os.ftruncate(file, _start(plan, plan.frames + 1))
     text = json.dumps(asdict(plan) | {"sums": sums}).encode()
     _write(file, _HEAD.pack(MAGIC, len(text), zlib.crc32(text)) + text, 0)
 
 
-def _write(file: int, data: bytes, start: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, start)
-        view, start = view[written:], start + written
+def _write(file: int, data: bytes | memoryview, start: int) -> None:
+    written = 0
+    with memoryview(data) as view:
+        while written < len(view):
+            with view[written:] as rest:
+                written += os.pwrite(file, rest, start + written)
 
 
 def _start(plan: Plan, part: int) -> int:

@@ -6,9 +6,11 @@ from appliance.display.compiled import Compiled
 from appliance.display.sdl import pygame
 from appliance.pack import Box
 
-# Patches are kept ready up to so many times the screen's own memory: 22 of the bundled portrait's 33
-# frames. The others, farthest from rest, are copied when wanted, which doubles that change's time.
-SCREENS: Final = 2.5
+# Patches are kept ready up to so many times the screen's own memory: room for all of the bundled
+# portrait's. Where they are larger, those farthest from rest are copied when wanted, which doubles that
+# change's time and more. Drawing from the mapped file instead was measured and gains nothing: its pages
+# take the same memory while they are kept, and as much time to come back when they are not.
+SCREENS: Final = 4.0
 
 
 class Frames:

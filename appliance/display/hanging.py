@@ -1,5 +1,6 @@
 """From a pack to what can be lit: out of the compiled file, or compiled now."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ class Hanger:
     def complete(
         self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object]
     ) -> Frames:
-        """Return a pack with all its frames: those given, checked and loaded, or compiled now.
+        """Return a pack with all its frames: those given, checked, or compiled now.
 
         Parameters
         ----------
@@ -77,16 +78,13 @@ class Hanger:
             except BadCache as error:
                 log.warning(DAMAGED, error)
             else:
-                frames.load()
                 return frames
         try:
             return self._compile(pack, frames, stop, each)
         except _Stopped:
             return frames
         except BadPack as error:
-            frames = self._last(pack, error)
-            frames.load()
-            return frames
+            return self._last(pack, error)
 
     def _last(self, pack: Pack, error: BadPack) -> Frames:
         """Return a damaged pack as it was last compiled, all of it whole; raises `error` if it was not."""
@@ -152,14 +150,13 @@ class Hanger:
         )
         path = store.path_of(pack, self._layout, self._pixels)
         try:
-            compiled = store.make(path, plan, _raw(base), (_raw(surface) for surface in surfaces()))
+            compiled = store.make(path, plan, map(_raw, itertools.chain([base], surfaces())))
         except CannotWrite as error:
             log.warning(NOT_KEPT, error)
         else:
             frames = self._mapped(compiled)
             compiled.forget()
             _give_back()
-            frames.load()
             return frames
         frames = Frames(box, info.frames, info.resting, self._screen, base=base)
         box, images = fitted_patches(pack, self._layout)
@@ -178,5 +175,6 @@ def _give_back() -> None:
         CDLL(None).malloc_trim(0)
 
 
-def _raw(surface: pygame.Surface) -> bytes:
-    return bytes(surface.get_buffer().raw)
+def _raw(surface: pygame.Surface) -> memoryview:
+    """Return a surface's pixels, not copied."""
+    return memoryview(surface.get_buffer())  # type: ignore[arg-type]  # it is a buffer

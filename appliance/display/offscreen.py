@@ -1,10 +1,13 @@
 """A folder instead of a screen: every frame that was lit as a picture, and when."""
 
 import queue
+import tempfile
 import threading
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from appliance.display.layout import Size
 from appliance.display.png import write_png
@@ -13,21 +16,22 @@ from appliance.errors import CannotWrite
 
 LOG_NAME: Final = "lit.jsonl"
 _WAITING: Final = 10_000_000  # bytes of pictures being written or waiting; one always may
+_STRIP: Final = 64  # rows of a picture in memory at a time
 
 
 class OffscreenFolder:
     """Writes `frame_NN.png`, the whole screen, once per frame; `lit.jsonl` has every flip.
 
     A row of `lit.jsonl` is `{"time": seconds on the monotonic clock, "frame": index}`, the frame null
-    where the screen went black. Pictures are
-    written by a thread of their own, since packing one takes longer than a flip may; when it is
-    busy, a frame's picture is taken the next time that frame is lit.
+    where the screen went black. Pictures are packed by a thread of their own, since that takes longer
+    than a flip may; when it is busy, a frame's picture is taken the next time that frame is lit. Until
+    then they lie in files without a name: in memory each would be as large as the screen.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._written: set[int] = set()
-        self._waiting: queue.Queue[tuple[int, Size, bytes] | None] = queue.Queue()
+        self._waiting: queue.Queue[tuple[int, Size, BinaryIO] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._write, name="offscreen", daemon=True)
         self._error: CannotWrite | None = None
 
@@ -57,7 +61,7 @@ class OffscreenFolder:
         room = max(1, _WAITING // (3 * surface.get_width() * surface.get_height()))
         if self._waiting.unfinished_tasks < room:
             self._written.add(frame)
-            self._waiting.put((frame, surface.get_size(), pygame.image.tostring(surface, "RGB")))
+            self._waiting.put((frame, surface.get_size(), self._taken(surface)))
 
     def forget(self) -> None:
         """Take every frame's picture anew: another portrait hangs."""
@@ -71,19 +75,32 @@ class OffscreenFolder:
         if self._error:
             raise self._error
 
+    def _taken(self, surface: pygame.Surface) -> BinaryIO:
+        """Return a file with the screen as it is now, RGB; raises `CannotWrite`."""
+        width, height = surface.get_size()
+        try:
+            with ExitStack() as undo:
+                taken = undo.enter_context(tempfile.TemporaryFile(dir=self._folder))
+                for top in range(0, height, _STRIP):
+                    strip = surface.subsurface((0, top, width, min(_STRIP, height - top)))
+                    taken.write(pygame.image.tostring(strip, "RGB"))
+                taken.seek(0)
+                undo.pop_all()
+        except OSError as error:
+            raise CannotWrite(f"{self._folder}: cannot be written ({error.strerror})") from error
+        return taken
+
     def _write(self) -> None:
         while item := self._waiting.get():
-            if self._error:
-                self._waiting.task_done()
-                continue  # keep taking, so that nobody waits for room
-            frame, size, pixels = item
+            frame, size, taken = item
             path = self._folder / f"frame_{frame:02d}.png"
             part = path.with_suffix(".part")
-            try:
-                with part.open("wb") as file:
-                    write_png(file, pixels, size)
-                part.replace(path)
-            except OSError as error:
-                self._error = CannotWrite(f"{path}: cannot be written ({error.strerror})")
+            with taken:
+                try:
+                    if not self._error:  # else only take, so that nobody waits for room
+                        with part.open("wb") as file:
+                            write_png(file, iter(partial(taken.read, 3 * size[0] * _STRIP), b""), size)
+                        part.replace(path)
+                except OSError as error:
+                    self._error = CannotWrite(f"{path}: cannot be written ({error.strerror})")
             self._waiting.task_done()
-            del item, pixels  # not to be kept until the next one comes

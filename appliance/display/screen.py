@@ -123,6 +123,7 @@ class Screen:
         """
         assert self._frames
         self._frames = self._hanger.complete(pack, self._frames, stop, self._go_on)
+        self._frames.load()
 
     def switch(self, pack: Pack, stop: threading.Event) -> None:
         """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
@@ -131,6 +132,7 @@ class Screen:
             for observer in self._observers:
                 observer.forget()
             self._hang(pack, frames)
+            frames.load()  # now that the old one's are gone: both would not fit the memory
 
     def show(self, frame: int) -> None:
         """Light another frame of the loaded pack, by way of half of it if that is wanted."""

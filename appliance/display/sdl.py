@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import CDLL, c_char_p
 from pathlib import Path
+from typing import Final
 
 
 @contextmanager
@@ -20,10 +21,12 @@ def _absent(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-# pygame loads numpy for a module that nothing here uses and pkg_resources to find its icon: 0.3 s and
-# 30 MB before the first light. It is made to do without either.
+# pygame loads numpy for a module that nothing here uses, pkg_resources to find its icon, and what plays
+# sound, draws letters and reads image files: 0.3 s and 40 MB before the first light. It is made to do
+# without them, which it takes quietly.
+_UNUSED: Final = ("font", "imageext", "mixer", "mixer_music", "scrap", "surfarray")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-with _absent("numpy", "pkg_resources"):
+with _absent("numpy", "pkg_resources", *(f"pygame.{name}" for name in _UNUSED)):
     import pygame as pygame
 
 

@@ -48,8 +48,10 @@ def path_of(pack: Pack, layout: Layout, pixels: str) -> Path:
     return cache_folder() / f"{pack.folder.absolute().name}-{place[:12]}{_SUFFIX}"
 
 
-def make(path: Path, plan: Plan, base: bytes, patches: Iterable[bytes]) -> Compiled:
+def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
     """Write a compiled pack and map it; older ones beyond `KEPT`, and those of packs gone, are deleted.
+
+    `parts` are the pixels of the base and of each patch.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def make(path: Path, plan: Plan, base: bytes, patches: Iterable[bytes]) -> Compi
             try:
                 file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
                 try:
-                    write_compiled(file, plan, base, patches)
+                    write_compiled(file, plan, parts)
                 finally:
                     os.close(file)
                 part.replace(path)

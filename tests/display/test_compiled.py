@@ -14,7 +14,8 @@ import pygame
 import pytest
 
 from appliance.config import DisplayConfig
-from appliance.display import frames, hanging, store
+from appliance.display import compiled, frames, hanging, store
+from appliance.display import screen as screen_module
 from appliance.display.compiled import Compiled
 from appliance.display.screen import Screen
 from appliance.errors import BadPack
@@ -74,7 +75,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     data = bytearray(cache.read_bytes())
-    start = len(data) - FRAMES * 4096 * -(-(BOX[2] - BOX[0]) * (BOX[3] - BOX[1]) * 4 // 4096)
+    start = len(data) - FRAMES * compiled._PAGE
     if damage == "cut":
         del data[len(data) // 2 :]
     elif damage == "empty":
@@ -82,7 +83,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     elif damage == "zeros":
         data[start:] = bytes(len(data) - start)
     elif damage != "no file":
-        data[{"head": 20, "base": start - 4096 * 5, "patch": start + 5}[damage]] ^= 1
+        data[{"head": 20, "base": start - compiled._PAGE + 5, "patch": start + 5}[damage]] ^= 1
     cache.write_bytes(data)
     if damage == "no file":
         cache.unlink()
@@ -92,6 +93,37 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     assert len(said) == (damage != "no file")
     assert all(record.msg == hanging.DAMAGED for record in said)
     Compiled(cache, None).check(bool)
+
+
+def test_a_compiled_file_of_another_version_is_made_anew_without_a_word(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    whole = cache.read_bytes()
+    cache.write_bytes(whole.replace(compiled.MAGIC, b"mona-lisa lit 1\n"))
+    assert np.array_equal(shown(pack, tmp_path / "two"), first)
+    assert cache.read_bytes() == whole
+    assert not [record for record in caplog.records if record.name == "appliance.display.hanging"]
+
+
+def test_parts_begin_on_whole_pages_of_any_kernel(pack: Pack, tmp_path: Path) -> None:
+    shown(pack, tmp_path / "one")
+    made = Compiled(caches()[0], None)
+    for frame in range(FRAMES):
+        start = bytes(made.map).index(made.patch(frame))
+        assert start % 16384 == 0 and start % 65536 == 0, "else a Pi 5 refuses to let go of it"
+
+
+def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen_module, "LOOK", 0.0)
+    drawn = []
+    draw = Screen._draw
+    monkeypatch.setattr(Screen, "_draw", lambda screen: (drawn.append(1), draw(screen)))
+    shown(pack, tmp_path / "one", shift_time=1e-9, shift=1)
+    assert len(drawn) > FRAMES // 2, "by the burn-in care, between two frames"
 
 
 def test_a_portrait_rendered_again_is_compiled_again(pack: Pack, tmp_path: Path) -> None:
