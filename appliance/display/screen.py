@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -113,8 +114,10 @@ class Screen:
         """
         self._hang(pack, self._hanger.at_rest(pack))
 
-    def load(self, pack: Pack, stop: threading.Event) -> None:
+    def load(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Make the frames of the pack that was lit ready, unless `stop` is set meanwhile.
+
+        `each` is called after every frame, which may take seconds altogether.
 
         Raises
         ------
@@ -122,11 +125,18 @@ class Screen:
             If one is missing or damaged; the resting picture stays, and `show` does nothing.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, self._go_on)
+        self._frames = self._hanger.complete(pack, self._frames, stop, lambda: (self._go_on(), each()))
 
-    def switch(self, pack: Pack, stop: threading.Event) -> None:
-        """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
-        frames = self._hanger.complete(pack, self._hanger.at_rest(pack), stop, self._go_on)
+    def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
+        """Show another pack at rest once all of it is loaded, with `each` called as by `load`.
+
+        Raises
+        ------
+        BadPack
+            If it is damaged; the old one stays.
+        """
+        at_rest = self._hanger.at_rest(pack)
+        frames = self._hanger.complete(pack, at_rest, stop, lambda: (self._go_on(), each()))
         if not stop.is_set():
             for observer in self._observers:
                 observer.forget()

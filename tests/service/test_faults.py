@@ -149,10 +149,9 @@ def test_frozen_pictures(running: Running) -> None:
 def test_frozen_pictures_with_frozen_times(running: Running) -> None:
     kept = running.camera.newest()
     running.camera.picture = lambda _: kept
-    time.sleep(1.5)
-    assert running.alive() and running.portrait_is_lit()
+    stands(running, "blind", "the same picture")
     running.camera.mend()
-    running.until_state("following")
+    heals(running)
 
 
 @pytest.mark.parametrize("step", [-1e6, -3600.0, 3600.0, 1e6])
