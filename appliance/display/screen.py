@@ -125,7 +125,7 @@ class Screen:
             If one is missing or damaged; the resting picture stays, and `show` does nothing.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, lambda: (self._go_on(), each()))
+        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each))
 
     def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Show another pack at rest once all of it is loaded, with `each` called as by `load`.
@@ -136,7 +136,7 @@ class Screen:
             If it is damaged; the old one stays.
         """
         at_rest = self._hanger.at_rest(pack)
-        frames = self._hanger.complete(pack, at_rest, stop, lambda: (self._go_on(), each()))
+        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each))
         if not stop.is_set():
             for observer in self._observers:
                 observer.forget()
@@ -221,8 +221,12 @@ class Screen:
                 self._flip(None)
         return closed
 
-    def _go_on(self) -> None:
-        self.tick(time.monotonic(), time.time())
+    def _going_on(self, each: Callable[[], object]) -> Callable[[], None]:
+        def go_on() -> None:
+            self.tick(time.monotonic(), time.time())
+            each()
+
+        return go_on
 
     def _hang(self, pack: Pack, frames: Frames) -> None:
         self._frames, self._shown, self._half = frames, frames.resting, False

@@ -34,6 +34,10 @@ class Flag:
         """Ask for something."""
         self._is_set = True
 
+    def is_set(self) -> bool:
+        """Tell whether it is still asked for."""
+        return self._is_set
+
     def take(self) -> bool:
         """Tell whether it was asked for, and forget it."""
         was_set, self._is_set = self._is_set, False

@@ -91,7 +91,8 @@ class Booted:
         try:
             self.until(self._leader_runs, LONG)
             self.until(
-                lambda: self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"), LONG
+                lambda: self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"),
+                LONG,
             )
         except BaseException:
             self.__exit__()

@@ -27,7 +27,9 @@ def test_prometheus_reads_every_line() -> None:
     for name in set(names):
         assert rows.count(next(row for row in rows if row.startswith(f"# HELP {name} "))) == 1
         assert sum(row.startswith(f"# TYPE {name} ") for row in rows) == 1
-    assert {"mona_lisa_pictures_total 200000", "mona_lisa_frame 17", "mona_lisa_in_state_seconds 4.5"} <= set(samples)
+    assert {"mona_lisa_pictures_total 200000", "mona_lisa_frame 17", "mona_lisa_in_state_seconds 4.5"} <= set(
+        samples
+    )
     assert "mona_lisa_under_voltage 0" in samples
     assert not any("distance" in row or "throttled" in row for row in rows), "unknown figures are not there"
     assert sum(row.startswith("mona_lisa_state") for row in samples) == len(State)
