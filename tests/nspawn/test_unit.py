@@ -83,6 +83,36 @@ def test_nothing_is_written_but_the_status_and_nothing_sent_but_to_systemd(galle
     assert all("AF_UNIX" in call for call in calls if call.startswith("socket"))
 
 
+def test_from_start_to_end_no_file_is_written_that_could_hold_a_cameras_picture(own: Container) -> None:
+    own.sh(f"systemctl stop {UNIT}; rm -rf /var/lib/mona-lisa/.cache; echo '# new' >> /{CONFIG}")
+    trace = "trace=openat,creat,write,writev,pwrite64,sendfile,copy_file_range,mmap"
+    own.sh(
+        f"systemctl start --no-block {UNIT}; "
+        f"until pid=$(systemctl show -P MainPID {UNIT}); [ $pid != 0 ]; do :; done; "
+        f"strace -f -qq -y -p $pid -e {trace} -o /root/trace >/dev/null 2>&1 &"
+    )
+    own.until(lambda: own.show("StatusText").startswith("following"))
+    own.sh(f"systemctl stop {UNIT}")
+    calls = [row.split(maxsplit=1)[1] for row in own.sh("cat /root/trace").splitlines()]
+    opened = {c.split('"')[1] for c in calls if c.startswith("openat") and ("O_WRONLY" in c or "O_RDWR" in c)}
+    written = {c.split("<", 1)[1].split(">")[0] for c in calls if c.startswith(("write", "pwrite"))}
+    display = (
+        "/dev/shm/lit/",
+        "/memfd:greeting",
+        "socket:",
+        "pipe:",
+    )  # and what the model's runtime greets with
+    state = "/var/lib/mona-lisa/"  # the portrait, compiled for the screen, and the last right config
+    for path in opened | written:
+        known = path.startswith((*display, f"{state}.cache/", f"{state}..last-right-config.toml.new-"))
+        assert known or path in ("/run/mona-lisa/.status.json.new", "/run/mona-lisa/.mona-lisa.prom.new"), (
+            path
+        )
+    assert any("status.json" in path for path in written), "the trace works"
+    assert not [c for c in calls if c.startswith(("sendfile", "copy_file_range", "creat"))]
+    assert not [c for c in calls if c.startswith("mmap") and "MAP_SHARED" in c and "PROT_WRITE" in c]
+
+
 def test_the_status_line_is_for_people(gallery: Container) -> None:
     gallery.until(lambda: gallery.show("StatusText").startswith("following 1 of 1 visitor at "))
     done = gallery.run(f"setpriv --reuid=nobody --regid=nogroup --clear-groups {PROGRAM} status")
