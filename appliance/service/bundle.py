@@ -43,7 +43,7 @@ _PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), instead)
     for pattern, instead in (
         (
-            r"(?s)-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)",
+            r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)",
             "(private key left out)",
         ),
         (r"(?<=://)[^/\s@]+@", "(left out)@"),
