@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: _end(stop))
     signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
@@ -67,6 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.patient:
         _leave(0)
     return 0
+
+
+def _end(stop: threading.Event) -> None:
+    """Ask for the end once: a second signal could find the lock taken that the first one's handler holds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    stop.set()
 
 
 def _leave(code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -113,8 +114,10 @@ class Screen:
         """
         self._hang(pack, self._hanger.at_rest(pack))
 
-    def load(self, pack: Pack, stop: threading.Event) -> None:
+    def load(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Make the frames of the pack that was lit ready, unless `stop` is set meanwhile.
+
+        `each` is called after every frame, which may take seconds altogether.
 
         Raises
         ------
@@ -122,12 +125,19 @@ class Screen:
             If one is missing or damaged; the resting picture stays, and `show` does nothing.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, self._go_on)
+        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each))
         self._frames.load()
 
-    def switch(self, pack: Pack, stop: threading.Event) -> None:
-        """Show another pack at rest once all of it is loaded; raises `BadPack`, and the old one stays."""
-        frames = self._hanger.complete(pack, self._hanger.at_rest(pack), stop, self._go_on)
+    def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
+        """Show another pack at rest once all of it is loaded, with `each` called as by `load`.
+
+        Raises
+        ------
+        BadPack
+            If it is damaged; the old one stays.
+        """
+        at_rest = self._hanger.at_rest(pack)
+        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each))
         if not stop.is_set():
             for observer in self._observers:
                 observer.forget()
@@ -213,8 +223,12 @@ class Screen:
                 self._flip(None)
         return closed
 
-    def _go_on(self) -> None:
-        self.tick(time.monotonic(), time.time())
+    def _going_on(self, each: Callable[[], object]) -> Callable[[], None]:
+        def go_on() -> None:
+            self.tick(time.monotonic(), time.time())
+            each()
+
+        return go_on
 
     def _hang(self, pack: Pack, frames: Frames) -> None:
         self._frames, self._shown, self._half = frames, frames.resting, False

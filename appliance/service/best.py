@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,12 @@ RESTS: Final = "%s; the sitter rests"
 SHAPE: Final = "%s is %dx%d and the screen %dx%d: %s; render it for this screen"
 
 
-def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> Pack:
+def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> tuple[Pack, str]:
     """Light the portrait of a folder at rest; if it cannot be, any installed one, or the `spare`.
+
+    Returns
+    -------
+    The pack that is lit, and what is wrong with the one that was wanted: empty if that is the one.
 
     Raises
     ------
@@ -36,19 +41,25 @@ def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> Pack:
             except BadPack:
                 continue  # that one is not what the technician asked for
             log.error(INSTEAD, error, other.info.title)
-            return other
+            return other, INSTEAD % (error, other.info.title)
         raise
-    return pack
+    return pack, ""
 
 
-def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event) -> None:
-    """Load a portrait's frames; if they are damaged its sitter rests, and the log says so."""
+def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callable[[], object]) -> str:
+    """Load a portrait's frames, calling `each` after every one; if they are damaged its sitter rests.
+
+    Returns what is wrong, which the log says as well; empty if nothing is.
+    """
+    wrong = ""
     try:
-        screen.load(pack, stop)
+        screen.load(pack, stop, each)
     except BadPack as error:
+        wrong = RESTS % error
         log.error(RESTS, error)
     if shape := screen.misfit(pack):
         log.warning(SHAPE, pack.info.title, *pack.info.size, *screen.size, shape)
+    return wrong
 
 
 def _others(spare: Path | None) -> list[Pack]:

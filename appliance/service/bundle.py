@@ -42,6 +42,12 @@ _IP6: Final = r"(?<![\w:.])(?=[0-9a-fA-F:]*::|(?:[0-9a-fA-F]{1,4}:){7})[0-9a-fA-
 _PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), instead)
     for pattern, instead in (
+        (
+            r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)",
+            "(private key left out)",
+        ),
+        (r"(?<=://)[^/\s@]+@", "(left out)@"),
+        (r"\b(e?ssid[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|\S+)", r"\1(left out)"),
         (rf"((?:{_KEYS})[\"']?\s*[=:]\s*)\S.*", r"\1(left out)"),
         (r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b", "(address)"),
         (r"\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b", "(MAC)"),

@@ -36,16 +36,20 @@ def pour(bucket: Bucket | None, now: float) -> tuple[Bucket, bool]:
 
 
 class RateLimit(logging.Filter):
-    """Lets each kind of line through so often; a kind is the constant it is made from."""
+    """Lets each kind of line through so often; a kind is the constant it is made from.
+
+    Other packages may put their figures in first: theirs is the line of code that logs.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._buckets: dict[tuple[str, str | int], Bucket] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the line may pass; what was left out before it is told with it."""
-        kind = (record.name, str(record.msg))
+        ours = record.name.partition(".")[0] == "appliance"
+        kind = (record.name, str(record.msg)) if ours else (record.pathname, record.lineno)
         bucket, passes = pour(self._buckets.get(kind), self._clock())
         if passes and bucket.left_out:
             record.msg, record.args = LEFT_OUT, (record.getMessage(), bucket.left_out)

@@ -84,15 +84,19 @@ def run(
         return
     hangs = _hanging(hanging)
     with Screen(config.display, config.hours) as screen:
-        pack = light_best(screen, hangs[0], Settings.spare() if patient else None)
+        pack, reporter.wrong = light_best(screen, hangs[0], Settings.spare() if patient else None)
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
         shown = pack.info.resting
         watcher = Watcher(config, pack.info, stop, witness, patient)
         aim: Aim | None = None
+
+        def tell() -> None:
+            reporter.tell(_facts(watcher, screen, watcher.aims.newest(0), shown), watcher.sight.pause)
+
         try:
             watcher.open()
-            load_or_rest(screen, pack, stop)
+            reporter.wrong = load_or_rest(screen, pack, stop, tell) or reporter.wrong
             look = time.monotonic() + LOOK_AGAIN
             while not stop.is_set() and time.monotonic() < end and not screen.closed():
                 aim = watcher.aims.newest(_pause(aim, config.tracking, screen.due))
@@ -104,7 +108,8 @@ def run(
                     look = time.monotonic() + LOOK_AGAIN
                     if (now_hangs := _hanging(hanging)) != hangs:
                         hangs = now_hangs
-                        if another := _switch(screen, hangs[0], stop):
+                        another, reporter.wrong = _switch(screen, hangs[0], stop, tell)
+                        if another:
                             pack, shown = another, another.info.resting
                             watcher.pack = pack.info
                             reporter.portrait(pack.info.title, pack.folder)
@@ -161,13 +166,15 @@ def _hanging(hanging: Callable[[], Path]) -> tuple[Path, int]:
         return folder, 0
 
 
-def _switch(screen: Screen, folder: Path, stop: threading.Event) -> Pack | None:
-    """Light another pack at rest, without a black moment; None, and a line in the log, if it is bad."""
+def _switch(
+    screen: Screen, folder: Path, stop: threading.Event, each: Callable[[], object]
+) -> tuple[Pack | None, str]:
+    """Light another pack at rest, without a black moment; None, and what is wrong with it, if it is bad."""
     try:
         pack = Pack(folder)
-        screen.switch(pack, stop)
+        screen.switch(pack, stop, each)
     except BadPack as error:
         log.warning(SWITCH_REFUSED, error)
-        return None
+        return None, SWITCH_REFUSED % error
     log.info(SWITCHED, pack.info.title)
-    return pack
+    return pack, ""

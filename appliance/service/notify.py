@@ -19,7 +19,7 @@ def notify(*fields: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.setblocking(False)  # a systemd that does not read must not stop the picture
         try:
-            sender.sendto(message.encode(), address)
+            sender.sendto(message.encode("utf-8", "replace"), address)
         except OSError:
             return False
     return True

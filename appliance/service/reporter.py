@@ -46,21 +46,27 @@ MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
 
 
 class Reporter:
-    """Is told what is known many times a second; speaks on changes, every second and every hour."""
+    """Is told what is known many times a second; speaks on changes, every second and every hour.
+
+    `wrong` is what is wrong with the portrait that should hang, empty if nothing is.
+    """
 
     def __init__(self, config: Config, settings: Settings | None = None, place: Path | None = None) -> None:
         """Prepare to report; the status is written into the folder `place`, or nowhere."""
         self.config = config
+        self.wrong = ""
         self.counts = Counts()
         self._settings, self._place = settings, place
         self._began = self._since = self._next = time.monotonic()
         self._hour = self._began + HOUR
         self._before = Counts()
-        self._delays, self._rate, self._per_second = Delays(), Rate(), 0.0
+        self._delays, self._hours_delays = Delays(), Delays()
+        self._rate, self._per_second = Rate(), 0.0
         self._machine = self._worst = Machine(None, None, None)
         self._state, self._blind, self._dark, self._last = State.STARTING, "", "", self._began
         self._unwritten = ""
         self._awake = -math.inf
+        FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
         self._about = {"version": __version__, "portrait": "", "pack": "", "display": "", "config": ""}
 
     def portrait(self, title: str, folder: Path) -> None:
@@ -82,6 +88,7 @@ class Reporter:
         self.counts = replace(self.counts, flips=self.counts.flips + 1)
         if delay is not None:
             self._delays.add(delay)
+            self._hours_delays.add(delay)
 
     def tell(self, facts: Facts, pause: float = 0.0) -> None:
         """Take in what is known now; `pause` is how long a lost camera is left alone, seconds.
@@ -152,13 +159,15 @@ class Reporter:
         if facts.now >= self._hour:
             counted = self.counts.since(self._before)
             seconds = facts.now - self._hour + HOUR
-            log.info(HOURLY, *hourly(counted, seconds, self._delays.p95(), self._worst))
+            log.info(HOURLY, *hourly(counted, seconds, self._hours_delays.p95(), self._worst))
             self._hour, self._before, self._worst = facts.now + HOUR, self.counts, self._machine
+            self._hours_delays = Delays()
 
     def _write(self, facts: Facts, state: State, line: str) -> None:
         if self._place is None:
             return
-        fault = self._settings.fault if self._settings else ""
+        faults = (self._settings.fault if self._settings else "", self.wrong)
+        fault = "; ".join(filter(None, faults))
         p95 = self._delays.p95()
         figures: dict[str, Any] = {
             **self._about,

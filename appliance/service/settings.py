@@ -1,7 +1,6 @@
 """The settings in force: read at the start and on SIGHUP; the last right ones when a file is wrong."""
 
 import logging
-import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,26 @@ LATER: Final = "[%s] counts from the next start on: sudo systemctl restart mona-
 _COPY: Final = ".last-right-config.toml"
 
 
+class Flag:
+    """Set by a signal's handler, which may interrupt anything: an Event's lock could be held just then."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Ask for something."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Tell whether it is still asked for."""
+        return self._is_set
+
+    def take(self) -> bool:
+        """Tell whether it was asked for, and forget it."""
+        was_set, self._is_set = self._is_set, False
+        return was_set
+
+
 @dataclass
 class Settings:
     """What the command line and the config file ask for.
@@ -39,7 +58,7 @@ class Settings:
     film: str = ""
     pack: Path | None = None
     patient: bool = False
-    reread: threading.Event = field(default_factory=threading.Event)
+    reread: Flag = field(default_factory=Flag)
     fault: str = ""
 
     @property
@@ -63,9 +82,8 @@ class Settings:
 
     def newer(self) -> Config | None:
         """Return the config if it is to be read again and is right; what is wrong is logged."""
-        if not self.reread.is_set():
+        if not self.reread.take():
             return None
-        self.reread.clear()
         try:
             config = self._read()
         except ConfigError as error:

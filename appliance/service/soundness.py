@@ -19,36 +19,39 @@ _STEP: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """The newest picture, and since when all were like it: seconds on the monotonic clock."""
+    """The newest picture, and since when all were like it: seconds on the monotonic clock.
+
+    `came` is when it was delivered: what a driver that has frozen says of the exposure may be frozen, too.
+    """
 
     digest: int
     same_since: float
     same: int
     black_since: float | None
-    captured: float
+    came: float
 
 
-def look(picture: Picture, before: Soundness | None) -> Soundness:
-    """Take in the newest picture: every eighth pixel of every eighth row, 4 kB of 640x360."""
+def look(picture: Picture, before: Soundness | None, now: float) -> Soundness:
+    """Take in the picture that came at the moment `now`: every eighth pixel of every eighth row."""
     plane = picture.pixels[..., 1] if isinstance(picture, RgbPicture) else picture.y
     sample = plane[::_STEP, ::_STEP]
     digest = zlib.crc32(sample.tobytes())
     black_since = None
     if sample.max() <= _DARKEST:
         black_since = before.black_since if before else None
-        black_since = picture.captured if black_since is None else black_since
+        black_since = now if black_since is None else black_since
     if before is None or digest != before.digest:
-        return Soundness(digest, picture.captured, 1, black_since, picture.captured)
-    return Soundness(digest, before.same_since, before.same + 1, black_since, picture.captured)
+        return Soundness(digest, now, 1, black_since, now)
+    return Soundness(digest, before.same_since, before.same + 1, black_since, now)
 
 
 def black(sound: Soundness) -> str:
     """Say that the pictures are black; empty while they are not."""
     since = sound.black_since
-    return BLACK % BLACK_AFTER if since is not None and sound.captured - since >= BLACK_AFTER else ""
+    return BLACK % BLACK_AFTER if since is not None and sound.came - since >= BLACK_AFTER else ""
 
 
 def frozen(sound: Soundness) -> str:
     """Say that the pictures do not change; empty while they do, and of black ones."""
-    stuck = sound.captured - sound.same_since >= FROZEN_AFTER and sound.same >= _FEWEST
+    stuck = sound.came - sound.same_since >= FROZEN_AFTER and sound.same >= _FEWEST
     return FROZEN % FROZEN_AFTER if stuck and sound.black_since is None else ""

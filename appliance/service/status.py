@@ -18,6 +18,9 @@ _METRICS: Final = (
     ("visitors_followed_total", "counter", "Times the sitter began to follow.", ("counts", "visitors")),
     ("followed_seconds_total", "counter", "Seconds spent following.", ("counts", "followed")),
     ("camera_faults_total", "counter", "Times the camera was lost.", ("counts", "camera_faults")),
+    ("uptime_seconds", "gauge", "Since the service was started.", ("uptime_s",)),
+    ("in_state_seconds", "gauge", "Since the state is what it is.", ("since_s",)),
+    ("frame", "gauge", "The frame that is lit.", ("frame",)),
     ("healthy", "gauge", "1 if `mona-lisa status` would exit 0.", ("healthy",)),
     ("visitors", "gauge", "Visitors in view.", ("visitors",)),
     ("distance_metres", "gauge", "Distance of the visitor followed.", ("distance_m",)),
@@ -48,7 +51,7 @@ def prometheus(status: dict[str, Any]) -> str:
     for name, kind, text, path in _METRICS:
         value: Any = status
         for key in path:
-            value = value[key]
+            value = value.get(key)
         if value is not None:
             rows += [f"# HELP mona_lisa_{name} {text}", f"# TYPE mona_lisa_{name} {kind}"]
             rows.append(f"mona_lisa_{name} {float(value):.10g}")
@@ -68,5 +71,5 @@ def _label(text: str) -> str:
 def _replace(path: Path, text: str) -> None:
     # Not synced: /run is memory, and this happens every second.
     new = path.with_name(f".{path.name}.new")
-    new.write_text(text, "utf-8")
+    new.write_text(text, "utf-8", "replace")
     new.replace(path)

@@ -26,6 +26,7 @@ UNFORESEEN: Final = "%s: %s (%s:%s)"
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 _PATIENCE: Final = 0.5
+_LONGEST: Final = 400  # characters of a cause
 # Loading picamera2 and the models and starting the camera takes a small machine so much longer.
 OPENING: Final = 40.0
 
@@ -154,7 +155,7 @@ class Watcher:
                     follower = Follower(config)
                 self._expect(config)
                 picture = camera.newest()
-                self._sound = look(picture, self._sound)
+                self._sound = look(picture, self._sound, time.monotonic())
                 stuck = CameraStalled(frozen(self._sound))
                 if str(stuck) and self._waits_for(stuck):
                     raise stuck
@@ -172,8 +173,11 @@ class Watcher:
 
 
 def _cause(error: Exception) -> str:
+    """Say in one line, and not a long one, what failed: a driver may say anything."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= _LONGEST else said[:_LONGEST] + "..."
     if isinstance(error, ApplianceError):
-        return str(error)
+        return said
+    said = said or "no more is known"
     place = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(str(error).split()) or "no more is known"
     return UNFORESEEN % (type(error).__name__, said, Path(place.filename).name, place.lineno)

@@ -15,6 +15,15 @@ RELEASE: Final = "opt/mona-lisa/releases/test"
 UNIT: Final = "mona-lisa.service"
 DROP_IN: Final = "etc/systemd/system/mona-lisa.service.d/90-test.conf"
 CONFIG: Final = "etc/mona-lisa/config.toml"
+PROGRAM: Final = "/opt/mona-lisa/current/venv/bin/mona-lisa"
+# The one thing that a drop-in may choose: there is no camera and no display in a container.
+EYES: Final = f"""[Service]
+ExecStart=
+ExecStart={PROGRAM} run --service %s --display offscreen:/dev/shm/lit
+"""
+SMALL: Final = "[display]\nwidth = 270\nheight = 480\n"
+# Nothing is waited for longer than this; long, since the machine may be slow and busy with other things.
+LONG: Final = 240.0
 # Every container gets control groups of its own: two in the same would end each other's services.
 # systemd-nspawn wants to manage /run/systemd, which may be no tmpfs where this runs.
 _BOOT: Final = """
@@ -29,7 +38,7 @@ exec systemd-nspawn --quiet --register=no --keep-unit --console=pipe --boot "$@"
 def install(root: Path) -> None:
     """Put the checkout's program, models, portrait and units into a root, as provisioning does."""
     release = root / RELEASE
-    for name in ("appliance", "models", "frames", "systemd"):
+    for name in ("appliance", "deploy", "models", "frames", "systemd"):
         shutil.rmtree(release / name, ignore_errors=True)
         skip = shutil.ignore_patterns("__pycache__", "*-sheet.png", "*-eyes.png")
         shutil.copytree(CHECKOUT / name, release / name, ignore=skip)
@@ -66,6 +75,7 @@ class Booted:
 
     def __init__(self, *options: str) -> None:
         self._options = options
+        self._leader = 0
 
     def _start(self) -> None:
         self._console = os.memfd_create("console")
@@ -78,16 +88,21 @@ class Booted:
 
     def __enter__(self) -> Self:
         self._start()
-        self.until(self._leader_runs, 30)
-        self.until(
-            lambda: self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"), 60
-        )
+        try:
+            self.until(self._leader_runs, LONG)
+            self.until(
+                lambda: self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"),
+                LONG,
+            )
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._host.poll() is None:
-            subprocess.run(["kill", "-KILL", str(self._leader)], check=False)
-            self._host.wait(20)
+            subprocess.run(["kill", "-KILL", str(self._leader or self._host.pid)], check=False)
+            self._host.wait(LONG)
         self._clear_up()
 
     def run_to_the_end(self, seconds: float) -> None:
@@ -111,13 +126,13 @@ class Booted:
             self._leader = int(found[0])
         return bool(found)
 
-    def run(self, command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, seconds: float = LONG) -> subprocess.CompletedProcess[str]:
         """Run a shell command inside, as root."""
         inside = ["nsenter", "--target", str(self._leader), "--all", "bash", "-c", command]
         clean = {"PATH": "/usr/bin:/usr/sbin", "LANG": "C.UTF-8"}
         return subprocess.run(inside, capture_output=True, text=True, env=clean, timeout=seconds)
 
-    def sh(self, command: str, seconds: float = 120, ok: tuple[int, ...] = (0,)) -> str:
+    def sh(self, command: str, seconds: float = LONG, ok: tuple[int, ...] = (0,)) -> str:
         """Run a shell command inside, which must succeed; return what it prints."""
         done = self.run(command, seconds)
         assert done.returncode in ok, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
@@ -136,7 +151,7 @@ class Booted:
         """Return what the processes of a unit logged themselves, oldest first."""
         return [str(row["MESSAGE"]) for row in self.journal(unit) if row.get("_COMM") != "systemd"]
 
-    def until(self, true: Callable[[], object], seconds: float) -> None:
+    def until(self, true: Callable[[], object], seconds: float = LONG) -> None:
         """Wait for a condition; fails with its name and the journal after `seconds`."""
         end = time.monotonic() + seconds
         while not true():
@@ -146,7 +161,7 @@ class Booted:
                 )
             time.sleep(0.1)
 
-    def started(self, seconds: float = 40) -> None:
+    def started(self, seconds: float = LONG) -> None:
         """Wait until the service is ready."""
         self.until(lambda: self.show("ActiveState") == "active", seconds)
 
@@ -168,3 +183,19 @@ class Container(Booted):
     def __exit__(self, *wrong: object) -> None:
         super().__exit__(*wrong)
         self._mounted.cleanup()
+
+    def seeing(self) -> Self:
+        """Wait until pictures come."""
+        self.until(lambda: "pictures/s" in self.show("StatusText"))
+        return self
+
+    def warnings(self) -> list[str]:
+        """Return what the present run of the service has logged as warnings and errors."""
+        run = self.show("InvocationID")
+        rows = self.sh(f"journalctl --sync; journalctl --output=json -p warning _SYSTEMD_INVOCATION_ID={run}")
+        return [str(json.loads(row)["MESSAGE"]) for row in rows.splitlines()]
+
+    def status(self) -> tuple[int, str]:
+        """Return what `mona-lisa status` exits with and prints."""
+        done = self.run(f"{PROGRAM} status")
+        return done.returncode, done.stdout.strip()

@@ -16,6 +16,12 @@ from appliance.service.bundle import redact, write_bundle
         ("psk=hunter22 hunter23", "psk=(left out)"),
         ('"password": "a b"', '"password": (left out)'),
         ("Authorization: Bearer abc.def", "Authorization: (left out)"),
+        ("see https://curator:hunter2@archive/x", "see https://(left out)@archive/x"),
+        ('ssid="Museum Guest" channel=3', "ssid=(left out) channel=3"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\nend",
+            "(private key left out)\nend",
+        ),
         ("wifi.passphrase = geheim", "wifi.passphrase = (left out)"),
         ("from 192.168.1.20 port 22", "from (IP) port 22"),
         ("inet6 fe80::ba27:ebff:fe12:3456/64", "inet6 (IP)/64"),

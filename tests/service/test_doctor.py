@@ -78,6 +78,8 @@ def test_the_journal_is_persistent_only_if_it_lies_on_the_disk(tmp_path: Path) -
     assert doctor.journal(tmp_path).grade is Grade.WARN
     write(tmp_path, {"var/log/journal/0123/system.journal": ""})
     assert doctor.journal(tmp_path).grade is Grade.OK
+    write(tmp_path, {"run/log/journal/0123/system.journal": ""})
+    assert doctor.journal(tmp_path).grade is Grade.WARN, "what lies on the disk is old"
 
 
 PI = {

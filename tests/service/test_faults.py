@@ -149,10 +149,9 @@ def test_frozen_pictures(running: Running) -> None:
 def test_frozen_pictures_with_frozen_times(running: Running) -> None:
     kept = running.camera.newest()
     running.camera.picture = lambda _: kept
-    time.sleep(1.5)
-    assert running.alive() and running.portrait_is_lit()
+    stands(running, "blind", "the same picture")
     running.camera.mend()
-    running.until_state("following")
+    heals(running)
 
 
 @pytest.mark.parametrize("step", [-1e6, -3600.0, 3600.0, 1e6])
@@ -231,8 +230,10 @@ def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path
     assert running.portrait_is_lit() and running.status()["state"] in SEEING
     (line,) = running.lines.warnings()
     assert line.startswith(loop.SWITCH_REFUSED.partition("%")[0])
+    assert running.status()["fault"] == line and not running.status()["healthy"]
     (tmp_path / "away").rename(running.pack.folder)
     running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
+    running.until(lambda: running.status()["healthy"])
 
 
 @pytest.mark.parametrize("name", ["pack.toml", "base.png", "patch_03.png"])

@@ -62,6 +62,17 @@ def test_what_was_left_out_is_told_and_other_lines_pass() -> None:
     assert limit.filter(line) and line.getMessage() == "camera lost (cable)"
 
 
+def test_other_packages_are_limited_by_the_line_of_code_whatever_it_says() -> None:
+    limit = RateLimit(Clock())
+    passed = 0
+    for i in range(1000):
+        line = record(f"frame {i}: buffer 0x{i:x} came late")
+        line.name, line.lineno = "picamera2.request", 120
+        passed += limit.filter(line)
+    assert passed == BURST
+    assert len(limit._buckets) == 1, "and nothing grows"
+
+
 def test_every_line_carries_what_is_known_as_fields() -> None:
     fields = Fields()
     fields.known["MONA_LISA_STATE"] = "blind"

@@ -1,3 +1,4 @@
+import logging
 import time
 from dataclasses import replace
 
@@ -5,8 +6,10 @@ import pytest
 
 from appliance.config import Config
 from appliance.errors import CameraStalled
+from appliance.service import reporter as module
 from appliance.service.health import PATIENCE, Facts
-from appliance.service.reporter import Reporter
+from appliance.service.machine import Machine
+from appliance.service.reporter import HOUR, Reporter
 
 
 def told(reporter: Reporter, facts: Facts, seconds: float) -> None:
@@ -30,3 +33,28 @@ def test_a_camera_that_does_not_come_by_while_all_else_goes_on_is_a_hang() -> No
     now = time.monotonic()
     with pytest.raises(CameraStalled):
         told(Reporter(Config()), Facts(now, lit=now, due=now + 5, pictures=100), 5 + PATIENCE + 1)
+
+
+def test_the_summary_of_an_hour_counts_that_hour_alone(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "appliance")
+    monkeypatch.setattr(module, "read_machine", lambda: Machine(51.0, True, False))
+    now = time.monotonic()
+    reporter = Reporter(Config())
+    empty = Facts(now, lit=now)
+    reporter.tell(empty)
+    reporter.tell(replace(empty, pictures=3600, now=now + 2, seen=now + 2))  # somebody comes,
+    reporter.flipped(0.1)
+    reporter.tell(replace(empty, pictures=7200, now=now + 62, seen=now + 62))  # and goes
+    monkeypatch.setattr(module, "read_machine", lambda: Machine(40.0, False, False))
+    reporter.tell(replace(empty, pictures=36000, now=now + HOUR + 1))
+    reporter.tell(replace(empty, pictures=72000, now=now + 2 * HOUR + 2))
+    first, second = (record.getMessage() for record in caplog.records if record.msg == module.HOURLY)
+    assert first == (
+        "last hour: 1 visitors followed for 62 s, 10.0 pictures/s, picture to flip 100 ms (p95), "
+        "51 degrees C, UNDER-VOLTAGE, no throttling"
+    )
+    assert second.startswith(
+        "last hour: 0 visitors followed for 0 s, 10.0 pictures/s, picture to flip never,"
+    )

@@ -19,7 +19,7 @@ RATE = 30
 def after(pictures: list[Picture]) -> Soundness:
     sound = None
     for picture in pictures:
-        sound = look(picture, sound)
+        sound = look(picture, sound, picture.captured)
     assert sound
     return sound
 
@@ -53,8 +53,8 @@ def test_the_same_picture_for_ten_seconds_is_frozen_and_one_new_picture_ends_it(
     assert not frozen(after(same(FROZEN_AFTER - 1, 90)))
     stuck = after(same(FROZEN_AFTER + 1, 90))
     assert frozen(stuck) == FROZEN % FROZEN_AFTER
-    later = RgbPicture(noisy(1, 60, 9)[0].rgb(), stuck.captured + 0.1, 9999)
-    assert not frozen(look(later, stuck))
+    later = RgbPicture(noisy(1, 60, 9)[0].rgb(), stuck.came + 0.1, 9999)
+    assert not frozen(look(later, stuck, later.captured))
 
 
 def test_a_slow_camera_of_a_still_room_is_not_frozen() -> None:
@@ -67,6 +67,6 @@ def test_black_pictures_are_black_noise_or_not_and_light_ends_it() -> None:
         dark = after(pictures)
         assert black(dark) == BLACK % BLACK_AFTER
         assert not frozen(dark), "one cause at a time"
-        assert not black(look(RgbPicture(noisy(1, 60, 9)[0].rgb(), dark.captured + 0.1, 9999), dark))
+        assert not black(look(noisy(1, 60, 9)[0], dark, dark.came + 0.1))
     assert not black(after(noisy(BLACK_AFTER - 1, 0, 8)))
     assert not black(after(noisy(BLACK_AFTER + 1, 0, 40))), "a dark room is not black"

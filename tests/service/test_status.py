@@ -9,7 +9,7 @@ from appliance.service.status import PROMETHEUS, STATUS, prometheus, write_statu
 
 FIGURES: dict[str, Any] = {
     "version": "0.1.0", "portrait": 'The "Unknown"\n\\ Lady', "healthy": True, "state": "following", "visitors": 3,
-    "distance_m": None, "pictures_per_second": 29.8, "picture_to_flip_p95_s": 0.08, "written": 1795396499.4,
+    "distance_m": None, "frame": 17, "uptime_s": 86400.0, "since_s": 4.5, "pictures_per_second": 29.8, "picture_to_flip_p95_s": 0.08, "written": 1795396499.4,
     "counts": {"pictures": 200000, "flips": 30, "visitors": 7, "followed": 61.5, "camera_faults": 0},
     "machine": {"temperature": 51.2, "under_voltage": False, "throttled": None},
 }  # fmt: skip
@@ -27,7 +27,9 @@ def test_prometheus_reads_every_line() -> None:
     for name in set(names):
         assert rows.count(next(row for row in rows if row.startswith(f"# HELP {name} "))) == 1
         assert sum(row.startswith(f"# TYPE {name} ") for row in rows) == 1
-    assert "mona_lisa_pictures_total 200000" in samples
+    assert {"mona_lisa_pictures_total 200000", "mona_lisa_frame 17", "mona_lisa_in_state_seconds 4.5"} <= set(
+        samples
+    )
     assert "mona_lisa_under_voltage 0" in samples
     assert not any("distance" in row or "throttled" in row for row in rows), "unknown figures are not there"
     assert sum(row.startswith("mona_lisa_state") for row in samples) == len(State)

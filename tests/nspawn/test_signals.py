@@ -1,0 +1,62 @@
+"""What the service does when it is told to read again or to end."""
+
+import json
+
+import pytest
+
+from appliance.service import loop, settings
+from tests.nspawn import container
+from tests.nspawn.container import SMALL, UNIT, Container
+
+pytestmark = pytest.mark.nspawn
+
+CONFIG = f"/{container.CONFIG}"
+
+
+def test_sighup_takes_up_a_new_portrait_without_a_black_moment(own: Container) -> None:
+    own.sh("cp -a /var/lib/mona-lisa/sconosciuta /var/lib/mona-lisa/other")
+    own.sh("sed -i 's/^title = .*/title = \"Another\"/' /var/lib/mona-lisa/other/pack.toml")
+    pid = own.show("MainPID")
+    own.sh(f"printf 'pack = \"/var/lib/mona-lisa/other\"\\n' >> {CONFIG}; systemctl reload {UNIT}")
+    own.until(lambda: loop.SWITCHED % "Another" in own.said())
+    assert settings.CONFIG_TAKEN % CONFIG in own.said()
+    assert own.show("MainPID") == pid and not own.warnings()
+    flips = [json.loads(row)["frame"] for row in own.sh("cat /dev/shm/lit/lit.jsonl").splitlines()]
+    assert None not in flips, "None is black"
+    own.until(lambda: own.status()[0] == 0)
+
+
+def test_sighup_with_a_wrong_config_keeps_the_one_before(own: Container) -> None:
+    own.sh(f"echo 'widht = 3' >> {CONFIG}; systemctl reload {UNIT}")
+    own.until(own.warnings)
+    (line,) = own.warnings()
+    assert line.startswith(settings.CONFIG_WRONG % (settings.STAYS, CONFIG)) and "display.widht" in line
+    # The status is written once a second, the log at once.
+    own.until(lambda: "display.widht" in own.status()[1])
+    assert own.status()[0] == 1
+    own.sh(f"printf '{SMALL}' > {CONFIG}; systemctl reload {UNIT}")
+    own.until(lambda: own.status()[0] == 0)
+    assert len(own.warnings()) == 1
+
+
+def test_sighup_that_names_no_portrait_keeps_the_one_that_hangs(own: Container) -> None:
+    own.sh(f"printf 'pack = \"/nowhere\"\\n' >> {CONFIG}; systemctl reload {UNIT}")
+    own.until(lambda: own.status()[0] == 1)
+    assert loop.SWITCH_REFUSED % "/nowhere: no pack there" in own.status()[1]
+    (line,) = own.warnings()
+    assert line.startswith(loop.SWITCH_REFUSED % "/nowhere")
+    own.sh(f"printf '{SMALL}' > {CONFIG}; systemctl reload {UNIT}")
+    own.until(lambda: own.status()[0] == 0)
+
+
+def test_sigterm_ends_it_within_two_seconds(own: Container) -> None:
+    # Held open: RemoveIPC clears what the service's user leaves in /dev/shm.
+    last = own.sh(f"exec 3</dev/shm/lit/lit.jsonl; systemctl stop {UNIT}; tail -n 1 <&3")
+    began, ended = (
+        int(own.show(f"{name}TimestampMonotonic")) / 1e6 for name in ("ActiveExit", "InactiveEnter")
+    )
+    assert 0 < ended - began < 2.0
+    assert own.show("Result") == "success"
+    assert own.said()[-1] == loop.ENDED
+    assert json.loads(last)["frame"] is None, "the portrait went to black"
+    assert own.status()[0] == 1

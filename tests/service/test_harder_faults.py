@@ -1,0 +1,194 @@
+"""Faults of display, memory and config: the loop goes on, or its process begins anew by itself.
+
+Run with `deploy/test -m faults`.
+"""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.display import connectors
+from appliance.errors import CameraAbsent
+from appliance.pack import Pack
+from appliance.service import loop, reporter, settings
+from appliance.service.status import STATUS
+from tests.service.running import Running
+from tests.service.test_settings import mutated
+
+pytestmark = pytest.mark.faults
+
+# The command itself, with a display that fails while a file is there.
+FAILING_DISPLAY = """
+import pathlib, sys, pygame
+flip = pygame.display.flip
+def flips():
+    if pathlib.Path(sys.argv[-1]).exists():
+        pathlib.Path(sys.argv[-1]).unlink()
+        raise pygame.error("drmModePageFlip failed")
+    flip()
+pygame.display.flip = flips
+from appliance.cli import main
+sys.exit(main(sys.argv[1:-1]))
+"""
+
+
+class Process:
+    """The service's command in a process of its own."""
+
+    def __init__(self, folder: Path, pack: Pack, program: list[str], more: list[str]) -> None:
+        self._log = folder / "log"
+        self._place = folder / "run"
+        self._place.mkdir()
+        self.config = folder / "config.toml"
+        self.config.write_text("[display]\nwidth = 90\nheight = 160\n")
+        command = ["run", "--service", "--config", str(self.config), "--camera", "gallery:still"]
+        command += ["--display", f"offscreen:{folder / 'lit'}", "--pack", str(pack.folder)]
+        environment = {**os.environ, "RUNTIME_DIRECTORY": str(self._place), "STATE_DIRECTORY": str(folder)}
+        with self._log.open("w") as log:
+            self.host = subprocess.Popen(
+                [sys.executable, *program, *command, *more], env=environment, stderr=log
+            )
+
+    def status(self) -> dict[str, Any]:
+        """Return the newest status, empty before the first."""
+        path = self._place / STATUS
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def lines(self) -> list[str]:
+        """Return what was logged, with each line's level before it."""
+        return self._log.read_text().splitlines()
+
+    def until(self, true: Callable[[], object], seconds: float = 60.0) -> None:
+        """Wait for a condition."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"{self.status()}\n{self.lines()}\n{self.host.poll()}"
+            time.sleep(0.05)
+
+
+@contextmanager
+def process(folder: Path, pack: Pack, program: list[str], more: list[str]) -> Iterator[Process]:
+    """Run the command until it follows somebody; afterwards it must end well."""
+    running = Process(folder, pack, program, more)
+    try:
+        running.until(lambda: running.status().get("state") == "following")
+        yield running
+        running.host.terminate()
+        assert running.host.wait(20) == 0
+    finally:
+        running.host.kill()
+        running.host.wait()
+
+
+def test_a_display_that_is_lost_is_told_once_and_the_process_begins_anew(pack: Pack, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    with process(tmp_path, pack, ["-c", FAILING_DISPLAY], [str(broken)]) as running:
+        before = running.status()
+        broken.touch()
+        pack.folder.joinpath("pack.toml").touch()  # taken up again: all of it is drawn
+        running.until(lambda: running.status()["uptime_s"] < before["uptime_s"])
+        running.until(lambda: running.status()["state"] == "following" and running.status()["healthy"])
+        assert running.status()["pid"] == before["pid"], "systemd's main process stays the same"
+        (lost,) = [line for line in running.lines() if not line.startswith("INFO")]
+        assert lost == "ERROR display lost: drmModePageFlip failed; starting anew"
+
+
+def test_no_memory_for_another_model_is_a_fault_of_seeing_that_heals(pack: Pack, tmp_path: Path) -> None:
+    with process(tmp_path, pack, ["-m", "appliance"], []) as running:
+        pid = running.host.pid
+        size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (size - (20 << 20), resource.RLIM_INFINITY))
+        running.config.write_text(running.config.read_text() + '[vision]\nmodel = "short"\n')
+        running.host.send_signal(signal.SIGHUP)
+        running.until(lambda: running.status()["state"] == "blind" or running.host.poll() is not None)
+        assert running.host.poll() is None
+        time.sleep(3)  # tried again
+        wrong = [line for line in running.lines() if not line.startswith("INFO")]
+        assert len(wrong) == 1, wrong
+        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        running.until(lambda: running.status()["state"] == "following" and running.status()["healthy"])
+        assert running.status()["pid"] == pid
+
+
+@pytest.fixture
+def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    monkeypatch.setattr(loop, "FADE", 0.1)
+    return Running(tmp_path, pack, monkeypatch)
+
+
+def test_a_monitor_that_is_not_there_is_waited_for(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug = tmp_path / "drm" / "card1-HDMI-A-1"
+    plug.mkdir(parents=True)
+    (plug / "status").write_text("disconnected\n")
+    (plug / "modes").write_text("")
+    monkeypatch.setattr(
+        loop,
+        "wait_for_display",
+        lambda _, stop, end, each: connectors.wait_for_monitor(stop, end, each, plug.parent),
+    )
+    with running:
+        running.until_state("dark")
+        time.sleep(2.5)
+        (line,) = running.lines.warnings()
+        assert line.startswith("no display: no monitor on HDMI-A-1")
+        assert running.status()["cause"] == loop.NO_MONITOR and not running.status()["healthy"]
+        (plug / "modes").write_text("1080x1920\n")
+        (plug / "status").write_text("connected\n")
+        running.until_state("following")
+        assert running.portrait_is_lit() and running.status()["healthy"]
+        assert len(running.lines.warnings()) == 1
+
+
+def test_a_driver_that_says_far_too_much_is_quoted_in_one_line(running: Running) -> None:
+    with running:
+        running.until_state("following")
+        running.lines.all.clear()
+
+        def babble() -> None:
+            raise CameraAbsent("unplugged\n\udce9 " + "buffer 0x7f\n" * 100_000)
+
+        running.camera.on_picture = babble
+        running.until_state("blind")
+        (line,) = running.lines.warnings()
+        assert len(line) < 600 and len(line.splitlines()) == 1 and "unplugged" in line
+        running.camera.mend()
+        running.until_state("following")
+
+
+def test_ten_thousand_mutated_configs_leave_the_loop_following(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "TICK", 0.001)
+    monkeypatch.setattr(loop, "IDLE", 0.001)
+    right = b'[camera]\nrate = 30.0\nwidth = 640\n\n[tracking]\nhold = 1.5\n\n[vision]\nmodel = "full"\n'
+    rng = random.Random(11)
+    with running:
+        running.until_state("following")
+        for _ in range(10_000):
+            running.config_file.write_bytes(mutated(right, rng))
+            running.settings.reread.set()
+            while running.settings.reread.is_set():
+                assert running.alive(), running.ended
+                time.sleep(0.001)
+        assert running.portrait_is_lit()
+        said = running.lines.messages()
+        wrong = sum(line.startswith(settings.CONFIG_WRONG.partition("%")[0]) for line in said)
+        assert 2_000 < wrong < 10_000
+        assert not any(line.startswith(reporter.CAMERA_LOST.partition("%")[0]) for line in said)
+        running.config_file.write_bytes(b"[camera]\ntimeout = 0.5\n")
+        running.settings.reread.set()
+        running.until_state("following")
+        running.until(lambda: running.status()["healthy"])
