@@ -4,6 +4,7 @@ import functools
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.camera.averaging import Floats, Pixels, Region, average
 
@@ -46,12 +47,10 @@ def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) ->
     fits = n in _RATIOS and out.shape[0] == out.shape[1] and out.flags.c_contiguous
     if not (whole and inside and even and fits):
         return False
-    light = y[top : top + side, left : left + side]
+    light: NDArray[np.uint8] | NDArray[np.uint16] = y[top : top + side, left : left + side]
     half = slice(top // 2, (top + side) // 2), None, slice(left // 2, (left + side) // 2)
     if n == 2:
-        sums = light[::2].astype(np.uint16)
-        sums += light[1::2]
-        light = sums
+        light = light[::2] + light[1::2].astype(np.uint16)
     pairs = np.empty((side // 2, len(light) * 2 // side, side // 2, 5), np.float32)
     light = light.reshape(*pairs.shape[:2], side)
     pairs[..., 0], pairs[..., 1] = light[..., ::2], light[..., 1::2]

@@ -91,10 +91,11 @@ def suppress(scores: list[float], rows: Floats) -> list[tuple[float, list[float]
     rest follows the mean.
     """
     boxes = rows[:, :4].tolist()
-    rest = [i for _, _, i in sorted(zip(scores, boxes, range(len(scores))), reverse=True)]
+    rest = sorted(range(len(scores)), key=lambda i: (scores[i], boxes[i]), reverse=True)
     merged = []
     while rest:
-        best, group, apart = rest[0], [rest[0]], []
+        best, group = rest[0], rest[:1]
+        apart: list[int] = []
         for i in rest[1:]:
             (group if _overlap(boxes[best], boxes[i]) > _OVERLAP else apart).append(i)
         weights = [scores[i] for i in group]
