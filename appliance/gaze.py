@@ -184,21 +184,21 @@ class Follower:
         chosen = self._choose(picture)
         changed, self._followed = chosen is not self._followed, chosen
         before, visitors = self._aim, len(self._crowd.known())
-        self._aim = replace(before, viewer=None, captured=now, visitors=visitors)
         if chosen is None or chosen.missed:
+            self._aim = replace(before, viewer=None, captured=now, visitors=visitors)
             return self._aim
         size = picture.width, picture.height
         viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
         fresh = chosen.seen == now and (look.sharp or now - before.seen > _BLUNT)
         if not fresh and not changed:
-            self._aim = replace(self._aim, viewer=viewer)
+            self._aim = replace(before, viewer=viewer, captured=now, visitors=visitors)
         elif self._config.gaze.mapping == "original":
             angle = pack.angles[
                 original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
             ]
             self._aim = Aim(viewer, angle, now, now, visitors=visitors)
         else:
-            aim = self._smoothed(viewer, now, changed)
+            aim = self._smoothed(viewer, now, changed, visitors)
             self._aim = aim if before.viewer and not changed else self._glance(before, aim, pack, lit or now)
         return self._aim
 
@@ -216,7 +216,7 @@ class Follower:
                 self._arrived = now
         return chosen
 
-    def _smoothed(self, viewer: Viewer, now: float, changed: bool) -> Aim:
+    def _smoothed(self, viewer: Viewer, now: float, changed: bool, visitors: int) -> Aim:
         tracking = self._config.tracking
         angle = angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze)
         dt = now - self._aim.seen
@@ -228,7 +228,8 @@ class Follower:
         speed, smooth = self._trend.speed, self._euro.value
         if tracking.prediction:
             smooth = caught_up(self._euro, angle, speed, tracking.min_cutoff, tracking.beta)
-        return replace(self._aim, viewer=viewer, angle=smooth, seen=now, speed=speed)
+        before = self._aim
+        return Aim(viewer, smooth, now, now, speed, visitors, before.glance_from, before.glance_at)
 
     def _glance(self, before: Aim, aim: Aim, pack: PackInfo, lit: float) -> Aim:
         """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""

@@ -102,7 +102,9 @@ class Motion:
             self._moving = np.zeros(now.shape, np.bool_)
             return
         change = np.maximum(now, before) - np.minimum(now, before)
-        self._moving = change > 6 * max(1.0, float(np.median(change)))
+        some = change[::4, ::4].ravel()  # as good a median as all of them, at a tenth of the time
+        some.partition(some.size // 2)
+        self._moving = change > 6 * max(1, int(some[some.size // 2]))
 
     def ignore(self, person: Person) -> None:
         """Leave out somebody whose motion is known: head, and all below."""

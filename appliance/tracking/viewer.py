@@ -117,7 +117,7 @@ def locate(
 
 def _wins(other: Person, followed: Person, now: float, tracking: TrackingConfig) -> bool:
     nearer = other.width / followed.width
-    stands = now - other.still_since > _STEPPED
+    stands = other.seen - other.still_since > _STEPPED  # as far as was seen: others are looked at rarely
     # Who only passes by must be much nearer to turn the sitter's eyes than who comes and stands there.
     if nearer > tracking.stickiness ** (1 if stands else 2) and now - other.first > 0.5:
         return True

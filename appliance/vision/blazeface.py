@@ -6,7 +6,6 @@ CVPR workshop 2019; constants from MediaPipe's published face detection graphs.
 
 import math
 from dataclasses import dataclass
-from operator import mul
 from typing import Final
 
 import numpy as np
@@ -85,21 +84,24 @@ def anchors(spec: Spec) -> Floats:
     return centres
 
 
-def suppress(scores: list[float], rows: list[list[float]]) -> list[tuple[float, list[float]]]:
+def suppress(scores: list[float], rows: Floats) -> list[tuple[float, list[float]]]:
     """Merge overlapping detections by score-weighted mean; best first, each with its best score.
 
-    Rows begin with the box's centre x, centre y, width, height; the rest follows the mean.
+    `rows` of shape (detections, values) begin with the box's centre x, centre y, width, height; the
+    rest follows the mean.
     """
-    rest = sorted(zip(scores, rows, strict=True), reverse=True)
+    boxes = rows[:, :4].tolist()
+    rest = sorted(range(len(scores)), key=lambda i: (scores[i], boxes[i]), reverse=True)
     merged = []
     while rest:
-        best = rest[0]
-        group = [pair for pair in rest if pair is best or _overlap(best[1], pair[1]) > _OVERLAP]
-        weights = [score for score, _ in group]
-        total = sum(weights)
-        columns = zip(*[row for _, row in group], strict=True)
-        merged.append((best[0], [sum(map(mul, weights, column)) / total for column in columns]))
-        rest = [pair for pair in rest if pair not in group]
+        best, group = rest[0], rest[:1]
+        apart: list[int] = []
+        for i in rest[1:]:
+            (group if _overlap(boxes[best], boxes[i]) > _OVERLAP else apart).append(i)
+        weights = [scores[i] for i in group]
+        mean = np.dot(weights, rows.take(group, axis=0)) / sum(weights)
+        merged.append((scores[best], mean.tolist()))
+        rest = apart
     return merged
 
 
@@ -147,10 +149,9 @@ class FaceDetector:
             return []
         values = self.model.output(self._values)[0].take(found, axis=0)
         values += self._offsets.take(found, axis=0)
-        rows = values.tolist()
         scores = [1 / (1 + math.exp(-logit)) for logit in logits.take(found).tolist()]
         scale = region.width / self.spec.side
-        return [_face(score, row, region, scale) for score, row in suppress(scores, rows)]
+        return [_face(score, row, region, scale) for score, row in suppress(scores, values)]
 
 
 def _overlap(a: list[float], b: list[float]) -> float:

@@ -49,6 +49,13 @@ def test_who_only_passes_by_must_be_much_nearer_than_who_comes_and_stands() -> N
     assert chosen([replace(passing, width=150.0, vx=450.0), present], present) is not present
 
 
+def test_who_walks_is_not_taken_to_stand_only_because_they_were_not_looked_at_lately() -> None:
+    present = here(100)
+    glimpsed = here(400, width=100.0, seen=NOW - 0.75, first=NOW - 0.8, still_since=NOW - 0.8)
+    assert chosen([glimpsed, present], present) is present
+    assert chosen([replace(glimpsed, seen=NOW), present], present) is not present
+
+
 def test_the_eyes_do_not_dart() -> None:
     present, nearer = here(100), here(400, width=130.0)
     assert chosen([present, nearer], present, since=NOW - TRACKING.dwell / 2) is present
