@@ -81,7 +81,8 @@ class Machine:
     def keep_journal(self) -> None:
         """Leave the journal of this boot in the machine's folder, if the console still answers."""
         with suppress(MachineError, OSError):
-            self._console.sendall(b"\x03")  # whatever it waits for
+            self._console.sendall(b"\x03")  # whatever it waits for; what is typed at once may be lost
+            self.await_console(30)
             journal = self.run("journalctl -b --no-pager -o short-monotonic", 60).text
             (self._folder / "journal.log").write_text(journal)
 
