@@ -49,7 +49,7 @@ class Disk:
 def appliance_disk(arch: str) -> Disk:
     """Return the provisioned disk, made when anything that goes into it has changed."""
     root = provisioned_root(arch)
-    place = CACHE / arch / f"disk-{_key(root.name, HERE / 'guest', HERE / 'image.py')}"
+    place = CACHE / arch / f"disk-{_key(root.name, HERE / 'guest')}"
     with finished(place) as new:
         if new:
             new.mkdir()
@@ -78,7 +78,8 @@ def provisioned_root(arch: str, small: bool = False) -> Path:
     base = base_root(arch, small)
     shipped = [PROJECT / part for part in _SHIPPED]
     kind = "contained" if small else "provisioned"
-    key = _key(base.name, *shipped, HERE / "guest/config.toml", HERE / "visitor.toml")
+    ours = HERE / "image.py", HERE / "guest/config.toml", HERE / "visitor.toml"
+    key = _key(base.name, *shipped, *ours)
     root = CACHE / arch / f"{kind}-{key}"
     with finished(root) as new:
         if new:

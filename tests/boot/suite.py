@@ -4,6 +4,7 @@ Up to the first power cut the tests are acts of one machine's life, in their ord
 """
 
 import math
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -110,6 +111,16 @@ def test_the_service_says_over_the_console_how_it_is(machine: Machine) -> None:
     assert "La Sconosciuta lit at rest on 360x640" in log
     assert "seeing through picamera" in log
     assert "following: somebody came" in log
+    assert not re.search("Traceback|ERROR|FATAL", log), log
+
+
+def test_no_cursor_lies_over_the_portrait(machine: Machine) -> None:
+    # A cursor has a plane of its own, which a picture of the screen does not hold.
+    state = machine.run("cat /sys/kernel/debug/dri/0/state").text
+    assert dict(re.findall(r"plane\[\d+\]: (\S+)\s+crtc=(\S+)", state)) == {
+        "plane-0": "crtc-0",
+        "plane-1": "(null)",
+    }
 
 
 def test_without_its_camera_the_sitter_rests_and_the_service_goes_on(machine: Machine, watch: Watch) -> None:
