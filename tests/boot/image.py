@@ -49,7 +49,7 @@ class Disk:
 def appliance_disk(arch: str) -> Disk:
     """Return the provisioned disk, made when anything that goes into it has changed."""
     root = provisioned_root(arch)
-    place = CACHE / arch / f"disk-{_key(root.name, HERE / 'guest', HERE / 'image.py')}"
+    place = CACHE / arch / f"disk-{_key(root.name, HERE / 'guest')}"
     with finished(place) as new:
         if new:
             new.mkdir()
@@ -78,7 +78,8 @@ def provisioned_root(arch: str, small: bool = False) -> Path:
     base = base_root(arch, small)
     shipped = [PROJECT / part for part in _SHIPPED]
     kind = "contained" if small else "provisioned"
-    key = _key(base.name, *shipped, HERE / "guest/config.toml", HERE / "visitor.toml")
+    ours = HERE / "image.py", HERE / "guest/config.toml", HERE / "visitor.toml"
+    key = _key(base.name, *shipped, *ours)
     root = CACHE / arch / f"{kind}-{key}"
     with finished(root) as new:
         if new:
@@ -90,7 +91,7 @@ def provisioned_root(arch: str, small: bool = False) -> Path:
             if not small:
                 say(f"the portrait of {OTHER_PORTRAIT}.png, to be switched for")
                 _install_other(new)
-            _visitor_pictures(new / "srv/visitor")
+            _visitor_pictures(new / "srv/visitor", rounds=60 if small else 1)
     forget_others(root, f"{kind}-*")
     return root
 
@@ -157,12 +158,18 @@ def _furnish(root: Path) -> None:
     _inside(root, "systemctl enable -q boot-console.service && python3 -m compileall -q /opt/virtual-camera")
 
 
-def _visitor_pictures(folder: Path) -> None:
-    """Write what the virtual camera sees: a visitor at picture left, in the middle, at the right."""
+def _visitor_pictures(folder: Path, rounds: int) -> None:
+    """Write what the camera sees: a visitor at picture left, in the middle, at the right.
+
+    The virtual camera begins again by itself; a replayed folder ends, and holds some rounds.
+    """
     folder.mkdir(parents=True)
     with GalleryCamera(HERE / "visitor.toml", 640, 360, _PICTURES_PER_SECOND, pace=False) as camera:
-        for number in range(round(camera.walk.duration * _PICTURES_PER_SECOND)):
-            Image.fromarray(camera.newest().pixels).save(folder / f"{number:03}.jpg", quality=92)
+        count = round(camera.walk.duration * _PICTURES_PER_SECOND)
+        for number in range(count):
+            Image.fromarray(camera.newest().pixels).save(folder / f"{number:05}.jpg", quality=92)
+    for number in range(count, count * rounds):
+        (folder / f"{number:05}.jpg").hardlink_to(folder / f"{number % count:05}.jpg")
 
 
 def _inside(root: Path, command: str) -> None:

@@ -1,6 +1,7 @@
 """A virtual machine with a screen and a console: qemu without network, emulated so that it runs anywhere."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,8 @@ class Machine:
     def keep_journal(self) -> None:
         """Leave the journal of this boot in the machine's folder, if the console still answers."""
         with suppress(MachineError, OSError):
-            self._console.sendall(b"\x03")  # whatever it waits for
+            self._console.sendall(b"\x03")  # whatever it waits for; what is typed at once may be lost
+            self.await_console(30)
             journal = self.run("journalctl -b --no-pager -o short-monotonic", 60).text
             (self._folder / "journal.log").write_text(journal)
 
@@ -137,18 +139,17 @@ class Machine:
         with self._typing:
             self._console.settimeout(1)
             mark = f"{time.monotonic_ns():x}"
-            # The shell's echo of these lines does not hold the marks in the form that is looked for.
-            begin, finish = f"<{mark}>", f"<{mark}:"
+            # The shell's echo of this line does not hold the marks in the form that is looked for, and its
+            # prompt may come along with the last one.
             line = f"printf '<%s>' {mark}; {{ {command}\n}} </dev/null 2>&1; printf '<%s:%d>' {mark} $?\n"
             self._console.sendall(line.encode())
             heard, end = "", time.monotonic() + timeout
-            while finish not in heard or not heard.endswith(">"):
+            while not (found := re.search(rf"<{mark}>(.*)<{mark}:(\d+)>", heard, re.DOTALL)):
                 if time.monotonic() > end or not self.on:
                     raise MachineError(f"{command}: no answer in {timeout:g} s, heard {heard[-300:]!r}")
                 with suppress(TimeoutError):
                     heard += self._console.recv(65536).decode(errors="replace")
-        text, _, code = heard.partition(begin)[2].replace("\r\n", "\n").rpartition(finish)
-        return Output(text, int(code.rstrip(">")))
+        return Output(found[1].replace("\r\n", "\n"), int(found[2]))
 
     def await_console(self, timeout: float) -> None:
         """Wait until the console answers; what is typed before the shell listens is lost."""

@@ -1,9 +1,9 @@
 """The quick form: the provisioned system in a container, its screen a folder, its camera the same visitor."""
 
-import itertools
 import json
 import platform
 from collections.abc import Iterator
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ DROP_IN: Final = "[Service]\nTimeoutStartSec=180\n"
 WHILE: Final = 180.0
 # Seconds for which a gaze is held at least; a frame that is passed on the way does not count.
 STEADY: Final = 0.5
-# Eight pictures a second: two seconds and more at every place.
+# Eight pictures a second, of two that were taken: three seconds at every place.
 CONFIG: Final = f"""[camera]
 source = "replay:/srv/visitor"
 rate = 8.0
@@ -46,10 +46,10 @@ def container(root: Path) -> Iterator[Container]:
 
 
 def gazes(container: Container) -> list[tuple[int | None, float]]:
-    """Return the frames shown one after another, and for how many seconds each at least."""
+    """Return the frames shown one after another, and for how many seconds each; the last is left out."""
     rows = [json.loads(row) for row in container.sh(f"cat {LIT}/lit.jsonl").splitlines()]
-    runs = [list(run) for _, run in itertools.groupby(rows, lambda row: row["frame"])]
-    return [(run[0]["frame"], run[-1]["time"] - run[0]["time"]) for run in runs]
+    runs = [next(run) for _, run in groupby(rows, lambda row: row["frame"])]
+    return [(row["frame"], after["time"] - row["time"]) for row, after in pairwise(runs)]
 
 
 def picture_of(frame: int) -> str:
