@@ -45,7 +45,9 @@ class Film:
                 times = _times(told, float(stream.average_rate or 30))
                 self._stretch = float(stream.sample_aspect_ratio or 1)
         except (av.error.FFmpegError, OSError) as error:
-            raise BadFilm(f"{path}: no film that can be read ({_brief(error)})") from error
+            raise BadFilm(
+                f"{path}: no film that can be read ({_brief(error)}); expected MP4, MOV or the like"
+            ) from error
         if len(times) < _FEWEST:
             one = "1 picture" if len(times) == 1 else f"{len(times)} pictures"
             raise BadFilm(f"{path}: {one}; expected a film of some seconds")
