@@ -69,6 +69,11 @@ def bench_fomm(say: Callable[[str], None]) -> dict[str, Any]:
                 "median": frame["ratio"],
                 "met": frame["ratio"] <= TO_CONVOLUTIONS,
             },
+            "frame / its own convolutions": {
+                "at_most": TO_CONVOLUTIONS,
+                "median": frame["ratio_to_own"],
+                "met": frame["ratio_to_own"] <= TO_CONVOLUTIONS,
+            },
             "frames drawn": {
                 "at_most": FRAMES,
                 "count": animation["frames_drawn"],

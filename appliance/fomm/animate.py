@@ -108,7 +108,7 @@ def animate(
         sweep = find_sweep(watched, choices.frames, face, choices.start_s)
     except BadFilm as error:
         raise BadFilm(f"{driving}: {error}") from error
-    first, last, start = (watched.seconds * picture for picture in (sweep.first, sweep.last, sweep.start))
+    first, last, start = (watched.times[picture] for picture in (sweep.first, sweep.last, sweep.start))
     say(
         f"{driving}: its best sweep goes from {first:.2f} to {last:.2f} s; from the pose at {start:.2f} s "
         f"the gaze goes {sweep.reach:.1f} degrees to either side"
@@ -135,8 +135,8 @@ def _watched(job: Job, film: Film, landmarker: Landmarker) -> Watched:
         return {name: np.asarray(value) for name, value in asdict(watch(film, landmarker)).items()}
 
     kept = job.arrays("film", make)
-    size, seconds = kept.pop("size").tolist(), float(kept.pop("seconds"))
-    return Watched(**kept, size=(size[0], size[1]), seconds=seconds)
+    width, height = kept.pop("size").tolist()
+    return Watched(**kept, size=(width, height))
 
 
 def _film_points(job: Job, film: Film, model: Fomm, place: Place) -> KeyPoints:
@@ -171,6 +171,8 @@ def _frames(
         if not job.has_frame(i):
             if source is None:
                 source = model.encode(_tensor(read_square(canvas.pixels, place, model.side)))
+                _check_turns(source.points, "painting")
+                _check_turns(points, "film")
                 start = _at(points, sweep.start)
                 scale = adaption(source.points, start)
             driving = relative(source.points, start, _at(points, moment), scale)
@@ -181,6 +183,12 @@ def _frames(
             kept = torch.cat([shift, motion.occlusion[0, 0, ..., None]], -1)
             job.keep_frame(i, _pixels(drawn), kept.float().numpy())
         yield i
+
+
+def _check_turns(points: KeyPoints, of: str) -> None:
+    """Make sure that each key point's motion can be turned back."""
+    if not bool((torch.linalg.det(points.jacobian).abs() > 0).all()):
+        raise BadModel(f"key points of the {of} without direction; expected a checkpoint of trained weights")
 
 
 def _at(points: KeyPoints, moment: float) -> KeyPoints:

@@ -9,7 +9,7 @@ import numpy as np
 from appliance.errors import BadFilm
 from appliance.fomm.film import Film
 from appliance.fomm.sweep import Sweep, find_sweep, smooth
-from appliance.fomm.watch import Watched, watch
+from appliance.fomm.watch import Watched, tilts, watch
 from appliance.pack import FRAMES
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.sampling import Array
@@ -58,9 +58,9 @@ def check(watched: Watched, frames: int = FRAMES) -> tuple[Sweep, list[Finding]]
         _seen(watched),
         _range(watched, sweep),
         *(_turning(name, turn, sweep, least) for name, turn, least in _parts(watched)),
-        _pace(sweep, frames, watched.seconds),
+        _pace(sweep, frames, watched.times),
         _steady(watched.mesh[part]),
-        _lids(watched.opening, sweep, watched.seconds),
+        _lids(watched.opening, sweep, watched.times),
     ]
 
 
@@ -79,8 +79,8 @@ def judge(path: Path) -> dict[str, Any]:
         raise BadFilm(f"{path}: {error}") from error
     return {
         "fit": all(finding.right for finding in findings),
-        "sweep_seconds": [round(picture * watched.seconds, 2) for picture in (sweep.first, sweep.last)],
-        "start_seconds": round(sweep.start * watched.seconds, 2),
+        "sweep_seconds": [round(float(watched.times[end]), 2) for end in (sweep.first, sweep.last)],
+        "start_seconds": round(float(watched.times[sweep.start]), 2),
         "degrees_to_either_side": round(sweep.reach, 1),
         "findings": {f.name: {"right": f.right, "says": f.sentence} for f in findings},
     }
@@ -115,6 +115,7 @@ def _turning(name: str, turn: Array, sweep: Sweep, least: float) -> Finding:
     way, back = float(steps.sum()), float(-steps[steps < 0].sum())
     told = f"{way:.0f} degrees from picture left to right"
     if way < least:
+        told = f"{way:.1f} degrees from picture left to right"
         return Finding(name, False, f"{told}; expected {least:.0f}: let eyes and head go together")
     if back > _BACK * way:
         return Finding(name, False, f"{told}, but {back:.0f} back in between; expected one even sweep")
@@ -126,10 +127,11 @@ def _turning(name: str, turn: Array, sweep: Sweep, least: float) -> Finding:
     return Finding(name, True, f"{told}, evenly (largest step {largest:.1f} times the mean)")
 
 
-def _pace(sweep: Sweep, frames: int, seconds: float) -> Finding:
+def _pace(sweep: Sweep, frames: int, times: Array) -> Finding:
     part = sweep.motion[sweep.first : sweep.last + 1]
     largest = float(np.abs(np.diff(part)).max()) / (2 * sweep.reach / (frames - 1))
-    told = f"{len(part)} pictures, {len(part) * seconds:.1f} s, for {frames} frames"
+    took = float(times[sweep.last] - times[sweep.first])
+    told = f"{len(part)} pictures, {took:.1f} s, for {frames} frames"
     if largest > _HASTY:
         return Finding("pace", False, f"{told}, and {largest:.1f} frames between two of them: go slower")
     return Finding("pace", True, f"{told}, at most {largest:.1f} frames between two of them")
@@ -140,8 +142,7 @@ def _steady(meshes: Array) -> Finding:
     usual = float(np.median(height))
     rises = float(np.ptp(meshes[:, :, 1].mean(1))) / usual
     grows = float(np.ptp(height)) / usual
-    across = meshes[:, 263] - meshes[:, 33]
-    tilt = float(np.ptp(np.degrees(np.arctan2(across[:, 1], across[:, 0]))))
+    tilt = float(np.ptp(tilts(meshes)))
     told = f"rises and sinks by {rises:.0%} of the face, grows by {grows:.0%}, tilts by {tilt:.0f} degrees"
     right = max(rises, grows) <= _DRIFT and tilt <= _TILT
     return Finding(
@@ -149,10 +150,10 @@ def _steady(meshes: Array) -> Finding:
     )
 
 
-def _lids(opening: Array, sweep: Sweep, seconds: float) -> Finding:
+def _lids(opening: Array, sweep: Sweep, times: Array) -> Finding:
     part = opening[sweep.first : sweep.last + 1]
     shut = np.flatnonzero(part < _SHUT * np.median(part))
     if len(shut):
-        moment = (sweep.first + int(shut[0])) * seconds
+        moment = times[sweep.first + int(shut[0])]
         return Finding("lids", False, f"shut at {moment:.1f} s; do not blink in the sweep")
     return Finding("lids", True, "open")

@@ -4,19 +4,23 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from appliance.errors import BadModel
 from appliance.fomm.layers import fold
 from appliance.fomm.network import VOX, Architecture, Fomm
 
 _PARTS: Final = ("generator", "kp_detector")
-# How many faulty entries are named before the rest is counted.
+# How many faulty entries are named before the rest is counted, and how much of a name is shown.
 _NAMED: Final = 3
+_SHOWN: Final = 100
+# Weights in other kinds of numbers, sparse or without storage are none that training left.
+_FLOATS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What reading bytes that are no checkpoint can raise: they are read as a program for a small machine.
 _NOT_READ: Final = (
     ArithmeticError,
@@ -31,6 +35,7 @@ _NOT_READ: Final = (
     ValueError,
     pickle.UnpicklingError,
     struct.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -50,7 +55,7 @@ def load_checkpoint(path: Path, sizes: Architecture = VOX, dtype: torch.dtype = 
     whole = _read(path)
     if not isinstance(whole, dict) or not all(isinstance(whole.get(part), dict) for part in _PARTS):
         held = (
-            f"keys {', '.join(sorted(map(str, whole))[:8])}"
+            f"keys {', '.join(sorted(map(_name, whole))[:8])}"
             if isinstance(whole, dict)
             else type(whole).__name__
         )
@@ -59,9 +64,7 @@ def load_checkpoint(path: Path, sizes: Architecture = VOX, dtype: torch.dtype = 
         model = Fomm(sizes)
     state = {f"{part}.{name}": value for part in _PARTS for name, value in _plain(whole[part]).items()}
     del whole
-    _check(path, model, state)
-    for name, value in state.items():
-        state[name] = value.to(dtype if value.is_floating_point() else torch.int64).contiguous()
+    _check(path, model, state, dtype)
     model.load_state_dict(state, assign=True)
     model.eval().requires_grad_(False)
     with torch.inference_mode():
@@ -71,6 +74,12 @@ def load_checkpoint(path: Path, sizes: Architecture = VOX, dtype: torch.dtype = 
 
 def _read(path: Path) -> Any:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                held = sum(entry.file_size for entry in archive.infolist())
+            # PyTorch packs nothing: what grows when it is unpacked is meant to fill the memory.
+            if held > path.stat().st_size:
+                raise ValueError("compressed, which PyTorch never writes")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the layout, which is the published one
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -89,17 +98,26 @@ def _reason(error: Exception) -> str:
         return f"cannot be read ({error.strerror})"
     # PyTorch's own words advise to read the file unsafely: only what comes after them is told.
     fault = re.search(r"WeightsUnpickler error: (.*?)(?: Check the documentation|$)", text)
-    told = fault[1] if fault else "" if "weights_only" in text else text
+    told = fault[1] if fault else "an archive or a program" if "weights_only" in text else text
+    told = re.sub(r"^\[enforce fail at [^]]*\][ .]*", "", told)
     return f"no checkpoint, or cut short ({told[:80].rstrip() or type(error).__name__})"
+
+
+def _name(key: object) -> str:
+    """Return a key as it can be shown: on one line, and not longer than that."""
+    return ascii(key)[1:-1][:_SHOWN] if isinstance(key, str) else f"a {type(key).__name__}"
 
 
 def _plain(entries: dict[Any, Any]) -> dict[str, Any]:
     """Strip the prefix that training on several cards leaves."""
-    return {str(name).removeprefix("module."): value for name, value in entries.items()}
+    return {_name(name).removeprefix("module."): value for name, value in entries.items()}
 
 
-def _check(path: Path, model: Fomm, state: dict[str, Any]) -> None:
-    """Compare names, kinds and shapes with the model's; counters of batches may be missing."""
+def _check(path: Path, model: Fomm, state: dict[str, Any], dtype: torch.dtype) -> None:
+    """Compare names, kinds and shapes with the model's, and bring the values to `dtype`.
+
+    Counters of batches may be missing.
+    """
     wanted = model.state_dict()
     faults = []
     for name, like in wanted.items():
@@ -108,20 +126,44 @@ def _check(path: Path, model: Fomm, state: dict[str, Any]) -> None:
             state[name] = torch.zeros((), dtype=torch.int64)
         elif value is None:
             faults.append(f"{name} is missing")
-        elif not isinstance(value, Tensor) or value.is_floating_point() != like.is_floating_point():
-            faults.append(f"{name} is {_kind(value)}, expected {_kind(like)}")
+        elif not _is_plain(value, like):
+            faults.append(f"{name} is {_kind(value)}, expected {_dtype(like)}")
         elif value.shape != like.shape:
             faults.append(f"{name} is {_shape(value)}, expected {_shape(like)}")
-        elif not value.isfinite().all():
-            faults.append(f"{name} holds numbers that are not finite")
+        else:
+            state[name] = value = value.to(dtype if like.is_floating_point() else like.dtype).contiguous()
+            if not value.isfinite().all():
+                faults.append(f"{name} holds numbers that are not finite")
+            elif name.endswith("running_var") and bool((value < 0).any()):
+                faults.append(f"{name} holds variances below 0")
     faults += [f"{name} is unknown" for name in state if name not in wanted]
     if faults:
         more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise BadModel(f"{path}: {'; '.join(faults[:_NAMED])}{more}; expected vox-cpk or vox-adv-cpk")
 
 
+def _is_plain(value: object, like: Tensor) -> bool:
+    """Tell whether a value is an ordinary tensor, in memory, of numbers of the kind of `like`."""
+    return (
+        type(value) in (Tensor, nn.Parameter)
+        and isinstance(value, Tensor)
+        and not value.is_nested
+        and value.layout == torch.strided
+        and not value.is_meta
+        and value.dtype in (_FLOATS if like.is_floating_point() else (like.dtype,))
+    )
+
+
 def _kind(value: object) -> str:
-    return str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_nested or value.is_meta or value.layout != torch.strided:
+        return "no ordinary tensor"
+    return _dtype(value)
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _shape(value: Tensor) -> str:

@@ -6,62 +6,92 @@ from typing import Final
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadFilm
+from appliance.portrait.sampling import Array
 
 # Longer films are thinned to at most so many pictures: a sweep of ten seconds needs no more.
 MOST: Final = 450
 # The long side down to which pictures are reduced, in pixels: a face fills a third of it or more.
 _LONGEST: Final = 1280
 _FEWEST: Final = 3
+# Files alone, in what cameras and editors write: FFmpeg would read texts as films, and lists that name
+# other files or fetch them from the network.
+_OPTIONS: Final = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,avi,mpegts,mpeg,asf,flv,ogg,gif,dv,mjpeg,m4v,h264,hevc",
+}
 
 
 class Film:
-    """The pictures of a film at even times; `len` tells how many, `seconds` how far they lie apart."""
+    """The pictures of a film; `len` tells how many, `times` (n,) when each is shown, in seconds."""
 
     def __init__(self, path: Path) -> None:
         """Count a film's pictures; raises `BadFilm` if there are none that can be read."""
         self.path = path
         try:
-            with av.open(str(path)) as container:
+            with _opened(path) as container:
                 if not container.streams.video:
                     raise BadFilm(f"{path}: no film (no pictures in it); expected a video file")
                 stream = container.streams.video[0]
-                rate = float(stream.average_rate or 30)
-                count = sum(1 for packet in container.demux(stream) if packet.size)
+                told = [
+                    None if packet.pts is None else float(packet.pts * packet.time_base)
+                    for packet in container.demux(stream)
+                    if packet.size
+                ]
+                times = _times(told, float(stream.average_rate or 30))
+                self._stretch = float(stream.sample_aspect_ratio or 1)
         except (av.error.FFmpegError, OSError) as error:
-            raise BadFilm(f"{path}: no film that can be read ({_brief(error)})") from error
-        self._step = -(-count // MOST)
-        self._most = -(-count // max(self._step, 1))
-        self.seconds = max(self._step, 1) / rate
-        if self._most < _FEWEST:
-            raise BadFilm(f"{path}: {count} pictures; expected a film of some seconds")
+            raise BadFilm(
+                f"{path}: no film that can be read ({_brief(error)}); expected MP4, MOV or the like"
+            ) from error
+        if len(times) < _FEWEST:
+            one = "1 picture" if len(times) == 1 else f"{len(times)} pictures"
+            raise BadFilm(f"{path}: {one}; expected a film of some seconds")
+        self._step = -(-len(times) // MOST)
+        self.times = times[:: self._step]
 
     def __len__(self) -> int:
         """Return how many pictures there are at most: the last ones may turn out cut short."""
-        return self._most
+        return len(self.times)
 
     def __iter__(self) -> Iterator[Pixels]:
         """Yield the pictures, RGB uint8 (height, width, 3); raises `BadFilm` if one cannot be read."""
         index = -1
         try:
-            with av.open(str(self.path)) as container:
+            with _opened(self.path) as container:
                 container.streams.video[0].thread_type = "AUTO"
                 for index, frame in enumerate(container.decode(video=0)):
                     if index % self._step == 0:
-                        yield _upright(frame)
+                        yield _upright(frame, self._stretch)
         except (av.error.FFmpegError, OSError) as error:
             raise BadFilm(
                 f"{self.path}: damaged after picture {index + 1} ({_brief(error)}); expected a whole film"
             ) from error
 
 
-def _upright(frame: VideoFrame) -> Pixels:
-    part = min(1.0, _LONGEST / max(frame.width, frame.height))
+def _opened(path: Path) -> InputContainer:
+    # With its protocol: a colon in a name would be taken for one.
+    return av.open(f"file:{path}", options=_OPTIONS)
+
+
+def _times(told: list[float | None], rate: float) -> Array:
+    """Return when a film's pictures are shown, from the first, in seconds; cameras do not keep a rate."""
+    # They come in the order of decoding. Some containers tell no times.
+    known = np.sort([time for time in told if time is not None])
+    times = known if len(known) == len(told) else np.arange(len(told)) / rate
+    return times - times[:1]
+
+
+def _upright(frame: VideoFrame, stretch: float) -> Pixels:
+    """Return a picture as it is to be shown; its pixels are `stretch` times as wide as high."""
+    wide = frame.width * stretch
+    part = min(1.0, _LONGEST / max(wide, frame.height))
     # Even sides, as halved colour needs them.
-    width, height = (max(2 * round(part * side / 2), 2) for side in (frame.width, frame.height))
+    width, height = (max(2 * round(part * side / 2), 2) for side in (wide, frame.height))
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
     # Telephones film lying and note how they were held: degrees, counter-clockwise.
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))

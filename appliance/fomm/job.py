@@ -2,6 +2,9 @@
 
 import io
 import json
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +19,21 @@ from appliance.images import read_pixels
 
 _FACTS: Final = "job.json"
 _OURS: Final = ("frame_*.png", "motion_*.npy", "*.npz", _FACTS)
+# What NumPy, and what it reads by, raise for files that are not there, cut short or damaged.
+_NOT_WHOLE: Final = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -53,26 +71,27 @@ class Job:
         write_atomic(path, wanted)
 
     def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays kept under a name, made first if they are not there."""
+        """Return the arrays kept under a name, made first if they are not there, whole."""
         path = self._folder / f"{name}.npz"
-        if not path.exists():
+        kept: Arrays | None = _whole(path)
+        if kept is None:
+            kept = make()
             buffer = io.BytesIO()
-            np.savez(buffer, **make())
+            np.savez(buffer, **kept)
             write_atomic(path, buffer.getvalue())
-        with np.load(path, allow_pickle=False) as kept:
-            return {key: kept[key] for key in kept.files}
+        return kept
 
     def frame_file(self, index: int) -> Path:
         """Return where a frame is kept."""
         return self._folder / f"frame_{index:02d}.png"
 
     def has_frame(self, index: int) -> bool:
-        """Tell whether a frame is there and whole."""
+        """Tell whether a frame and its motion are there and whole."""
         try:
             read_pixels(self.frame_file(index))
         except BadImage:
             return False
-        return self._motion_file(index).exists()
+        return _whole(self._motion_file(index)) is not None
 
     def keep_frame(self, index: int, pixels: NDArray[np.uint8], motion: NDArray[np.float32]) -> None:
         """Keep a frame, RGB uint8 (side, side, 3), and its motion, any array."""
@@ -90,3 +109,13 @@ class Job:
 
     def _motion_file(self, index: int) -> Path:
         return self._folder / f"motion_{index:02d}.npy"
+
+
+def _whole(path: Path) -> Any:
+    """Return the array or the arrays of a file, nothing if it is not there or damaged."""
+    try:
+        with path.open("rb") as file:
+            kept = np.load(file, allow_pickle=False)
+            return {key: kept[key] for key in kept.files} if path.suffix == ".npz" else kept
+    except _NOT_WHOLE:
+        return None

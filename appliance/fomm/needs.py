@@ -27,6 +27,6 @@ def check(*packages: str) -> None:
         numbers = found.split("+")[0].split(".")[:2]
         if not all(n.isdecimal() for n in numbers) or tuple(map(int, numbers)) < least:
             raise NoExtra(
-                f"fomm needs {package} {least[0]}.{least[1]} or newer, found {found}; on a workstation: "
-                "pip install 'mona-lisa[fomm]' (in a checkout .venv/bin/pip install -e '.[fomm]')"
+                f"fomm needs {package} {least[0]}.{least[1]} or newer, found {found}; on a workstation, "
+                "in a checkout: .venv/bin/pip install -e '.[fomm]'"
             )

@@ -64,13 +64,13 @@ def find_sweep(watched: Watched, frames: int, pose: Array, start_s: float | None
     unlike = np.array([difference(mesh, pose) for mesh in watched.mesh[first : last + 1]])
     if start_s is None:
         start = first + int(np.where(aside >= _ASIDE * (high - low), unlike, np.inf).argmin())
-    elif not first <= (start := round(start_s / watched.seconds)) <= last:
-        ends = f"{first * watched.seconds:.2f} to {last * watched.seconds:.2f}"
+    elif not first <= (start := int(np.abs(watched.times - start_s).argmin())) <= last:
+        ends = f"{watched.times[first]:.2f} to {watched.times[last]:.2f}"
         raise BadFilm(f"--start {start_s:g}; expected a moment of the best sweep, {ends} s")
     reach = float(aside[start - first])
     if reach < _LEAST:
         raise BadFilm(
-            f"from the pose at {start * watched.seconds:.2f} s the gaze goes only {reach:.1f} degrees to one "
+            f"from the pose at {watched.times[start]:.2f} s the gaze goes only {reach:.1f} degrees to one "
             f"side; expected {_LEAST:.0f} or more to either: look and turn farther (deploy/guide/filming.md)"
         )
     rising = part if part[-1] > part[0] else part[::-1]

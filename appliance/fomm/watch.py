@@ -19,6 +19,8 @@ from appliance.progress import progress
 _LOST: Final = 0.5
 # One in so many pictures may show no face.
 _ONE_IN: Final = 10
+# A head tilted farther than this, in degrees, is not: the film is. No sitter's is.
+_LYING: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Watched:
 
     `yaw` and `eyes` (n,) are the head's and the eyes' turn in degrees to picture right; `opening` (n,)
     is how far the lids are open, in eye widths; `mesh` (n, 468, 2) is the face in picture pixels;
-    `seen` (n,) tells where a face was; `size` is (width, height) of the pictures; `seconds` lie between
-    them.
+    `seen` (n,) tells where a face was; `size` is (width, height) of the pictures; `times` (n,) is when
+    they are shown, in seconds.
     """
 
     yaw: Array
@@ -37,7 +39,7 @@ class Watched:
     mesh: Array
     seen: NDArray[np.bool_]
     size: tuple[int, int]
-    seconds: float
+    times: Array
 
     @property
     def motion(self) -> Array:
@@ -51,7 +53,7 @@ def watch(film: Film, landmarker: Landmarker) -> Watched:
     Raises
     ------
     BadFilm
-        If the film cannot be read, or shows no face in more than a tenth of it.
+        If the film cannot be read, shows no face in more than a tenth of it, or lies on its side.
     """
     rows: list[tuple[float, float, float, Array] | None] = []
     face: Landmarks | None = None
@@ -72,7 +74,20 @@ def watch(film: Film, landmarker: Landmarker) -> Watched:
     there = np.flatnonzero(seen)
     read = zip(*(row for row in rows if row), strict=True)
     yaw, eyes, opening, mesh = (_filled(np.array(values), there, len(rows)) for values in read)
-    return Watched(yaw, eyes, opening, mesh, seen, size, film.seconds)
+    tilt = float(np.median(np.abs(tilts(mesh))))
+    if tilt > _LYING:
+        raise BadFilm(
+            f"{film.path}: the head is turned by {tilt:.0f} degrees in its pictures; expected an upright "
+            "film: turn it with the telephone's own editor"
+        )
+    return Watched(yaw, eyes, opening, mesh, seen, size, film.times[: len(rows)])
+
+
+def tilts(meshes: Array) -> Array:
+    """Return how far heads are tilted, degrees clockwise, (n,): by the outer corners of the eyes."""
+    across = meshes[:, 263] - meshes[:, 33]
+    turned: Array = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    return turned
 
 
 def _enough(film: Film, rows: Sequence[object], count: int) -> None:

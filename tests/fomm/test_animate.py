@@ -239,3 +239,15 @@ def test_the_command_makes_a_pack_with_a_model_of_the_published_size(
     pack.check()
     assert pack.info.title == "La Sconosciuta"
     assert pack.info.frames == 3
+
+
+def test_weights_that_give_no_direction_are_refused_in_one_line(
+    done, watched: Path, film: Path, tmp_path: Path
+) -> None:
+    empty = {
+        part: {name: torch.zeros_like(value) for name, value in entries.items()}
+        for part, entries in checkpoint(TINY).items()
+    }
+    torch.save(empty, tmp_path / "empty")
+    with pytest.raises(BadModel, match="without direction"):
+        animate(PAINTING, film, tmp_path / "empty", watched.with_name("other"), CHOICES, architecture=TINY)

@@ -4,6 +4,8 @@ import copy
 import os
 import pickle
 import random
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -101,12 +103,36 @@ def test_many_faults_are_counted(tmp_path: Path, entries) -> None:
     [
         (torch.full((3,), float("nan")), "holds numbers that are not finite"),
         (torch.zeros(3, dtype=torch.int64), "is int64, expected float32"),
+        (torch.full((3,), 1e300, dtype=torch.float64), "holds numbers that are not finite"),
+        (torch.zeros(3, dtype=torch.complex64), "is complex64, expected float32"),
+        (torch.zeros(3).to(torch.float8_e4m3fn), "is float8_e4m3fn, expected float32"),
+        (torch.zeros(3).to_sparse(), "is no ordinary tensor, expected float32"),
+        (torch.zeros(3, device="meta"), "is no ordinary tensor, expected float32"),
+        (torch.zeros(1).expand(10**11), "is 100000000000, expected 3"),
         ("text", "is str, expected float32"),
     ],
 )
 def test_entries_that_are_no_weights_are_named(tmp_path: Path, entries, value, fault: str) -> None:
     entries["generator"]["final.bias"] = value
-    assert f"generator.final.bias {fault}" in refused(save(tmp_path / "c", entries))
+    assert f"generator.final.bias {fault}" in refused(save(tmp_path / "c", entries, legacy=False))
+
+
+def test_variances_below_zero_are_named(tmp_path: Path, entries) -> None:
+    entries["generator"]["first.norm.running_var"][3] = -1
+    assert "first.norm.running_var holds variances below 0" in refused(save(tmp_path / "c", entries))
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("two\nlines", r"two\nlines"), ("\x1b[31mred", r"\x1b[31mred"), ("k" * 10**6, "k" * 90), (7, "a int")],
+)
+def test_a_name_is_shown_on_one_line_whatever_it_holds(tmp_path: Path, entries, key, shown: str) -> None:
+    entries["generator"][key] = torch.zeros(1)
+    for content in (entries, {key: 1}):
+        said = refused(save(tmp_path / "c", content))
+        assert shown in said
+        assert said.isprintable()
+        assert len(said) < len(str(tmp_path)) + 300
 
 
 def test_another_model_is_refused_by_what_it_holds(tmp_path: Path) -> None:
@@ -130,6 +156,59 @@ def test_a_bare_pickle_that_carries_code_is_refused_and_nothing_runs(tmp_path: P
         path.write_bytes(pickle.dumps(Evil(mark), protocol))
         refused(path)
         assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [b"cos\nsystem\n(S'%s'\ntR.", b"(S'%s'\nios\nsystem\n.", b"(cos\nsystem\nS'%s'\no."],
+    ids=["reduce", "inst", "obj"],
+)
+@pytest.mark.parametrize("layout", ["bare", "old-layout", "zip"])
+def test_a_program_written_by_hand_is_refused_and_nothing_runs(
+    tmp_path: Path, program: bytes, layout: str
+) -> None:
+    mark, path = tmp_path / "it-ran", tmp_path / "c"
+    data = program % f"touch {mark}".encode()
+    if layout == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", data)
+            archive.writestr("archive/version", "3")
+    else:
+        head = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}]
+        old = b"".join(pickle.dumps(part, 2) for part in head)
+        path.write_bytes((old if layout == "old-layout" else b"") + data)
+    refused(path)
+    assert not mark.exists()
+    pickle.loads(data)  # it would have run
+    assert mark.exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_unread(tmp_path: Path, entries) -> None:
+    entries["epoch"] = torch.zeros(10**7)
+    whole, packed = save(tmp_path / "c", entries, legacy=False), tmp_path / "packed"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    load_checkpoint(whole, TINY)
+    assert "compressed, which PyTorch never writes" in refused(packed)
+
+
+@pytest.mark.parametrize("claimed", [10**10, 10**13, -5])
+def test_a_claim_of_more_than_the_file_holds_is_refused(tmp_path: Path, claimed: int) -> None:
+    path = save(tmp_path / "c", {"generator": {"w": torch.zeros(7)}, "kp_detector": {}})
+    data = path.read_bytes().replace(b"K\x07", b"\x8a\x08" + claimed.to_bytes(8, "little", signed=True))
+    path.write_bytes(data)
+    refused(path)
+
+
+def test_an_archive_around_a_checkpoint_is_refused(tmp_path: Path, entries) -> None:
+    inner = save(tmp_path / "c", entries)
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        archive.add(inner, "vox-cpk.pth")
+    assert "an archive or a program" in refused(tmp_path / "c.tar")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.write(inner, "vox-cpk.pth")
+    refused(tmp_path / "c.zip")
 
 
 def test_the_evil_file_would_have_run(tmp_path: Path) -> None:

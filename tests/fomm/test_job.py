@@ -18,13 +18,29 @@ def test_what_was_made_is_recalled_and_not_made_again(tmp_path) -> None:
     np.testing.assert_array_equal(Job(tmp_path / "job", {"x": 1}, print).arrays("n", never)["a"], [0, 1, 2])
 
 
+def test_arrays_damaged_meanwhile_are_made_again(tmp_path) -> None:
+    def make() -> Arrays:
+        return {"a": np.arange(300)}
+
+    kept = tmp_path / "job" / "n.npz"
+    Job(tmp_path / "job", {}, print).arrays("n", make)
+    whole = kept.read_bytes()
+    for damaged in (b"", b"no arrays", whole[:-9], whole[:100], whole[:90] + b"\xff" * 9 + whole[99:]):
+        kept.write_bytes(damaged)
+        np.testing.assert_array_equal(Job(tmp_path / "job", {}, print).arrays("n", make)["a"], np.arange(300))
+        assert kept.read_bytes() == whole
+
+
 def test_a_frame_is_there_when_both_its_files_are_whole(tmp_path) -> None:
     job = Job(tmp_path / "job", {}, print)
     assert not job.has_frame(0)
     job.keep_frame(0, FRAME, MOTION)
     assert job.has_frame(0)
     np.testing.assert_array_equal(job.motion(0), MOTION)
-    (tmp_path / "job" / "motion_00.npy").unlink()
+    motion = tmp_path / "job" / "motion_00.npy"
+    motion.write_bytes(motion.read_bytes()[:-1])
+    assert not job.has_frame(0)
+    motion.unlink()
     assert not job.has_frame(0)
 
 

@@ -31,7 +31,7 @@ def seen(gaze: np.ndarray, share: float = 0.4) -> Watched:
         mesh=turned_mesh(yaw),
         seen=np.ones(len(gaze), bool),
         size=(400, 600),
-        seconds=1 / 30,
+        times=np.arange(len(gaze)) / 30,
     )
 
 
