@@ -230,7 +230,7 @@ def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path
     assert running.portrait_is_lit() and running.status()["state"] in SEEING
     (line,) = running.lines.warnings()
     assert line.startswith(loop.SWITCH_REFUSED.partition("%")[0])
-    assert running.status()["fault"] == line and not running.status()["healthy"]
+    running.until(lambda: running.status()["fault"] == line and not running.status()["healthy"])
     (tmp_path / "away").rename(running.pack.folder)
     running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
     running.until(lambda: running.status()["healthy"])
