@@ -96,18 +96,13 @@ def test_from_start_to_end_no_file_is_written_that_could_hold_a_cameras_picture(
     calls = [row.split(maxsplit=1)[1] for row in own.sh("cat /root/trace").splitlines()]
     opened = {c.split('"')[1] for c in calls if c.startswith("openat") and ("O_WRONLY" in c or "O_RDWR" in c)}
     written = {c.split("<", 1)[1].split(">")[0] for c in calls if c.startswith(("write", "pwrite"))}
-    display = (
-        "/dev/shm/lit/",
-        "/memfd:greeting",
-        "socket:",
-        "pipe:",
-    )  # and what the model's runtime greets with
+    # The screen's folder and files without a name in it; what the model's runtime greets with.
+    display = ("/dev/shm/lit", "/memfd:greeting", "socket:", "pipe:")
     state = "/var/lib/mona-lisa/"  # the portrait, compiled for the screen, and the last right config
     for path in opened | written:
         known = path.startswith((*display, f"{state}.cache/", f"{state}..last-right-config.toml.new-"))
-        assert known or path in ("/run/mona-lisa/.status.json.new", "/run/mona-lisa/.mona-lisa.prom.new"), (
-            path
-        )
+        figures = ("/run/mona-lisa/.status.json.new", "/run/mona-lisa/.mona-lisa.prom.new")
+        assert known or path in figures, path
     assert any("status.json" in path for path in written), "the trace works"
     assert not [c for c in calls if c.startswith(("sendfile", "copy_file_range", "creat"))]
     assert not [c for c in calls if c.startswith("mmap") and "MAP_SHARED" in c and "PROT_WRITE" in c]
