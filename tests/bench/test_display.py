@@ -1,0 +1,20 @@
+"""The bench of the display on its smallest job: that it measures, not what."""
+
+import pytest
+
+from appliance.bench.display import bench_display
+
+
+@pytest.mark.slow
+def test_the_bench_measures_starts_changes_and_memory() -> None:
+    said: list[str] = []
+    found = bench_display(said.append, rounds=2, starts=1)
+    start = {name: row["median"] for name, row in found["start"].items()}
+    assert 0 < start["interpreter_ms"] < start["first_lit_ms"] < start["following_ms"]
+    assert found["change"]["driver"] == "dummy" and found["change"]["size"] == [1080, 1920]
+    assert 0 < found["change"]["bare_blit_ms"] <= 2 * found["change"]["show_ms"]
+    for row in found["memory"].values():
+        assert 20 < row["display_mb"] < row["run_peak_mb"]
+    assert len(found["required"]) == 6
+    assert all(row["met"] == (row["found"] <= row["at_most"]) for row in found["required"].values())
+    assert len(said) == 5
