@@ -187,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")
     calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
     bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))

@@ -14,12 +14,12 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
 from appliance import assets, config
-from appliance.errors import ApplianceError, ConfigError, DisplayLost
+from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost
 from appliance.library import current
 from appliance.progress import say
 from appliance.rules import Pattern
@@ -193,17 +193,20 @@ def config_show(arguments: argparse.Namespace) -> int:
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit camera and portrait together."""
     from appliance.camera.sources import camera_named
+    from appliance.display.board import HELD, board
     from appliance.pack import Pack
     from appliance.service import calibration
 
     settings = config.load_config(arguments.config)
     source = arguments.camera or settings.camera.source
     _check("--camera", source, config.CAMERAS)
+    display = replace(settings.display, output=arguments.display or settings.display.output)
+    _check("--display", display.output, config.DISPLAYS)
     path = arguments.config or config.SYSTEM_CONFIG
     camera = camera_named(source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
-    typed = b""
+    typed, told = b"", ""
 
     def answer() -> str | None:
         nonlocal typed
@@ -216,14 +219,22 @@ def calibrate(arguments: argparse.Namespace) -> int:
         line, _, typed = typed.partition(b"\n")
         return line.decode("utf-8", "replace")
 
-    def live(line: str) -> None:
-        if on_terminal:
-            print(f"\r{line}\x1b[K", end="", flush=True)
-
     def say(line: str) -> None:
+        nonlocal told
+        told = line
         print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
 
-    gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
+    with board(display, pack, say) as show:
+
+        def live(line: str, frame: int) -> None:
+            if on_terminal:
+                print(f"\r{line}\x1b[K", end="", flush=True)
+            show(frame, f"{told}\n{line}")
+
+        try:
+            gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
+        except CameraBusy as error:
+            raise CameraBusy(f"{error}; {HELD}") from error
     calibration.write_gaze(path, gaze)
     say(
         f"{path}: camera_right = {gaze.camera_right:g} mm, mirrored = {str(gaze.mirrored).lower()}, "

@@ -23,11 +23,11 @@ def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
     if fit.size != base.size:
         base = base.resize(fit.size, Image.Resampling.LANCZOS)
     if (fit.size, fit.left, fit.top) == (layout.upright, 0, 0):
-        return _finished(base, layout)
+        return finished(base, layout)
     lit = Image.new("RGB", layout.upright, layout.border)
     x0, y0, x1, y1 = _seen(fit, (0, 0, *fit.size))
     lit.paste(base.crop((x0, y0, x1, y1)), (fit.left + x0, fit.top + y0))
-    return _finished(lit, layout)
+    return finished(lit, layout)
 
 
 def fitted_patches(pack: Pack, layout: Layout) -> tuple[Box, Iterator[Image.Image]]:
@@ -53,7 +53,7 @@ def fitted_patches(pack: Pack, layout: Layout) -> tuple[Box, Iterator[Image.Imag
         seen = _seen(fit, _reached(fit, info.box))
         images = _scaled(pack, fit, seen)
     box = (seen[0] + fit.left, seen[1] + fit.top, seen[2] + fit.left, seen[3] + fit.top)
-    return layout.turned(box), (_finished(image, layout) for image in images)
+    return layout.turned(box), (finished(image, layout) for image in images)
 
 
 def _seen(fit: Fit, box: Box) -> Box:
@@ -106,7 +106,8 @@ def _scaled(pack: Pack, fit: Fit, seen: Box) -> Iterator[Image.Image]:
     return frames()
 
 
-def _finished(image: Image.Image, layout: Layout) -> Image.Image:
+def finished(image: Image.Image, layout: Layout) -> Image.Image:
+    """Return part of the upright screen as the display has it: dimmed and turned."""
     if layout.brightness < 1:
         image = image.point(lambda level: round(level * layout.brightness))
     return image.transpose(_TURNS[layout.rotation]) if layout.rotation else image

@@ -247,6 +247,10 @@ class Screen:
 
     def _draw(self) -> None:
         """Draw and flip the whole screen as it is to be now."""
+        self._paint()
+        self._flip(None)
+
+    def _paint(self) -> None:
         level = self._curtain.level
         if level == 0 or self._frames is None:
             self._surface.fill((0, 0, 0))
@@ -257,7 +261,6 @@ class Screen:
             if level < 1:
                 # Squared, since eyes are more sensitive to changes in the dark.
                 self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)
-        self._flip(None)
 
     def _flip(self, part: pygame.Rect | tuple[int, int, int, int] | None) -> None:
         """Show what was drawn, all of it or a part, and note when.

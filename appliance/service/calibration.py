@@ -67,7 +67,7 @@ def calibrate(
     pack: PackInfo,
     answer: Callable[[], str | None],
     say: Callable[[str], None],
-    live: Callable[[str], None],
+    live: Callable[[str, int], None],
 ) -> GazeConfig:
     """Ask for the three marks and return the fitted settings.
 
@@ -75,7 +75,7 @@ def calibrate(
     ----------
     camera : not yet open
     answer : the next line typed, None if there is none yet; asked at every picture while one is awaited
-    say, live : take a line of text; that of `live` replaces the one before
+    say, live : take a line of text; that of `live` replaces the one before, and comes with the frame
 
     Raises
     ------
@@ -96,7 +96,8 @@ def calibrate(
                 picture = camera.newest()
                 aim = follower.see(picture, camera.horizontal_fov, pack)
                 shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
-                live(_line(aim_at(aim, picture.captured, rest, config.tracking), aim.viewer, shown))
+                angle = aim_at(aim, picture.captured, rest, config.tracking)
+                live(_line(angle, aim.viewer, shown), shown)
                 if began is None and (typed := answer()) is not None:
                     if typed.strip().lower().startswith("q"):
                         raise NotCalibrated("given up; nothing was written")

@@ -1,5 +1,9 @@
 """Calibration on the gallery's technician, in virtual time, with answers given at scripted moments."""
 
+import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, load_config
 from appliance.errors import ConfigError, NotCalibrated
 from appliance.gaze import angle_to
+from appliance.pack import Pack
 from appliance.service.calibration import Place, calibrate, fitted, write_gaze
 from tests.conftest import small_info
 
@@ -30,7 +35,14 @@ def run(answers: "list[str | None]") -> tuple[GazeConfig, list[str], list[str]]:
     said: list[str] = []
     lines: list[str] = []
     left = iter(answers)
-    gaze = calibrate(camera, Config(), small_info(), lambda: next(left, "q"), said.append, lines.append)
+    gaze = calibrate(
+        camera,
+        Config(),
+        small_info(),
+        lambda: next(left, "q"),
+        said.append,
+        lambda line, _: lines.append(line),
+    )
     return gaze, said, lines
 
 
@@ -66,6 +78,67 @@ def test_a_mirrored_camera_is_noticed() -> None:
 def test_marks_that_make_no_sense_are_refused(front: Place, left: Place, right: Place) -> None:
     with pytest.raises(NotCalibrated, match="the marks were seen at"):
         fitted(GazeConfig(), front, left, right)
+
+
+WALK = """
+title = "marks"
+duration = 60.0
+[[person]]
+who = "technician"
+photograph = "grace_hopper.jpg"
+keys = [
+  {time = 0, x_mm = 150, z_mm = 2000}, {time = 7, x_mm = 150, z_mm = 2000},
+  {time = 8.5, x_mm = 1100, z_mm = 2000}, {time = 16, x_mm = 1100, z_mm = 2000},
+  {time = 19, x_mm = -900, z_mm = 2000}, {time = 60, x_mm = -900, z_mm = 2000},
+]
+"""
+
+
+def started(folder: Path, pack: Pack, walk: str) -> "subprocess.Popen[str]":
+    """The command itself, on a screen that is a folder."""
+    (folder / "config.toml").write_text(f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n')
+    command = [sys.executable, "-m", "appliance", "calibrate", "--config", folder / "config.toml"]
+    command += ["--camera", f"gallery:{walk}", "--display", f"offscreen:{folder / 'lit'}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_command_given_up_writes_nothing_and_says_so(tmp_path: Path, pack: Pack) -> None:
+    with started(tmp_path, pack, "demo") as command:
+        said, _ = command.communicate("q\n", timeout=60)
+    assert command.returncode == 1
+    assert "Stand straight in front" in said
+    assert [path.name for path in tmp_path.glob("config*")] == ["config.toml"]
+
+
+@pytest.mark.slow
+def test_the_command_asks_for_three_marks_and_writes_the_config(tmp_path: Path, pack: Pack) -> None:
+    (tmp_path / "marks.toml").write_text(WALK)
+    before = ""
+    with started(tmp_path, pack, str(tmp_path / "marks.toml")) as command:
+        assert command.stdin and command.stdout
+        before = (tmp_path / "config.toml").read_text()
+        began = math.inf
+        for line in command.stdout:
+            for text, moment in (
+                ("in front of", 0.5),
+                ("left mark", 9.5),
+                ("right mark", 20.0),
+                ("nobody", 0.0),
+            ):
+                if text in line:
+                    began = min(began, time.monotonic())
+                    time.sleep(max(0.0, began + moment - time.monotonic()))
+                    command.stdin.write("\n")
+                    command.stdin.flush()
+    assert command.returncode == 0
+    gaze = load_config(tmp_path / "config.toml").gaze
+    assert gaze.camera_right == pytest.approx(150, abs=20) and not gaze.mirrored
+    assert (gaze.limit_left, gaze.limit_right) == (
+        pytest.approx(-25.4, abs=1.5),
+        pytest.approx(27.7, abs=1.5),
+    )
+    assert (tmp_path / "config.toml.old").read_text() == before
+    assert len(list((tmp_path / "lit").glob("frame_*.png"))) > 2
 
 
 GAZE = GazeConfig(camera_right=12.5, mirrored=True, limit_left=-31.0, limit_right=28.5)
