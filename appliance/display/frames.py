@@ -16,6 +16,9 @@ SCREENS: Final = 4.0
 class Frames:
     """The base and the patches of one pack.
 
+    Patches are blitted and only their rectangle is flipped: textures of SDL's renderer, which draws
+    the whole screen for every change, took longer in a window and on KMSDRM (`bench display --display`).
+
     Blits come from surfaces of the screen's own format, since those over the mapped file carry an
     alpha channel, which costs up to half as much again. Without a compiled file all of it is kept.
     """
