@@ -234,7 +234,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         try:
             gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
         except CameraBusy as error:
-            raise CameraBusy(f"{error}; {HELD}") from error
+            raise CameraBusy(f"{error} ({HELD})") from error
     calibration.write_gaze(path, gaze)
     say(
         f"{path}: camera_right = {gaze.camera_right:g} mm, mirrored = {str(gaze.mirrored).lower()}, "

@@ -84,23 +84,27 @@ def anchors(spec: Spec) -> Floats:
     return centres
 
 
-def suppress(scores: list[float], rows: Floats) -> list[tuple[float, list[float]]]:
+def suppress(found: list[tuple[float, list[float]]]) -> list[tuple[float, list[float]]]:
     """Merge overlapping detections by score-weighted mean; best first, each with its best score.
 
-    `rows` of shape (detections, values) begin with the box's centre x, centre y, width, height; the
-    rest follows the mean.
+    A detection is its score and its values, which begin with the box's centre x, centre y, width and
+    height; the rest follows the mean. Plain Python: on the dozen of them there are, numpy's calls take
+    twice as long just after the model, which leaves no cache to them.
     """
-    boxes = rows[:, :4].tolist()
-    rest = sorted(range(len(scores)), key=lambda i: (scores[i], boxes[i]), reverse=True)
+    rest = sorted(found, reverse=True)
     merged = []
     while rest:
-        best, group = rest[0], rest[:1]
-        apart: list[int] = []
-        for i in rest[1:]:
-            (group if _overlap(boxes[best], boxes[i]) > _OVERLAP else apart).append(i)
-        weights = [scores[i] for i in group]
-        mean = np.dot(weights, rows.take(group, axis=0)) / sum(weights)
-        merged.append((scores[best], mean.tolist()))
+        score, best = rest[0]
+        group = rest[:1]
+        apart: list[tuple[float, list[float]]] = []
+        for one in rest[1:]:
+            (group if _overlap(best, one[1]) > _OVERLAP else apart).append(one)
+        total = sum([weight for weight, _ in group])
+        mean = [0.0] * len(best)
+        for weight, values in group:
+            share = weight / total
+            mean = [sofar + share * value for sofar, value in zip(mean, values, strict=True)]
+        merged.append((score, mean))
         rest = apart
     return merged
 
@@ -151,7 +155,8 @@ class FaceDetector:
         values += self._offsets.take(found, axis=0)
         scores = [1 / (1 + math.exp(-logit)) for logit in logits.take(found).tolist()]
         scale = region.width / self.spec.side
-        return [_face(score, row, region, scale) for score, row in suppress(scores, values)]
+        merged = suppress(list(zip(scores, values.tolist(), strict=True)))
+        return [_face(score, row, region, scale) for score, row in merged]
 
 
 def _overlap(a: list[float], b: list[float]) -> float:

@@ -23,10 +23,6 @@ def detector(request: pytest.FixtureRequest) -> FaceDetector:
     return FaceDetector(request.param)
 
 
-def table(rows: list[list[float]]) -> np.ndarray:
-    return np.array(rows, np.float64).reshape(len(rows), -1 if rows else 4)
-
-
 def picture(pixels: np.ndarray) -> RgbPicture:
     return RgbPicture(np.ascontiguousarray(pixels, np.uint8), 0.0, 0)
 
@@ -137,7 +133,7 @@ boxes = st.tuples(
 def test_suppression_keeps_the_best_and_means_of_what_it_was_given(
     found: list[tuple[float, list[float]]],
 ) -> None:
-    merged = suppress([score for score, _ in found], table([row for _, row in found]))
+    merged = suppress(found)
     assert len(merged) <= len(found)
     scores = [score for score, _ in merged]
     assert scores == sorted(scores, reverse=True)
@@ -154,14 +150,14 @@ def test_suppression_does_not_care_about_order(
 ) -> None:
     mixed = list(found)
     random.shuffle(mixed)  # type: ignore[attr-defined]
-    once, again = (suppress([s for s, _ in rows], table([r for _, r in rows])) for rows in (found, mixed))
+    once, again = (suppress(rows) for rows in (found, mixed))
     assert [s for s, _ in once] == [s for s, _ in again]
     np.testing.assert_allclose([r for _, r in once], [r for _, r in again])
 
 
 def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
     near, far = [50.0, 50.0, 20.0, 20.0], [150.0, 50.0, 20.0, 20.0]
-    merged = suppress([0.6, 0.9, 0.8], table([[52.0, 50.0, 20.0, 20.0], near, far]))
+    merged = suppress([(0.6, [52.0, 50.0, 20.0, 20.0]), (0.9, near), (0.8, far)])
     assert [score for score, _ in merged] == [0.9, 0.8]
     assert merged[0][1] == pytest.approx([(0.9 * 50 + 0.6 * 52) / 1.5, 50, 20, 20])
     assert merged[1][1] == pytest.approx(far)
@@ -170,10 +166,14 @@ def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
 def test_boxes_that_overlap_by_less_than_three_tenths_are_two_faces() -> None:
     # Shifted by s of a width, two boxes share (1 - s) / (1 + s): three tenths at s = 0.538.
     def shifted(by: float) -> int:
-        return len(suppress([0.9, 0.8], table([[50, 50, 100, 100], [50 + by, 50, 100, 100]])))
+        return len(suppress([(0.9, [50.0, 50, 100, 100]), (0.8, [50.0 + by, 50, 100, 100])]))
 
     assert shifted(53) == 1
     assert shifted(55) == 2
+
+
+def test_a_box_without_a_size_is_a_face_of_its_own_and_no_error() -> None:
+    assert len(suppress([(0.9, [50.0, 50, 0, 0]), (0.8, [50.0, 50, -1, 20])])) == 2
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
