@@ -82,11 +82,19 @@ def kernel(cmdline: str) -> str:
     return " ".join([*words, *KERNEL]) + "\n"
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise Unclear(f"{path.name}: not UTF-8 text (byte {error.start})") from error
+
+
 def main() -> int:
     """Put our command into the files of a mounted boot partition, or take it out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", choices=("bookworm", "trixie"))
     parser.add_argument("boot", type=Path)
+    parser.add_argument("--check", action="store_true", help="only tell whether it can be done")
     parser.add_argument("--remove", action="store_true", help="take our command out of user-data again")
     arguments = parser.parse_args()
     edits: dict[str, Callable[[str], str]] = {"user-data": cloud_init}
@@ -95,14 +103,17 @@ def main() -> int:
     if arguments.remove:
         edits = {"user-data": without}
     try:
-        for name, edit in edits.items():
-            path = arguments.boot / name
-            old = path.read_text("utf-8") if path.exists() else ""
-            path.write_text(edit(old), "utf-8")
-            if name == "firstrun.sh" and not os.access(path, os.X_OK):
-                path.chmod(0o755)  # on FAT everything is executable already
-    except (Unclear, OSError, UnicodeDecodeError) as error:
-        print(f"write-card: {error}", file=sys.stderr)
+        texts = {arguments.boot / name: edit(_text(arguments.boot / name)) for name, edit in edits.items()}
+        for path, text in texts.items():
+            if arguments.check or _text(path) == text:
+                continue
+            new = path.with_name(path.name + ".mona-lisa-new")
+            new.write_text(text, "utf-8")
+            if path.name == "firstrun.sh" and not os.access(new, os.X_OK):
+                new.chmod(0o755)  # on FAT everything is executable already
+            new.replace(path)
+    except (Unclear, OSError) as error:
+        print(f"write-card: {error}; nothing of it is changed", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,9 @@
-"""The logic of the deploy scripts that is in Python: boot options, first boot, the card's config."""
+"""What of the deploy scripts needs no machine: boot options, the first boot's card, the card's config."""
 
 import importlib.util
+import io
+import subprocess
+import tarfile
 from pathlib import Path
 from types import ModuleType
 
@@ -95,6 +98,72 @@ def test_what_imager_wrote_into_firstrun_stays_and_ours_comes_before_its_end() -
     assert [line for line in lines if line != first.COMMAND] == imager.splitlines()
     assert first.firstrun(first.firstrun(imager)) == first.firstrun(imager)
     assert first.kernel("root=a systemd.run=x\n") == "root=a systemd.run=x\n"
+
+
+@pytest.fixture
+def bootfs(tmp_path: Path) -> Path:
+    """A freshly written Trixie card's boot partition; beside it the beginnings of a bundle for it."""
+    folder = tmp_path / "bootfs"
+    folder.mkdir()
+    (folder / "cmdline.txt").write_text("console=tty1 root=PARTUUID=0-02\n")
+    (folder / "config.txt").write_text("[all]\n")
+    (folder / "meta-data").write_text("instance-id: rpi-image\n")
+    (folder / "user-data").write_text("#cloud-config\nhostname: a\n")
+    with tarfile.open(tmp_path / "bundle", "w") as bundle:
+        made_for = tarfile.TarInfo("./for")
+        made_for.size = len(b"trixie arm64")
+        bundle.addfile(made_for, io.BytesIO(b"trixie arm64"))
+    (tmp_path / "wrong.toml").write_text("[gaze]\ngain = 99\n")
+    return folder
+
+
+def write_card(bootfs: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(DEPLOY / "write-card"), str(bootfs), "--bundle", "bundle", *options]
+    return subprocess.run(command, cwd=bootfs.parent, capture_output=True, text=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "says"),
+    [
+        ("user-data", "#!/bin/sh\n", [], "user-data: expected #cloud-config in its first line"),
+        ("config.txt", None, [], "no config.txt in it; expected a Raspberry Pi's boot partition"),
+        (
+            "meta-data",
+            None,
+            [],
+            "a bookworm card (without cloud-init's meta-data), but the bundle is for trixie",
+        ),
+        ("../bundle", "no tar", [], "not a bundle made by deploy/bundle, or not all of one"),
+        ("../bundle", None, [], "bundle: no such file"),
+        ("user-data", "", ["--config", "wrong.toml"], "wrong.toml:2: gaze.gain = 99; expected a number"),
+    ],
+)
+def test_a_card_is_written_whole_or_not_at_all(
+    bootfs: Path, name: str, text: str | None, options: list[str], says: str
+) -> None:
+    if text is None:
+        (bootfs / name).unlink()
+    else:
+        (bootfs / name).write_text(text)
+    before = contents(bootfs)
+    done = write_card(bootfs, *options)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert says in done.stderr
+    assert contents(bootfs) == before
+
+
+def test_a_card_can_be_written_again_and_keeps_nothing_of_the_time_before(bootfs: Path) -> None:
+    assert write_card(bootfs).returncode == 0
+    written = contents(bootfs)
+    assert first.ITEM in written["user-data"].decode()
+    assert write_card(bootfs, "--no-camera").returncode == 0
+    assert contents(bootfs).keys() - written.keys() == {"mona-lisa-no-camera"}
+    assert write_card(bootfs).returncode == 0
+    assert contents(bootfs) == written
 
 
 def applied(folder: Path) -> str | None:

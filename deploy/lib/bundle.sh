@@ -7,7 +7,7 @@ readonly UNPACKED=/var/tmp/mona-lisa-bundle
 open_bundle() {
     local made_for
     step "bundle $1"
-    made_for=$(tar -xOf "$1" ./for 2>/dev/null) || fail "$1: not a bundle made by deploy/bundle"
+    made_for=$(tar -xOf "$1" ./for 2>/dev/null) || fail "$1: not a bundle made by deploy/bundle, or not all of one"
     [ "$made_for" = "$codename $arch" ] || fail "$1 is for $made_for, this machine is $codename $arch; make one with: deploy/bundle --release $codename --arch $arch"
     rm -rf "$UNPACKED"
     mkdir -m 755 "$UNPACKED"

@@ -41,13 +41,15 @@ use_data() {
     [ "$kind" = ext4 ] || fail "$1: $kind, expected ext4, which outlasts a power cut"
     uuid=$(blkid -o value -s UUID "$1")
     if grep -qF "UUID=$uuid $DATA " /etc/fstab; then say "$1 is in use already"; return; fi
+    place=$(findmnt -n -o TARGET -S "$1" | head -1)
+    [ -z "$place" ] || fail "$1 is mounted at $place; expected a partition that nothing else uses"
     run mkdir -p "$DATA"
-    run mount "$1" "$DATA"
+    run mount "$1" "$DATA" || fail "$1: cannot be mounted"
     lines=("$FSTAB_BEGIN" "UUID=$uuid $DATA ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2")
     for pair in "${KEPT[@]}"; do
         name=${pair%%:*} place=${pair#*:}
         run mkdir -p "$DATA/$name" "$place"
-        run cp -a "$place/." "$DATA/$name/"
+        run cp -a "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
         run chown --reference="$place" "$DATA/$name"
         lines+=("$DATA/$name $place none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0")
     done
@@ -62,10 +64,22 @@ forget_data() {
     [ -n "$dry" ] || sed -i "/^$FSTAB_BEGIN\$/,/^$FSTAB_END\$/d" /etc/fstab
 }
 
+# leave_data: what is kept on the data partition goes with what it was mounted over; the rest of it stays.
+leave_data() {
+    local pair
+    for pair in "${KEPT[@]}"; do
+        if mountpoint -q "${pair#*:}"; then run umount --lazy "${pair#*:}"; fi # journald holds its own
+        if mountpoint -q "$DATA"; then drop "$DATA/${pair%%:*}"; fi
+    done
+    if mountpoint -q "$DATA"; then run umount --lazy "$DATA"; fi
+    run forget_data
+    if [ -d "$DATA" ]; then run rmdir --ignore-fail-on-non-empty "$DATA"; fi
+}
+
 # outlasts WHAT PLACE OTHERWISE: where WHAT is kept, looked up and not assumed.
 outlasts() {
     local kind
-    kind=$(findmnt -n -o FSTYPE -T "$2" 2>/dev/null | tail -1)
+    kind=$(findmnt -n -o FSTYPE -T "$2" 2>/dev/null | tail -1) || kind="" # nothing is there
     case "$kind" in
         overlay | tmpfs | "") say "$1: $3" ;;
         *) say "$1: kept in $2 ($(findmnt -n -o SOURCE -T "$2" | tail -1))" ;;

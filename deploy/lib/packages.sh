@@ -16,7 +16,7 @@ missing_packages() {
 
 # packages CAMERA [BUNDLE]: what is missing, from the package sources or from a bundle. CAMERA: yes or no.
 packages() {
-    local wanted=("${PACKAGES[@]}") missing=() new=() plan
+    local wanted=("${PACKAGES[@]}") missing=() new=() plan cause
     step "packages"
     if [ "$1" = yes ]; then wanted+=("${PI_PACKAGES[@]}"); else say "no camera is asked for: without ${PI_PACKAGES[*]}"; fi
     if [ -n "$(dpkg --audit)" ]; then run dpkg --configure -a; fi
@@ -34,7 +34,9 @@ packages() {
             fail "python3-picamera2 is not in this machine's package sources (Raspberry Pi OS has it); without a camera: --no-camera"
         fi
         log "$plan"
-        fail "packages cannot be had ($(grep '^E: ' <<<"$plan" | head -1 | cut -c4-)); check the network, or bring a bundle made today (deploy/bundle)"
+        cause=$(grep '^E: ' <<<"$plan" | head -1 | cut -c4-)
+        [ -z "${2:-}" ] || fail "packages are not in the bundle ($cause); make a new one for this machine (deploy/bundle)"
+        fail "packages cannot be had ($cause); check the network, or bring a bundle made today (deploy/bundle)"
     fi
     # What is new here is written down before it comes, so that uninstall takes away this and nothing else.
     mapfile -t new < <(awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }' <<<"$plan")

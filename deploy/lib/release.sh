@@ -12,7 +12,7 @@ pack() {
 
 # The bundled portrait is rendered again when the picture or the engine changes; as deploy/setup has it.
 portrait_key() { (cd "$1" && cat frames/sconosciuta.png appliance/portrait/*.py appliance/pack.py) | sha256sum | cut -c1-16; }
-has_portrait() { [ -f "$1/frames/sconosciuta/pack.toml" ] && [ "$(cat "$1/frames/.sconosciuta-ready" 2>/dev/null)" = "$(portrait_key "$1")" ]; }
+has_portrait() { [ -f "$1/frames/sconosciuta/pack.toml" ] && [ "$(cat "$1/frames/sconosciuta-ready" 2>/dev/null)" = "$(portrait_key "$1")" ]; }
 
 # The project, with what was fetched and rendered already.
 sources() {
@@ -20,7 +20,7 @@ sources() {
     for name in frames/astronaut.png frames/grace_hopper.jpg; do
         [ ! -f "$project/$name" ] || made+=("$name")
     done
-    if has_portrait "$project"; then made+=(frames/sconosciuta); fi
+    if has_portrait "$project"; then made+=(frames/sconosciuta frames/sconosciuta-ready); fi
     pack -cz "${PARTS[@]}" "${made[@]}"
 }
 
@@ -80,5 +80,5 @@ portrait_into() {
             run "$1/venv/bin/mona-lisa" portrait render "$frames/sconosciuta.png" --out "$frames/sconosciuta"
         fi
     fi
-    [ -n "$dry" ] || portrait_key "$1" >"$frames/.sconosciuta-ready"
+    [ -n "$dry" ] || portrait_key "$1" >"$frames/sconosciuta-ready"
 }

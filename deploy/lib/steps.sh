@@ -130,6 +130,13 @@ check_space() {
     say "$free_before MB free on the card"
 }
 
+# check_config FILE: refuses a wrong one before anything is changed; a laptop whose Python is older than 3.11 cannot tell.
+check_config() {
+    local fault
+    if ! python3 -c 'import tomllib' 2>/dev/null; then return; fi
+    fault=$(PYTHONPATH=$project python3 -B -m appliance config check "$1" 2>&1) || fail "${fault#mona-lisa: }"
+}
+
 # Says how long it took and what it took, or that there was nothing to do.
 finish() {
     local free

@@ -69,19 +69,26 @@ drop_units() {
     if getent group mona-lisa >/dev/null; then run groupdel mona-lisa; fi
 }
 
-# configure [FILE]: a config of your own, checked first; or the one with every default and its explanation.
+# configure [FILE]: a config of your own, checked before; or the one with every default and its explanation.
 configure() {
-    local release=$BASE/releases/$name
+    local release=$BASE/releases/$name told
     step "config"
     if [ -n "${1:-}" ]; then
-        [ -n "$dry" ] || "$release/venv/bin/mona-lisa" config check "$1" >/dev/null || fail "$1 is not applied"
         if [ -f "$CONFIG" ] && ! cmp -s "$1" "$CONFIG"; then put "$CONFIG" "$CONFIG.old"; fi
         cmp -s "$1" "$CONFIG" || owe_restart
         put "$1" "$CONFIG"
     elif [ ! -f "$CONFIG" ]; then put "$project/appliance/config.toml" "$CONFIG"; fi
     if [ -f "$BOOT/mona-lisa.toml" ] && [ -z "$dry" ]; then
-        "$release/venv/bin/python" "$release/deploy/card_config.py" || fail "mend it on the card, or take it away"
+        told=$("$release/venv/bin/python" "$release/deploy/card_config.py" 2>&1) || fail "$told; mend it on the card, or take it away"
+        [ -z "$told" ] || say "$told"
     fi
+}
+
+# check_portrait NAME|IMAGE: refuses a name that nothing is known by.
+check_portrait() {
+    if [ -z "$1" ] || [ -f "$1" ] || [ -f "$LIBRARY/$1/pack.toml" ]; then return; fi
+    grep -qxF "name = \"$1\"" "$project/frames/portraits.toml" ||
+        fail "--portrait $1: neither a file nor the name of a portrait; mona-lisa portrait list tells the names"
 }
 
 # hang [NAME|IMAGE]: renders a portrait on this machine and hangs it, unless it hangs already.
@@ -100,12 +107,14 @@ hang() {
         run hang_bundled
         return
     fi
+    if [ ! -f "$what" ] && [ -f "$LIBRARY/$what/pack.toml" ]; then run as_appliance portrait use "$what"; return; fi
     say "rendering $what (10 s on a laptop, a minute or more on a Pi)"
     # What a rendering that was cut off left behind.
     [ ! -d "$LIBRARY" ] || find "$LIBRARY" -maxdepth 1 -name '.*.????????' -mmin +60 -exec rm -rf {} +
     if [ ! -f "$what" ]; then run as_appliance portrait install "$what"; return; fi
     run install -D -m 644 "$what" "$given/$(basename "$what")" # where the appliance's user can read it
-    run as_appliance portrait install "$given/$(basename "$what")"
+    run as_appliance portrait install "$given/$(basename "$what")" ||
+        { rm -rf "$given" && fail "$what is not hung: see above; run this again with another picture"; }
     run rm -rf "$given"
 }
 

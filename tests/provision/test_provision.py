@@ -32,6 +32,7 @@ def test_a_fresh_system_becomes_a_framed_screen_over_the_network(new_disk: NewDi
 
 def test_a_bundle_needs_no_network(provisioned: Disk, disk: Disk) -> None:
     assert "whole; made for" in provisioned.told
+    assert "rendering" not in provisioned.told, "the portrait came along"
     with disk.booted(OFFLINE) as machine:
         assert machine.sh("ls /sys/class/net") == "lo"
         follows(machine)
@@ -154,8 +155,24 @@ def test_it_refuses_what_it_cannot_do_and_says_why(new_disk: NewDisk, bundle: Pa
             "mount -t tmpfs -o size=1m none /mnt; df() { command df --output=avail -m /mnt; }; export -f df",
         )
         assert "no such file" in refused(machine, "true", f"{PROVISION} --portrait painting.jpg")
+        assert "neither a file nor the name" in refused(machine, "true", f"{PROVISION} --portrait nobody")
+        expected = "/tmp/bad.toml:2: gaze.gain = 99; expected a number, 0.1 to 5"
+        bad = "printf '[gaze]\\ngain = 99\\n' >/tmp/bad.toml"
+        assert expected in refused(machine, bad, f"{PROVISION} --config /tmp/bad.toml")
         assert "check the network" in refused(machine, "true")
         assert "no such file" in refused(machine, "true", f"{PROVISION} --bundle /srv/nothing")
         assert "damaged" in refused(machine, "true", f"{PROVISION} --bundle /srv/bundle 2> >(tail -1 >&2)")
+        cut = "head -c 9999999 /srv/bundle >/tmp/cut.bundle"
+        assert "not all of one" in refused(machine, cut, f"{PROVISION} --bundle /tmp/cut.bundle")
+        for script, says in (
+            ("rollback", "nothing is installed"),
+            ("update", "nothing is installed"),
+            (f"portrait {PROJECT}/frames/astronaut.png", "nothing is installed"),
+            ("readonly on", "raspi-config is missing"),
+        ):
+            assert says in refused(machine, "true", f"{PROJECT}/deploy/{script}")
+        for script in ("provision", "update", "rollback", "uninstall", "readonly", "write-card"):
+            assert machine.run(f"{PROJECT}/deploy/{script} one@host another@host").returncode == 2
+        assert "== nothing to change" in machine.sh(f"{PROJECT}/deploy/uninstall")
         assert machine.run(f"{PROJECT}/deploy/provision --wrong").returncode == 2
         assert machine.files() == before
