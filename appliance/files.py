@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,6 +75,18 @@ def restore(path: Path) -> None:
         _aside(path).rename(path)
 
 
+def remove_abandoned(temporaries: Iterable[Path]) -> None:
+    """Remove temporary folders that killed processes left; one that a process still holds stays."""
+    for folder in temporaries:
+        with suppress(OSError):  # another's, or just gone
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back while files that belong together are renamed; it is delivered at the end.
@@ -108,9 +120,7 @@ def _workplace(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name}.new-"
-        for left in path.parent.iterdir():
-            if left.name.startswith(prefix):
-                _remove_abandoned(left)
+        remove_abandoned(left for left in path.parent.iterdir() if left.name.startswith(prefix))
         temporary, lock = _locked_folder(path.parent, prefix)
         try:
             yield temporary
@@ -132,16 +142,6 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if temporary.exists():
                 return temporary, lock
-            os.close(lock)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    with suppress(OSError):  # another's, or just gone
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
             os.close(lock)
 
 

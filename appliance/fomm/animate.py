@@ -19,7 +19,7 @@ from appliance.fomm.layers import grid_like
 from appliance.fomm.network import VOX, Architecture, Fomm
 from appliance.fomm.square import head_square, read_square
 from appliance.fomm.sweep import Sweep, find_sweep
-from appliance.fomm.watch import Watched, watch
+from appliance.fomm.watch import Watched, between, watch
 from appliance.pack import FRAMES, PackInfo, check_place
 from appliance.portrait.blend import Place
 from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, prepare
@@ -27,7 +27,7 @@ from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.sampling import Array
 from appliance.progress import progress
 
-ENGINE: Final = "FOMM 1"
+ENGINE: Final = "FOMM 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,7 @@ def animate(
         f"the gaze goes {sweep.reach:.1f} degrees to either side"
     )
     with torch.inference_mode():
-        swept = watched.mesh[sweep.first : sweep.last + 1]
-        points = _film_points(job, film, model, head_square(swept, watched.size))
+        points = _film_points(job, film, model, watched, sweep)
         drawn = _frames(job, canvas, place, model, points, sweep, choices)
         for _ in progress(drawn, choices.frames, "drawing"):
             pass
@@ -139,8 +138,13 @@ def _watched(job: Job, film: Film, landmarker: Landmarker) -> Watched:
     return Watched(**kept, size=(width, height))
 
 
-def _film_points(job: Job, film: Film, model: Fomm, place: Place) -> KeyPoints:
-    """Find the key points of the whole film, (pictures, points, ...), or recall them."""
+def _film_points(job: Job, film: Film, model: Fomm, watched: Watched, sweep: Sweep) -> KeyPoints:
+    """Find the key points of the whole film, (pictures, points, ...), or recall them.
+
+    Where the film is not sure they are those between its neighbours: no frame blinks.
+    """
+    place = head_square(watched.mesh[sweep.first : sweep.last + 1], watched.size)
+    sure = watched.sure
 
     def make() -> Arrays:
         found = [
@@ -153,7 +157,7 @@ def _film_points(job: Job, film: Film, model: Fomm, place: Place) -> KeyPoints:
         }
 
     kept = job.arrays("points", make)
-    return KeyPoints(torch.from_numpy(kept["value"]), torch.from_numpy(kept["jacobian"]))
+    return KeyPoints(*(torch.from_numpy(between(kept[name][sure], sure)) for name in ("value", "jacobian")))
 
 
 def _frames(

@@ -28,8 +28,6 @@ _HASTY: Final = 3.0
 # What the head may do besides: rise, sink and grow, in parts of the face's height; tilt, in degrees.
 _DRIFT: Final = 0.12
 _TILT: Final = 10.0
-# A lid is shut when it opens less than this part of its usual.
-_SHUT: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def check(watched: Watched, frames: int = FRAMES) -> tuple[Sweep, list[Finding]]
         *(_turning(name, turn, sweep, least) for name, turn, least in _parts(watched)),
         _pace(sweep, frames, watched.times),
         _steady(watched.mesh[part]),
-        _lids(watched.opening, sweep, watched.times),
+        _lids(watched, sweep),
     ]
 
 
@@ -150,10 +148,9 @@ def _steady(meshes: Array) -> Finding:
     )
 
 
-def _lids(opening: Array, sweep: Sweep, times: Array) -> Finding:
-    part = opening[sweep.first : sweep.last + 1]
-    shut = np.flatnonzero(part < _SHUT * np.median(part))
+def _lids(watched: Watched, sweep: Sweep) -> Finding:
+    part = slice(sweep.first, sweep.last + 1)
+    shut = watched.times[part][(watched.seen & ~watched.sure)[part]]
     if len(shut):
-        moment = times[sweep.first + int(shut[0])]
-        return Finding("lids", False, f"shut at {moment:.1f} s; do not blink in the sweep")
+        return Finding("lids", False, f"shut at {shut[0]:.1f} s; do not blink in the sweep")
     return Finding("lids", True, "open")

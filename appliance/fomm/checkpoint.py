@@ -19,6 +19,7 @@ _PARTS: Final = ("generator", "kp_detector")
 # How many faulty entries are named before the rest is counted, and how much of a name is shown.
 _NAMED: Final = 3
 _SHOWN: Final = 100
+_EXPECTED: Final = "expected vox-cpk or vox-adv-cpk"
 # Weights in other kinds of numbers, sparse or without storage are none that training left.
 _FLOATS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What reading bytes that are no checkpoint can raise: they are read as a program for a small machine.
@@ -100,7 +101,10 @@ def _reason(error: Exception) -> str:
     fault = re.search(r"WeightsUnpickler error: (.*?)(?: Check the documentation|$)", text)
     told = fault[1] if fault else "an archive or a program" if "weights_only" in text else text
     told = re.sub(r"^\[enforce fail at [^]]*\][ .]*", "", told)
-    return f"no checkpoint, or cut short ({told[:80].rstrip() or type(error).__name__})"
+    told = re.split(r"\. | \(", told)[0].rstrip(".")[:_SHOWN]
+    if not re.search(r"[a-z]", told):
+        told = "ends too soon" if isinstance(error, EOFError) else "laid out otherwise"
+    return f"no checkpoint, or cut short ({told}); {_EXPECTED}"
 
 
 def _name(key: object) -> str:
@@ -139,7 +143,7 @@ def _check(path: Path, model: Fomm, state: dict[str, Any], dtype: torch.dtype) -
     faults += [f"{name} is unknown" for name in state if name not in wanted]
     if faults:
         more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise BadModel(f"{path}: {'; '.join(faults[:_NAMED])}{more}; expected vox-cpk or vox-adv-cpk")
+        raise BadModel(f"{path}: {'; '.join(faults[:_NAMED])}{more}; {_EXPECTED}")
 
 
 def _is_plain(value: object, like: Tensor) -> bool:

@@ -67,6 +67,8 @@ class Film:
                 for index, frame in enumerate(container.decode(video=0)):
                     if index % self._step == 0:
                         yield _upright(frame, self._stretch)
+            if index < 0:
+                raise BadFilm(f"{self.path}: none of its pictures can be read; expected a whole film")
         except (av.error.FFmpegError, OSError) as error:
             raise BadFilm(
                 f"{self.path}: damaged after picture {index + 1} ({_brief(error)}); expected a whole film"

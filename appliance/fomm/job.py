@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.errors import BadImage, CannotWrite
-from appliance.files import write_atomic
+from appliance.files import remove_abandoned, write_atomic
 from appliance.images import read_pixels
 
 _FACTS: Final = "job.json"
@@ -54,6 +54,7 @@ class Job:
         path = folder / _FACTS
         try:
             if path.is_file():
+                remove_abandoned(folder.glob(".*.new-*"))
                 if path.read_bytes() == wanted:
                     return
                 say(f"{folder}: made from other inputs or settings; beginning anew")

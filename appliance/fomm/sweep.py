@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.errors import BadFilm
 from appliance.fomm.hull import hull_area
@@ -28,8 +29,7 @@ class Sweep:
     `motion` (n,) is the whole film's gaze in degrees, smoothed; `start` is the picture whose pose is
     nearest to the painting's; `moments` are the pictures of the frames, from the one that looks
     farthest to picture left, as whole and broken numbers: 2.5 lies between the third and the fourth;
-    `reach` is how far the outermost look to either side of the start, in degrees; `unlike` is the
-    start's pose against the painting's, 0 if they are the same.
+    `reach` is how far the outermost look to either side of the start, in degrees.
     """
 
     first: int
@@ -38,7 +38,6 @@ class Sweep:
     start: int
     moments: Array
     reach: float
-    unlike: float
 
 
 def find_sweep(watched: Watched, frames: int, pose: Array, start_s: float | None = None) -> Sweep:
@@ -57,13 +56,14 @@ def find_sweep(watched: Watched, frames: int, pose: Array, start_s: float | None
         If the gaze does not go from side to side, or there is no such picture.
     """
     motion = smooth(watched.motion)
-    first, last = longest_pass(motion)
+    first, last = best_pass(motion, watched.sure)
     part = motion[first : last + 1]
     low, high = float(part.min()), float(part.max())
     aside = np.minimum(part - low, high - part)
-    unlike = np.array([difference(mesh, pose) for mesh in watched.mesh[first : last + 1]])
     if start_s is None:
-        start = first + int(np.where(aside >= _ASIDE * (high - low), unlike, np.inf).argmin())
+        unlike = [difference(mesh, pose) for mesh in watched.mesh[first : last + 1]]
+        fit = (aside >= _ASIDE * (high - low)) & watched.sure[first : last + 1]
+        start = first + int(np.where(fit, unlike, np.inf).argmin())
     elif not first <= (start := int(np.abs(watched.times - start_s).argmin())) <= last:
         ends = f"{watched.times[first]:.2f} to {watched.times[last]:.2f}"
         raise BadFilm(f"--start {start_s:g}; expected a moment of the best sweep, {ends} s")
@@ -78,7 +78,7 @@ def find_sweep(watched: Watched, frames: int, pose: Array, start_s: float | None
     moments = crossings(rising, wanted)
     moments = first + moments if rising is part else last - moments
     moments[frames // 2] = start
-    return Sweep(first, last, motion, start, moments, reach, float(unlike[start - first]))
+    return Sweep(first, last, motion, start, moments, reach)
 
 
 def smooth(values: Array) -> Array:
@@ -87,8 +87,12 @@ def smooth(values: Array) -> Array:
     return smoothed
 
 
-def longest_pass(motion: Array) -> tuple[int, int]:
-    """Return the first and last picture of the sweep from one side to the other that turns back least."""
+def best_pass(motion: Array, sure: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the first and last picture of the best sweep from one side to the other.
+
+    It is the one with the fewest pictures that are not `sure` (n,), and among those the one that turns
+    back least.
+    """
     low, high = float(motion.min()), float(motion.max())
     outer = _OUTER * (high - low)
     side = np.where(motion <= low + outer, -1, np.where(motion >= high - outer, 1, 0))
@@ -97,20 +101,17 @@ def longest_pass(motion: Array) -> tuple[int, int]:
     if not passes:
         raise BadFilm("the gaze does not move; expected it to go from side to side")
 
-    def back(pair: tuple[int, int]) -> float:
-        steps = np.diff(motion[pair[0] : pair[1] + 1])
-        return float(np.abs(steps).sum() - abs(steps.sum()))
+    def faults(pair: tuple[int, int]) -> tuple[int, float]:
+        part = slice(pair[0], pair[1] + 1)
+        steps = np.diff(motion[part])
+        return int((~sure[part]).sum()), float(np.abs(steps).sum() - abs(steps.sum()))
 
-    first, last = min(passes, key=back)
+    first, last = min(passes, key=faults)
     # The turning points lie a little beyond.
-    rises = motion[last] > motion[first]
-    while first > 0 and (motion[first - 1] < motion[first]) == rises and motion[first - 1] != motion[first]:
+    sign = np.sign(motion[last] - motion[first])
+    while first > 0 and sure[first - 1] and sign * (motion[first] - motion[first - 1]) > 0:
         first -= 1
-    while (
-        last < len(motion) - 1
-        and (motion[last + 1] > motion[last]) == rises
-        and motion[last + 1] != motion[last]
-    ):
+    while last < len(motion) - 1 and sure[last + 1] and sign * (motion[last + 1] - motion[last]) > 0:
         last += 1
     return first, last
 

@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn.modules.module import register_module_forward_hook
 
 from appliance import cli
 from appliance.assets import home
+from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
 from appliance.errors import BadFilm, BadModel, CannotWrite, ConfigError, UnfitPortrait
 from appliance.fomm.animate import Choices, animate
 from appliance.fomm.network import VOX, Generator
+from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.compose import Look
 from appliance.portrait.evaluate import evaluate
@@ -147,6 +150,24 @@ def test_killed_half_way_it_goes_on_where_it_was_to_the_same_bytes(
         animate(PAINTING, film, weights, out, CHOICES, architecture=TINY)
     assert len(runs) == 33 - there
     assert hashes(out) == hashes(done[0])
+
+
+def test_a_picture_without_a_face_leaves_no_trace_in_the_frames(done, weights: Path, tmp_path: Path) -> None:
+    shown = frames_of_the_sitter()
+    pictures = [shown[i] for i in there_and_back()]
+    for hidden in (24, 36):
+        pictures[hidden] = Image.new("RGB", pictures[0].size)
+    out = tmp_path / "pack"
+    film = write_film(tmp_path / "film.mp4", pictures)
+    animate(PAINTING, film, weights, out, CHOICES, architecture=TINY)
+    off = []
+    for i in range(33):
+        ours, whole = (
+            read_pixels(pack.with_name("pack-frames") / f"frame_{i:02d}.png").astype(int)
+            for pack in (out, done[0])
+        )
+        off.append(np.abs(ours - whole).mean())
+    assert max(off) < 0.2  # of 255, on average: the pictures beside it are packed a little otherwise
 
 
 def test_sampling_as_the_official_code_does_today_gives_other_frames(

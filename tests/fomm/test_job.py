@@ -54,6 +54,14 @@ def test_other_inputs_begin_anew_and_say_so_and_leave_what_is_not_theirs(tmp_pat
     assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["job.json", "notes.txt"]
 
 
+def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path) -> None:
+    Job(tmp_path, {}, print)
+    (tmp_path / ".frame_03.png.new-x1y2").mkdir()
+    (tmp_path / ".frame_03.png.new-x1y2" / "frame_03.png").write_bytes(b"half")
+    Job(tmp_path, {}, print)
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
     (tmp_path / "holiday.png").touch()
     with pytest.raises(CannotWrite, match="is no folder of frames"):

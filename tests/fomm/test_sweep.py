@@ -8,7 +8,7 @@ import pytest
 from appliance.errors import BadFilm
 from appliance.fomm.check import check
 from appliance.fomm.hull import hull_area
-from appliance.fomm.sweep import crossings, find_sweep, longest_pass
+from appliance.fomm.sweep import best_pass, crossings, find_sweep
 from appliance.fomm.watch import Watched
 
 FACE = np.random.default_rng(5).normal(size=(468, 2)) * (60, 80) + (200, 300)
@@ -72,7 +72,6 @@ def test_it_starts_where_the_pose_is_the_paintings_and_both_sides_have_room() ->
     wanted = 70
     sweep = find_sweep(watched, 33, watched.mesh[wanted] * 1.7 + 30)  # place and size do not count
     assert sweep.start == wanted
-    assert sweep.unlike < 1e-9
     # A pose at the end of the sweep would leave nothing to one side.
     far = find_sweep(watched, 33, watched.mesh[int(watched.motion.argmax())])
     assert far.reach > 0.25 * np.ptp(watched.motion)
@@ -94,7 +93,18 @@ def test_a_film_without_a_sweep_is_refused(gaze: np.ndarray) -> None:
 
 
 def test_a_pass_ends_at_its_turning_points() -> None:
-    assert longest_pass(np.array([0, -1, -2, -3, -1, 1, 3, 4, 3, 0.0])) == (3, 7)
+    motion = np.array([0, -1, -2, -3, -1, 1, 3, 4, 3, 0.0])
+    assert best_pass(motion, np.ones(10, bool)) == (3, 7)
+
+
+def test_a_sweep_with_a_blink_gives_way_to_one_that_is_rougher() -> None:
+    clean, rough = sweep_of(100), sweep_of(100) + np.sin(np.arange(100) * 1.3)
+    watched = seen(np.concatenate([clean, rough]))
+    assert find_sweep(watched, 33, FACE).last < 100
+    opening = watched.opening.copy()
+    opening[[50, 90]] = 0.1  # on the way down, and up again
+    sweep = find_sweep(replace(watched, opening=opening), 33, FACE)
+    assert sweep.first >= 100
 
 
 def test_crossings_are_the_first_moments_at_which_values_are_reached() -> None:
@@ -137,6 +147,13 @@ def test_what_is_wrong_with_a_film_is_told_apart() -> None:
     nod = good.mesh.copy()
     nod[60:] += (0, 60)
     assert wrong(replace(good, mesh=nod)) == {"steadiness"}
+
+
+def test_who_blinks_at_the_ends_of_the_sweep_does_as_the_guide_says() -> None:
+    watched = seen(sweep_of())
+    opening = watched.opening.copy()
+    opening[[36, 37, 38, 111, 112, 113]] = 0.1
+    assert not wrong(replace(watched, opening=opening))
 
 
 def test_a_film_in_jerks_is_told() -> None:
