@@ -61,8 +61,7 @@ def choose(
 
     The nearest at first; then whoever was chosen, until they are lost for `hold` seconds, or after
     `dwell` seconds somebody else has more claim to the gaze: who is clearly nearer, or who walks
-    while the one followed has stood still for `attention` seconds (half of that if that one never
-    moved at all, as pictures do).
+    while the one followed has stood still for `attention` seconds.
 
     Parameters
     ----------
@@ -136,4 +135,4 @@ def _walks(person: Person) -> bool:
 
 def _bores(person: Person, now: float, tracking: TrackingConfig) -> bool:
     """Tell whether somebody has stood still for so long that who walks is more worth a look."""
-    return now - person.still_since > tracking.attention / (1 if person.alive else 2)
+    return now - person.still_since > tracking.attention
