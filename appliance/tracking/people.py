@@ -7,6 +7,7 @@ from itertools import count
 from typing import Final
 
 from appliance.camera.averaging import Region
+from appliance.tracking.head import frontal_eye_distance
 from appliance.tracking.smoothing import lead
 from appliance.vision.blazeface import Face
 
@@ -29,15 +30,21 @@ _LEFT_ALONE: Final = 20.0
 _BODY_HALF: Final = 1.8
 _BODY: Final = (0.8, 9.0)
 _CLOTHES: Final = 0.75
-# Motion in face widths per second (a face is 150 mm wide), and how far one must go to have moved.
+# Motion in face widths per second (a face is 150 mm wide), and how far one must go to have moved, for
+# how many seconds and for what share of the time.
 _STEP: Final = 0.5
 _SWAY: Final = 0.08
+_AWAY: Final = 0.5
+_AWAY_SHARE: Final = 0.05
 _COAST: Final = 0.6
 _FOLLOWS: Final = 0.8
 _SPEEDS: Final = 0.4
 _WIDTH_TIME: Final = 0.25
 _EYES_TIME: Final = 0.4
 _MISSES: Final = 3
+_CROP: Final = 6.0  # a region of fewer face widths is a crop
+# Who was seen once may walk this fast, in face widths per second: 1.2 m/s.
+_UNKNOWN: Final = 8.0
 
 
 @dataclass(slots=True)
@@ -47,8 +54,8 @@ class Person:
     `width` and `eye_distance` are pixels, smoothed; `face` is the newest one. Times are seconds on the
     monotonic clock: `seen` last, `first` seen, `still_since` the last time they took a step.
     `missed` counts the looks since `seen` that should have found the face, `hits` those that did,
-    `score` is the mean of late. `trusted`: it is a face. `alive`: it has moved, as no
-    picture on a wall does.
+    `score` is the mean of late. `trusted`: it is a face. `away`: seconds spent elsewhere than at first.
+    `sharp`: the width was measured in a crop; in a tile small faces seem up to half as large again.
     """
 
     identity: int
@@ -68,7 +75,8 @@ class Person:
     score: float = 0.0
     missed: int = 0
     trusted: bool = False
-    alive: bool = False
+    away: float = 0.0
+    sharp: bool = False
 
     def at(self, moment: float) -> Point:
         """Return where the eye midpoint should be at a moment, in pixels: motion goes on, and dies away."""
@@ -76,11 +84,16 @@ class Person:
         return self.x + self.vx * time, self.y + self.vy * time
 
     @property
+    def alive(self) -> bool:
+        """Whether they moved, as no picture on a wall does: one half hidden for a moment only seems to."""
+        return self.away > max(_AWAY, _AWAY_SHARE * (self.seen - self.first))
+
+    @property
     def pace(self) -> float:
         """Speed in face widths per second."""
         return math.hypot(self.vx, self.vy) / self.width
 
-    def found(self, face: Face, eye_distance: float, moment: float) -> None:
+    def found(self, face: Face, eye_distance: float, moment: float, sharp: bool) -> None:
         """Take in a new sighting (an alpha-beta filter); `eye_distance` as if seen from the front."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
@@ -91,17 +104,18 @@ class Person:
             self.vy += speeds * (y - py) / dt
         self.x, self.y = px + follows * (x - px), py + follows * (y - py)
         self.hits += 1
-        least = 1 / self.hits
+        least = 1.0 if sharp and not self.sharp else 1 / self.hits
+        self.sharp |= sharp
         self.width += max(-math.expm1(-dt / _WIDTH_TIME), least) * (face.width - self.width)
         self.eye_distance += max(-math.expm1(-dt / _EYES_TIME), least) * (eye_distance - self.eye_distance)
         self.face, self.seen, self.missed = face, moment, 0
-        self.score += max(0.1, least) * (face.score - self.score)
+        self.score += max(0.1, 1 / self.hits) * (face.score - self.score)
         if math.dist((self.x, self.y), self.step_from) > _STEP * self.width:
             self.step_from, self.still_since = (self.x, self.y), moment
         if self.hits <= 2:  # a tile's first sight is coarse
             self.born_at = self.x, self.y
         moved = math.dist((self.x, self.y), self.born_at) / self.width
-        self.alive = self.alive or moved > _SWAY
+        self.away += max(dt, 0.0) if moved > _SWAY else 0.0
         self.trusted = (
             self.trusted
             or face.score >= _SURE
@@ -168,7 +182,7 @@ class Crowd:
         expected = [p for p in self.people if p is sought or _inside(p, region, moment)]
         matched, new = self._associate(real, moment)
         for person, face in matched:
-            person.found(face, frontal_eye_distance(face), moment)
+            person.found(face, frontal_eye_distance(face), moment, region.width < _CROP * face.width)
         found = [person for person, _ in matched]
         for person in expected:
             if person not in found:
@@ -240,26 +254,6 @@ class Crowd:
         self.people = stay
 
 
-def frontal_eye_distance(face: Face) -> float:
-    """Return the eyes' distance in pixels as it would be with the face turned to the camera."""
-    return face.eye_distance * math.hypot(1.0, turn(face))
-
-
-def turn(face: Face) -> float:
-    """Return the tangent of the head's yaw, positive to picture right, from where the nose stands.
-
-    The nose's tip lies about .6 eye distances before the eyes (Farkas, "Anthropometry of the Head and
-    Face", 1994), so that yaw moves it to the side by that much times the tangent of the angle, in eye
-    distances as seen. Beyond 45 degrees the far eye is a guess.
-    """
-    (rx, ry), (lx, ly) = face.right_eye, face.left_eye
-    dx, dy = lx - rx, ly - ry
-    square = max(dx * dx + dy * dy, 1e-9)
-    x, y = face.eye_midpoint
-    along = ((face.nose[0] - x) * dx + (face.nose[1] - y) * dy) / square
-    return min(max(along / 0.6, -1.0), 1.0)
-
-
 def _on_body(person: Person, x: float, y: float, moment: float) -> bool:
     """Tell whether a point lies on somebody's body, below their face."""
     own_x, own_y = person.at(moment)
@@ -269,11 +263,12 @@ def _on_body(person: Person, x: float, y: float, moment: float) -> bool:
 
 def _misfit(person: Person, face: Face, moment: float) -> float:
     """Return how badly a face fits a person: below 1 it may be theirs."""
-    unseen = moment - person.seen
+    unseen = max(moment - person.seen, 0.0)
     away = math.dist(person.at(moment), face.eye_midpoint) / max(person.width, face.width)
     size = abs(math.log(face.width / person.width))
-    coarse = 0.2 if person.hits == 1 else 0.0
-    return math.hypot(away / (0.5 + min(unseen, 1.0)), size / (0.3 + coarse + 0.3 * min(unseen, 1.0)))
+    scale = (0.3 if person.sharp else 0.6) + 0.3 * min(unseen, 1.0)
+    steps = min(_UNKNOWN * unseen, 2.0) if person.hits == 1 else min(unseen, 1.0)
+    return math.hypot(away / (0.5 + steps), size / scale)
 
 
 def _inside(person: Person, region: Region, moment: float) -> bool:

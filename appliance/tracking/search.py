@@ -70,15 +70,17 @@ class Rotation:
 
     def __init__(self, regions: list[Region]) -> None:
         self._regions = regions
+        self._cells: list[tuple[slice, slice]] = []
         self._last = [0] * len(regions)
         self._turn = 0
 
     def next(self, motion: "Motion") -> Region:
         """Return the region that waited longest, a wait counting more the more moves there."""
         self._turn += 1
+        self._cells = self._cells or [motion.cells(region) for region in self._regions]
         waits = [
-            (self._turn - last) * (1 + _MOTION_WEIGHT * motion.share(region))
-            for region, last in zip(self._regions, self._last, strict=True)
+            (self._turn - last) * (1 + _MOTION_WEIGHT * motion.moving(cells))
+            for cells, last in zip(self._cells, self._last, strict=True)
         ]
         chosen = waits.index(max(waits))
         self._last[chosen] = self._turn
@@ -112,13 +114,21 @@ class Motion:
         right = max(0, int((person.x + 1.5 * person.width) / self._step))
         self._moving[:, left:right] = False
 
-    def share(self, region: Region) -> float:
-        """Return how much of a region moves, 0 to 1."""
+    def cells(self, region: Region) -> tuple[slice, slice]:
+        """Return a region's part of the sample; it stays the same for pictures of one size."""
         x0, y0, x1, y1 = (
             max(0, int(edge / self._step)) for edge in (region.x0, region.y0, region.x1, region.y1)
         )
-        part = self._moving[y0:y1, x0:x1]
-        return float(np.count_nonzero(part)) / part.size if part.size else 0.0
+        return slice(y0, y1), slice(x0, x1)
+
+    def moving(self, cells: tuple[slice, slice]) -> float:
+        """Return how much of a part of the sample moves, 0 to 1."""
+        part = self._moving[cells]
+        return np.count_nonzero(part) / part.size if part.size else 0.0
+
+    def share(self, region: Region) -> float:
+        """Return how much of a region moves, 0 to 1."""
+        return self.moving(self.cells(region))
 
     @property
     def anywhere(self) -> bool:
@@ -200,14 +210,15 @@ class Search:
         return Look(self._room_model.detect(picture, region), region)
 
     def _round_others(self, picture: Picture, crowd: Crowd, followed: Person) -> Look:
-        """Look at somebody else known, or at a tile small enough for who is about as near as the viewer."""
+        """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
         others = [p for p in crowd.people if p is not followed and p.seen < picture.captured - 0.3]
         if others and (self._turn // ROUND % 2 or not all(p.trusted for p in others)):
             return self._at(picture, min(others, key=lambda p: (p.trusted, p.seen)))
         self.motion.update(picture)
         self.motion.ignore(followed)
         side = _SIDE * min(max(1, int(7 * followed.width / _SIDE)), 3)
-        region = self._rotation(picture, [side]).next(self.motion)
+        sides = [side, side - _SIDE] if side > _SIDE else [side]
+        region = self._rotation(picture, sides).next(self.motion)
         return Look(self._crop_model.detect(picture, region), region)
 
     def _rotation(self, picture: Picture, sides: list[int]) -> Rotation:

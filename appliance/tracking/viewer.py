@@ -7,7 +7,8 @@ from typing import Final
 
 from appliance.camera.lens import Lens
 from appliance.config import TrackingConfig
-from appliance.tracking.people import Person, turn
+from appliance.tracking.head import turn
+from appliance.tracking.people import Person
 
 # Mean interpupillary distance of adults. Source: Dodgson, "Variation and extrema of human
 # interpupillary distance", SPIE 5291, 2004.
@@ -60,8 +61,7 @@ def choose(
 
     The nearest at first; then whoever was chosen, until they are lost for `hold` seconds, or after
     `dwell` seconds somebody else has more claim to the gaze: who is clearly nearer, or who walks
-    while the one followed has stood still for `attention` seconds (half of that if that one never
-    moved at all, as pictures do).
+    while the one followed has stood still for `attention` seconds.
 
     Parameters
     ----------
@@ -117,10 +117,22 @@ def locate(
 
 def _wins(other: Person, followed: Person, now: float, tracking: TrackingConfig) -> bool:
     nearer = other.width / followed.width
-    stands = other.seen - other.still_since > _STEPPED  # as far as was seen: others are looked at rarely
+    if _walks(followed) and _bores(other, now, tracking):
+        return False  # else the gaze that left who stands for who walks would come back at once
     # Who only passes by must be much nearer to turn the sitter's eyes than who comes and stands there.
-    if nearer > tracking.stickiness ** (1 if stands else 2) and now - other.first > 0.5:
+    if nearer > tracking.stickiness ** (1 if _stands(other) else 2) and now - other.first > 0.5:
         return True
-    walks = other.pace > _WALKS and not stands
-    patience = tracking.attention if followed.alive else tracking.attention / 2
-    return walks and now - followed.still_since > patience and nearer > 0.5
+    return _walks(other) and _bores(followed, now, tracking) and nearer > 0.5
+
+
+def _stands(person: Person) -> bool:
+    return person.seen - person.still_since > _STEPPED  # as far as was seen: others are looked at rarely
+
+
+def _walks(person: Person) -> bool:
+    return person.pace > _WALKS and not _stands(person)
+
+
+def _bores(person: Person, now: float, tracking: TrackingConfig) -> bool:
+    """Tell whether somebody has stood still for so long that who walks is more worth a look."""
+    return now - person.still_since > tracking.attention

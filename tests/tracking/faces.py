@@ -32,5 +32,5 @@ def person_at(
         here,
         hits=9,
         trusted=True,
-        alive=True,
+        away=9.0,
     )

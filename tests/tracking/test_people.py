@@ -88,6 +88,48 @@ def test_a_face_that_never_moves_is_a_picture_and_ignored_for_good() -> None:
     assert len(people.fixtures) == 1
 
 
+def test_a_picture_half_hidden_now_and_then_is_still_learnt() -> None:
+    people = crowd()
+    for i in range(90):
+        hidden = i % 30 == 7  # only one side of it is seen, which moves its middle
+        take(people, [face_at(112 if hidden else 100)], i * 0.25)
+    assert people.known() == [] and len(people.fixtures) == 1
+
+
+def test_who_sways_is_somebody_however_long_they_stand() -> None:
+    people = crowd()
+    for i in range(120):
+        take(people, [face_at(100 + (8 if i % 10 == 0 else 0))], i * 0.25)
+    assert len(people.known()) == 1 and people.fixtures == []
+
+
+def test_a_walker_is_known_again_at_the_next_picture_of_a_slow_camera() -> None:
+    people = crowd()
+    for i in range(5):  # 1.2 m/s, five pictures a second
+        take(people, [face_at(100 + 8 * 60 * 0.2 * i)], i * 0.2)
+    (person,) = people.people
+    assert person.trusted and person.hits == 5
+
+
+def test_who_seemed_larger_in_a_tile_is_the_same_in_a_crop() -> None:
+    people = crowd()
+    for i in range(3):
+        take(people, [face_at(100, width=41.0)], i * DT)
+    (person,) = people.known()
+    people.take([face_at(102, width=25.0)], Region(38, 36, 166, 164), person, 3 * DT, lambda _: 0.0)
+    assert people.people == [person] and person.missed == 0
+    assert person.width == 25.0, "a crop measures better: it counts at once"
+
+
+@pytest.mark.parametrize("step", [0.0, -0.5, -100.0])
+def test_a_clock_that_stands_or_goes_back_is_no_error(step: float) -> None:
+    people = crowd()
+    walk(people, {100: 90.0}, 0.5)
+    for i in range(1, 8):
+        take(people, [face_at(145 + i)], 0.5 + i * step)
+    assert len(people.known()) == 1 and abs(people.known()[0].x - 150) < 10
+
+
 def test_what_looks_a_little_like_a_face_on_somebodys_body_is_clothes() -> None:
     people = crowd()
     for i in range(10):

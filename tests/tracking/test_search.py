@@ -101,6 +101,16 @@ def test_who_walks_away_to_five_metres_is_kept() -> None:
     assert np.mean(seen) > 0.97
 
 
+@pytest.mark.parametrize(("near", "far"), [(1000, 1800), (2000, 3000)])
+def test_who_comes_in_farther_back_is_known_while_somebody_is_followed(near: float, far: float) -> None:
+    stands = visitor("stands", [(0, 300, near), (4, 300, near)])
+    comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
+    walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
+    seen = [(p.captured, aim) for p, aim, _ in followed(walk, 3.0)]
+    assert next(captured for captured, aim in seen if aim.visitors == 2) < 2.0
+    assert all(aim.viewer and aim.viewer.x > 320 for captured, aim in seen if captured > 0.5)
+
+
 def test_who_stands_still_has_steady_eyes() -> None:
     xs = [
         aim.viewer.x for p, aim, _ in followed(standing(2.0, 200.0), 2.0) if p.captured > 0.6 and aim.viewer

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from appliance.camera.lens import Lens
 from appliance.config import TrackingConfig
-from appliance.tracking.people import Person, frontal_eye_distance
+from appliance.tracking.head import frontal_eye_distance
+from appliance.tracking.people import Person
 from appliance.tracking.viewer import INTERPUPILLARY_MM, choose, locate
 from tests.tracking.faces import person_at
 
@@ -72,6 +73,15 @@ def test_who_walks_wins_the_gaze_once_the_present_one_has_stood_still_for_a_whil
         present = here(100, still_since=NOW - stood)
         walker = here(400, vx=120.0, still_since=NOW - 0.1)
         assert (chosen([present, walker], present) is walker) == wins
+
+
+def test_who_was_left_for_a_walker_wins_the_gaze_back_by_a_step_not_by_being_nearer() -> None:
+    walker = here(400, vx=120.0, still_since=NOW - 0.1)
+    left = here(100, width=100.0, still_since=NOW - 2 * TRACKING.attention)
+    assert chosen([left, walker], walker) is walker
+    assert chosen([replace(left, still_since=NOW - 1), walker], walker) is not walker
+    stopped = replace(walker, vx=0.0, still_since=NOW - 1)
+    assert chosen([left, stopped], stopped) is left
 
 
 def test_a_viewer_is_kept_through_a_short_loss_and_let_go_after_a_long_one() -> None:
