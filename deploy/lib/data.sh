@@ -41,7 +41,7 @@ use_data() {
     [ "$kind" = ext4 ] || fail "$1: $kind, expected ext4, which outlasts a power cut"
     uuid=$(blkid -o value -s UUID "$1")
     if grep -qF "UUID=$uuid $DATA " /etc/fstab; then say "$1 is in use already"; return; fi
-    place=$(findmnt -n -o TARGET -S "$1" | head -1)
+    place=$(findmnt -n -o TARGET -S "$1" | head -1) || place="" # not mounted
     [ -z "$place" ] || fail "$1 is mounted at $place; expected a partition that nothing else uses"
     run mkdir -p "$DATA"
     run mount "$1" "$DATA" || fail "$1: cannot be mounted"

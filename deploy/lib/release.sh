@@ -34,7 +34,7 @@ release_name() {
 
 # build_release NAME [BUNDLE]: project, venv and models; marked ready when whole, else begun again.
 build_release() {
-    local home=$BASE/releases/$1 bundle=${2:-} pip=(--require-hashes --no-deps --only-binary=:all:) shown=()
+    local home=$BASE/releases/$1 bundle=${2:-} pip=(--require-hashes --no-deps --only-binary=:all:) shown=() models=fetch
     step "release $1"
     if [ -f "$home/ready" ]; then say "already there"; return; fi
     say "copying the project to $home"
@@ -47,11 +47,11 @@ build_release() {
     [ -t 1 ] || shown=(-q)
     say "installing the model runtime"
     run "$home/venv/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --retries 3 "${shown[@]}" \
-        "${pip[@]}" -r "$home/deploy/requirements/$codename.txt"
+        "${pip[@]}" -r "$home/deploy/requirements/$codename.txt" || fail "release $1 cannot be built: see above; what ran before runs on"
     run command_into "$home"
     say "models and photographs, each checked by its hash"
-    if [ -n "$bundle" ]; then run "$home/venv/bin/mona-lisa" assets verify
-    else run "$home/venv/bin/mona-lisa" assets fetch; fi
+    if [ -n "$bundle" ]; then models=verify; fi
+    run "$home/venv/bin/mona-lisa" assets "$models" || fail "release $1 cannot be built: see above; what ran before runs on"
     portrait_into "$home"
     run "$home/venv/bin/python" -m compileall -q "$home/appliance"
     run sync -f "$home"
