@@ -18,11 +18,14 @@ def say(line: str) -> None:
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Pass items on, and show on standard error how many of `total` have passed."""
     shown = sys.stderr.isatty()
-    for count, item in enumerate(items, 1):
-        yield item
-        if shown:
-            done = _WIDTH * count // total
-            bar = "#" * done + "." * (_WIDTH - done)
-            end = "\n" if count >= total else ""
-            sys.stderr.write(f"\r{what} [{bar}] {count}/{total}{end}")
-            sys.stderr.flush()
+    count = 0
+    try:
+        for count, item in enumerate(items, 1):
+            yield item
+            if shown:
+                done = _WIDTH * count // total
+                sys.stderr.write(f"\r{what} [{'#' * done + '.' * (_WIDTH - done)}] {count}/{total}")
+                sys.stderr.flush()
+    finally:  # also when items end early or fail: what is told next begins a line
+        if shown and count:
+            sys.stderr.write("\n")

@@ -18,6 +18,14 @@ def test_on_a_terminal_the_bar_fills(monkeypatch: pytest.MonkeyPatch) -> None:
     assert last == "rendering [##############################] 3/3\n"
 
 
+def test_items_that_fail_leave_the_line_to_what_is_told_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with pytest.raises(ZeroDivisionError):
+        list(progress((1 // x for x in (2, 1, 0, 3)), 4, "watching"))
+    assert terminal.getvalue().endswith(" 2/4\n")
+
+
 def test_elsewhere_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr("sys.stderr", log)

@@ -100,4 +100,6 @@ def _upright(frame: VideoFrame, stretch: float) -> Pixels:
 
 
 def _brief(error: Exception) -> str:
+    if isinstance(error, av.error.ArgumentError):  # of the formats above it is none
+        return "a picture, a list, a text or the like"
     return str(getattr(error, "strerror", None) or error)[:80]

@@ -108,6 +108,8 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path) -> None:
     web.write_text("#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
     write_sound(sound)
     empty.touch()
+    with pytest.raises(BadFilm, match="a picture, a list, a text or the like"):
+        Film(picture)
     none = (tmp_path, tmp_path / "none.mp4", Path("http://127.0.0.1:9/film.mp4"))
     for path in (text, picture, short, cut, listed, web, sound, empty, *none):
         with pytest.raises(BadFilm) as caught:
