@@ -178,6 +178,7 @@ class Crowd:
         moment : when the picture was taken, monotonic seconds
         moving : the share of a region that moves, as far as is known
         """
+        self.people = [p for p in self.people if moment - p.seen <= self._memory]
         real = [f for f in faces if not any(spot.is_at(*f.eye_midpoint, f.width) for spot in self.fixtures)]
         expected = [p for p in self.people if p is sought or _inside(p, region, moment)]
         matched, new = self._associate(real, moment)
@@ -241,8 +242,7 @@ class Crowd:
             if not person.alive and moment - person.first > self._fixture_after and not person.missed:
                 self.fixtures.append(Fixture(person.x, person.y, person.width))
                 continue
-            unseen = moment - person.seen
-            if unseen > self._memory or (person.missed >= _MISSES and unseen > self._memory / 2):
+            if person.missed >= _MISSES and moment - person.seen > self._memory / 2:
                 continue
             if person.score < _CLOTHES and any(
                 other.trusted and other.score > person.score and _on_body(other, *person.at(moment), moment)

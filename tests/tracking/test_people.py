@@ -121,6 +121,14 @@ def test_who_seemed_larger_in_a_tile_is_the_same_in_a_crop() -> None:
     assert person.width == 25.0, "a crop measures better: it counts at once"
 
 
+def test_after_a_long_pause_everybody_is_somebody_new_and_no_picture() -> None:
+    people = crowd()
+    for moment in (0.0, DT, 2 * DT, 600.0, 600.0 + DT):
+        take(people, [face_at(100)], moment)
+    (person,) = people.known()
+    assert person.first == 600.0 and people.fixtures == []
+
+
 @pytest.mark.parametrize("step", [0.0, -0.5, -100.0])
 def test_a_clock_that_stands_or_goes_back_is_no_error(step: float) -> None:
     people = crowd()
