@@ -179,7 +179,12 @@ class Crowd:
         moving : the share of a region that moves, as far as is known
         """
         self.people = [p for p in self.people if moment - p.seen <= self._memory]
-        real = [f for f in faces if not any(spot.is_at(*f.eye_midpoint, f.width) for spot in self.fixtures)]
+        real = [
+            face
+            for face in faces
+            if face.width > 0 < face.eye_distance  # nor NaN
+            and not any(spot.is_at(*face.eye_midpoint, face.width) for spot in self.fixtures)
+        ]
         expected = [p for p in self.people if p is sought or _inside(p, region, moment)]
         matched, new = self._associate(real, moment)
         for person, face in matched:
@@ -267,7 +272,8 @@ def _misfit(person: Person, face: Face, moment: float) -> float:
     away = math.dist(person.at(moment), face.eye_midpoint) / max(person.width, face.width)
     size = abs(math.log(face.width / person.width))
     scale = (0.3 if person.sharp else 0.6) + 0.3 * min(unseen, 1.0)
-    steps = min(_UNKNOWN * unseen, 2.0) if person.hits == 1 else min(unseen, 1.0)
+    pace, most = (_UNKNOWN, 2.0) if person.hits == 1 else (2.0, 1.5) if person.missed else (1.0, 1.0)
+    steps = min(pace * unseen, most)
     return math.hypot(away / (0.5 + steps), size / scale)
 
 

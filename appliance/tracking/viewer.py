@@ -22,6 +22,8 @@ _FACING: Final = 0.25
 _WALKS: Final = 1.0
 _STEPPED: Final = 0.7
 _NEARER: Final = 1.2
+# What was seen no more often than this may be clothes taken for a face.
+_SEEN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def _wins(other: Person, followed: Person, now: float, tracking: TrackingConfig)
     if _walks(followed) and _bores(other, now, tracking):
         return False  # else the gaze that left who stands for who walks would come back at once
     # Who only passes by must be much nearer to turn the sitter's eyes than who comes and stands there.
-    if nearer > tracking.stickiness ** (1 if _stands(other) else 2) and now - other.first > 0.5:
+    known = other.hits > _SEEN and now - other.first > 0.5
+    if known and nearer > tracking.stickiness ** (1 if _stands(other) else 2):
         return True
     return _walks(other) and _bores(followed, now, tracking) and nearer > 0.5
 

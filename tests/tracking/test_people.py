@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from appliance.camera.averaging import Region
@@ -52,6 +55,15 @@ def test_what_stays_doubtful_is_left_alone_and_does_not_hold_up_the_search() -> 
     assert people.known() == [] and people.candidate() is None
 
 
+@pytest.mark.parametrize("value", [math.nan, 0.0, -5.0])
+def test_a_face_without_a_size_is_none(value: float) -> None:
+    people = crowd()
+    eyes = replace(face_at(200), right_eye=(value, value), left_eye=(value, value))
+    for i in range(4):
+        take(people, [face_at(100), face_at(150, width=value), eyes], i * DT)
+    assert [round(p.x) for p in people.people] == [100]
+
+
 def test_people_keep_their_identity_while_they_walk() -> None:
     people = crowd()
     walk(people, {100: 150.0, 500: -20.0}, 1.0)
@@ -77,6 +89,16 @@ def test_who_passes_behind_somebody_is_known_again() -> None:
     for i in range(30, 50):
         take(people, [], i * DT)
     take(people, [face_at(100 + 150 * 50 * DT)], 50 * DT)
+    assert people.known() == [person] and person.missed == 0
+
+
+def test_who_comes_out_from_behind_somebody_slower_than_expected_is_the_same() -> None:
+    people = crowd()
+    walk(people, {100: 150.0}, 1.0)
+    (person,) = people.known()
+    for i in range(30, 39):
+        take(people, [], i * DT)
+    take(people, [face_at(245 + 0.3 * 150 - 0.85 * 60, width=50.0)], 39 * DT)
     assert people.known() == [person] and person.missed == 0
 
 

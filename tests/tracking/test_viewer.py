@@ -43,6 +43,12 @@ def test_a_slightly_nearer_newcomer_does_not_win_the_gaze_a_clearly_nearer_one_d
     assert chosen([clearly, present], present) is clearly
 
 
+def test_what_was_hardly_seen_does_not_win_the_gaze_however_near() -> None:
+    present, glimpse = here(100), here(400, width=200.0, still_since=NOW - 2, hits=3)
+    assert chosen([present, glimpse], present) is present
+    assert chosen([present, replace(glimpse, hits=4)], present) is not present
+
+
 def test_who_only_passes_by_must_be_much_nearer_than_who_comes_and_stands() -> None:
     present = here(100)
     passing = here(400, width=100.0, vx=300.0)
