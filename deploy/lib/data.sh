@@ -34,7 +34,8 @@ only_the_root() {
 }
 
 # use_data PARTITION: copies what is there onto it, then mounts it in its place from the next boot.
-# A stick that is missing holds nothing up: then what lies on the card is shown.
+# A stick that is missing holds nothing up: then what lies on the card is shown. So portraits and config are not in
+# fstab: StateDirectory= makes the service depend on a mount there. at-boot lays them over the card's.
 use_data() {
     local kind uuid pair name place lines=()
     kind=$(blkid -o value -s TYPE "$1" 2>/dev/null) || fail "$1: no file system on it; expected ext4 (mkfs.ext4 $1 makes one and erases it)"
@@ -51,13 +52,27 @@ use_data() {
         run mkdir -p "$DATA/$name" "$place"
         run cp -a "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
         run chown --reference="$place" "$DATA/$name"
-        lines+=("$DATA/$name $place none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0")
+        [ "$name" != journal ] || lines+=("$DATA/$name $place none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0")
     done
     lines+=("$FSTAB_END")
     run umount "$DATA"
     forget_data
     if [ -z "$dry" ]; then printf '%s\n' "${lines[@]}" | cat /etc/fstab - >/etc/fstab.new && mv /etc/fstab.new /etc/fstab; fi
     say "$1 keeps portraits, config and logs from the next boot"
+}
+
+data_is_asked_for() { grep -qs "^$FSTAB_BEGIN\$" /etc/fstab; }
+
+# mount_data: at boot, from a unit that has a mount namespace of its own. Waits for a stick as long as fstab says.
+mount_data() {
+    local pair
+    if ! data_is_asked_for; then return; fi
+    mountpoint -q "$DATA" || systemctl start "$(systemd-escape --path --suffix=mount "$DATA")" || return 0
+    for pair in "${KEPT[@]}"; do
+        mountpoint -q "${pair#*:}" || nsenter --target 1 --mount mount --bind "$DATA/${pair%%:*}" "${pair#*:}" ||
+            say "$DATA/${pair%%:*} cannot be mounted: what lies on the card is in force"
+    done
+    journalctl --flush || true # if the stick came after the log was begun in memory
 }
 
 forget_data() {

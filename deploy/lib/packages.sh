@@ -5,7 +5,8 @@
 readonly PACKAGES=(python3-numpy python3-pil python3-pygame python3-systemd python3-venv
     libegl1 libgles2 libgbm1 libgl1-mesa-dri)
 # Only on a Raspberry Pi: its camera, and what its read-only root is made of (raspi-config would want a network for it).
-readonly PI_PACKAGES=(python3-picamera2 overlayroot)
+# overlayroot calls grep, which an initramfs has from busybox; without it the root is silently as before.
+readonly PI_PACKAGES=(python3-picamera2 overlayroot busybox)
 
 missing_packages() {
     local name
