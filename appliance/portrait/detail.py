@@ -36,7 +36,8 @@ class Detail:
         """
         side = len(square)
         self._mesh = mesh
-        small = Image.fromarray(square).resize((frame_side, frame_side), Image.Resampling.LANCZOS)
+        # Reduced as the models' pictures are: a frame that repeats its picture gets the painting back.
+        small = Image.fromarray(square).resize((frame_side, frame_side), Image.Resampling.BILINEAR)
         held = np.asarray(small.resize((side, side), Image.Resampling.LANCZOS), np.float64)
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from appliance.fomm.square import head_square, read_square
 from appliance.portrait.blend import Place
+from appliance.portrait.detail import Detail
 
 FACE = np.array([[100.0, 100.0], [180.0, 100.0], [100.0, 200.0], [180.0, 200.0]])
 
@@ -35,3 +37,15 @@ def test_a_larger_square_is_averaged() -> None:
     assert square.shape == (16, 16, 3)
     assert square.dtype == np.float32
     assert np.abs(square[:, 2:-2] - 0.5).max() < 0.02
+
+
+def test_from_a_model_that_repeats_what_it_was_given_the_painting_comes_back() -> None:
+    painting = np.random.default_rng(7).integers(80, 180, (300, 200, 3)).astype(np.uint8)
+    place = Place(20, 60, 160)
+    square = painting[60:220, 20:180]
+    given = np.rint(read_square(painting, place, 64) * 255).astype(np.uint8)
+    frame = np.asarray(Image.fromarray(given).resize((160, 160), Image.Resampling.LANCZOS))
+    mesh = np.random.default_rng(8).uniform(40, 120, (468, 2))
+    restored = Detail(square, mesh, [], 64).put_back(frame, mesh, 1.0)
+    # At the border the model is given what lies beyond it, too.
+    assert np.abs(restored.astype(int) - square)[8:-8, 8:-8].max() <= 1
