@@ -29,9 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a disk that fills up, a folder that cannot be read
         print(f"mona-lisa: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if not _interrupted(error):
+            raise
         print("\nmona-lisa: interrupted", file=sys.stderr)
         return 130
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: a compiled module cut off in loading says it failed."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -176,3 +176,19 @@ def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path
     assert all(name.startswith(str(tmp_path / "lit")) for name in named)
     frames = {f"frame_{i:02d}.png" for i in range(pack.info.frames)}
     assert {path.name for path in (tmp_path / "lit").iterdir()} <= frames | {"lit.jsonl"}
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_ctrl_c_while_a_compiled_module_loads_is_an_interruption(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, cut_off: bool
+) -> None:
+    def load(_: object) -> int:
+        raise ImportError("initialization failed") from (KeyboardInterrupt() if cut_off else None)
+
+    monkeypatch.setattr("appliance.commands.status", load)
+    if cut_off:
+        assert main(["status"]) == 130
+        assert capsys.readouterr().err == "\nmona-lisa: interrupted\n"
+    else:
+        with pytest.raises(ImportError):
+            main(["status"])
