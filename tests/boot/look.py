@@ -124,7 +124,7 @@ class Watch:
         Raises
         ------
         MachineError
-            If it was not shown in time.
+            If it was not shown in time, or the machine is off.
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.machine.on:
@@ -141,7 +141,8 @@ class Watch:
                     first = None
             time.sleep(0.2)
         lately = ", ".join(f"{sight.moment:.0f} s {sight.shown}" for sight in self.sights[-8:])
-        raise MachineError(f"not shown within {timeout:g} s; lately: {lately}")
+        wrong = f"not shown within {timeout:g} s" if self.machine.on else "the machine is off"
+        raise MachineError(f"{wrong}; lately: {lately}")
 
     def _look(self) -> None:
         last: bytes = b""

@@ -21,10 +21,10 @@ DROP_IN: Final = "[Service]\nTimeoutStartSec=180\n"
 WHILE: Final = 180.0
 # Seconds for which a gaze is held at least; a frame that is passed on the way does not count.
 STEADY: Final = 0.5
-# Eight pictures a second, of two that were taken: three seconds at every place.
+# Four pictures a second, of one that was taken: three seconds at every place.
 CONFIG: Final = f"""[camera]
 source = "replay:/srv/visitor"
-rate = 8.0
+rate = 4.0
 [display]
 output = "offscreen:{LIT}"
 width = 360

@@ -6,33 +6,39 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from tests.boot.look import Sight
+from tests.boot.look import Frame, Sight
 
 _HEIGHT: Final = 320
 _GAP: Final = 8
-_CAPTION: Final = 34
+_CAPTION: Final = 48
 _PAPER: Final = (24, 24, 26)
 _INK: Final = (225, 225, 220)
 
 
-def film_strip(sights: Sequence[tuple[Sight, str]], path: Path, columns: int = 8) -> None:
-    """Write sights with a caption each, left to right, as PNG or WebP by the path's suffix."""
+def film_strip(
+    sights: Sequence[tuple[Sight, str]], face: tuple[int, int, int, int], path: Path, columns: int = 8
+) -> None:
+    """Write sights left to right, each with a caption and, where a portrait is lit, its face again, larger.
+
+    Parameters
+    ----------
+    sights : what was shown, and the caption's last line
+    face : (x0, y0, x1, y1) on a screen that shows a portrait, pixels
+    path : its suffix says whether PNG or WebP
+    """
     # Before there is a signal qemu shows a picture of another shape: the narrowest is the screen's.
-    narrowest = min(sight.screen.width / sight.screen.height for sight, _ in sights)
-    room = round(narrowest * _HEIGHT), _HEIGHT
-    thumbs = [
-        (ImageOps.contain(sight.screen, room, Image.Resampling.LANCZOS), f"{sight.moment:.0f} s\n{caption}")
-        for sight, caption in sights
-    ]
-    width = room[0] + _GAP
-    rows = -(-len(thumbs) // columns)
-    sheet = Image.new(
-        "RGB", (width * min(columns, len(thumbs)) + _GAP, rows * (_HEIGHT + _CAPTION + _GAP) + _GAP), _PAPER
-    )
+    width = round(_HEIGHT * min(sight.screen.width / sight.screen.height for sight, _ in sights))
+    tall = round(width * (face[3] - face[1]) / (face[2] - face[0]))
+    step = width + _GAP, _HEIGHT + tall + _CAPTION + 2 * _GAP
+    rows = -(-len(sights) // columns)
+    sheet = Image.new("RGB", (step[0] * min(columns, len(sights)) + _GAP, step[1] * rows), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for place, (thumb, caption) in enumerate(thumbs):
-        x = _GAP + place % columns * width
-        y = _GAP + place // columns * (_HEIGHT + _CAPTION + _GAP)
-        sheet.paste(thumb, (x, y))
-        draw.multiline_text((x, y + _HEIGHT + 4), caption, _INK, ImageFont.load_default(), spacing=2)
+    for place, (sight, act) in enumerate(sights):
+        x, y = _GAP + place % columns * step[0], _GAP + place // columns * step[1]
+        sheet.paste(ImageOps.contain(sight.screen, (width, _HEIGHT), Image.Resampling.LANCZOS), (x, y))
+        y += _HEIGHT + _GAP
+        if isinstance(sight.shown, Frame):
+            sheet.paste(sight.screen.resize((width, tall), Image.Resampling.LANCZOS, face), (x, y))
+        caption = f"{sight.moment:.0f} s\n{sight.shown}\n{act}"
+        draw.multiline_text((x, y + tall + 4), caption, _INK, ImageFont.load_default(), spacing=2)
     sheet.save(path, quality=80)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import pytest
@@ -31,6 +32,12 @@ BOOT: Final = 900.0
 WHILE: Final = 600.0
 # Seconds for which a gaze is held at least; a frame that is passed on the way does not count.
 STEADY: Final = 3.0
+LYING: Final = SIZE[1], SIZE[0]
+# Frames by which a gaze may miss: where the eyes of an emulated second are and where they were drawn
+# differ by a detector's pixel or two, and a frame is 1.8 degrees.
+NEXT: Final = 1
+# Longer than the visitor is ever away, and out of mind.
+ALONE: Final = 20.0
 UNPLUGGED: Final = "/run/virtual-camera-unplugged"
 CONFIG: Final = "/etc/mona-lisa/config.toml"
 # Where the visitor stands, in seconds into visitor.toml.
@@ -43,6 +50,10 @@ def at_rest(shown: Shown) -> bool:
 
 def whole(shown: Shown) -> bool:
     return isinstance(shown, Frame)
+
+
+def following(shown: Shown) -> bool:
+    return whole(shown) and not at_rest(shown)
 
 
 def until_lit(watch: Watch) -> Sight:
@@ -80,38 +91,54 @@ def machine(disk: Disk, folder: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def watch(machine: Machine, eye: Eye) -> Iterator[Watch]:
+def acts() -> dict[float, str]:
+    """What went on from a moment on, in seconds since power-on: captions of the film strip."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def watch(machine: Machine, eye: Eye, provisioned: Disk, acts: dict[float, str]) -> Iterator[Watch]:
     with Watch(machine, eye) as watch:
         yield watch
-    film(watch)
+    film(watch, acts, Pack(packs(provisioned)[PORTRAIT]).info.box)
 
 
-def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(watch: Watch) -> None:
+def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(
+    watch: Watch, acts: dict[float, str]
+) -> None:
     sight = until_lit(watch)
     assert sight.shown == Frame(PORTRAIT, 16, resting=True)
+    acts[watch.sights[0].moment] = "power on"
+    acts[watch.sights[1].moment] = "the system starts"
+    acts[sight.moment] = "the service starts"
 
 
 @pytest.mark.parametrize("place", STANDS)
-def test_the_sitter_looks_at_the_visitor(watch: Watch, provisioned: Disk, place: str) -> None:
+def test_the_sitter_looks_at_the_visitor(
+    watch: Watch, provisioned: Disk, acts: dict[float, str], place: str
+) -> None:
     wanted = frame_towards(place, packs(provisioned)[PORTRAIT])
 
     def looks_there(shown: Shown) -> bool:
-        return isinstance(shown, Frame) and abs(shown.index - wanted) <= 1
+        return isinstance(shown, Frame) and abs(shown.index - wanted) <= NEXT
 
-    watch.until(looks_there, WHILE, since=watch.machine.uptime, held=STEADY)
+    sight = watch.until(looks_there, WHILE, since=watch.machine.uptime, held=STEADY)
+    acts[sight.moment] = f"visitor {place}"
 
 
 def test_the_service_says_over_the_console_how_it_is(machine: Machine) -> None:
     machine.await_console(BOOT)
+    machine.run("until mona-lisa status | grep -q following; do sleep 1; done", WHILE)
     status = machine.run("systemctl status mona-lisa --no-pager").text
     assert "active (running)" in status
-    assert "Status:" in status
-    machine.run("until mona-lisa status | grep -q following; do sleep 1; done", WHILE)
+    assert re.search(r'Status: "(following|alone)[^"\n]* pictures/s', status), status
     log = machine.run("journalctl -u mona-lisa -b --no-pager -o cat").text
-    assert "La Sconosciuta lit at rest on 360x640" in log
+    assert re.search(r"La Sconosciuta lit at rest on 360x640 \(kmsdrm, KMSDRM\).* picamera2 \d", log), log
     assert "seeing through picamera" in log
     assert "following: somebody came" in log
     assert not re.search("Traceback|ERROR|FATAL", log), log
+    process = machine.run("systemctl show -P MainPID mona-lisa").text.strip()
+    assert machine.run(f"grep -q libcamera.so /proc/{process}/maps").code == 0
 
 
 def test_no_cursor_lies_over_the_portrait(machine: Machine) -> None:
@@ -123,14 +150,17 @@ def test_no_cursor_lies_over_the_portrait(machine: Machine) -> None:
     }
 
 
-def test_without_its_camera_the_sitter_rests_and_the_service_goes_on(machine: Machine, watch: Watch) -> None:
+def test_without_its_camera_the_sitter_rests_and_the_service_goes_on(
+    machine: Machine, watch: Watch, acts: dict[float, str]
+) -> None:
+    watch.until(following, WHILE, since=machine.uptime)
     machine.run(f"touch {UNPLUGGED}")
     await_log(machine, "camera lost")
-    watch.until(at_rest, WHILE, since=machine.uptime, held=20)
+    acts[watch.until(at_rest, WHILE, since=machine.uptime, held=ALONE).moment] = "camera taken away"
     assert machine.run("systemctl is-active mona-lisa").text.strip() == "active"
     machine.run(f"rm {UNPLUGGED}")
     await_log(machine, "camera back")
-    watch.until(lambda shown: whole(shown) and not at_rest(shown), WHILE, since=machine.uptime)
+    acts[watch.until(following, WHILE, since=machine.uptime).moment] = "camera back"
     assert machine.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
 
 
@@ -138,50 +168,55 @@ def test_in_all_that_time_nothing_but_whole_frames_was_shown(watch: Watch) -> No
     sights = list(watch.sights)
     first = next(i for i, sight in enumerate(sights) if whole(sight.shown))
     assert all(whole(sight.shown) for sight in sights[first:])
-    longest = max(after - before for before, after in pairwise(watch.looks))
-    say(f"{len(watch.looks)} looks in {watch.looks[-1]:.0f} s, the longest pause {longest:.1f} s")
-    assert longest < 10
+    pauses = [after - before for before, after in pairwise(watch.looks)]
+    say(f"{len(watch.looks)} looks in {watch.looks[-1]:.0f} s, the longest pause {max(pauses):.1f} s")
+    assert median(pauses) < 1.1 and max(pauses) < 5
 
 
 def test_after_a_power_cut_while_following_the_portrait_is_there_again(
-    machine: Machine, disk: Disk, folder: Path, eye: Eye, life: ExitStack
+    machine: Machine, watch: Watch, disk: Disk, folder: Path, eye: Eye, life: ExitStack
 ) -> None:
+    watch.until(following, WHILE, since=machine.uptime)
     machine.cut()
     again = life.enter_context(Machine(disk, folder / "after-a-cut", SIZE))
     seen = life.enter_context(Watch(again, eye))
     assert until_lit(seen).shown == Frame(PORTRAIT, 16, resting=True)
     # Turned for the next boot, on a screen that lies on its side; then cut while the service takes up
-    # another portrait, which is the link's new aim by now.
+    # another portrait: the link on the disk aims at that one, the screen still shows this one.
     again.await_console(BOOT)
     again.run(f"sed -i 's/^height = .*/&\\nrotation = 90/' {CONFIG} && sync")
     used = again.run(f"cd /; runuser -u mona-lisa -- mona-lisa portrait use {OTHER_PORTRAIT}", BOOT)
-    assert used.code == 0, used.text
     again.cut()
+    assert used.code == 0, used.text
+    shown = [sight.shown for sight in seen.sights if whole(sight.shown)]
+    assert all(isinstance(each, Frame) and each.portrait == PORTRAIT for each in shown), shown
 
 
-def test_after_a_cut_while_switching_a_whole_portrait_is_there_turned_on_a_screen_on_its_side(
-    provisioned: Disk, disk: Disk, folder: Path
+@pytest.fixture(scope="module")
+def dark(disk: Disk, folder: Path, life: ExitStack) -> Machine:
+    """A machine whose monitor lies on its side and is not connected yet."""
+    return life.enter_context(Machine(disk, folder / "dark", LYING, "video=Virtual-1:d"))
+
+
+@pytest.fixture(scope="module")
+def watch_in_the_dark(dark: Machine, provisioned: Disk, life: ExitStack) -> Watch:
+    return life.enter_context(Watch(dark, Eye(packs(provisioned), LYING, 90)))
+
+
+def test_booted_without_a_monitor_the_service_waits_for_one(dark: Machine, watch_in_the_dark: Watch) -> None:
+    dark.await_console(BOOT)
+    await_log(dark, "no display: no monitor on Virtual-1")
+    assert dark.run("systemctl show -P ActiveState mona-lisa").text.strip() == "activating"
+    assert {sight.shown for sight in watch_in_the_dark.sights} <= {NO_SIGNAL, BLACK}
+
+
+def test_after_a_cut_while_switching_a_whole_portrait_is_lit_on_a_monitor_connected_late_turned(
+    dark: Machine, watch_in_the_dark: Watch
 ) -> None:
-    lying = SIZE[1], SIZE[0]
-    with (
-        Machine(disk, folder / "on-its-side", lying) as machine,
-        Watch(machine, Eye(packs(provisioned), lying, 90)) as watch,
-    ):
-        assert at_rest(until_lit(watch).shown)
-
-
-def test_the_service_waits_for_a_monitor_and_lights_it(provisioned: Disk, folder: Path, eye: Eye) -> None:
-    disk = provisioned.copy(folder / "dark.qcow2")
-    with (
-        Machine(disk, folder / "dark", SIZE, "video=Virtual-1:d") as machine,
-        Watch(machine, eye) as watch,
-    ):
-        machine.await_console(BOOT)
-        await_log(machine, "no display")
-        assert not any(whole(sight.shown) for sight in watch.sights)
-        machine.run("echo on >/sys/class/drm/card0-Virtual-1/status")
-        watch.until(whole, WHILE)
-        assert machine.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
+    dark.run("echo on >/sys/class/drm/card0-Virtual-1/status")
+    assert at_rest(until_lit(watch_in_the_dark).shown)
+    await_log(dark, "display connected: Virtual-1")
+    assert dark.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
 
 
 def frame_towards(place: str, pack: Path) -> int:
@@ -192,9 +227,19 @@ def frame_towards(place: str, pack: Path) -> int:
     return math.floor(position_of(angle, Pack(pack).info.angles) + 0.5)
 
 
-def film(watch: Watch) -> None:
+def film(watch: Watch, acts: dict[float, str], box: tuple[int, int, int, int]) -> None:
     """Leave the first life's film strip: whatever was shown for a few seconds."""
     sights = list(watch.sights)
     ends = [*(sight.moment for sight in sights[1:]), math.inf]
     lasting = [sight for sight, end in zip(sights, ends, strict=True) if end - sight.moment >= STEADY]
-    film_strip([(sight, str(sight.shown)) for sight in lasting[:24]], CACHE / "strip.png")
+    captions = {
+        min((each.moment for each in lasting if each.moment >= moment), default=moment): act
+        for moment, act in acts.items()
+    }
+    captioned = [(sight, captions.get(sight.moment, "")) for sight in lasting]
+    # Of the rectangle that changes from frame to frame, the face is the square below the hair.
+    x0, y0, x1, y1 = box
+    face = x0, y0 + (y1 - y0) // 10, x1, y0 + (y1 - y0) // 10 + x1 - x0
+    film_strip(captioned, face, CACHE / "strip.png")
+    # In short, for README.
+    film_strip([each for each in captioned if each[1]], face, CACHE / "strip.webp")
