@@ -61,7 +61,8 @@ use_data() {
     say "$1 keeps portraits, config and logs from the next boot"
 }
 
-data_is_asked_for() { grep -qs "^$FSTAB_BEGIN\$" /etc/fstab; }
+# By its mount: overlayroot leaves no comments in the fstab it makes.
+data_is_asked_for() { grep -qsE "^[^#].*\s$DATA\s" /etc/fstab; }
 
 # mount_data: at boot, from a unit that has a mount namespace of its own. Waits for a stick as long as fstab says.
 mount_data() {

@@ -8,6 +8,9 @@ readonly PACKAGES=(python3-numpy python3-pil python3-pygame python3-systemd pyth
 # overlayroot calls grep, which an initramfs has from busybox; without it the root is silently as before.
 readonly PI_PACKAGES=(python3-picamera2 overlayroot busybox)
 
+# What was cut off while it was unpacked; dpkg cannot configure it.
+damaged_packages() { dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' | sed -n 's/^reinstreq //p'; }
+
 missing_packages() {
     local name
     for name in "$@"; do
@@ -17,20 +20,21 @@ missing_packages() {
 
 # packages CAMERA [BUNDLE]: what is missing, from the package sources or from a bundle. CAMERA: yes or no.
 packages() {
-    local wanted=("${PACKAGES[@]}") missing=() new=() plan cause
+    local wanted=("${PACKAGES[@]}") missing=() new=() plan cause anew=()
     step "packages"
     if [ "$1" = yes ]; then wanted+=("${PI_PACKAGES[@]}"); else say "no camera is asked for: without ${PI_PACKAGES[*]}"; fi
-    if [ -n "$(dpkg --audit)" ]; then run dpkg --configure -a; fi
-    mapfile -t missing < <(missing_packages "${wanted[@]}")
+    if [ -n "$(dpkg --audit)" ]; then run dpkg --configure -a 2>/dev/null || true; fi
+    mapfile -t missing < <({ missing_packages "${wanted[@]}" && damaged_packages; } | sort -u)
+    [ -z "$(damaged_packages)" ] || anew=(--fix-broken --reinstall)
     if [ ${#missing[@]} = 0 ]; then say "all there"; return; fi
     say "missing: ${missing[*]}"
     apt=(apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o APT::Install-Recommends=false
         -o APT::Keep-Downloaded-Packages=false)
     if [ -n "${2:-}" ]; then apt_from "$2"; fi
-    if [ -n "$dry" ]; then run "${apt[@]}" install "${missing[@]}"; return; fi
+    if [ -n "$dry" ]; then run "${apt[@]}" install "${anew[@]}" "${missing[@]}"; return; fi
     say "reading the package sources"
     "${apt[@]}" -qq update >/dev/null 2>&1 || true # what it lacks shows in the next line
-    if ! plan=$("${apt[@]}" -s install "${missing[@]}" 2>&1); then
+    if ! plan=$("${apt[@]}" -s install "${anew[@]}" "${missing[@]}" 2>&1); then
         if [ "$1" = yes ] && ! apt-cache show python3-picamera2 >/dev/null 2>&1 && apt-cache show python3-numpy >/dev/null 2>&1; then
             fail "python3-picamera2 is not in this machine's package sources (Raspberry Pi OS has it); without a camera: --no-camera"
         fi
@@ -45,7 +49,7 @@ packages() {
     note packages "${new[@]}"
     say "installing these and what they need, ${#new[@]} packages in all (some minutes on a Pi)"
     export DEBIAN_FRONTEND=noninteractive
-    run_quietly "${apt[@]}" -qy install "${missing[@]}"
+    run_quietly "${apt[@]}" -qy install "${anew[@]}" "${missing[@]}"
 }
 
 # Makes apt read a bundle's packages and nothing else.

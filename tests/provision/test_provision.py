@@ -127,6 +127,20 @@ def test_cut_off_anywhere_it_can_be_run_again(
     assert len(set(cut)) > len(cut) // 3, cut
 
 
+def test_a_package_cut_off_while_it_was_unpacked_is_installed_anew(disk: Disk, bundle: Path) -> None:
+    with disk.booted(OFFLINE, bundle=bundle) as machine:
+        for name, state in (("libegl1", "half-installed"), ("python3-pygame", "unpacked")):
+            machine.sh(
+                f"sed -i '/^Package: {name}$/,/^$/s/^Status: .*/Status: install reinstreq {state}/' "
+                "/var/lib/dpkg/status"
+            )
+            machine.run("dpkg --configure -a")
+            assert machine.sh("dpkg --audit"), "dpkg alone cannot mend it"
+            machine.sh(f"{PROVISION} --bundle /srv/bundle", 120)
+            assert machine.sh("dpkg --audit") == ""
+        assert "== nothing to change" in machine.sh(f"{PROVISION} --bundle /srv/bundle", 120)
+
+
 def refused(machine: Machine, prepare: str, command: str = PROVISION) -> str:
     done = machine.run(f"{prepare}; {command}")
     assert done.returncode == 1, done
