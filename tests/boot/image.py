@@ -160,7 +160,7 @@ def _furnish(root: Path) -> None:
 
 
 def _visitor_pictures(folder: Path, rounds: int) -> None:
-    """Write what the camera sees: a visitor at picture left, in the middle, at the right.
+    """Write what the camera sees: a visitor at its left, in the middle, at its right.
 
     The virtual camera begins again by itself; a replayed folder ends, and holds some rounds.
     """

@@ -40,8 +40,9 @@ NEXT: Final = 1
 ALONE: Final = 20.0
 UNPLUGGED: Final = "/run/virtual-camera-unplugged"
 CONFIG: Final = "/etc/mona-lisa/config.toml"
-# Where the visitor stands, in seconds into visitor.toml.
-STANDS: Final = {"picture left": 6.0, "in the middle": 19.0, "picture right": 32.0}
+# Where the visitor stands, in seconds into visitor.toml. The camera looks the visitor in the face, so that
+# its left is where the sitter looks to picture right.
+STANDS: Final = {"at the camera's left": 6.0, "in the middle": 19.0, "at the camera's right": 32.0}
 
 
 def at_rest(shown: Shown) -> bool:
