@@ -59,10 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     except ApplianceError as error:
         if not settings.patient:
             raise
-        log.error("%s", error)
         if isinstance(error, DisplayLost):
+            log.error("%s; starting anew", error)
             logging.shutdown()
             os.execv(sys.executable, sys.orig_argv)  # SDL opens a display once in a process
+        log.error("%s", error)
         _leave(error.exit_code)
     if settings.patient:
         _leave(0)

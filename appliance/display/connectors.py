@@ -123,7 +123,7 @@ class Monitor:
             self._since = now
         elif now - self._since >= _GRACE:
             was, now_is = _names(self._at_start), _names(seen)
-            raise DisplayLost(f"display lost: {was} at the start, {now_is} now; starting anew")
+            raise DisplayLost(f"display lost: {was} at the start, {now_is} now")
 
     def _seen(self) -> list[tuple[str, str]]:
         return [(plug.name, plug.modes[0]) for plug in usable(self._system)]

@@ -276,7 +276,7 @@ class Screen:
             else:
                 pygame.display.update(part)
         except pygame.error as error:
-            raise DisplayLost(f"display lost: {error}; starting anew") from error
+            raise DisplayLost(f"display lost: {error}") from error
         self.flipped = time.monotonic()
 
     def _tell(self, frame: int | None) -> None:

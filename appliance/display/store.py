@@ -62,7 +62,7 @@ def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
     """
     part = path.with_name(f".{path.name}{_PART}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         with _alone(path.parent):
             _tidy(path)
             try:
@@ -87,10 +87,21 @@ def used(path: Path) -> None:
         os.utime(path)
 
 
+def _make(folder: Path) -> None:
+    """Make the folder; what root makes, as in calibrating, is for whom its parent belongs to: the service."""
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        parent = folder.parent.stat()
+        os.chown(folder, parent.st_uid, parent.st_gid)
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes from writing; raises `BlockingIOError` if one does."""
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Only read: it may be root's.
+    lock = os.open(folder / ".lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

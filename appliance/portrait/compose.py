@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,8 @@ from appliance.portrait.source import read_original
 from appliance.progress import progress
 
 Finish = Callable[[int, Pixels], Pixels]
+# Less does not hold a head.
+_SMALLEST: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,12 @@ def prepare(
 def check_square(canvas: Canvas, place: blend.Place, whose: str) -> None:
     """Make sure that a square lies in the painting; raises `UnfitPortrait`, in `whose` name."""
     (x0, y0, x1, y1), (height, width) = place.box, canvas.pixels.shape[:2]
-    if min(x0, y0) < 0 or x1 > width or y1 > height or place.side < 16:
+    if place.side < _SMALLEST:
+        raise UnfitPortrait(
+            f"{whose}: the frames' place {x0},{y0},{place.side} is too small; expected a side of at least "
+            f"{_SMALLEST} pixels"
+        )
+    if min(x0, y0) < 0 or x1 > width or y1 > height:
         raise UnfitPortrait(
             f"{whose}: the frames' place {x0},{y0},{place.side} lies beyond the picture of "
             f"{width}x{height}; use a wider picture, or give --place"

@@ -24,6 +24,7 @@ from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patc
 from tests.display.test_screen import lit
 
 NEVER = threading.Event()
+SERVICE = 4711
 
 
 def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
@@ -188,6 +189,25 @@ def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
     (line,) = [record for record in caplog.records if record.name == "appliance.display.hanging"]
     assert line.msg == hanging.NOT_KEPT
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+def test_what_calibrating_as_root_compiled_is_no_obstacle_to_the_service(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    os.chown(library, SERVICE, SERVICE)
+    monkeypatch.setenv("CACHE_DIRECTORY", str(library / ".cache"))
+    shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    monkeypatch.chdir(cache.parent)  # the folders above are root's alone
+    os.seteuid(SERVICE)
+    try:
+        with store._alone(Path()):
+            Path(cache.name).unlink()
+    finally:
+        os.seteuid(0)
 
 
 def test_a_damaged_pack_is_shown_as_it_was_last_compiled(

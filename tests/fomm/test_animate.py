@@ -213,6 +213,7 @@ def test_wrong_inputs_are_refused_before_the_film_is_watched(
         ((PAINTING, other, weights, out), None, BadFilm, "no film"),
         ((PAINTING, film, other, out), None, BadModel, "no checkpoint"),
         ((PAINTING, film, weights, full), None, CannotWrite, "is no pack"),
+        ((PAINTING, film, weights, out), Choices(place=(0, 0, 5)), UnfitPortrait, "too small"),
         (
             (PAINTING, film, weights, out),
             Choices(place=(900, 0, 512)),
