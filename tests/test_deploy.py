@@ -200,3 +200,10 @@ def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
         with pytest.raises(ConfigError, match=expected):
             applied(tmp_path)
     assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"
+
+
+def test_what_a_technician_with_a_strict_umask_puts_in_place_can_be_read(tmp_path: Path) -> None:
+    steps = f"umask 077; . {DEPLOY}/lib/steps.sh; run mkdir -p {tmp_path}/release; run touch {tmp_path}/file"
+    subprocess.run(["bash", "-euc", steps, "provision"], check=True)
+    assert (tmp_path / "release").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
