@@ -76,7 +76,7 @@ def _banded(image: Image.Image, file: BinaryIO) -> Banded | None:
 def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
     """Read a picture whole, if there is the memory for it; a JPEG reduced."""
     width, height = image.size
-    kind = image.format or "?"
+    kind = "JPEG" if image.format == "MPO" else image.format or "?"  # a telephone's, with a preview behind it
     if kind != "JPEG" or "progressive" in image.info:
         most = max(MOST_WHOLE, int(_SHARE * free_memory())) // _COST.get(kind, _COST_OF_OTHERS)
         if width * height > most:

@@ -105,6 +105,20 @@ def test_what_is_transparent_lies_on_black_before_it_is_reduced(tmp_path: Path) 
     assert pixels[:, :15].max() == 0 and pixels[:, 25:].min() == 255
 
 
+def test_a_telephones_jpeg_with_a_preview_behind_it_is_reduced_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "MOST_WHOLE", 10_000)
+    monkeypatch.setattr(source, "free_memory", lambda: 0)
+    picture, exif = Image.new("RGB", (400, 300), "red"), Image.Exif()
+    exif[0x0112] = 6
+    preview = Image.new("RGB", (40, 30), "blue")
+    picture.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[preview], exif=exif)
+    pixels, scale = read_original(tmp_path / "phone.jpg", SCREEN)
+    assert pixels.shape == (40, 30, 3) and scale == pytest.approx(0.1)
+    assert pixels[..., 0].min() > 250 and pixels[..., 1:].max() < 5
+
+
 def test_a_huge_jpeg_is_reduced_further_than_a_large_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
