@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -142,7 +143,7 @@ def write_pack(
     check_place(folder)
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
-        with new_folder(folder) as new:
+        with new_folder(Path(os.path.realpath(folder))) as new:  # a link to a pack stays one
             _save(base, info.size, new / "base.png")
             count = 0
             for patch in patches:

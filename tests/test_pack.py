@@ -345,6 +345,16 @@ def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.
         Pack(Path("/"))
 
 
+def test_a_pack_is_replaced_where_a_link_leads_to_and_the_link_stays(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("pack")
+    for shade in (5, 6):
+        write_pack(link, INFO, base(), patches(shade))
+    assert link.is_symlink()
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 6, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pack"]
+
+
 def test_what_belongs_to_a_pack_is_written_beside_it(folder: Path) -> None:
     write_pack(folder, INFO, base(), patches(5), lambda: {"pack-sheet.png": b"sheet"})
     assert (folder.parent / "pack-sheet.png").read_bytes() == b"sheet"
