@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.assets import photograph_path
 from appliance.config import load_config
 from appliance.errors import ConfigError
 
@@ -207,3 +209,27 @@ def test_what_a_technician_with_a_strict_umask_puts_in_place_can_be_read(tmp_pat
     subprocess.run(["bash", "-euc", steps, "provision"], check=True)
     assert (tmp_path / "release").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+SSH = """#!/bin/bash
+case "${!#}" in
+    *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
+    "tar "*) cat >/dev/null ;;
+esac
+"""
+
+
+def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> None:
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    picture = tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1"))
+    picture.write_bytes(photograph_path("astronaut.png").read_bytes())
+    told = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", picture, "--dry-run"],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert told.endswith(b"== dry run: would hang gr-fin-o\n")
+    assert (tmp_path / "gr-fin-o-preview.png").exists()
