@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -233,3 +234,41 @@ def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> 
     ).stdout
     assert told.endswith(b"== dry run: would hang gr-fin-o\n")
     assert (tmp_path / "gr-fin-o-preview.png").exists()
+
+
+# As a venv is made: its commands name the place of its Python, which itself is a link.
+VENV = """#!/bin/bash
+[ "$1 $2" = "-m venv" ] || exit 0
+mkdir -p "$3/bin"
+ln -sf /bin/true "$3/bin/python"
+for name in pip mona-lisa; do
+    printf '#!%s/%s/bin/python\\n' "$PWD" "$3" >"$3/bin/$name"
+    chmod 755 "$3/bin/$name"
+done
+"""
+
+
+def test_a_checkout_that_was_moved_is_set_up_anew(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text(VENV)
+    (tmp_path / "python3").chmod(0o755)
+    checkout, moved = tmp_path / "checkout", tmp_path / "moved"
+    for name in (
+        "pyproject.toml",
+        "frames/sconosciuta.png",
+        "appliance/portrait/eyes.py",
+        "appliance/pack.py",
+    ):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    (checkout / "deploy").mkdir()
+    shutil.copy(DEPLOY / "setup", checkout / "deploy/setup")
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def set_up(folder: Path) -> bytes:
+        return subprocess.run([folder / "deploy/setup"], env=path, check=True, capture_output=True).stdout
+
+    assert b"making .venv" in set_up(checkout)
+    assert b"installing" not in set_up(checkout)
+    checkout.rename(moved)
+    assert b"making .venv" in set_up(moved)
+    subprocess.run([moved / ".venv/bin/mona-lisa"], check=True)
