@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -53,6 +54,28 @@ def test_the_block_in_config_txt_can_be_added_again_and_taken_out(before: str) -
     assert "disable_splash=1\n" in after
     assert boot.with_block(after) == after
     assert boot.without_block(after).rstrip("\n") == before.rstrip("\n")
+
+
+def test_a_config_txt_from_any_editor_has_its_bytes_again_when_ours_is_taken_out(tmp_path: Path) -> None:
+    edited = "# für die Bühne\r\narm_64bit=1\r\n".encode("latin-1")
+    (tmp_path / "config.txt").write_bytes(edited)
+    (tmp_path / "cmdline.txt").write_text("console=tty1 rootwait\n")
+
+    def call(word: str) -> int:
+        command = [
+            sys.executable,
+            DEPLOY / "boot_options.py",
+            "--record",
+            tmp_path / "record",
+            word,
+            tmp_path,
+        ]
+        return subprocess.run(command).returncode
+
+    assert [call(word) for word in ("--check", "--add", "--check")] == [1, 0, 0]
+    assert (tmp_path / "config.txt").read_bytes() == edited + boot.BLOCK.encode()
+    assert call("--remove") == 0
+    assert (tmp_path / "config.txt").read_bytes() == edited
 
 
 @pytest.mark.parametrize(
