@@ -295,3 +295,19 @@ def test_a_checkout_that_was_moved_is_set_up_anew(tmp_path: Path) -> None:
     checkout.rename(moved)
     assert b"making .venv" in set_up(moved)
     subprocess.run([moved / ".venv/bin/mona-lisa"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "well"),
+    [("yes", "start", True), ("yes", "auto-restart", False), ("no", "start", False)],
+)
+def test_a_monitor_that_was_off_before_an_update_is_no_fault_of_it(before: str, now: str, well: bool) -> None:
+    script = f"""
+        . {DEPLOY}/lib/steps.sh; . {DEPLOY}/lib/switch.sh
+        systemctl() {{ case "$*" in *NRestarts*) echo 0 ;; *SubState*) echo {now} ;; *) return 3 ;; esac; }}
+        sleep() {{ :; }}
+        was_well=no was_waiting={before}
+        if healthy 0; then echo well; fi
+    """
+    told = subprocess.run(["bash", "-euc", script, "update"], check=True, capture_output=True).stdout
+    assert told.endswith(b"well\n") == well
