@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -142,7 +143,7 @@ def write_pack(
     check_place(folder)
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
-        with new_folder(folder) as new:
+        with new_folder(Path(os.path.realpath(folder))) as new:  # a link to a pack stays one
             _save(base, info.size, new / "base.png")
             count = 0
             for patch in patches:
@@ -152,6 +153,8 @@ def write_pack(
                 raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
             (new / "pack.toml").write_text(_dump(info), "utf-8")
             files = beside()
+            for file in new.iterdir():  # whatever the umask, the appliance's own user reads it
+                file.chmod(0o644)
             held.enter_context(uninterrupted())
         for name, data in files.items():
             write_atomic(folder.with_name(name), data)
@@ -182,8 +185,10 @@ def _dump(info: PackInfo) -> str:
 
 
 def _toml(value: Any) -> str:
-    # JSON's scalars and lists are TOML's, but for the one control character that JSON does not escape.
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+    # JSON's scalars and lists are TOML's, but for the one control character that JSON does not escape,
+    # and for what is no text: bytes of a file's name that are not UTF-8.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _read_info(folder: Path) -> PackInfo:

@@ -57,11 +57,16 @@ def without_block(config: str) -> str:
     return before + rest.split(END, 1)[1].removeprefix("\n")
 
 
+def read(path: Path) -> str:
+    """Read a file that any laptop's editor may have written; `write` gives the same bytes again."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
+
+
 def write(path: Path, text: str) -> None:
     """Write a file so that a power cut leaves the old one or the new one."""
     new = path.with_name(path.name + ".mona-lisa-new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with new.open("wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
@@ -78,8 +83,8 @@ def main() -> int:
     if boot is None:
         parser.error("expected --check, --add or --remove")
     cmdline, config = boot / "cmdline.txt", boot / "config.txt"
-    old_cmdline = cmdline.read_text("utf-8")
-    old_config = config.read_text("utf-8") if config.exists() else ""
+    old_cmdline = read(cmdline)
+    old_config = read(config) if config.exists() else ""
     known: Undo = {"added": [], "replaced": []}
     if arguments.record.exists():
         known = json.loads(arguments.record.read_text("utf-8"))

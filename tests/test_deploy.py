@@ -2,7 +2,10 @@
 
 import importlib.util
 import io
+import os
+import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.assets import photograph_path
 from appliance.config import load_config
 from appliance.errors import ConfigError
 
@@ -50,6 +54,28 @@ def test_the_block_in_config_txt_can_be_added_again_and_taken_out(before: str) -
     assert "disable_splash=1\n" in after
     assert boot.with_block(after) == after
     assert boot.without_block(after).rstrip("\n") == before.rstrip("\n")
+
+
+def test_a_config_txt_from_any_editor_has_its_bytes_again_when_ours_is_taken_out(tmp_path: Path) -> None:
+    edited = "# für die Bühne\r\narm_64bit=1\r\n".encode("latin-1")
+    (tmp_path / "config.txt").write_bytes(edited)
+    (tmp_path / "cmdline.txt").write_text("console=tty1 rootwait\n")
+
+    def call(word: str) -> int:
+        command = [
+            sys.executable,
+            DEPLOY / "boot_options.py",
+            "--record",
+            tmp_path / "record",
+            word,
+            tmp_path,
+        ]
+        return subprocess.run(command).returncode
+
+    assert [call(word) for word in ("--check", "--add", "--check")] == [1, 0, 0]
+    assert (tmp_path / "config.txt").read_bytes() == edited + boot.BLOCK.encode()
+    assert call("--remove") == 0
+    assert (tmp_path / "config.txt").read_bytes() == edited
 
 
 @pytest.mark.parametrize(
@@ -200,3 +226,88 @@ def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
         with pytest.raises(ConfigError, match=expected):
             applied(tmp_path)
     assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"
+
+
+def test_what_a_technician_with_a_strict_umask_puts_in_place_can_be_read(tmp_path: Path) -> None:
+    steps = f"umask 077; . {DEPLOY}/lib/steps.sh; run mkdir -p {tmp_path}/release; run touch {tmp_path}/file"
+    subprocess.run(["bash", "-euc", steps, "provision"], check=True)
+    assert (tmp_path / "release").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+SSH = """#!/bin/bash
+case "${!#}" in
+    *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
+    "tar "*) cat >/dev/null ;;
+esac
+"""
+
+
+def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> None:
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    picture = tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1"))
+    picture.write_bytes(photograph_path("astronaut.png").read_bytes())
+    told = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", picture, "--dry-run"],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert told.endswith(b"== dry run: would hang gr-fin-o\n")
+    assert (tmp_path / "gr-fin-o-preview.png").exists()
+
+
+# As a venv is made: its commands name the place of its Python, which itself is a link.
+VENV = """#!/bin/bash
+[ "$1 $2" = "-m venv" ] || exit 0
+mkdir -p "$3/bin"
+ln -sf /bin/true "$3/bin/python"
+for name in pip mona-lisa; do
+    printf '#!%s/%s/bin/python\\n' "$PWD" "$3" >"$3/bin/$name"
+    chmod 755 "$3/bin/$name"
+done
+"""
+
+
+def test_a_checkout_that_was_moved_is_set_up_anew(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text(VENV)
+    (tmp_path / "python3").chmod(0o755)
+    checkout, moved = tmp_path / "checkout", tmp_path / "moved"
+    for name in (
+        "pyproject.toml",
+        "frames/sconosciuta.png",
+        "appliance/portrait/eyes.py",
+        "appliance/pack.py",
+    ):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    (checkout / "deploy").mkdir()
+    shutil.copy(DEPLOY / "setup", checkout / "deploy/setup")
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def set_up(folder: Path) -> bytes:
+        return subprocess.run([folder / "deploy/setup"], env=path, check=True, capture_output=True).stdout
+
+    assert b"making .venv" in set_up(checkout)
+    assert b"installing" not in set_up(checkout)
+    checkout.rename(moved)
+    assert b"making .venv" in set_up(moved)
+    subprocess.run([moved / ".venv/bin/mona-lisa"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "well"),
+    [("yes", "start", True), ("yes", "auto-restart", False), ("no", "start", False)],
+)
+def test_a_monitor_that_was_off_before_an_update_is_no_fault_of_it(before: str, now: str, well: bool) -> None:
+    script = f"""
+        . {DEPLOY}/lib/steps.sh; . {DEPLOY}/lib/switch.sh
+        systemctl() {{ case "$*" in *NRestarts*) echo 0 ;; *SubState*) echo {now} ;; *) return 3 ;; esac; }}
+        sleep() {{ :; }}
+        was_well=no was_waiting={before}
+        if healthy 0; then echo well; fi
+    """
+    told = subprocess.run(["bash", "-euc", script, "update"], check=True, capture_output=True).stdout
+    assert told.endswith(b"well\n") == well

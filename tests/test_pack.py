@@ -87,6 +87,21 @@ def test_any_title_angle_and_setting_reads_back(
         assert Pack(Path(folder) / "pack").info == info
 
 
+def test_a_picture_whose_name_is_no_utf_8_has_a_pack_too(tmp_path: Path) -> None:
+    latin_1 = os.fsdecode("Gräfin.jpg".encode("latin-1"))
+    write_pack(tmp_path / "pack", dataclasses.replace(INFO, source=latin_1), base(), patches())
+    assert Pack(tmp_path / "pack").info.source == "Gr?fin.jpg"
+
+
+def test_a_pack_made_by_root_with_a_strict_umask_can_be_read_by_the_service(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_pack(tmp_path / "pack", INFO, base(), patches())
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "pack").iterdir()} == {0o644}
+
+
 def test_a_pack_is_these_files_and_no_others(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "pack.toml",
@@ -328,6 +343,16 @@ def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.
     assert Pack(Path()).info == pack.info
     with pytest.raises(BadPack, match="no pack there"):
         Pack(Path("/"))
+
+
+def test_a_pack_is_replaced_where_a_link_leads_to_and_the_link_stays(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("pack")
+    for shade in (5, 6):
+        write_pack(link, INFO, base(), patches(shade))
+    assert link.is_symlink()
+    assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 6, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pack"]
 
 
 def test_what_belongs_to_a_pack_is_written_beside_it(folder: Path) -> None:

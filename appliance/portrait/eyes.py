@@ -143,6 +143,9 @@ class Eye:
         drawn = there.iris + there.clear * here.ground + ratio * there.held * there.rest
         # Beyond the rim the rest is only what the filled white got wrong: it fades where it is.
         drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * (1 - here.held) * here.rest
+        # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
+        known = [here.ground, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
+        drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))
         # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
         lit_u = u - KEEPS_UP * shift / axes.width
         light, lit = self.layers.light_at(lit_u, v)

@@ -1,10 +1,11 @@
 """The original picture, read small enough for the screen: a scan of 150 megapixels must not fill memory."""
 
+import io
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage
@@ -37,7 +38,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
 
     Returns
     -------
-    RGB uint8 of shape (height, width, 3), and its scale against the original, 1 or less
+    sRGB uint8 of shape (height, width, 3), and its scale against the original, 1 or less
 
     Raises
     ------
@@ -51,7 +52,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
         banded = _banded(image, file) if full > longest else None
         if banded is None:
             banded = _whole(image, path, longest)
-        small = _reduced(banded, longest, deep=image.format == "PNG")
+        small = _reduced(banded, longest, image.format == "PNG", _screen_colours(image))
         # An upright picture may have its sides exchanged; the long one tells the scale.
         return np.array(small, np.uint8), max(small.size) / full
 
@@ -76,7 +77,7 @@ def _banded(image: Image.Image, file: BinaryIO) -> Banded | None:
 def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
     """Read a picture whole, if there is the memory for it; a JPEG reduced."""
     width, height = image.size
-    kind = image.format or "?"
+    kind = "JPEG" if image.format == "MPO" else image.format or "?"  # a telephone's, with a preview behind it
     if kind != "JPEG" or "progressive" in image.info:
         most = max(MOST_WHOLE, int(_SHARE * free_memory())) // _COST.get(kind, _COST_OF_OTHERS)
         if width * height > most:
@@ -97,12 +98,34 @@ def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
     return Banded(image.size, cut(image), 1 if turned else image.getexif().get(_ORIENTATION, 1))
 
 
-def _reduced(banded: Banded, longest: int, deep: bool) -> Image.Image:
+def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]:
+    """Return how a picture's colours become the screen's, by its mode: as the ICC profile in it tells."""
+    try:
+        profile = ImageCms.getOpenProfile(io.BytesIO(image.info["icc_profile"]))
+        if "sRGB" in ImageCms.getProfileDescription(profile):
+            return {}  # every bit stays
+        mode = {"RGB ": "RGB", "CMYK": "CMYK"}[profile.profile.xcolor_space]
+        return {mode: ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")}
+    except (KeyError, TypeError, OSError, ImageCms.PyCMSError):  # none, a damaged one, or of another mode
+        return {}
+
+
+def _reduced(
+    banded: Banded, longest: int, deep: bool, colours: dict[str, ImageCms.ImageCmsTransform]
+) -> Image.Image:
     """Return the picture upright, as RGB, its long side at most `longest`."""
+
+    def shown(band: Image.Image) -> Image.Image:
+        if band.mode == "CMYK" and "CMYK" in colours:
+            return colours["CMYK"].apply(band)
+        return rgb(band, deep)
+
     width, height = banded.size
     part = min(longest / max(width, height), 1.0)
     size = max(round(width * part), 1), max(round(height * part), 1)
-    small = reduce((rgb(band, deep) for band in banded.bands), banded.size, size)
+    small = reduce(map(shown, banded.bands), banded.size, size)
+    if "RGB" in colours:
+        small = colours["RGB"].apply(small)
     if banded.orientation == 1:
         return small
     small.getexif()[_ORIENTATION] = banded.orientation

@@ -10,6 +10,7 @@ readonly COMMAND=/usr/local/bin/mona-lisa
 script=$(basename "$0")
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dry="" changes=0
+umask 022 # whatever the technician's is: the service's own user reads what is put in place
 set -E
 trap '[ "$BASH_SUBSHELL" != 0 ] || printf "%s: stopped by \"%s\" (%s, line %s)\n" "$script" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
 

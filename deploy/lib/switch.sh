@@ -11,8 +11,7 @@ switch_release() {
         drop "$RECORD/trial"
         return
     fi
-    was_well=no
-    if well; then was_well=yes; fi
+    look_before
     note previous "$before"
     note trial "$before"
     activate "$1"
@@ -60,6 +59,16 @@ wait_until_lit() {
 # well: `mona-lisa status` says so. A camera that was missing before the update is no fault of the update.
 well() { "$COMMAND" status >/dev/null 2>&1; }
 
+# A monitor that is off keeps a version from starting; if it did so before the update it is no fault of the update.
+waiting() { [ "$(systemctl show -P SubState mona-lisa.service 2>/dev/null)" = start ]; }
+started() { systemctl is-active -q mona-lisa.service || { [ "$was_waiting" = yes ] && waiting; }; }
+
+look_before() {
+    was_well=no was_waiting=no
+    if well; then was_well=yes; fi
+    if waiting; then was_waiting=yes; fi
+}
+
 # healthy SECONDS: up within 90 s, and for that long no restart; sets `cause` when not.
 healthy() {
     local end restarts
@@ -71,10 +80,10 @@ healthy() {
     done
     end=$((SECONDS + $1))
     cause="it did not start"
-    systemctl is-active -q mona-lisa.service || return 1
+    started || return 1
     cause="it did not stay up"
     while :; do
-        systemctl is-active -q mona-lisa.service || return 1
+        started || return 1
         [ "$(systemctl show -P NRestarts mona-lisa.service)" = "$restarts" ] || return 1
         [ "$SECONDS" -lt "$end" ] || break
         sleep 1

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
 
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.sampling import crisp
@@ -90,6 +93,14 @@ def test_where_the_iris_was_there_is_white() -> None:
         x, y = round(truth.x + truth.gaze + 0.8 * truth.radius), round(truth.y)
         assert PAINTING[y, x].mean() < 100
         assert frame[y, x].mean() == pytest.approx(np.mean((222, 215, 200)), abs=8), eye.iris
+
+
+@pytest.mark.parametrize("part", [-1.0, -0.5, 0.5, 1.0])
+def test_no_speck_is_brighter_than_all_that_the_painting_has_near_it(part: float) -> None:
+    near = 2 * math.ceil(abs(part * FARTHEST)) + 7
+    brightest = np.asarray(Image.fromarray(PAINTING).filter(ImageFilter.MaxFilter(near)), float)
+    # Sharp sampling overshoots an edge of 200 levels by a tenth.
+    assert (drawn(part * FARTHEST) - brightest).max() < 22
 
 
 def test_a_mirrored_painting_moves_mirrored() -> None:

@@ -1,9 +1,11 @@
 import contextlib
+import itertools
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from appliance.assets import photograph_path
 from appliance.errors import BadImage
@@ -103,6 +105,70 @@ def test_what_is_transparent_lies_on_black_before_it_is_reduced(tmp_path: Path) 
     image.save(tmp_path / "half.png")
     pixels, _ = read_original(tmp_path / "half.png", SCREEN)
     assert pixels[:, :15].max() == 0 and pixels[:, 25:].min() == 255
+
+
+def test_a_telephones_jpeg_with_a_preview_behind_it_is_reduced_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "MOST_WHOLE", 10_000)
+    monkeypatch.setattr(source, "free_memory", lambda: 0)
+    picture, exif = Image.new("RGB", (400, 300), "red"), Image.Exif()
+    exif[0x0112] = 6
+    preview = Image.new("RGB", (40, 30), "blue")
+    picture.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[preview], exif=exif)
+    pixels, scale = read_original(tmp_path / "phone.jpg", SCREEN)
+    assert pixels.shape == (40, 30, 3) and scale == pytest.approx(0.1)
+    assert pixels[..., 0].min() > 250 and pixels[..., 1:].max() < 5
+
+
+def red_for_green() -> bytes:
+    """An ICC profile in which red and green have changed places."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+    return profile.replace(b"rXYZ", b"?XYZ", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"?XYZ", b"gXYZ", 1)
+
+
+def dull_inks() -> bytes:
+    """An ICC profile of four inks, none of which does more than halve the light."""
+    tables = bytes(range(256))
+    lights = [
+        value
+        for inks in itertools.product((0, 1), repeat=4)
+        for value in (255 - 32 * sum(inks), 128, 128)  # L of Lab, and no colour
+    ]
+    unit = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + unit + 4 * tables + bytes(lights) + 3 * tables
+    body = struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
+    head = struct.pack(">I4sI4s4s4s", 128 + len(body), b"test", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    white = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    return (head + bytes(12) + b"acsp" + bytes(28) + white).ljust(128, b"\0") + body
+
+
+@pytest.mark.parametrize("side", [30, 400])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_colours_are_those_the_files_profile_tells(tmp_path: Path, suffix: str, side: int) -> None:
+    path = tmp_path / f"wide.{suffix}"
+    Image.new("RGB", (side, side), (250, 0, 0)).save(path, icc_profile=red_for_green())
+    pixels, _ = read_original(path, SCREEN)
+    assert pixels.reshape(-1, 3).mean(0) == pytest.approx([0, 250, 0], abs=6)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_inks_are_those_the_files_profile_tells(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"print.{suffix}"
+    Image.new("CMYK", (400, 300), (0, 0, 0, 255)).save(path, icc_profile=dull_inks())
+    pixels, _ = read_original(path, SCREEN)
+    # L = 223/255 of 100 is sRGB 219 to 221; without its profile the ink would be black.
+    assert pixels.reshape(-1, 3).mean(0) == pytest.approx([218] * 3, abs=8)
+
+
+@pytest.mark.parametrize("profile", [b"", b"no profile", red_for_green()[:200], dull_inks()])
+def test_a_profile_that_is_damaged_or_of_other_colours_changes_nothing(
+    tmp_path: Path, profile: bytes
+) -> None:
+    Image.new("RGB", (30, 30), "red").save(tmp_path / "odd.png", icc_profile=profile)
+    pixels, _ = read_original(tmp_path / "odd.png", SCREEN)
+    assert np.array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [[255, 0, 0]])
 
 
 def test_a_huge_jpeg_is_reduced_further_than_a_large_one(
