@@ -63,6 +63,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         yield temporary
         for child in temporary.iterdir():
+            # Whatever the umask: what root installs, the service must be able to read.
+            child.chmod(0o755 if child.is_dir() else 0o644)
             sync(child)
         sync(temporary)
         _swap(temporary, path)

@@ -79,11 +79,16 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, write: ob
 
 def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
     path = tmp_path / "packs" / "portrait"
-    with new_folder(path) as new:
-        (new / "one").write_text("1")
-        assert not path.exists()
+    mask = os.umask(0o077)  # a careful administrator's; the service is another user
+    try:
+        with new_folder(path) as new:
+            (new / "one").write_text("1")
+            assert not path.exists()
+    finally:
+        os.umask(mask)
     assert names(path) == {"one"}
     assert path.stat().st_mode & 0o777 == 0o755
+    assert (path / "one").stat().st_mode & 0o777 == 0o644
     assert names(path.parent) == {"portrait"}
 
 

@@ -50,7 +50,7 @@ class Board(Screen):
             turned = finished(plate, layout)
             surface = pygame.image.frombuffer(turned.tobytes(), turned.size, "RGB").convert(self._surface)
             self._plate = surface, layout.turned((left, top, left + plate.width, top + plate.height))[:2]
-        self._shown = frame
+        self.shown = frame
         self._draw()
         self._tell(frame)
 

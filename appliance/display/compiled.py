@@ -6,6 +6,7 @@ page of its own. It holds checksums instead of being flushed to the disk: what a
 is noticed at the next start and made anew.
 """
 
+import errno
 import json
 import mmap
 import os
@@ -26,6 +27,9 @@ MAGIC: Final = _FAMILY + b"2\n"
 # must begin on one.
 _PAGE: Final = 65536
 _HEAD: Final = struct.Struct("<16sII")
+# madvise(2) of Linux 5.14: read pages in now and return an error, where touching one that the disk does not
+# give any more would end the process with SIGBUS, at every start anew.
+_MADV_POPULATE_READ: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Compiled:
         self.map.madvise(mmap.MADV_DONTNEED, start, end - start)
 
     def _head(self) -> tuple[Plan, list[int]]:
+        self._read_in(0, _PAGE, "head")
         try:
             magic, length, checksum = _HEAD.unpack_from(self.map)
             if magic != MAGIC and magic.startswith(_FAMILY):
@@ -141,8 +146,16 @@ class Compiled:
         return memoryview(self.map)[start : start + length]
 
     def _check(self, part: int, name: str) -> None:
+        self._read_in(self._start(part), self._start(part + 1), name)
         if zlib.crc32(self._part(part)) != self._sums[part]:
             raise BadCache(f"{self.path}: its {name} is damaged")
+
+    def _read_in(self, start: int, end: int, name: str) -> None:
+        try:
+            self.map.madvise(_MADV_POPULATE_READ, start, end - start)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an older kernel
+                raise BadCache(f"{self.path}: the disk does not give its {name}") from error
 
 
 def write_compiled(file: int, plan: Plan, parts: Iterable[memoryview]) -> None:

@@ -37,8 +37,9 @@ _MISFIT: Final = 0.02
 class Screen:
     """Shows one pack: its base once, then patches; black when the house is closed.
 
-    `flipped` is the moment of the last flip on the monotonic clock, `driver` SDL's name of what
-    drives the display, `due` when it next wants a `tick`, like `flipped`.
+    `shown` is the frame that is lit, or will be once it is no longer black; `flipped` the moment of the
+    last flip on the monotonic clock, `driver` SDL's name of what drives the display, `due` when it next
+    wants a `tick`, like `flipped`.
     """
 
     def __init__(self, config: DisplayConfig, hours: HoursConfig | None = None) -> None:
@@ -49,7 +50,7 @@ class Screen:
         self._observers: list[Observer] = []
         self._frames: Frames | None = None
         self._monitor: Monitor | None = None
-        self._shown = 0
+        self.shown = 0
         self._half = False
         self._offset = (0, 0)
         self.due = 0.0
@@ -144,13 +145,16 @@ class Screen:
             self._hang(pack, frames)
             frames.load()  # now that the old one's are gone: both would not fit the memory
 
-    def show(self, frame: int) -> None:
-        """Light another frame of the loaded pack, by way of half of it if that is wanted."""
+    def show(self, frame: int) -> bool:
+        """Light another frame of the loaded pack, by way of half of it if that is wanted.
+
+        Returns whether it is lit: not while the screen is black or fades, nor where the frames are damaged.
+        """
         if self._frames is None or not self._frames.count:
-            return
-        before, self._shown = self._shown, frame
+            return False
+        before, self.shown = self.shown, frame
         if self._curtain.level < 1:
-            return  # black, or drawn anew with the next step of the curtain
+            return False  # black, or drawn anew with the next step of the curtain
         patch = self._frames.patch(frame)
         self._half = self._config.crossfade and abs(frame - before) == 1
         if self._half:
@@ -161,6 +165,7 @@ class Screen:
         else:
             self._flip(self._surface.blit(patch, self._place()))
             self._tell(frame)
+        return True
 
     def tick(self, now: float, wall: float) -> None:
         """Do what is due: the other half of a cross-fade, opening hours, burn-in care, the heartbeat.
@@ -180,7 +185,7 @@ class Screen:
         self.due = now + LOOK
         if self._half:
             self._half = False
-            self.show(self._shown)
+            self.show(self.shown)
         if self._monitor:
             self._monitor.check(now)
         moved = self._move(now)
@@ -188,7 +193,7 @@ class Screen:
         if stepped or moved:
             self._draw()
             if stepped and not self._curtain.moving:
-                self._tell(self._shown if self._curtain.level else None)
+                self._tell(self.shown if self._curtain.level else None)
         elif now - self.flipped >= HEARTBEAT:
             self._flip((0, 0, 1, 1))
         if self._curtain.moving:
@@ -231,9 +236,9 @@ class Screen:
         return go_on
 
     def _hang(self, pack: Pack, frames: Frames) -> None:
-        self._frames, self._shown, self._half = frames, frames.resting, False
+        self._frames, self.shown, self._half = frames, frames.resting, False
         self._draw()
-        self._tell(self._shown if self._curtain.level else None)
+        self._tell(self.shown if self._curtain.level else None)
 
     def _place(self) -> tuple[int, int]:
         assert self._frames
@@ -256,8 +261,8 @@ class Screen:
             self._surface.fill((0, 0, 0))
         else:
             self._frames.draw_base(self._offset)
-            if self._shown != self._frames.resting:
-                self._surface.blit(self._frames.patch(self._shown), self._place())
+            if self.shown != self._frames.resting:
+                self._surface.blit(self._frames.patch(self.shown), self._place())
             if level < 1:
                 # Squared, since eyes are more sensitive to changes in the dark.
                 self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)

@@ -68,6 +68,7 @@ def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
             try:
                 file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
                 try:
+                    os.fchmod(file, 0o644)  # whatever root's umask: the service reads it
                     write_compiled(file, plan, parts)
                 finally:
                     os.close(file)
@@ -103,6 +104,8 @@ def _alone(folder: Path) -> Iterator[None]:
     # Only read: it may be root's.
     lock = os.open(folder / ".lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        with suppress(PermissionError):  # another's
+            os.fchmod(lock, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:

@@ -87,12 +87,11 @@ def run(
         pack, reporter.wrong = light_best(screen, hangs[0], Settings.spare() if patient else None)
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
-        shown = pack.info.resting
         watcher = Watcher(config, pack.info, stop, witness, patient)
         aim: Aim | None = None
 
         def tell() -> None:
-            reporter.tell(_facts(watcher, screen, watcher.aims.newest(0), shown), watcher.sight.pause)
+            reporter.tell(_facts(watcher, screen, watcher.aims.newest(0)), watcher.sight.pause)
 
         try:
             watcher.open()
@@ -110,19 +109,17 @@ def run(
                         hangs = now_hangs
                         another, reporter.wrong = _switch(screen, hangs[0], stop, tell)
                         if another:
-                            pack, shown = another, another.info.resting
+                            pack = another
                             watcher.pack = pack.info
                             reporter.portrait(pack.info.title, pack.folder)
-                reporter.tell(_facts(watcher, screen, aim, shown), watcher.sight.pause)
+                reporter.tell(_facts(watcher, screen, aim), watcher.sight.pause)
                 if aim is None:
                     continue  # nobody was looked for yet
                 from appliance.gaze import frame_for  # by now the watcher has loaded it
 
                 lit = time.monotonic() + config.tracking.display_latency
-                frame = frame_for(aim, lit, shown, config.tracking, pack.info)
-                if frame != shown:
-                    screen.show(frame)
-                    shown = frame
+                frame = frame_for(aim, lit, screen.shown, config.tracking, pack.info)
+                if frame != screen.shown and screen.show(frame):
                     reporter.flipped(screen.flipped - aim.captured if aim.viewer else None)
                     if witness:
                         witness.lit(frame, aim, time.monotonic())
@@ -141,7 +138,7 @@ def _pause(aim: Aim | None, tracking: TrackingConfig, due: float) -> float:
     return min(max(due - now, TICK), IDLE)
 
 
-def _facts(watcher: Watcher, screen: Screen, aim: Aim | None, shown: int) -> Facts:
+def _facts(watcher: Watcher, screen: Screen, aim: Aim | None) -> Facts:
     sight = watcher.sight
     return Facts(
         now=time.monotonic(),
@@ -153,7 +150,7 @@ def _facts(watcher: Watcher, screen: Screen, aim: Aim | None, shown: int) -> Fac
         closed=not screen.open,
         visitors=sight.visitors,
         distance=aim.viewer.distance_mm / 1000 if aim and aim.viewer else None,
-        frame=shown,
+        frame=screen.shown,
     )
 
 

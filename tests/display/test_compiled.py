@@ -160,6 +160,22 @@ def test_what_a_killed_process_left_is_deleted(pack: Pack, tmp_path: Path) -> No
     assert not list(store.cache_folder().glob(".*.part"))
 
 
+def test_a_part_that_the_disk_does_not_give_any_more_is_damage_and_not_the_processs_end(
+    pack: Pack, tmp_path: Path
+) -> None:
+    shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    program = (
+        "import os, sys; from pathlib import Path; from appliance.display.compiled import Compiled\n"
+        "cache = Path(sys.argv[1]); lit = Compiled(cache, None)\n"
+        "os.truncate(cache, cache.stat().st_size // 2)\n"  # to the mapped pages this is what a bad block is
+        "lit.check(bool)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(cache)], capture_output=True, text=True)
+    assert done.returncode == 1, done
+    assert "BadCache" in done.stderr.splitlines()[-1] and "the disk does not give its patch" in done.stderr
+
+
 @pytest.mark.parametrize("obstacle", ["read-only", "full", "busy"])
 def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
     pack: Pack,
@@ -199,11 +215,16 @@ def test_what_calibrating_as_root_compiled_is_no_obstacle_to_the_service(
     library.mkdir()
     os.chown(library, SERVICE, SERVICE)
     monkeypatch.setenv("CACHE_DIRECTORY", str(library / ".cache"))
-    shown(pack, tmp_path / "one")
+    mask = os.umask(0o077)
+    try:
+        shown(pack, tmp_path / "one")
+    finally:
+        os.umask(mask)
     (cache,) = caches()
     monkeypatch.chdir(cache.parent)  # the folders above are root's alone
     os.seteuid(SERVICE)
     try:
+        Compiled(Path(cache.name), None)
         with store._alone(Path()):
             Path(cache.name).unlink()
     finally:

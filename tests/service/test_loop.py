@@ -16,7 +16,7 @@ from appliance import assets
 from appliance.camera import sources
 from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
-from appliance.config import CameraConfig, Config, DisplayConfig
+from appliance.config import WEEK, CameraConfig, Config, DisplayConfig
 from appliance.display import outputs
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
@@ -26,6 +26,7 @@ from appliance.pack import Pack, write_pack
 from appliance.service import best, loop, reporter, watcher
 from appliance.service.loop import run
 from appliance.service.settings import Settings
+from appliance.service.status import STATUS
 from appliance.vision.blazeface import Face
 from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
 
@@ -187,6 +188,27 @@ def test_a_pack_with_a_missing_frame_rests(
     fault = f"{pack.folder / 'patch_03.png'}: missing; render the portrait again"
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [best.RESTS % fault]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "lit" / "frame_04.png")), np.asarray(pack.base()))
+
+
+@pytest.mark.parametrize("fault", ["closed", "damaged"])
+def test_frames_that_are_not_lit_are_not_counted_as_lit(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    shut = "".join(f'{day} = "closed"\n' for day in WEEK)
+    (tmp_path / "config.toml").write_text(f'[hours]\nclock = "any"\n{shut}' if fault == "closed" else "")
+    if fault == "damaged":
+        (pack.folder / "patch_02.png").write_bytes(b"")
+    settings = Settings(
+        tmp_path / "config.toml", "gallery:cross", f"offscreen:{tmp_path / 'lit'}", patient=True
+    )
+    notes = Notes()
+    run(settings.start(), lambda: pack.folder, threading.Event(), 5.0, notes, settings)
+    assert any(aim.viewer for aim in notes.aims), "somebody was there to look at"
+    found = json.loads((tmp_path / STATUS).read_text())
+    assert (found["counts"]["flips"], found["picture_to_flip_p95_s"], notes.frames) == (0, None, [])
+    if fault == "damaged":
+        assert (found["state"], found["frame"]) == ("following", pack.info.resting), "the sitter rests"
 
 
 def test_without_any_pack_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
