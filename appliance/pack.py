@@ -153,8 +153,6 @@ def write_pack(
                 raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
             (new / "pack.toml").write_text(_dump(info), "utf-8")
             files = beside()
-            for file in new.iterdir():  # whatever the umask, the appliance's own user reads it
-                file.chmod(0o644)
             held.enter_context(uninterrupted())
         for name, data in files.items():
             write_atomic(folder.with_name(name), data)
