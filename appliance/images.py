@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from appliance.errors import BadImage
 
@@ -94,4 +94,8 @@ def rgb(image: Image.Image, deep: bool = False) -> Image.Image:
 
 
 def _brief(error: Exception) -> str:
+    if isinstance(
+        error, UnidentifiedImageError
+    ):  # a telephone's HEIC, a PDF; Pillow would name a Python object
+        return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
     return (str(error).splitlines() or [type(error).__name__])[0][:100]

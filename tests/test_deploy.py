@@ -311,3 +311,19 @@ def test_a_monitor_that_was_off_before_an_update_is_no_fault_of_it(before: str, 
     """
     told = subprocess.run(["bash", "-euc", script, "update"], check=True, capture_output=True).stdout
     assert told.endswith(b"well\n") == well
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_first_boot_that_failed_is_not_tried_on_a_machine_that_was_provisioned_since() -> None:
+    script = f"""
+        units=/etc/systemd/system unit=mona-lisa-first-boot.service
+        mkdir -p $units; mount -t tmpfs none $units; mkdir $units/multi-user.target.wants
+        touch $units/$unit; ln -s $units/$unit $units/multi-user.target.wants/
+        . {DEPLOY}/lib/steps.sh; . {DEPLOY}/lib/release.sh; . {DEPLOY}/lib/system.sh
+        no_first_boot
+        find $units -name $unit
+    """
+    command = ["unshare", "-m", "bash", "-euc", script, "provision"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "removing" in told and told.splitlines()[-1].startswith("   removing")
+    assert "\nno_first_boot\n" in (DEPLOY / "provision").read_text()

@@ -181,3 +181,12 @@ def test_the_pictures_of_a_folder_come_in_name_order(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "d.png").mkdir()
     assert [path.name for path in image_files(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.7\n", bytes(4) + b"\x18ftypheic" + bytes(99)])
+def test_a_file_of_another_kind_is_refused_with_the_kinds_expected(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "IMG_0001.HEIC").write_bytes(data)
+    with pytest.raises(BadImage) as caught:
+        read_image(tmp_path / "IMG_0001.HEIC")
+    expected = "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
+    assert str(caught.value) == f"{tmp_path}/IMG_0001.HEIC: not a whole, readable image ({expected})"

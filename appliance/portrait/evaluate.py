@@ -13,11 +13,12 @@ import numpy as np
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import UnfitPortrait
-from appliance.pack import Pack
+from appliance.pack import Box, Pack
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
+from appliance.vision.blazeface import Face
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 # The background is looked at on a ring around the face's outline, in multiples of its radius, in
@@ -33,7 +34,8 @@ _RENDER: Final = """
 import resource, sys
 from pathlib import Path
 from appliance.portrait.render import render
-render(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), yaw=float(sys.argv[4]), choose=None)
+image, out, frames, yaw, face = sys.argv[1:]
+render(Path(image), Path(out), int(frames), yaw=float(yaw), choose=int(face))
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
@@ -63,7 +65,8 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     landmarker = Landmarker()
     yaw, part = float(pack.info.settings.get("yaw", 0)), float(pack.info.settings.get("eyes", 1))
     distance = float(pack.info.settings.get("distance_mm", 2000))
-    found = landmarker.find(base)
+    face = _face_number(landmarker.faces(base), pack.info.box)
+    found = landmarker.find(base, face)
     sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance))
     report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.frames, "size": list(pack.info.size)}
     report |= _stillness(pack, base, sitter)
@@ -71,14 +74,15 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
     if render_again:
-        report |= cost(folder / "base.png", pack.info.frames, yaw)
+        report |= cost(folder / "base.png", pack.info.frames, yaw, face)
     return report
 
 
-def cost(image: Path, frames: int, yaw: float) -> dict[str, float]:
+def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", _RENDER, str(image), f"{folder}/pack", str(frames), str(yaw)]
+        words = [str(image), f"{folder}/pack", str(frames), str(yaw), str(face or 1)]
+        command = [sys.executable, "-c", _RENDER, *words]
         root = Path(__file__).resolve().parents[2]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
@@ -87,6 +91,13 @@ def cost(image: Path, frames: int, yaw: float) -> dict[str, float]:
         raise UnfitPortrait(f"{image}: cannot be rendered again: {done.stderr.strip().splitlines()[-1]}")
     seconds, peak = map(float, done.stdout.split()[-2:])
     return {"cpu_seconds": round(seconds, 2), "peak_mb": round(peak, 1)}
+
+
+def _face_number(faces: list[Face], box: Box) -> int | None:
+    """Return which of several faces a patch was drawn for, counted from 1; none if there are none."""
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    away = [math.dist(face.eye_midpoint, middle) for face in faces]
+    return away.index(min(away)) + 1 if away else None
 
 
 def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:

@@ -119,7 +119,7 @@ class Landmarker:
         UnfitPortrait
             If there is no face, no face of that number, or several and none chosen.
         """
-        faces = self._faces(pixels)
+        faces = self.faces(pixels)
         if not faces:
             raise UnfitPortrait(
                 f"no face found in {pixels.shape[1]}x{pixels.shape[0]} pixels; expected a sitter looking "
@@ -131,7 +131,7 @@ class Landmarker:
             raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
         return faces[(choice or 1) - 1]
 
-    def _faces(self, pixels: Pixels) -> list[Face]:
+    def faces(self, pixels: Pixels) -> list[Face]:
         """Return the faces that could be the sitter's, from picture left to picture right."""
         picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
         found: list[Face] = []

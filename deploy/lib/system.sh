@@ -54,9 +54,13 @@ read_again() {
     [ -n "$dry" ] || rm -f "$RECORD/restart-owed"
 }
 
+# A card's first boot that failed is tried again at every boot: not once this machine is provisioned in another way.
+no_first_boot() { drop /etc/systemd/system/{,multi-user.target.wants/}mona-lisa-first-boot.service; }
+
 drop_units() {
     local file target folder
     step "units and user"
+    no_first_boot
     while read -r file; do
         target=$(place_of "$file")
         if [ -z "$target" ]; then continue; fi

@@ -7,6 +7,7 @@ from PIL import Image
 from appliance.assets import photograph_path
 from appliance.errors import ApplianceError, UnfitPortrait
 from appliance.pack import Pack
+from appliance.portrait.evaluate import evaluate
 from appliance.portrait.render import render
 from tests.portrait.odd import EITHER, REFUSED
 
@@ -48,6 +49,16 @@ def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
     assert left.box[2] < 512 < right.box[0]
     with pytest.raises(UnfitPortrait, match="--face 3: 2 found"):
         render(tmp_path / "two.png", tmp_path / "none", 3, choose=3)
+
+
+def test_a_pack_of_one_of_two_faces_is_measured(tmp_path: Path) -> None:
+    with Image.open(photograph_path("astronaut.png")) as image:
+        REFUSED["two"][0](image.convert("RGB")).save(tmp_path / "two.png")
+    render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
+    found = evaluate(tmp_path / "right")
+    assert found["neutral_exact"] and found["changed_outside"] == 0
+    assert min(found["iris_travel_percent"]) > 15
+    assert found["cpu_seconds"] > 0
 
 
 def test_a_large_jpeg_is_reduced_while_it_is_read(tmp_path: Path) -> None:
