@@ -94,8 +94,7 @@ def rgb(image: Image.Image, deep: bool = False) -> Image.Image:
 
 
 def _brief(error: Exception) -> str:
-    if isinstance(
-        error, UnidentifiedImageError
-    ):  # a telephone's HEIC, a PDF; Pillow would name a Python object
+    # A telephone's HEIC, a PDF: Pillow would name a Python object.
+    if isinstance(error, UnidentifiedImageError):
         return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
     return (str(error).splitlines() or [type(error).__name__])[0][:100]
