@@ -1,8 +1,10 @@
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
@@ -287,3 +289,37 @@ def test_a_service_means_the_bare_display_where_it_may_choose(
     else:
         with pytest.raises(NoDisplay, match="without KMSDRM"):  # told apart from a missing card
             run(settings.start(), lambda: pack.folder, threading.Event(), 0.1, settings=settings)
+
+
+def test_a_film_that_cannot_be_written_does_not_keep_the_service_from_the_picture(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text(f'[display]\nfilm = "{tmp_path}/config.toml/a.webp"\n')
+    output = f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
+    run(settings.start(), lambda: pack.folder, threading.Event(), 0.5, settings=settings)
+    fault = f"{tmp_path}/config.toml/a.webp: cannot be written (File exists)"
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
+        loop.NOT_FILMED % fault
+    ]
+    assert (tmp_path / "lit" / "frame_04.png").exists()
+
+
+def test_systemd_is_asked_for_the_time_in_which_a_film_is_packed(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    film, output = str(tmp_path / "a.webp"), f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, film, patient=True)
+    (tmp_path / "config.toml").write_text("")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        run(settings.start(), lambda: pack.folder, threading.Event(), 0.5, settings=settings)
+        heard = []
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(systemd.recv(1000).decode())
+    assert heard[-1] == reporter.MORE_TIME and Path(film).stat().st_size
