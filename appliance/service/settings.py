@@ -98,7 +98,7 @@ class Settings:
         return config
 
     def hanging(self) -> Path:
-        """Return the folder of the portrait to show; raises `BadPack`."""
+        """Return the folder of the portrait to show."""
         fixed = self.pack or self.config.display.pack
         return Path(fixed) if fixed else current()
 

@@ -23,9 +23,10 @@ from appliance.display import outputs
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze import Aim
-from appliance.library import current, use
+from appliance.library import DEFAULT, current, use
 from appliance.pack import Pack, write_pack
 from appliance.service import best, loop, reporter, watcher
+from appliance.service import settings as settings_room
 from appliance.service.loop import run
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
@@ -228,6 +229,24 @@ def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
     run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith(f"{pack.folder / 'base.png'}: damaged") and line.endswith("showing Other instead")
+
+
+def test_where_no_portrait_can_be_read_at_all_the_service_shows_its_own(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings_room, "home", lambda: tmp_path)
+    (tmp_path / "frames").mkdir()
+    pack.folder.rename(tmp_path / "frames" / DEFAULT)
+    library = tmp_path / ("x" * 300)  # refused by the system, as a failing disk refuses any name
+    monkeypatch.setenv("STATE_DIRECTORY", str(library))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text("")
+    output = f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
+    run(settings.start(), settings.hanging, threading.Event(), 2.5, settings=settings)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert str(library) in line and line.endswith("(File name too long); showing Test Sitter instead"), line
+    assert (tmp_path / "lit" / "frame_04.png").exists()
 
 
 @pytest.mark.parametrize("source", ["webcam", "replay", "replay:", "gallery:nowhere", ""])
