@@ -16,13 +16,16 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost
 from appliance.library import current
 from appliance.progress import say
 from appliance.rules import Pattern
+
+if TYPE_CHECKING:
+    from appliance.service.settings import Flag
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the portrait and follow the viewer."""
     from appliance.pack import Pack
     from appliance.service.loop import run as run_loop
-    from appliance.service.settings import Settings
+    from appliance.service.settings import Flag, Settings
 
     for option, value, rule in (
         ("--camera", arguments.camera, config.CAMERAS),
@@ -50,15 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.pack,
         arguments.service,
     )
-    stop = threading.Event()
+    stop, asked = threading.Event(), Flag()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _end(stop))
+        signal.signal(number, lambda *_: _end(stop, asked))
     signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
     except ApplianceError as error:
         if not settings.patient:
             raise
+        if isinstance(error, DisplayLost) and asked.is_set():
+            _leave(0)  # a monitor switched off while it fades
         if isinstance(error, DisplayLost):
             log.error("%s; starting anew", error)
             logging.shutdown()
@@ -70,17 +75,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _end(stop: threading.Event) -> None:
+def _end(stop: threading.Event, asked: "Flag") -> None:
     """Ask for the end once: a second signal could find the lock taken that the first one's handler holds."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    asked.set()
     stop.set()
 
 
 def _leave(code: int) -> NoReturn:
     """End at once: Python would wait for threads that a driver never lets go."""
     logging.shutdown()
-    sys.stdout.flush()
     os._exit(code)
 
 

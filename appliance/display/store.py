@@ -44,7 +44,7 @@ def key_of(pack: Pack, layout: Layout, pixels: str) -> str:
 
 def path_of(pack: Pack, layout: Layout, pixels: str) -> Path:
     """Return where a pack's compiled file for a screen lies, whichever version of the pack it holds."""
-    place = hashlib.sha256(f"{pack.folder.absolute()}\n{layout}\n{pixels}".encode()).hexdigest()
+    place = hashlib.sha256(os.fsencode(f"{pack.folder.absolute()}\n{layout}\n{pixels}")).hexdigest()
     return cache_folder() / f"{pack.folder.absolute().name}-{place[:12]}{_SUFFIX}"
 
 

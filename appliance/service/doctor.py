@@ -166,8 +166,10 @@ def connectors(root: Path) -> Finding:
 
 def sdl(kms: bool) -> Finding:
     """Check that SDL can light a screen without a desktop."""
-    from appliance.display.sdl import pygame, video_drivers  # loads SDL
-
+    try:
+        from appliance.display.sdl import pygame, video_drivers  # loads SDL
+    except ImportError as error:
+        return fail(f"pygame cannot be loaded ({error})", "sudo apt-get install python3-pygame")
     drivers = video_drivers()
     if kms and drivers and "KMSDRM" not in drivers:
         return fail(f"SDL has no KMSDRM, only {', '.join(drivers)}", "sudo apt-get install python3-pygame")
