@@ -185,7 +185,7 @@ def verify(arguments: argparse.Namespace) -> int:
 def config_check(arguments: argparse.Namespace) -> int:
     """Check a config file."""
     config.load_config(arguments.file)
-    used = arguments.file or (config.SYSTEM_CONFIG if config.SYSTEM_CONFIG.exists() else None)
+    used = arguments.file or config.system_config()
     print(f"{used}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
     return 0
 
