@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the portrait and follow the viewer."""
@@ -54,9 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.service,
     )
     stop, asked = threading.Event(), Flag()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _end(stop, asked))
-    signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
+    for number in _ENDING:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda *_: _end(stop, asked))
+    if settings.patient:  # else it is the terminal that is gone, and nobody could end the run any more
+        signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
     except ApplianceError as error:
@@ -77,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _end(stop: threading.Event, asked: "Flag") -> None:
     """Ask for the end once: a second signal could find the lock taken that the first one's handler holds."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     asked.set()
     stop.set()

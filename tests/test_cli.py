@@ -138,7 +138,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         assert f"example: mona-lisa {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["lit at rest", "seeing through"])
 def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
     pack: Pack, tmp_path: Path, number: signal.Signals, moment: str
@@ -158,6 +158,31 @@ def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
         assert time.monotonic() - asked < 5.0  # the unit's TimeoutStopSec; 2 s asked of a quiet machine
     assert rest.endswith("INFO ended\n")
     assert "Traceback" not in rest
+
+
+def test_under_nohup_a_run_outlasts_its_terminal(pack: Pack, tmp_path: Path) -> None:
+    command = [
+        "nohup",
+        sys.executable,
+        "-m",
+        "appliance",
+        "run",
+        "--camera",
+        "gallery:empty",
+        "--seconds",
+        "3",
+    ]
+    with subprocess.Popen(
+        [*command, "--pack", pack.folder, *offscreen(tmp_path)], stderr=subprocess.PIPE, text=True, cwd=home()
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "seeing through" in line:
+                break
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        assert process.wait() == 0
 
 
 def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path) -> None:
