@@ -191,5 +191,7 @@ def _switch(
     except BadPack as error:
         log.warning(SWITCH_REFUSED, error)
         return None, SWITCH_REFUSED % error
+    if stop.is_set():
+        return None, ""  # it ends before the new one was ready
     log.info(SWITCHED, pack.info.title)
     return pack, ""

@@ -20,6 +20,7 @@ from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import WEEK, CameraConfig, Config, DisplayConfig
 from appliance.display import outputs
+from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze import Aim
@@ -290,6 +291,18 @@ def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_dama
     assert len(refused) == 1 and "patch_02.png: damaged" in refused[0]
     flips = (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()
     assert len(flips) == 3, "one flip at the start, one for each new portrait, none black"
+
+
+def test_a_switch_that_the_end_overtakes_is_not_told_as_done(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pack(tmp_path / "new", small_info(title="new"), base_image(), small_patches())
+    stop = threading.Event()
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        screen.light(pack)
+        assert loop._switch(screen, tmp_path / "new", stop, stop.set) == (None, "")
+    assert loop.SWITCHED % "new" not in messages(caplog)
+    assert len((tmp_path / "lit" / "lit.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_service_means_the_bare_display_where_it_may_choose(
