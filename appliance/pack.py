@@ -150,7 +150,7 @@ def write_pack(
                 count += 1
             if count != info.frames or len(info.angles) != info.frames:
                 raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
-            (new / "pack.toml").write_text(_dump(info), "utf-8", "replace")  # a file name may be any bytes
+            (new / "pack.toml").write_text(_dump(info), "utf-8")
             files = beside()
             held.enter_context(uninterrupted())
         for name, data in files.items():

@@ -385,9 +385,3 @@ def test_ctrl_c_between_the_pack_and_what_lies_beside_it_waits_for_both(folder: 
     with pytest.raises(KeyboardInterrupt):
         write_pack(folder, INFO, base(), patches(9), lambda: Interrupting({"a.png": b"a", "b.png": b"b"}))
     assert sorted(path.name for path in folder.parent.iterdir()) == ["a.png", "b.png", "pack"]
-
-
-def test_a_source_whose_name_is_no_text_is_noted_all_the_same(tmp_path: Path) -> None:
-    odd = os.fsdecode(b"caf\xe9")
-    write_pack(tmp_path / "pack", small_info(title=odd, source=f"{odd}.jpg"), base_image(), small_patches())
-    assert Pack(tmp_path / "pack").info.source == "caf?.jpg"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
         for frame in range(FRAMES):
             screen.show(frame)
             while frame not in {int(path.stem[-2:]) for path in out.glob("frame_*.png")}:
+                time.sleep(0.005)  # each flip is a row in a file, which some tests keep small
                 screen.show(frame)
     return np.array([lit(out, frame) for frame in range(FRAMES)])
 
