@@ -1,6 +1,7 @@
 """The command `mona-lisa`: its words and options, and what its errors look like."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0 done, 1 a clear failure, 2 bad usage or config."""
+    _open_streams()
     arguments = _parser().parse_args(argv)
     set_up()
     try:
@@ -30,10 +32,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mona-lisa: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, ImportError) as error:
-        if not _interrupted(error):
+        if _interrupted(error):
+            print("\nmona-lisa: interrupted", file=sys.stderr)
+            return 130
+        if not isinstance(error, ModuleNotFoundError) or str(error.name).startswith("appliance"):
             raise
-        print("\nmona-lisa: interrupted", file=sys.stderr)
-        return 130
+        print(f"mona-lisa: {error}; deploy/setup installs it, on a Pi deploy/provision", file=sys.stderr)
+        return 1
+
+
+def _open_streams() -> None:
+    """Give a closed standard stream /dev/null: drivers would write into the file that has its number next."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _interrupted(error: BaseException | None) -> bool:

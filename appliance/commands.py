@@ -16,7 +16,7 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost
@@ -24,14 +24,19 @@ from appliance.library import current
 from appliance.progress import say
 from appliance.rules import Pattern
 
+if TYPE_CHECKING:
+    from appliance.service.settings import Flag
+
 log = logging.getLogger(__name__)
+
+_ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the portrait and follow the viewer."""
     from appliance.pack import Pack
     from appliance.service.loop import run as run_loop
-    from appliance.service.settings import Settings
+    from appliance.service.settings import Flag, Settings
 
     for option, value, rule in (
         ("--camera", arguments.camera, config.CAMERAS),
@@ -50,15 +55,19 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.pack,
         arguments.service,
     )
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _end(stop))
-    signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
+    stop, asked = threading.Event(), Flag()
+    for number in _ENDING:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda *_: _end(stop, asked))
+    if settings.patient:  # else it is the terminal that is gone, and nobody could end the run any more
+        signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
     except ApplianceError as error:
         if not settings.patient:
             raise
+        if isinstance(error, DisplayLost) and asked.is_set():
+            _leave(0)  # a monitor switched off while it fades
         if isinstance(error, DisplayLost):
             log.error("%s; starting anew", error)
             logging.shutdown()
@@ -70,17 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _end(stop: threading.Event) -> None:
+def _end(stop: threading.Event, asked: "Flag") -> None:
     """Ask for the end once: a second signal could find the lock taken that the first one's handler holds."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
+    asked.set()
     stop.set()
 
 
 def _leave(code: int) -> NoReturn:
     """End at once: Python would wait for threads that a driver never lets go."""
     logging.shutdown()
-    sys.stdout.flush()
     os._exit(code)
 
 
@@ -180,7 +189,7 @@ def verify(arguments: argparse.Namespace) -> int:
 def config_check(arguments: argparse.Namespace) -> int:
     """Check a config file."""
     config.load_config(arguments.file)
-    used = arguments.file or (config.SYSTEM_CONFIG if config.SYSTEM_CONFIG.exists() else None)
+    used = arguments.file or config.system_config()
     print(f"{used}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
     return 0
 

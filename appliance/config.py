@@ -145,6 +145,17 @@ class Config:
     hours: HoursConfig = field(default_factory=HoursConfig)
 
 
+def system_config() -> Path | None:
+    """Return the system's config file, None if there is none; reading one that is closed to us tells so."""
+    try:
+        SYSTEM_CONFIG.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass
+    return SYSTEM_CONFIG
+
+
 def load_config(path: Path | None = None) -> Config:
     """Read a config file; without one, the system's if it exists, else the defaults.
 
@@ -154,12 +165,11 @@ def load_config(path: Path | None = None) -> Config:
         If the file cannot be read or holds anything unknown or out of range: names file, line,
         key, value and what was expected.
     """
+    path = path or system_config()
     if path is None:
-        if not SYSTEM_CONFIG.exists():
-            return Config()
-        path = SYSTEM_CONFIG
+        return Config()
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # an editor on Windows may put a byte-order mark first
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

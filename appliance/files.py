@@ -13,6 +13,8 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, CannotWrite
 
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+
 
 def sync(path: Path) -> None:
     """Flush a file or a folder's entries to the disk."""
@@ -51,7 +53,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes that name, on any exception it goes.
 
     A folder already at `path` is replaced; a power cut in between leaves one of the two under
-    `path` or, in the instant of the swap, the old one as `.<name>.old`, which `restore` puts back.
+    `path` or, where the file system cannot exchange them in one step, in the instant of the swap the
+    old one as `.<name>.old`, which `restore` puts back.
 
     Raises
     ------
@@ -153,9 +156,22 @@ def _aside(path: Path) -> Path:
 
 def _swap(new: Path, path: Path) -> None:
     aside = _aside(path)
-    if path.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
-    new.rename(path)
+    if not (path.exists() and _exchanged(new, path)):
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+        new.rename(path)
     sync(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Give two folders each other's name in one step: a service that looks meanwhile must not find none.
+
+    Returns whether they were: renameat2(2) says no on FAT, and on some overlays.
+    """
+    from ctypes import CDLL  # not before the first light
+
+    with suppress(AttributeError):
+        return bool(CDLL(None).renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+    return False

@@ -62,12 +62,12 @@ def installed() -> list[Pack]:
 
 
 def current() -> Path:
-    """Return the folder of the portrait that hangs, `DEFAULT`'s if none was chosen; raises `BadPack`."""
+    """Return the folder of the portrait that hangs, `DEFAULT`'s if none was chosen."""
     link = library() / _CURRENT
     try:
         return library() / (link.readlink().name if link.is_symlink() else DEFAULT)
-    except OSError as error:
-        raise BadPack(f"{link}: cannot be read ({error.strerror})") from error
+    except OSError:
+        return link  # a failing disk: reading the pack there tells of it
 
 
 def use(name: str) -> Pack:

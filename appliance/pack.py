@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -195,7 +194,7 @@ def _read_info(folder: Path) -> PackInfo:
         tree = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise BadPack(f"{folder}: no pack there; make one with `mona-lisa portrait render`") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
         raise BadPack(f"{path}: cannot be read ({cause}); render the portrait again") from error
     found = tree.pop("format", None)
@@ -224,7 +223,7 @@ def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
     yield "box", inside, "[x0, y0, x1, y1] inside the picture"
     yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
     yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
-    numbers = isinstance(angles, list) and all(type(a) in (int, float) and math.isfinite(a) for a in angles)
+    numbers = isinstance(angles, list) and all(type(a) in (int, float) and abs(a) <= 360 for a in angles)
     rising = numbers and all(a < b for a, b in pairwise(angles))
     yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
 

@@ -138,7 +138,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         assert f"example: mona-lisa {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["lit at rest", "seeing through"])
 def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
     pack: Pack, tmp_path: Path, number: signal.Signals, moment: str
@@ -158,6 +158,31 @@ def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
         assert time.monotonic() - asked < 5.0  # the unit's TimeoutStopSec; 2 s asked of a quiet machine
     assert rest.endswith("INFO ended\n")
     assert "Traceback" not in rest
+
+
+def test_under_nohup_a_run_outlasts_its_terminal(pack: Pack, tmp_path: Path) -> None:
+    command = [
+        "nohup",
+        sys.executable,
+        "-m",
+        "appliance",
+        "run",
+        "--camera",
+        "gallery:empty",
+        "--seconds",
+        "3",
+    ]
+    with subprocess.Popen(
+        [*command, "--pack", pack.folder, *offscreen(tmp_path)], stderr=subprocess.PIPE, text=True, cwd=home()
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "seeing through" in line:
+                break
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        assert process.wait() == 0
 
 
 def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path) -> None:
@@ -192,3 +217,83 @@ def test_ctrl_c_while_a_compiled_module_loads_is_an_interruption(
     else:
         with pytest.raises(ImportError):
             main(["status"])
+
+
+def test_a_missing_package_is_one_line_and_a_finding_of_the_doctor() -> None:
+    program = (
+        "import sys; sys.modules['pygame'] = None\n"  # as Python marks what is not there
+        "from appliance.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    run, doctor = (
+        subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, cwd=home())
+        for word in ("run", "doctor")
+    )
+    assert run.returncode == 1 and run.stderr.startswith("mona-lisa: ") and run.stderr.count("\n") == 1
+    assert "pygame" in run.stderr and run.stderr.endswith(
+        "deploy/setup installs it, on a Pi deploy/provision\n"
+    )
+    assert doctor.returncode == 1 and not doctor.stderr
+    assert "fail  SDL: pygame cannot be loaded (" in doctor.stdout
+    assert "-> sudo apt-get install python3-pygame" in doctor.stdout
+
+
+CLOSED = ["0", "1", "2", "0 1 2"]
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize("service", [True, False])
+def test_it_runs_with_standard_streams_closed(pack: Pack, tmp_path: Path, closed: str, service: bool) -> None:
+    command = [sys.executable, "-m", "appliance", "run", "--camera", "gallery:empty", "--seconds", "1"]
+    command += [*offscreen(tmp_path / "lit"), "--pack", str(pack.folder), *["--service"] * service]
+    closing = " ".join(f"{number}>&-" for number in closed.split())
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$@" {closing}', "bash", *command],
+        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, cwd=home(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "lit" / "frame_04.png").exists() and "Traceback" not in done.stderr
+
+
+def test_a_file_opened_later_does_not_take_a_closed_streams_place(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from appliance.cli import main; main(['config', 'show'])\n"
+        "file = open(sys.argv[1], 'w'); os.write(2, b'a driver speaks')"
+    )
+    subprocess.run(
+        ["bash", "-c", 'exec "$@" >&- 2>&-', "bash", sys.executable, "-c", program, tmp_path / "file"],
+        cwd=home(), check=True,
+    )  # fmt: skip
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_monitor_switched_off_while_it_ends_does_not_start_it_anew(pack: Pack, tmp_path: Path) -> None:
+    program = (
+        "import sys, pygame; from appliance.display.screen import Screen; from appliance.cli import main\n"
+        "def lost(): raise pygame.error('drmModePageFlip failed')\n"
+        "fade = Screen.fade\n"
+        "def fades(screen, seconds): pygame.display.flip = lost; fade(screen, seconds)\n"
+        "Screen.fade = fades; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "run", "--service", "--camera", "gallery:empty"]
+    with subprocess.Popen(
+        [*command, "--pack", pack.folder, *offscreen(tmp_path / "lit")],
+        stderr=subprocess.PIPE, text=True, cwd=home(), env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)},
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "seeing through" in line:
+                break
+        process.terminate()
+        process.terminate()
+        try:
+            assert process.wait(5.0) == 0
+        finally:
+            process.kill()
+        assert "starting anew" not in process.stderr.read()
+
+
+def test_a_portrait_may_lie_in_a_folder_of_any_name(pack: Pack, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    pack.folder.rename(odd)
+    where = ["--pack", str(odd), *offscreen(tmp_path / "lit")]
+    assert main(["run", "--camera", "gallery:empty", "--seconds", "1", *where]) == 0

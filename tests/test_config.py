@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import appliance
 from appliance import config
-from appliance.config import Config, dump_config, load_config, parse_config
+from appliance.config import Config, GazeConfig, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
 from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo
+from appliance.service.calibration import write_gaze
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
 SECTIONS = get_type_hints(Config)
@@ -179,6 +180,28 @@ def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(
     assert load_config() == Config()
     system.write_text("[gaze]\ngain = 2\n")
     assert load_config().gaze.gain == 2.0
+
+
+def test_a_system_config_that_cannot_be_looked_at_is_an_error_and_not_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "config.toml"
+    link.symlink_to(tmp_path / "not-mounted" / "config.toml")
+    for system, reason in (
+        (link, "No such file or directory"),
+        (tmp_path / ("x" * 300) / "config.toml", "File name too long"),  # any error but that there is none
+    ):
+        monkeypatch.setattr(config, "SYSTEM_CONFIG", system)
+        with pytest.raises(ConfigError, match=rf"cannot be read \({reason}\)"):
+            load_config()
+
+
+def test_the_byte_order_mark_of_an_editor_on_windows_is_read_over(tmp_path: Path) -> None:
+    marked = tmp_path / "config.toml"
+    marked.write_bytes("[gaze]\r\ngain = 2\r\n".encode("utf-8-sig"))
+    assert load_config(marked).gaze.gain == 2.0
+    write_gaze(marked, GazeConfig(camera_right=12.0))
+    assert load_config(marked).gaze.camera_right == 12.0
 
 
 def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import files
 from appliance.errors import AssetUnavailable, CannotWrite
 from appliance.files import new_folder, restore, sha256_of, uninterrupted, write_atomic
 
@@ -150,6 +151,38 @@ def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) ->
         (new / "newer").touch()
     assert names(path) == {"newer"}
     assert names(tmp_path) == {"portrait"}
+
+
+def test_a_reader_meanwhile_finds_the_old_folder_or_the_new_one_never_none(tmp_path: Path) -> None:
+    path = tmp_path / "portrait"
+    with new_folder(path) as new:
+        (new / "file").touch()
+    look = (
+        "import sys; from pathlib import Path; from appliance.files import restore; path = Path(sys.argv[1])\n"
+        "print('looking', flush=True)\n"
+        "while not (path.parent / 'enough').exists(): restore(path); (path / 'file').stat()"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", look, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with reader:
+        assert reader.stdout and reader.stderr
+        reader.stdout.readline()
+        for _ in range(300):
+            with new_folder(path) as new:
+                (new / "file").touch()
+        (tmp_path / "enough").touch()
+        assert reader.stderr.read() == b""
+
+
+def test_where_folders_cannot_be_exchanged_they_are_swapped_in_two_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_EXCHANGE", 1 << 20)  # a flag the kernel does not know, as FAT this one
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    test_a_new_folder_replaces_the_old_one_whole(tmp_path / "one")
+    test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path / "two")
 
 
 def test_restoring_where_nothing_is_does_nothing(tmp_path: Path) -> None:

@@ -216,6 +216,7 @@ def edit(folder: Path, old: str, new: str) -> None:
         ("[-20.0, 0.0, 20.5]", "[0, 0, 1]", "angles = [0, 0, 1]; expected 3 rising numbers"),
         ("[-20.0, 0.0, 20.5]", "[0, nan, 1]", "angles = [0, nan, 1]; expected 3 rising numbers"),
         ("[-20.0, 0.0, 20.5]", "[0, 1, inf]", "angles = [0, 1, inf]; expected 3 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", f"[0, 1, 1{'0' * 400}]", "angles = [0, 1, 1000"),
         ("[-20.0, 0.0, 20.5]", '["a", "b", "c"]', "angles = ['a', 'b', 'c']; expected 3 rising numbers"),
         ("[-20.0, 0.0, 20.5]", "1", "angles = 1; expected 3 rising numbers"),
         ("[settings]", "[settings.more]", "settings = {'more': {'softness': 0.5"),
@@ -236,7 +237,9 @@ def test_settings_must_be_a_table(folder: Path) -> None:
     assert refusal(folder).startswith(f"{folder}/pack.toml: settings = 3; expected a table of numbers")
 
 
-@pytest.mark.parametrize("content", [b"format = ", b"\xff\xfe", b"format = 1\nformat = 1"])
+@pytest.mark.parametrize(
+    "content", [b"format = ", b"\xff\xfe", b"format = 1\nformat = 1", b"a = " + b"[" * 9999]
+)
 def test_a_pack_toml_that_is_no_toml_is_named(folder: Path, content: bytes) -> None:
     (folder / "pack.toml").write_bytes(content)
     assert refusal(folder).startswith(f"{folder}/pack.toml: cannot be read (")

@@ -107,9 +107,12 @@ class Monitor:
         self._system = system
         self._at_start = self._seen()
         self._since: float | None = None
+        self._was_gone = False
 
-    def check(self, now: float) -> None:
+    def check(self, now: float, asleep: bool = False) -> None:
         """Look again at the moment `now` of the monotonic clock.
+
+        One that is `asleep`, in standby, may let go of the line: nobody would wake it who waits for it.
 
         Raises
         ------
@@ -117,13 +120,16 @@ class Monitor:
             If the monitor has been gone, or another, for a few seconds.
         """
         seen = self._seen()
-        if seen == self._at_start:
+        if asleep:
+            self._since, self._was_gone = None, self._was_gone or seen != self._at_start
+        elif seen == self._at_start and not self._was_gone:
             self._since = None
         elif self._since is None:
             self._since = now
         elif now - self._since >= _GRACE:
             was, now_is = _names(self._at_start), _names(seen)
-            raise DisplayLost(f"display lost: {was} at the start, {now_is} now")
+            between = ", gone in standby" * self._was_gone
+            raise DisplayLost(f"display lost: {was} at the start{between}, {now_is} now")
 
     def _seen(self) -> list[tuple[str, str]]:
         return [(plug.name, plug.modes[0]) for plug in usable(self._system)]

@@ -43,6 +43,11 @@ class Curtain:
         """Whether it is on its way."""
         return self.level != float(self.open)
 
+    @property
+    def asleep(self) -> bool:
+        """Whether the monitor was sent to standby."""
+        return self._cec is not None and not self.open
+
     def first(self, now: float, wall: float) -> None:
         """Take the place the hours want at the start, at once."""
         self._look(now, wall)

@@ -16,7 +16,7 @@ from appliance.files import write_atomic
 log = logging.getLogger(__name__)
 
 FULL: Final = "%s: %d pictures, the most a film holds; what comes after is not filmed"
-MOST: Final = 1500
+MOST: Final = 600  # Pillow unpacks all of them to write the file: 240 MB, which a Pi of 1 GB has
 _LONGEST: Final = 480  # pixels of the picture's long side
 _FASTEST: Final = 0.04  # seconds; changes in between are passed over
 _LAST: Final = 1.0  # seconds for which the last picture stands

@@ -187,7 +187,7 @@ class Screen:
             self._half = False
             self.show(self.shown)
         if self._monitor:
-            self._monitor.check(now)
+            self._monitor.check(now, self._curtain.asleep)
         moved = self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:

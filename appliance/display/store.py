@@ -10,7 +10,7 @@ from typing import Final
 
 from appliance.display.compiled import MAGIC, Compiled, Plan, write_compiled
 from appliance.display.layout import Layout
-from appliance.errors import BadCache, CannotWrite
+from appliance.errors import ApplianceError, BadCache, CannotWrite
 from appliance.library import library
 from appliance.pack import Pack, patch_name
 
@@ -44,7 +44,7 @@ def key_of(pack: Pack, layout: Layout, pixels: str) -> str:
 
 def path_of(pack: Pack, layout: Layout, pixels: str) -> Path:
     """Return where a pack's compiled file for a screen lies, whichever version of the pack it holds."""
-    place = hashlib.sha256(f"{pack.folder.absolute()}\n{layout}\n{pixels}".encode()).hexdigest()
+    place = hashlib.sha256(os.fsencode(f"{pack.folder.absolute()}\n{layout}\n{pixels}")).hexdigest()
     return cache_folder() / f"{pack.folder.absolute().name}-{place[:12]}{_SUFFIX}"
 
 
@@ -57,8 +57,8 @@ def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
     ------
     CannotWrite
         If the folder cannot be written, is full, or another process is writing there.
-    BadPack
-        What drawing the patches raises; nothing is left behind.
+    BadPack, DisplayLost, CameraStalled
+        What drawing the patches raises, and what goes on meanwhile; nothing is left behind.
     """
     part = path.with_name(f".{path.name}{_PART}")
     try:
@@ -76,16 +76,22 @@ def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
             finally:
                 part.unlink(missing_ok=True)
         return Compiled(path, plan.key)
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror or error})") from error
     except BadCache as error:
         raise CannotWrite(f"{path}: does not read as written ({error})") from error
+    except ApplianceError:
+        raise  # of who draws: a display that is lost is an OSError, too
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def used(path: Path) -> None:
-    """Note that a compiled pack is in use, so that others are deleted before it."""
+    """Note that a compiled pack is in use, so that others are deleted before it.
+
+    Not where it is the newest anyway: on a root that is an overlay its new time would copy it all to memory.
+    """
     with suppress(OSError):
-        os.utime(path)
+        if path.stat().st_mtime < max(other.stat().st_mtime for other in path.parent.glob(f"*{_SUFFIX}")):
+            os.utime(path)
 
 
 def _make(folder: Path) -> None:

@@ -64,7 +64,9 @@ def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callab
 
 def _others(spare: Path | None) -> list[Pack]:
     bundled = folder_of(DEFAULT)
-    packs = sorted(installed(), key=lambda pack: pack.folder != bundled)
+    packs: list[Pack] = []
+    with suppress(OSError):  # a failing disk
+        packs = sorted(installed(), key=lambda pack: pack.folder != bundled)
     if spare:
         with suppress(BadPack):
             packs.append(Pack(spare))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import SYSTEM_CONFIG
-from appliance.errors import ApplianceError
 from appliance.files import write_atomic
 from appliance.library import current
 from appliance.service import status
@@ -109,10 +108,7 @@ def _texts() -> Iterator[tuple[str, str]]:
         yield file, _read(status.folder() / file)
     for file in _FILES:
         yield file.strip("/").replace("/", "_"), _read(Path(file))
-    try:
-        yield "pack.toml", _read(current() / "pack.toml")
-    except ApplianceError as error:
-        yield "pack.toml", f"{error}\n"
+    yield "pack.toml", _read(current() / "pack.toml")
     for name, command in _COMMANDS:
         yield name, _said(command)
 

@@ -127,7 +127,7 @@ def write_gaze(path: Path, gaze: GazeConfig) -> None:
     """
     try:
         old = path.read_bytes() if path.exists() else None
-        text = "" if old is None else old.decode("utf-8")
+        text = "" if old is None else old.decode("utf-8-sig")
     except OSError as error:
         raise CannotWrite(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.config import SYSTEM_CONFIG, Config, load_config
+from appliance.config import Config, load_config, system_config
 from appliance.display import connectors as plugs
 from appliance.errors import ApplianceError
 from appliance.library import current, library
@@ -69,7 +69,7 @@ def examine(root: Path = Path("/"), config_file: Path | None = None) -> Iterator
     config = Config()
     try:
         config = load_config(config_file)
-        used = config_file or (SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None)
+        used = config_file or system_config()
         yield "config", ok(str(used or "none: the defaults are in force"))
     except ApplianceError as error:
         yield "config", fail(str(error), "mend the line, then `mona-lisa config check`")
@@ -166,8 +166,10 @@ def connectors(root: Path) -> Finding:
 
 def sdl(kms: bool) -> Finding:
     """Check that SDL can light a screen without a desktop."""
-    from appliance.display.sdl import pygame, video_drivers  # loads SDL
-
+    try:
+        from appliance.display.sdl import pygame, video_drivers  # loads SDL
+    except ImportError as error:
+        return fail(f"pygame cannot be loaded ({error})", "sudo apt-get install python3-pygame")
     drivers = video_drivers()
     if kms and drivers and "KMSDRM" not in drivers:
         return fail(f"SDL has no KMSDRM, only {', '.join(drivers)}", "sudo apt-get install python3-pygame")

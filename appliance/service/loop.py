@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from appliance.config import Config, TrackingConfig
 from appliance.display.screen import Screen
 from appliance.display.waiting import wait_for_display
-from appliance.errors import BadPack
+from appliance.errors import BadPack, CannotWrite
 from appliance.pack import Pack
 from appliance.service import status
 from appliance.service.best import light_best, load_or_rest
 from appliance.service.health import Facts
-from appliance.service.reporter import Reporter
+from appliance.service.notify import notify
+from appliance.service.reporter import MORE_TIME, Reporter
 from appliance.service.settings import Settings
 from appliance.service.watcher import Watcher, Witness
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 SWITCHED: Final = "%s lit in place of the portrait before"
 SWITCH_REFUSED: Final = "the portrait stays: %s"
 NO_MONITOR: Final = "no monitor is connected"
+NOT_FILMED: Final = "%s; nothing is filmed"
 ENDED: Final = "ended"
 
 # The eyes drift back to rest between pictures, so the display looks at the clock this often.
@@ -75,6 +77,8 @@ def run(
     if patient and config.display.output == "auto":
         # A service has no desktop; it waits for a graphics card as it does for a monitor.
         config = replace(config, display=replace(config.display, output="kmsdrm"))
+    if patient and config.display.film and not _can_film(Path(config.display.film)):
+        config = replace(config, display=replace(config.display, film=""))
     reporter = Reporter(config, settings, status.folder() if patient else None)
 
     def wait() -> None:
@@ -125,6 +129,8 @@ def run(
                         witness.lit(frame, aim, time.monotonic())
             if patient:
                 screen.fade(FADE)
+                if config.display.film:
+                    notify(MORE_TIME)  # packing it may take longer than systemd grants an end
         finally:
             watcher.close()
     log.info(ENDED)
@@ -154,6 +160,18 @@ def _facts(watcher: Watcher, screen: Screen, aim: Aim | None) -> Facts:
     )
 
 
+def _can_film(path: Path) -> bool:
+    """Tell whether a film may be written; the log says why not: the portrait is shown all the same."""
+    from appliance.display.film import Film
+
+    try:
+        Film(path).open()
+    except CannotWrite as error:
+        log.warning(NOT_FILMED, error)
+        return False
+    return True
+
+
 def _hanging(hanging: Callable[[], Path]) -> tuple[Path, int]:
     """Return the folder of the pack that hangs, and when it was written: it may be rendered again."""
     folder = hanging()
@@ -173,5 +191,7 @@ def _switch(
     except BadPack as error:
         log.warning(SWITCH_REFUSED, error)
         return None, SWITCH_REFUSED % error
+    if stop.is_set():
+        return None, ""  # it ends before the new one was ready
     log.info(SWITCHED, pack.info.title)
     return pack, ""

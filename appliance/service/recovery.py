@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,10 @@ NOT_NOTED: Final = "a reboot cannot be noted (%s)"
 
 DAY: Final = 24 * 3600.0
 REBOOTS_A_DAY: Final = 2
+# When the program began, was active, no longer was, and had ended; microseconds.
+_MOMENTS: Final = tuple(
+    f"{name}TimestampMonotonic" for name in ("ExecMainStart", "ActiveEnter", "ActiveExit", "ExecMainExit")
+)
 # Time to log in over SSH and say `systemctl stop mona-lisa` before the next reboot.
 SHORTEST_UPTIME: Final = 15 * 60.0
 PAUSE: Final = 5 * 60.0
@@ -69,17 +73,29 @@ def note_reboot(path: Path, reboots: Sequence[float], now: float) -> None:
 
 
 def given_up() -> bool:
-    """Tell whether systemd has given the service up.
+    """Tell whether systemd has given the service up, and nobody stopped it.
 
     From version 254 on OnFailure= is also called when a service fails and is about to be restarted.
     """
-    command = ["systemctl", "show", "--property=ActiveState", "--value", UNIT]
-    state = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    return state in ("failed", "inactive")
+    names = ",".join(("ActiveState", "Result", *_MOMENTS))
+    command = ["systemctl", "show", f"--property={names}", UNIT]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    known = dict(row.split("=", 1) for row in said.splitlines())
+    return known["ActiveState"] == "inactive" or (known["ActiveState"] == "failed" and not was_stopped(known))
+
+
+def was_stopped(known: Mapping[str, str]) -> bool:
+    """Tell, by its properties, whether a service that has failed was told to stop, and only ended badly.
+
+    What fails while it runs has ended before its unit leaves the active state, unless systemd ended it: for
+    the watchdog, or when memory ran out.
+    """
+    began, active, left, ended = (int(known[name]) for name in _MOMENTS)
+    return known["Result"] not in ("watchdog", "oom-kill") and began <= active <= left < ended
 
 
 def main() -> None:
-    """Reboot, or pause and start the service again; nothing if systemd restarts it by itself."""
+    """Reboot, or pause and start the service again; nothing if systemd or nobody wants it back."""
     if not given_up():
         return
     notes = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/mona-lisa-failed")) / "reboots"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.assets import home
-from appliance.config import SYSTEM_CONFIG, Config, load_config, parse_config
+from appliance.config import Config, load_config, parse_config, system_config
 from appliance.errors import CannotWrite, ConfigError
 from appliance.files import write_atomic
 from appliance.library import DEFAULT, current, library
@@ -64,7 +64,7 @@ class Settings:
     @property
     def path(self) -> Path | None:
         """The file that is read, None if there is none."""
-        return self.file or (SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None)
+        return self.file or system_config()
 
     def start(self) -> Config:
         """Return the config to begin with; raises `ConfigError` unless patient."""
@@ -98,7 +98,7 @@ class Settings:
         return config
 
     def hanging(self) -> Path:
-        """Return the folder of the portrait to show; raises `BadPack`."""
+        """Return the folder of the portrait to show."""
         fixed = self.pack or self.config.display.pack
         return Path(fixed) if fixed else current()
 
@@ -143,6 +143,6 @@ def _remember(path: Path) -> None:
 def _last_right() -> tuple[Config, str]:
     copy = library() / _COPY
     try:
-        return parse_config(copy.read_text("utf-8"), str(copy)), LAST_RIGHT
+        return parse_config(copy.read_text("utf-8-sig"), str(copy)), LAST_RIGHT
     except (OSError, ValueError):  # ConfigError is one, and what is not UTF-8 raises another
         return Config(), DEFAULTS

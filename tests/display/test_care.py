@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.assets import home
 from appliance.display import cec
 from appliance.display.care import offset_at
 from appliance.display.cec import Cec
@@ -80,3 +81,8 @@ def test_a_missing_tool_is_told_at_the_start_and_nothing_is_sent(
     sender.standby()
     assert not sender.busy
     assert [record.getMessage() for record in caplog.records] == [cec.NO_TOOL]
+
+
+def test_the_services_unit_lets_it_open_the_adapters() -> None:
+    rows = (home() / "systemd" / "mona-lisa.service").read_text().splitlines()
+    assert "DevicePolicy=closed" in rows and "DeviceAllow=char-cec rw" in rows  # its name in /proc/devices

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from appliance.display import compiled, frames, hanging, store
 from appliance.display import screen as screen_module
 from appliance.display.compiled import Compiled
 from appliance.display.screen import Screen
-from appliance.errors import BadPack
+from appliance.errors import BadPack, CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
 from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
 from tests.display.test_screen import lit
@@ -36,6 +37,7 @@ def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
         for frame in range(FRAMES):
             screen.show(frame)
             while frame not in {int(path.stem[-2:]) for path in out.glob("frame_*.png")}:
+                time.sleep(0.005)  # each flip is a row in a file, which some tests keep small
                 screen.show(frame)
     return np.array([lit(out, frame) for frame in range(FRAMES)])
 
@@ -142,6 +144,35 @@ def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_ke
     for rotation in (0, 90, 180, 270):
         shown(pack, tmp_path / str(rotation), rotation=rotation)
         assert len(caches()) == min(rotation // 90, store.KEPT) + 1
+
+
+@pytest.mark.parametrize("lost", [DisplayLost("unplugged"), CameraStalled("hung")])
+def test_what_is_lost_while_it_is_compiled_is_not_taken_for_a_disk_that_is_full(
+    pack: Pack, tmp_path: Path, lost: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def each() -> None:
+        raise lost
+
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
+    with Screen(config) as screen:
+        screen.light(pack)
+        with pytest.raises(type(lost)):
+            screen.load(pack, NEVER, each)
+    assert not caplog.records
+    assert not list(store.cache_folder().glob(".*.part"))
+
+
+def test_a_start_changes_nothing_on_the_disk_unless_another_portrait_was_lit_since(
+    pack: Pack, tmp_path: Path
+) -> None:
+    shown(pack, tmp_path / "one")
+    (first,) = caches()
+    os.utime(first, (1e9, 1e9))  # on an overlay any change of it is a copy of it, in memory
+    shown(pack, tmp_path / "two")
+    assert first.stat().st_mtime == 1e9
+    shown(pack, tmp_path / "turned", rotation=180)
+    shown(pack, tmp_path / "three")
+    assert first.stat().st_mtime > 1e9, "the one in use is kept longest"
 
 
 def test_the_file_of_a_portrait_that_is_gone_is_deleted(pack: Pack, tmp_path: Path) -> None:

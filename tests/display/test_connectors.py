@@ -105,3 +105,25 @@ def test_a_line_let_go_for_a_moment_is_forgiven(tmp_path: Path) -> None:
         monitor.check(second)
         plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
         monitor.check(second + 1)
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_monitor_in_standby_may_let_go_of_the_line_until_it_was_woken(tmp_path: Path, back: bool) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    plug(tmp_path, "card0-HDMI-A-1", "disconnected")
+    for second in range(0, 40000, 100):
+        monitor.check(second, asleep=True)
+    if back:
+        plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor.check(40000.0)
+    monitor.check(40002.9)  # meanwhile the wake is sent
+    with pytest.raises(DisplayLost, match="1080x1920 at the start, gone in standby, "):
+        monitor.check(40003.0)  # opened anew, which sets the mode again
+
+
+def test_a_monitor_that_holds_the_line_in_standby_stays_lit(tmp_path: Path) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    for second in range(0, 40000, 100):
+        monitor.check(second, asleep=20000 < second < 30000)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -52,6 +54,22 @@ def test_a_film_is_bounded(
     with Image.open(tmp_path / "long.webp") as shown:
         assert len(list(ImageSequence.Iterator(shown))) == 3
     assert [record.msg for record in caplog.records] == [film.FULL]
+
+
+def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; from pathlib import Path; from appliance.display import film\n"
+        "film._FASTEST = 0.0; taken = film.Film(Path(sys.argv[1])); surface = film.pygame.Surface((270, 480))\n"
+        "for frame in range(film.MOST):\n"
+        "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
+        "    taken.lit(frame, surface)\n"
+        "taken.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    path = tmp_path / "long.webp"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000, "kB; a Pi of 1 GB has as much besides the system and what runs"
+    with Image.open(path) as shown:
+        assert shown.n_frames == film.MOST  # type: ignore[attr-defined]
 
 
 def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_but_not_so_soon_after_the_start_that_nobody_can_log_in(own: Container) 
     assert own.run(f"cat {NOTES}").returncode == 1
 
 
+def test_a_stop_that_ends_badly_is_what_was_asked_for_and_no_failure(own: Container) -> None:
+    with_patience(own, "SHORTEST_UPTIME", 1.0)
+    pid = own.show("MainPID")
+    own.sh("systemctl mask --runtime --now reboot.target")
+    own.sh(f"systemctl stop --no-block {UNIT}; sleep 0.1; kill -KILL {pid}")
+    own.until(lambda: own.show("ActiveState") == "failed" and own.show("Result", FAILED) == "success")
+    own.until(lambda: "ExecMainExitTimestampMonotonic=0" not in own.sh(f"systemctl show {FAILED}"))
+    assert not own.said(FAILED), "neither a reboot nor another start"
+    assert own.show("ActiveState", FAILED) == "inactive"
+
+
 def test_booted_without_a_camera_it_shows_the_portrait_and_says_so_once(root: Path) -> None:
     with Container(root, EYES % "", SMALL) as machine:
         machine.until(lambda: machine.show("StatusText").startswith("blind"))

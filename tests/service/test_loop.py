@@ -1,8 +1,10 @@
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
@@ -18,12 +20,14 @@ from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import WEEK, CameraConfig, Config, DisplayConfig
 from appliance.display import outputs
+from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze import Aim
-from appliance.library import current, use
+from appliance.library import DEFAULT, current, use
 from appliance.pack import Pack, write_pack
 from appliance.service import best, loop, reporter, watcher
+from appliance.service import settings as settings_room
 from appliance.service.loop import run
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
@@ -228,6 +232,24 @@ def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
     assert line.startswith(f"{pack.folder / 'base.png'}: damaged") and line.endswith("showing Other instead")
 
 
+def test_where_no_portrait_can_be_read_at_all_the_service_shows_its_own(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings_room, "home", lambda: tmp_path)
+    (tmp_path / "frames").mkdir()
+    pack.folder.rename(tmp_path / "frames" / DEFAULT)
+    library = tmp_path / ("x" * 300)  # refused by the system, as a failing disk refuses any name
+    monkeypatch.setenv("STATE_DIRECTORY", str(library))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text("")
+    output = f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
+    run(settings.start(), settings.hanging, threading.Event(), 2.5, settings=settings)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert str(library) in line and line.endswith("(File name too long); showing Test Sitter instead"), line
+    assert (tmp_path / "lit" / "frame_04.png").exists()
+
+
 @pytest.mark.parametrize("source", ["webcam", "replay", "replay:", "gallery:nowhere", ""])
 def test_an_unknown_camera_is_refused(pack: Pack, tmp_path: Path, source: str) -> None:
     with pytest.raises(ConfigError):
@@ -271,6 +293,18 @@ def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_dama
     assert len(flips) == 3, "one flip at the start, one for each new portrait, none black"
 
 
+def test_a_switch_that_the_end_overtakes_is_not_told_as_done(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pack(tmp_path / "new", small_info(title="new"), base_image(), small_patches())
+    stop = threading.Event()
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        screen.light(pack)
+        assert loop._switch(screen, tmp_path / "new", stop, stop.set) == (None, "")
+    assert loop.SWITCHED % "new" not in messages(caplog)
+    assert len((tmp_path / "lit" / "lit.jsonl").read_text().splitlines()) == 1
+
+
 def test_a_service_means_the_bare_display_where_it_may_choose(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,3 +321,37 @@ def test_a_service_means_the_bare_display_where_it_may_choose(
     else:
         with pytest.raises(NoDisplay, match="without KMSDRM"):  # told apart from a missing card
             run(settings.start(), lambda: pack.folder, threading.Event(), 0.1, settings=settings)
+
+
+def test_a_film_that_cannot_be_written_does_not_keep_the_service_from_the_picture(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text(f'[display]\nfilm = "{tmp_path}/config.toml/a.webp"\n')
+    output = f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
+    run(settings.start(), lambda: pack.folder, threading.Event(), 0.5, settings=settings)
+    fault = f"{tmp_path}/config.toml/a.webp: cannot be written (File exists)"
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
+        loop.NOT_FILMED % fault
+    ]
+    assert (tmp_path / "lit" / "frame_04.png").exists()
+
+
+def test_systemd_is_asked_for_the_time_in_which_a_film_is_packed(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    film, output = str(tmp_path / "a.webp"), f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, film, patient=True)
+    (tmp_path / "config.toml").write_text("")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        run(settings.start(), lambda: pack.folder, threading.Event(), 0.5, settings=settings)
+        heard = []
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(systemd.recv(1000).decode())
+    assert heard[-1] == reporter.MORE_TIME and Path(film).stat().st_size

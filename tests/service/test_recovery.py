@@ -56,3 +56,20 @@ def test_it_needs_nothing_but_pythons_own_library() -> None:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    ("result", "began", "active", "left", "ended", "stopped"),
+    [
+        ("signal", 29587099908, 29587781150, 29588916169, 29589035744, True),  # stopped, then killed
+        ("signal", 29626348704, 29626675323, 29626807244, 29626807029, False),  # crashed, five times
+        ("watchdog", 29626348704, 29626675323, 29656807244, 29656907029, False),  # systemd ends it
+        ("exit-code", 29626348704, 29587781150, 29588916169, 29626807029, False),  # not even ready
+        ("exit-code", 29626348704, 0, 0, 29626807029, False),  # never ready since the machine was started
+    ],
+)
+def test_a_service_that_was_stopped_is_told_from_one_that_fails(
+    result: str, began: int, active: int, left: int, ended: int, stopped: bool
+) -> None:
+    moments = zip(recovery._MOMENTS, map(str, (began, active, left, ended)), strict=True)
+    assert recovery.was_stopped({"Result": result, **dict(moments)}) == stopped
