@@ -57,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     stop, asked = threading.Event(), Flag()
     for number in _ENDING:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, lambda *_: _end(stop, asked))
-    if settings.patient:  # else it is the terminal that is gone, and nobody could end the run any more
+        signal.signal(number, lambda *_: _end(stop, asked))
+    if (
+        settings.patient or not sys.stdin.isatty()
+    ):  # else the terminal is gone, and nobody could end it any more
         signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
