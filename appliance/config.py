@@ -230,7 +230,10 @@ def _toml(value: Any) -> str:
     # JSON's strings, numbers, lists and booleans are TOML's; dates and tables only occur in errors.
     if isinstance(value, float):
         return repr(value)  # nan and inf, which JSON spells otherwise
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # Python writes no number of more than 4300 digits; in hexadecimal it reads one
+        return "a number too long to write"
 
 
 def _line(text: str, section: str, key: str | None) -> int:

@@ -64,7 +64,7 @@ class Reporter:
         self._rate, self._per_second = Rate(), 0.0
         self._machine = self._worst = Machine(None, None, None)
         self._state, self._blind, self._dark, self._last = State.STARTING, "", "", self._began
-        self._unwritten = ""
+        self._unwritten: int | None = None
         self._awake = -math.inf
         FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
         self._about = {"version": __version__, "portrait": "", "pack": "", "display": "", "config": ""}
@@ -193,11 +193,11 @@ class Reporter:
         try:
             status.write_status(self._place, figures)
         except OSError as error:
-            if str(error) != self._unwritten:
+            if error.errno != self._unwritten:  # whichever of the files it meets first
                 log.warning(STATUS_UNWRITTEN, error)
-            self._unwritten = str(error)
+            self._unwritten = error.errno
         else:
-            self._unwritten = ""
+            self._unwritten = None
 
 
 def _worse(one: Machine, other: Machine) -> Machine:

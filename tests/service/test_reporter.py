@@ -1,6 +1,7 @@
 import logging
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,14 @@ def test_the_summary_of_an_hour_counts_that_hour_alone(
     assert second.startswith(
         "last hour: 0 visitors followed for 0 s, 10.0 pictures/s, picture to flip never,"
     )
+
+
+def test_a_status_that_cannot_be_written_is_told_once_whichever_file_meets_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+    for step, obstacle in enumerate((".mona-lisa.prom.new", ".status.json.new")):
+        (tmp_path / obstacle).mkdir()
+        told(reporter, Facts(now + 10 * step, lit=now), 5)
+    assert [record.msg for record in caplog.records] == [module.STATUS_UNWRITTEN]
