@@ -35,7 +35,8 @@ OPENINGS: Final = Pattern(
     '"always", "closed" or times like "10:00-18:00" or "10:00-12:30, 14:00-02:00"',
 )
 DAYS: Final = Pattern(
-    r"(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", 'a day like "12-25" (every year) or "2027-04-05"'
+    r"(\d{4}-)?(?!02-3|(0[2469]|11)-31)(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])",
+    'a day like "12-25" (every year) or "2027-04-05"',
 )
 
 

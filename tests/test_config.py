@@ -1,6 +1,8 @@
 import dataclasses
 import re
 import tomllib
+from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 import appliance
 from appliance import config
-from appliance.config import Config, GazeConfig, dump_config, load_config, parse_config
+from appliance.config import DAYS, Config, GazeConfig, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
 from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo
 from appliance.service.calibration import write_gaze
@@ -159,6 +161,17 @@ def test_absurd_values_are_refused_like_others(value: str) -> None:
     assert message.startswith(
         ("config.toml: not TOML: ", "config.toml:2: gaze.gain = 1", "config.toml:2: gaze.gain = a number too")
     )
+
+
+def test_a_closed_day_is_one_of_the_calendars() -> None:
+    for month, day in product(range(14), range(33)):
+        text = f"{month:02}-{day:02}"
+        try:
+            date.fromisoformat(f"2028-{text}")  # a leap year
+        except ValueError:
+            assert not DAYS.accepts(text) and not DAYS.accepts(f"2027-{text}")
+        else:
+            assert DAYS.accepts(text) and DAYS.accepts(f"2028-{text}")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
