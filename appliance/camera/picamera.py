@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 CAMERA_CROPPED: Final = "camera sees %.0f %% of its sensor's width; field of view taken as %.1f degrees"
 
 # The smallest mode of each sensor that keeps its full width; left alone, picamera2 may choose a
-# cropped one, which halves the field of view.
+# cropped one, which halves the field of view. Variants ("imx708_wide", "imx708_noir") have the same.
 FULL_WIDTH: Final = {
     "imx219": (1640, 1232),
     "imx296": (1456, 1088),
@@ -57,9 +58,9 @@ class PiCamera:
             self._camera = Picamera2(0)
             self._camera.configure(self._configuration(model, libcamera.ColorSpace.Sycc()))
             self._camera.start()
-        except RuntimeError as error:
+        except Exception as error:  # buffers, too, may be refused for a while: an OSError
             cause = error.__cause__ or error
-            self.__exit__(None, None, None)
+            self.__exit__(None, None, None)  # else it is this process that keeps it busy, for ever
             raise CameraBusy(f"{model}: cannot be opened ({cause}); does another process use it?") from error
         return self
 
@@ -87,10 +88,8 @@ class PiCamera:
             self._measure_crop(metadata)
         self._number += 1
         lores = self._camera.camera_configuration()["lores"]
-        # SensorTimestamp is the start of the exposure in nanoseconds since boot.
-        captured = metadata["SensorTimestamp"] / 1e9 + metadata.get("ExposureTime", 0) / 2e6
         y, u, v = planes(pixels, lores["size"], lores["format"])
-        return YuvPicture(y, u, v, captured, self._number)
+        return YuvPicture(y, u, v, captured(metadata), self._number)
 
     def set_rate(self, rate: float) -> None:
         """Take `rate` pictures per second from now on, by the sensor's frame duration alone."""
@@ -99,14 +98,13 @@ class PiCamera:
             self._camera.set_controls({"FrameDurationLimits": _frame_durations(rate)})
 
     def _configuration(self, model: str, full_range: Any) -> Any:
-        sensor = {"output_size": FULL_WIDTH[model], "bit_depth": 10} if model in FULL_WIDTH else {}
         return self._camera.create_video_configuration(
             main={"size": self._size, "format": "YUV420"},
             lores={"size": self._size, "format": "YUV420"},
             colour_space=full_range,
             buffer_count=4,
             controls={"FrameDurationLimits": _frame_durations(self._rate)},
-            sensor=sensor,
+            sensor=sensor_mode(model),
         )
 
     def _measure_crop(self, metadata: dict[str, Any]) -> None:
@@ -121,6 +119,12 @@ class PiCamera:
             log.warning(CAMERA_CROPPED, 100 * share, self.horizontal_fov)
 
 
+def sensor_mode(model: str) -> dict[str, Any]:
+    """Return the mode to ask of a sensor, as picamera2 wants it; empty for one that is not known."""
+    size = FULL_WIDTH.get(model.split("_")[0])
+    return {"output_size": size, "bit_depth": 10} if size else {}
+
+
 def _frame_durations(rate: float) -> tuple[int, int]:
     """Return the shortest and longest time for a picture, in microseconds.
 
@@ -129,6 +133,16 @@ def _frame_durations(rate: float) -> tuple[int, int]:
     """
     shortest = round(1e6 / rate)
     return shortest, 2 * shortest
+
+
+def captured(metadata: Mapping[str, Any]) -> float:
+    """Return the middle of a picture's exposure in seconds on the monotonic clock.
+
+    A sensor sends a row once it was exposed, and the driver takes the time as the first row comes:
+    SensorTimestamp (nanoseconds) is the end of its exposure, not the beginning that libcamera's name
+    suggests. Source: the maintainers' answer in picamera2's issue 821.
+    """
+    return float(metadata["SensorTimestamp"] / 1e9 - metadata.get("ExposureTime", 0) / 2e6)
 
 
 def planes(pixels: Pixels, size: tuple[int, int], layout: str) -> tuple[Pixels, Pixels, Pixels]:

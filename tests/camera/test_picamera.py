@@ -1,4 +1,8 @@
+import errno
 import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.base import YuvPicture
-from appliance.camera.picamera import PiCamera, planes
-from appliance.errors import CameraAbsent
+from appliance.camera.picamera import PiCamera, captured, planes, sensor_mode
+from appliance.errors import CameraAbsent, CameraBusy
 
 EVEN = st.integers(1, 40).map(lambda n: 2 * n)
 
@@ -50,3 +54,53 @@ def test_full_range_colours_come_out_right(yuv: tuple[int, ...], rgb: tuple[int,
 def test_without_picamera2_the_camera_is_absent_in_one_line() -> None:
     with pytest.raises(CameraAbsent, match=r"^picamera2 cannot be loaded .*; install python3-picamera2$"):
         PiCamera(640, 360, 30, 66, 5).__enter__()
+
+
+def test_a_picture_was_taken_before_its_first_row_came() -> None:
+    # picamera2's maintainers: the timestamp is later than the start of the exposure by the exposure time.
+    began, came = 100.0, 100.066
+    metadata = {"SensorTimestamp": round(came * 1e9), "ExposureTime": 66_000}
+    assert captured(metadata) == pytest.approx((began + came) / 2)
+    assert captured({"SensorTimestamp": 5_000_000_000}) == 5.0  # libcamera's virtual camera tells no more
+
+
+@pytest.mark.parametrize("variant", ["imx708", "imx708_wide", "imx708_noir", "imx708_wide_noir"])
+def test_every_variant_of_a_sensor_is_read_at_its_full_width(variant: str) -> None:
+    assert sensor_mode(variant) == {"output_size": (2304, 1296), "bit_depth": 10}
+    assert sensor_mode("a webcam") == {}
+
+
+class Refusing:
+    """A driver that cannot have its buffers just now, as picamera2 tells it, and lets nobody in while open."""
+
+    holder: "Refusing | None" = None
+
+    def __init__(self, number: int) -> None:
+        if Refusing.holder is not None:
+            raise RuntimeError("Camera __init__ sequence did not complete.")
+        Refusing.holder = self
+
+    @staticmethod
+    def global_camera_info() -> list[dict[str, str]]:
+        return [{"Model": "imx708"}]
+
+    def create_video_configuration(self, **wanted: object) -> dict[str, object]:
+        return wanted
+
+    def configure(self, wanted: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    def close(self) -> None:
+        Refusing.holder = None
+
+
+def test_a_camera_that_failed_to_open_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    libcamera: Any = ModuleType("libcamera")
+    libcamera.ColorSpace = type("ColorSpace", (), {"Sycc": staticmethod(lambda: None)})
+    picamera2: Any = ModuleType("picamera2")
+    picamera2.Picamera2 = Refusing
+    monkeypatch.setitem(sys.modules, "libcamera", libcamera)
+    monkeypatch.setitem(sys.modules, "picamera2", picamera2)
+    for _ in range(2):
+        with pytest.raises(CameraBusy, match=r"imx708: cannot be opened \(.*Cannot allocate memory\)"):
+            PiCamera(640, 360, 30, 66, 5).__enter__()
