@@ -216,6 +216,26 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
     assert len(shown) > 3
 
 
+@pytest.mark.parametrize("every", [0.5, 3.0, 5.0, 7.0])
+def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) -> None:
+    way = [wander(t, every) for t in np.arange(0, 60, 0.02)]
+    assert max(way) > 0.2 and np.abs(np.diff(way)).max() < 0.03
+
+
+def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
+    tracking = replace(TRACKING, wander_every=5.0)
+    follower, shown, frames = Follower(Config(tracking=tracking)), PACK.resting, []
+    room = np.full((360, 640, 3), 120, np.uint8)
+    for i in range(30 * 12):
+        t = i / 30  # from the tenth second the eyes are at their farthest to picture left
+        picture = face_in(0.5, t) if t > 11 else RgbPicture(room, t, i)
+        aim = follower.see(picture, 66, PACK)
+        shown = frame_for(aim, t, shown, tracking, PACK)
+        frames.append(shown)
+    assert frames[30 * 11] < 12 and frames[-1] == 16
+    assert np.abs(np.diff(frames)).max() <= 3
+
+
 def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_the_first_hit() -> None:
     follower = Follower(Config())
     room = np.full((360, 640, 3), 120, np.uint8)
