@@ -185,7 +185,9 @@ class Follower:
         now = picture.captured
         look = self._search.look(picture, self._crowd, self._followed, now - self._arrived < _SURVEY)
         self._crowd.take(look.faces, look.region, look.sought, now, self._search.motion.share)
-        if self._awake is None or look.faces or (self._followed is None and self._search.motion.anywhere):
+        # Not look.faces: a picture on the wall is nobody, nor is what only seems a face now and then.
+        here = any(person.seen == now for person in self._crowd.known())
+        if self._awake is None or here or (self._followed is None and self._search.motion.anywhere):
             self._awake = now
         chosen = self._choose(picture)
         changed, self._followed = chosen is not self._followed, chosen
