@@ -113,9 +113,10 @@ def wander(empty: float, every: float) -> float:
     Parameters
     ----------
     empty : seconds since the sitter came to rest
-    every : seconds between two glances; 0 for none
+    every : seconds from one glance to the next, which takes 5 of them; 0 for none
     """
-    if every <= 0 or empty < every:
+    every = max(every, 2 * _WANDER_MOVE + _WANDER_STAY) if every > 0 else math.inf
+    if empty < every:
         return 0.0
     number, into = divmod(empty, every)
     # The golden ratio's multiples are as even and as unforeseeable as a visitor needs.
@@ -128,12 +129,17 @@ def frame_for(aim: Aim | None, now: float, shown: int, tracking: TrackingConfig,
 
     `now` is the moment light will leave the screen, seconds on the monotonic clock.
     """
-    rest = pack.angles[pack.resting]
-    angle = aim_at(aim, now, rest, tracking)
+    angle = _looking(aim, now, tracking, pack)
+    return settle(position_of(angle, pack.angles), shown, tracking.hysteresis, pack.frames)
+
+
+def _looking(aim: Aim | None, now: float, tracking: TrackingConfig, pack: PackInfo) -> float:
+    """Return the angle looked at, at a viewer or about an empty room."""
+    angle = aim_at(aim, now, pack.angles[pack.resting], tracking)
     if aim is not None and tracking.wander_every:
         empty = now - max(aim.seen, 0.0) - tracking.hold - tracking.return_time
         angle += wander(empty, tracking.wander_every) * pack.angles[-1]
-    return settle(position_of(angle, pack.angles), shown, tracking.hysteresis, pack.frames)
+    return angle
 
 
 class Follower:
@@ -179,7 +185,9 @@ class Follower:
         now = picture.captured
         look = self._search.look(picture, self._crowd, self._followed, now - self._arrived < _SURVEY)
         self._crowd.take(look.faces, look.region, look.sought, now, self._search.motion.share)
-        if self._awake is None or look.faces or (self._followed is None and self._search.motion.anywhere):
+        # Not look.faces: a picture on the wall is nobody, nor is what only seems a face now and then.
+        here = any(person.seen == now for person in self._crowd.known())
+        if self._awake is None or here or (self._followed is None and self._search.motion.anywhere):
             self._awake = now
         chosen = self._choose(picture)
         changed, self._followed = chosen is not self._followed, chosen
@@ -233,9 +241,8 @@ class Follower:
 
     def _glance(self, before: Aim, aim: Aim, pack: PackInfo, lit: float) -> Aim:
         """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""
-        rest, tracking = pack.angles[pack.resting], self._config.tracking
-        start = aim_at(before, lit, rest, tracking)
-        end = aim_at(replace(aim, glance_at=-math.inf), lit, rest, tracking)
+        start = _looking(before, lit, self._config.tracking, pack)
+        end = _looking(replace(aim, glance_at=-math.inf), lit, self._config.tracking, pack)
         return aim if abs(end - start) < _SMALL else replace(aim, glance_from=start, glance_at=lit)
 
     def _right_way_round(self, x: float, width: int) -> float:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.bench.scenes import HOPPER, scene
 from appliance.bench.walks import visitor
+from appliance.camera.averaging import Pixels
 from appliance.camera.base import RgbPicture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
@@ -30,6 +31,12 @@ from appliance.tracking.viewer import Viewer
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
 PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), (10, 10, 50, 50), 33, 16, ANGLES, "test", {})
 TRACKING = TrackingConfig()
+
+
+def noisy(pixels: Pixels, seed: int, sigma: float = 1.5) -> Pixels:
+    """A picture as a sensor gives it, with noise of so many grey levels."""
+    noise = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32) * sigma
+    return np.clip(pixels + np.rint(noise), 0, 255).astype(np.uint8)
 
 
 def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture:
@@ -216,6 +223,26 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
     assert len(shown) > 3
 
 
+@pytest.mark.parametrize("every", [0.5, 3.0, 5.0, 7.0])
+def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) -> None:
+    way = [wander(t, every) for t in np.arange(0, 60, 0.02)]
+    assert max(way) > 0.2 and np.abs(np.diff(way)).max() < 0.03
+
+
+def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
+    tracking = replace(TRACKING, wander_every=5.0)
+    follower, shown, frames = Follower(Config(tracking=tracking)), PACK.resting, []
+    room = np.full((360, 640, 3), 120, np.uint8)
+    for i in range(30 * 12):
+        t = i / 30  # from the tenth second the eyes are at their farthest to picture left
+        picture = face_in(0.5, t) if t > 11 else RgbPicture(room, t, i)
+        aim = follower.see(picture, 66, PACK)
+        shown = frame_for(aim, t, shown, tracking, PACK)
+        frames.append(shown)
+    assert frames[30 * 11] < 12 and frames[-1] == 16
+    assert np.abs(np.diff(frames)).max() <= 3
+
+
 def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_the_first_hit() -> None:
     follower = Follower(Config())
     room = np.full((360, 640, 3), 120, np.uint8)
@@ -227,3 +254,22 @@ def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_
         if aim.viewer or i == 0:  # the face appeared: something moved
             assert follower.rate == 30
     assert aim.viewer is not None
+
+
+def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hangs_in_view() -> None:
+    follower = Follower(Config(tracking=replace(TRACKING, fixture_after=10.0, idle_after=20.0)))
+    wall = scene(HOPPER, (640, 360), 0.035, (0.625, 0.33))
+    rates = []
+    for i in range(5 * 60):
+        aim = follower.see(RgbPicture(noisy(wall, i), i / 5, i), 66, PACK)
+        rates.append(follower.rate)
+    assert aim.viewer is None and set(rates[-100:]) == {TRACKING.idle_rate}
+
+
+def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
+    follower = Follower(Config(tracking=replace(TRACKING, fixture_after=10.0)))
+    wall = scene(HOPPER, (640, 360), 0.09, (0.31, 0.4))
+    looked_at = [
+        follower.see(RgbPicture(noisy(wall, i, 2.0), i / 30, i), 66, PACK).viewer for i in range(30 * 14)
+    ]
+    assert looked_at[30] is not None and not any(looked_at[-60:])

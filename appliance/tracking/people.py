@@ -7,6 +7,7 @@ from itertools import count
 from typing import Final
 
 from appliance.camera.averaging import Region
+from appliance.tracking.fixture import Fixture
 from appliance.tracking.head import frontal_eye_distance
 from appliance.tracking.smoothing import lead
 from appliance.vision.blazeface import Face
@@ -56,6 +57,7 @@ class Person:
     `missed` counts the looks since `seen` that should have found the face, `hits` those that did,
     `score` is the mean of late. `trusted`: it is a face. `away`: seconds spent elsewhere than at first.
     `sharp`: the width was measured in a crop; in a tile small faces seem up to half as large again.
+    `elsewhere`: the newest crop of their own (`sought`: there was one) saw them elsewhere than the first.
     """
 
     identity: int
@@ -76,7 +78,9 @@ class Person:
     missed: int = 0
     trusted: bool = False
     away: float = 0.0
+    elsewhere: bool = False
     sharp: bool = False
+    sought: bool = False
 
     def at(self, moment: float) -> Point:
         """Return where the eye midpoint should be at a moment, in pixels: motion goes on, and dies away."""
@@ -93,7 +97,7 @@ class Person:
         """Speed in face widths per second."""
         return math.hypot(self.vx, self.vy) / self.width
 
-    def found(self, face: Face, eye_distance: float, moment: float, sharp: bool) -> None:
+    def found(self, face: Face, eye_distance: float, moment: float, sharp: bool, sought: bool) -> None:
         """Take in a new sighting (an alpha-beta filter); `eye_distance` as if seen from the front."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
@@ -112,30 +116,20 @@ class Person:
         self.score += max(0.1, 1 / self.hits) * (face.score - self.score)
         if math.dist((self.x, self.y), self.step_from) > _STEP * self.width:
             self.step_from, self.still_since = (self.x, self.y), moment
-        if self.hits <= 2:  # a tile's first sight is coarse
-            self.born_at = self.x, self.y
+        sought &= sharp
+        if self.hits <= 2 or (sought and not self.sought):  # a tile's first sight is coarse
+            self.born_at = x, y
+        self.sought |= sought
         moved = math.dist((self.x, self.y), self.born_at) / self.width
-        self.away += max(dt, 0.0) if moved > _SWAY else 0.0
+        if sought or not self.sought:  # and it cuts faces at its edge, which moves them
+            self.elsewhere = moved > _SWAY
+        self.away += max(dt, 0.0) if self.elsewhere else 0.0
         self.trusted = (
             self.trusted
             or face.score >= _SURE
             or (self.hits >= _LOOKS_MOVING and moved > _MOVES)
             or (self.hits >= _LOOKS_STILL and self.score >= _FAIR)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Fixture:
-    """A face that is none: a picture on the wall, in picture pixels; believed `until` a moment."""
-
-    x: float
-    y: float
-    width: float
-    until: float = math.inf
-
-    def is_at(self, x: float, y: float, width: float) -> bool:
-        """Tell whether a face is this one."""
-        return math.dist((x, y), (self.x, self.y)) < 0.25 * self.width and 0.7 < width / self.width < 1.4
 
 
 class Crowd:
@@ -183,12 +177,13 @@ class Crowd:
             face
             for face in faces
             if face.width > 0 < face.eye_distance  # nor NaN
-            and not any(spot.is_at(*face.eye_midpoint, face.width) for spot in self.fixtures)
+            and not any(spot.is_at(face, region) for spot in self.fixtures)
         ]
         expected = [p for p in self.people if p is sought or _inside(p, region, moment)]
         matched, new = self._associate(real, moment)
         for person, face in matched:
-            person.found(face, frontal_eye_distance(face), moment, region.width < _CROP * face.width)
+            sharp = region.width < _CROP * face.width
+            person.found(face, frontal_eye_distance(face), moment, sharp, person is sought)
         found = [person for person, _ in matched]
         for person in expected:
             if person not in found:

@@ -88,9 +88,13 @@ class Rotation:
 
 
 class Motion:
-    """Where the picture changes: a hint where to look, nothing more, so a sparse sample is enough."""
+    """Where the picture changes: a hint where to look, nothing more, so a sparse sample is enough.
+
+    `anywhere` says whether more than a speck moves for certain.
+    """
 
     def __init__(self) -> None:
+        self.anywhere = False
         self._before: Pixels | None = None
         self._moving: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
         self._step = 1
@@ -101,12 +105,15 @@ class Motion:
         now = picture.sample(self._step).copy()
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
-            self._moving = np.zeros(now.shape, np.bool_)
+            self._moving, self.anywhere = np.zeros(now.shape, np.bool_), False
             return
         change = np.maximum(now, before) - np.minimum(now, before)
         some = change[::4, ::4].ravel()  # as good a median as all of them, at a tenth of the time
         some.partition(some.size // 2)
-        self._moving = change > 6 * max(1, int(some[some.size // 2]))
+        noise = int(some[some.size // 2])
+        self._moving = change > 6 * max(1, noise)
+        # In whole grey levels the median may be half of what it would be: good enough to say where first.
+        self.anywhere = np.count_nonzero(change > 8 * (noise + 1)) > 0.001 * change.size
 
     def ignore(self, person: Person) -> None:
         """Leave out somebody whose motion is known: head, and all below."""
@@ -129,11 +136,6 @@ class Motion:
     def share(self, region: Region) -> float:
         """Return how much of a region moves, 0 to 1."""
         return self.moving(self.cells(region))
-
-    @property
-    def anywhere(self) -> bool:
-        """Whether more than a speck moves."""
-        return np.count_nonzero(self._moving) > 0.001 * self._moving.size
 
 
 class Search:

@@ -118,6 +118,15 @@ def test_a_picture_half_hidden_now_and_then_is_still_learnt() -> None:
     assert people.known() == [] and len(people.fixtures) == 1
 
 
+def test_a_learnt_picture_is_not_somebody_to_a_look_that_measures_coarsely() -> None:
+    people = crowd()
+    for i in range(90):
+        take(people, [face_at(384, width=24.0)], i * 0.25)
+    for region, newcomers in ((Region(0, -140, 640, 500), 0), (Region(309, 36, 437, 164), 1)):
+        people.take([face_at(373, width=35.0)], region, None, 30.0, lambda _: 0.0)
+        assert len(people.people) == newcomers
+
+
 def test_who_sways_is_somebody_however_long_they_stand() -> None:
     people = crowd()
     for i in range(120):
