@@ -214,6 +214,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     display = replace(settings.display, output=arguments.display or settings.display.output)
     _check("--display", display.output, config.DISPLAYS)
     path = arguments.config or config.SYSTEM_CONFIG
+    calibration.check_writable(path)
     camera = camera_named(source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
@@ -221,6 +222,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     def answer() -> str | None:
         nonlocal typed
+        if sys.stdin is None:  # closed
+            return "q"
         while b"\n" not in typed:
             if not select.select([sys.stdin], [], [], 0)[0]:
                 return None

@@ -150,8 +150,10 @@ def parse_walk(text: str, name: str) -> Walk:
     """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; a number of 5000 digits raises another
         raise ConfigError(f"{name}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: not TOML: nested too deeply") from error
     top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")

@@ -1,5 +1,6 @@
 """Fitting camera and portrait together: somebody stands at three marks, and the config is written."""
 
+import os
 import re
 import statistics
 from collections import deque
@@ -84,6 +85,13 @@ def calibrate(
     CameraAbsent, CameraBusy, CameraStalled
         If there are no pictures.
     """
+
+    def entered() -> bool:
+        typed = answer()
+        if typed is not None and typed.strip().lower().startswith("q"):
+            raise NotCalibrated("given up; nothing was written")
+        return typed is not None
+
     follower, shown = Follower(config), pack.resting
     rest = pack.angles[pack.resting]
     places: list[Place] = []
@@ -92,15 +100,15 @@ def calibrate(
             say(f"{text}; then press Enter (q leaves everything as it was).")
             began: float | None = None
             seen: deque[Viewer] = deque()
+            while entered():
+                pass  # who pressed Enter twice is not yet at the next mark
             while True:
                 picture = camera.newest()
                 aim = follower.see(picture, camera.horizontal_fov, pack)
                 shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
                 angle = aim_at(aim, picture.captured, rest, config.tracking)
                 live(_line(angle, aim.viewer, shown), shown)
-                if began is None and (typed := answer()) is not None:
-                    if typed.strip().lower().startswith("q"):
-                        raise NotCalibrated("given up; nothing was written")
+                if began is None and entered():
                     began = picture.captured
                 if began is None:
                     continue
@@ -125,6 +133,25 @@ def write_gaze(path: Path, gaze: GazeConfig) -> None:
     CannotWrite
         If it cannot be read or written.
     """
+    old, new = _changed(path, gaze)
+    if old is not None:
+        write_atomic(path.with_name(f"{path.name}.old"), old)
+    write_atomic(path, new)
+
+
+def check_writable(path: Path) -> None:
+    """Raise what `write_gaze` would of a right file, as far as it is known beforehand."""
+    try:
+        _changed(path, GazeConfig())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: gaze stands there without a section [gaze]; write it as one") from error
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CannotWrite(f"{path}: {there} cannot be written; calibrate with sudo")
+
+
+def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
+    """Return a config file's bytes, None if there is none, and those with other gaze settings."""
     try:
         old = path.read_bytes() if path.exists() else None
         text = "" if old is None else old.decode("utf-8-sig")
@@ -143,9 +170,7 @@ def write_gaze(path: Path, gaze: GazeConfig) -> None:
         },
     )
     parse_config(new, str(path))
-    if old is not None:
-        write_atomic(path.with_name(f"{path.name}.old"), old)
-    write_atomic(path, new.encode())
+    return old, new.encode()
 
 
 def _line(angle: float, viewer: Viewer | None, frame: int) -> str:

@@ -62,8 +62,8 @@ def choose(
     """Choose whom to follow.
 
     The nearest at first; then whoever was chosen, until they are lost for `hold` seconds, or after
-    `dwell` seconds somebody else has more claim to the gaze: who is clearly nearer, or who walks
-    while the one followed has stood still for `attention` seconds.
+    `dwell` seconds somebody else has more claim to the gaze: who is clearly nearer, or, when the one
+    followed has stood still for `attention` seconds, who walks, or came later and stands before them.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def choose(
     elif now - since < tracking.dwell:
         return followed
     else:
-        others = [person for person in others if _wins(person, followed, now, tracking)]
+        others = [person for person in others if _wins(person, followed, now, since, tracking)]
     return max(others, key=lambda person: person.width, default=followed)
 
 
@@ -117,7 +117,7 @@ def locate(
     return Viewer(x, y, eye_distance, across * z_mm, down * z_mm, z_mm, moment, face.score)
 
 
-def _wins(other: Person, followed: Person, now: float, tracking: TrackingConfig) -> bool:
+def _wins(other: Person, followed: Person, now: float, since: float, tracking: TrackingConfig) -> bool:
     nearer = other.width / followed.width
     if _walks(followed) and _bores(other, now, tracking):
         return False  # else the gaze that left who stands for who walks would come back at once
@@ -125,7 +125,10 @@ def _wins(other: Person, followed: Person, now: float, tracking: TrackingConfig)
     known = other.hits > _SEEN and now - other.first > 0.5
     if known and nearer > tracking.stickiness ** (1 if _stands(other) else 2):
         return True
-    return _walks(other) and _bores(followed, now, tracking) and nearer > 0.5
+    if not _bores(followed, now, tracking):
+        return False
+    # Who came since and stands before the one followed gets a turn; that one is no newcomer, and gets none.
+    return nearer > 0.5 if _walks(other) else known and nearer > 1 and other.first > since
 
 
 def _stands(person: Person) -> bool:

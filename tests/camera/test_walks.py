@@ -177,6 +177,7 @@ class TestWrongWalks:
         ("text", "line"),
         [
             ("title = ", "w.toml: not TOML: Invalid value (at end of document)"),
+            ("duration = " + "[" * 5000, "w.toml: not TOML: nested too deeply"),
             ("duration = 3.0", "w.toml: title missing; expected text"),
             ('title = "A"', "w.toml: duration missing; expected a number from 0.1 to 3600 seconds"),
             (
@@ -246,6 +247,10 @@ class TestWrongWalks:
         with pytest.raises(ConfigError) as error:
             parse_walk(text, "w.toml")
         assert str(error.value) == line
+
+    def test_a_number_too_long_for_python_is_refused_in_one_line(self) -> None:
+        with pytest.raises(ConfigError, match=r"^w\.toml: not TOML: .*5000 digits"):
+            parse_walk("duration = " + "1" * 5000, "w.toml")
 
     def test_an_unknown_name_is_answered_with_those_there_are(self) -> None:
         with pytest.raises(

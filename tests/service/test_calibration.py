@@ -12,10 +12,10 @@ from appliance.bench.walks import visitor
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, load_config
-from appliance.errors import ConfigError, NotCalibrated
+from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gaze import angle_to
 from appliance.pack import Pack
-from appliance.service.calibration import Place, calibrate, fitted, write_gaze
+from appliance.service.calibration import Place, calibrate, check_writable, fitted, write_gaze
 from tests.conftest import small_info
 
 FRONT, LEFT, RIGHT = Place(150, 2000), Place(1100, 2000), Place(-900, 2000)
@@ -55,6 +55,12 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     assert said[1].startswith("front: ") and said[1].endswith("m ahead of the camera")
     assert len(said) == 6
     assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
+
+
+def test_enter_pressed_twice_does_not_measure_the_next_mark_before_anybody_is_there() -> None:
+    once, _, _ = run([*at(10, 0.5), *at(10, 3), *at(10, 3)])
+    twice, _, _ = run([*at(10, 0.5), "", "", *at(10, 3), "", *at(10, 3)])
+    assert twice == once
 
 
 def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
@@ -108,6 +114,16 @@ def test_the_command_given_up_writes_nothing_and_says_so(tmp_path: Path, pack: P
     assert command.returncode == 1
     assert "Stand straight in front" in said
     assert [path.name for path in tmp_path.glob("config*")] == ["config.toml"]
+
+
+def test_the_command_without_an_input_gives_up_in_one_line(tmp_path: Path, pack: Pack) -> None:
+    (tmp_path / "config.toml").write_text(f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n')
+    command = f"exec {sys.executable} -m appliance calibrate --config {tmp_path}/config.toml --camera gallery"
+    lit = f"--display offscreen:{tmp_path}/lit"
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} {lit} <&-"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1 and ended.stderr == "mona-lisa: given up; nothing was written\n"
 
 
 @pytest.mark.slow
@@ -177,3 +193,14 @@ def test_a_wrong_config_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gaze\.gian"):
         write_gaze(path, GAZE)
     assert path.read_text() == "[gaze]\ngian = 1\n"
+
+
+def test_what_could_not_be_written_is_said_before_anybody_stands_at_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    check_writable(path)
+    check_writable(tmp_path / "not" / "yet" / "config.toml")
+    path.write_text("gaze.gain = 1.5\n")
+    with pytest.raises(ConfigError, match=r"config\.toml: gaze stands there without a section \[gaze\]"):
+        check_writable(path)
+    with pytest.raises(CannotWrite, match=r"config\.toml cannot be written; calibrate with sudo"):
+        check_writable(path / "below-a-file.toml")

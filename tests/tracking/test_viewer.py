@@ -81,6 +81,19 @@ def test_who_walks_wins_the_gaze_once_the_present_one_has_stood_still_for_a_whil
         assert (chosen([present, walker], present) is walker) == wins
 
 
+def test_who_came_later_and_stands_a_little_before_the_present_one_gets_a_turn_and_only_one() -> None:
+    adult = here(100, first=LONG_AGO - 1, still_since=NOW - 2 * TRACKING.attention)
+    child = here(300, width=63.0, first=NOW - 9, still_since=NOW - 7)
+    new = replace(adult, still_since=NOW - 2)
+    assert chosen([new, child], new) is new
+    assert chosen([adult, child], adult) is child
+    assert chosen([adult, replace(child, width=57.0)], adult) is adult, "who stands behind waits"
+    for nearer in (60.0, 64.0):
+        left = replace(adult, width=nearer)
+        stood = replace(child, still_since=NOW - 2 * TRACKING.attention)
+        assert chosen([left, stood], stood, since=NOW - TRACKING.attention) is stood
+
+
 def test_who_was_left_for_a_walker_wins_the_gaze_back_by_a_step_not_by_being_nearer() -> None:
     walker = here(400, vx=120.0, still_since=NOW - 0.1)
     left = here(100, width=100.0, still_since=NOW - 2 * TRACKING.attention)
