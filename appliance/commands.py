@@ -222,8 +222,6 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     def answer() -> str | None:
         nonlocal typed
-        if sys.stdin is None:  # closed
-            return "q"
         while b"\n" not in typed:
             if not select.select([sys.stdin], [], [], 0)[0]:
                 return None

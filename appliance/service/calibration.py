@@ -85,13 +85,6 @@ def calibrate(
     CameraAbsent, CameraBusy, CameraStalled
         If there are no pictures.
     """
-
-    def entered() -> bool:
-        typed = answer()
-        if typed is not None and typed.strip().lower().startswith("q"):
-            raise NotCalibrated("given up; nothing was written")
-        return typed is not None
-
     follower, shown = Follower(config), pack.resting
     rest = pack.angles[pack.resting]
     places: list[Place] = []
@@ -100,15 +93,15 @@ def calibrate(
             say(f"{text}; then press Enter (q leaves everything as it was).")
             began: float | None = None
             seen: deque[Viewer] = deque()
-            while entered():
-                pass  # who pressed Enter twice is not yet at the next mark
             while True:
                 picture = camera.newest()
                 aim = follower.see(picture, camera.horizontal_fov, pack)
                 shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
                 angle = aim_at(aim, picture.captured, rest, config.tracking)
                 live(_line(angle, aim.viewer, shown), shown)
-                if began is None and entered():
+                if began is None and (typed := answer()) is not None:
+                    if typed.strip().lower().startswith("q"):
+                        raise NotCalibrated("given up; nothing was written")
                     began = picture.captured
                 if began is None:
                     continue

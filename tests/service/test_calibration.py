@@ -57,12 +57,6 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
 
 
-def test_enter_pressed_twice_does_not_measure_the_next_mark_before_anybody_is_there() -> None:
-    once, _, _ = run([*at(10, 0.5), *at(10, 3), *at(10, 3)])
-    twice, _, _ = run([*at(10, 0.5), "", "", *at(10, 3), "", *at(10, 3)])
-    assert twice == once
-
-
 def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
     for answers in ([None, "q"], []):
         with pytest.raises(NotCalibrated, match="given up; nothing was written"):
