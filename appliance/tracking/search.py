@@ -88,15 +88,13 @@ class Rotation:
 
 
 class Motion:
-    """Where the picture changes: a hint where to look, nothing more, so a sparse sample is enough.
-
-    `anywhere` says whether more than a speck moves for certain.
-    """
+    """Where the picture changes: a hint where to look, nothing more, so a sparse sample is enough."""
 
     def __init__(self) -> None:
-        self.anywhere = False
         self._before: Pixels | None = None
         self._moving: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
+        self._change: Pixels = np.zeros((1, 1), np.uint8)
+        self._noise = 0
         self._step = 1
 
     def update(self, picture: Picture) -> None:
@@ -105,15 +103,13 @@ class Motion:
         now = picture.sample(self._step).copy()
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
-            self._moving, self.anywhere = np.zeros(now.shape, np.bool_), False
+            self._moving, self._change = np.zeros(now.shape, np.bool_), np.zeros(now.shape, np.uint8)
             return
-        change = np.maximum(now, before) - np.minimum(now, before)
+        self._change = change = np.maximum(now, before) - np.minimum(now, before)
         some = change[::4, ::4].ravel()  # as good a median as all of them, at a tenth of the time
         some.partition(some.size // 2)
-        noise = int(some[some.size // 2])
-        self._moving = change > 6 * max(1, noise)
-        # In whole grey levels the median may be half of what it would be: good enough to say where first.
-        self.anywhere = np.count_nonzero(change > 8 * (noise + 1)) > 0.001 * change.size
+        self._noise = int(some[some.size // 2])
+        self._moving = change > 6 * max(1, self._noise)
 
     def ignore(self, person: Person) -> None:
         """Leave out somebody whose motion is known: head, and all below."""
@@ -136,6 +132,12 @@ class Motion:
     def share(self, region: Region) -> float:
         """Return how much of a region moves, 0 to 1."""
         return self.moving(self.cells(region))
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether more than a speck moves for certain."""
+        # In whole grey levels the median may be half of what it would be: good enough to say where only.
+        return np.count_nonzero(self._change > 8 * (self._noise + 1)) > 0.001 * self._change.size
 
 
 class Search:
