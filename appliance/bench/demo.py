@@ -24,7 +24,7 @@ from appliance.display.connectors import usable
 from appliance.display.outputs import desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
-from appliance.gaze import Aim
+from appliance.gaze.target import GazeTarget
 from appliance.pack import Pack
 from appliance.portrait.sheet import Sheet
 from appliance.service.loop import run
@@ -54,7 +54,7 @@ class Recorder:
         self.sights: list[_Sight] = []
         self.camera: GalleryCamera | None = None
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         """Note a picture; the first one starts the clock of the film."""
         if self.camera is None:
             assert isinstance(camera, GalleryCamera)
@@ -66,7 +66,7 @@ class Recorder:
         if filmed and (not self.sights or now - self.sights[-1].moment > 0.9 / RATE):
             self.sights.append(_Sight(now, small_view(picture), picture.width, list(faces)))
 
-    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
         """Note a flip, and its delay when a viewer caused it."""
         self.flips.append((moment, frame))
         if aim is not None and aim.viewer is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.lens import Lens
 from appliance.config import Config
-from appliance.gaze import angle_to
+from appliance.gaze.geometry import angle_to
 
 _STEP = 0.02
 

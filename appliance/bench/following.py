@@ -16,7 +16,8 @@ from appliance.camera.gallery import GalleryCamera
 from appliance.camera.lens import Lens
 from appliance.camera.walks import Visitor, Walk
 from appliance.config import Config
-from appliance.gaze import Aim, Follower
+from appliance.gaze.controller import GazeController
+from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import FaceDetector
 
@@ -28,16 +29,16 @@ _FOUND: Final = 30
 _ROUNDS: Final = 5
 
 
-def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, Aim]]:
+def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
     """Yield the aim of every picture of a walk, and when it was taken."""
-    follower = Follower(Config())
+    follower = GazeController(Config())
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(int(walk.duration * rate)):
             picture = camera.newest()
             yield picture.captured, follower.see(picture, camera.horizontal_fov, pack)
 
 
-def on(aim: Aim, there: Visitor) -> bool:
+def on(aim: GazeTarget, there: Visitor) -> bool:
     """Tell whether the aim's viewer is that visitor, to within a face's width."""
     x = LENS.project(there.x_mm, there.y_mm, there.z_mm)[0]
     return aim.viewer is not None and abs(aim.viewer.x - x) < LENS.focal * 150 / there.z_mm
@@ -95,7 +96,7 @@ def times(pack: PackInfo) -> dict[str, Any]:
             raw, seen = [], []
             for _ in range(_ROUNDS):
                 raw.append([_seconds(bare.model.run) for _ in pictures])
-                follower = Follower(Config())
+                follower = GazeController(Config())
                 see = partial(follower.see, horizontal_fov=LENS.horizontal_fov, pack=pack)
                 seen.append([_seconds(partial(see, deepcopy(picture))) for picture in pictures])
             bare_ms, least = np.min(raw, axis=0) * 1000, np.min(seen, axis=0)[_FOUND:] * 1000

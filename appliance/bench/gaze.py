@@ -16,7 +16,9 @@ from appliance.camera.gallery import GalleryCamera
 from appliance.camera.lens import Lens
 from appliance.camera.walks import Visitor
 from appliance.config import Config, GazeConfig
-from appliance.gaze import Aim, Follower, angle_to, frame_for, original_frame
+from appliance.gaze.controller import GazeController
+from appliance.gaze.geometry import angle_to, original_frame
+from appliance.gaze.target import GazeTarget, frame_for
 from appliance.pack import Pack, PackInfo
 from appliance.progress import progress
 from appliance.vision.blazeface import FaceDetector
@@ -70,7 +72,7 @@ class Glimpse:
 
     ready: float
     captured: float
-    aim: Aim | None
+    aim: GazeTarget | None
     frame: int
     x: float | None
 
@@ -153,7 +155,7 @@ def _look(
     trial: Trial, camera: GalleryCamera, config: Config, pack: PackInfo
 ) -> tuple[list[Glimpse], list[Glimpse]]:
     """Return what both rules know from the walk's pictures, in the order in which it is ready."""
-    follower, detector = Follower(config), FaceDetector("short", 0.5)
+    follower, detector = GazeController(config), FaceDetector("short", 0.5)
     ours: list[Glimpse] = []
     original: list[Glimpse] = []
     ticks, frame = 0, FRAMES // 2

@@ -13,7 +13,9 @@ from appliance.camera.base import Camera
 from appliance.config import Config, GazeConfig, parse_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import write_atomic
-from appliance.gaze import Follower, aim_at, angle_to, frame_for
+from appliance.gaze.controller import GazeController
+from appliance.gaze.geometry import angle_to
+from appliance.gaze.target import aim_at, frame_for
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
 
@@ -85,7 +87,7 @@ def calibrate(
     CameraAbsent, CameraBusy, CameraStalled
         If there are no pictures.
     """
-    follower, shown = Follower(config), pack.resting
+    follower, shown = GazeController(config), pack.resting
     rest = pack.angles[pack.resting]
     places: list[Place] = []
     with camera:

@@ -25,7 +25,7 @@ from appliance.service.settings import Settings
 from appliance.service.watcher import Watcher, Witness
 
 if TYPE_CHECKING:  # numpy is imported once the portrait is lit
-    from appliance.gaze import Aim
+    from appliance.gaze.target import GazeTarget
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def run(
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
         watcher = Watcher(config, pack.info, stop, witness, patient)
-        aim: Aim | None = None
+        aim: GazeTarget | None = None
 
         def tell() -> None:
             reporter.tell(_facts(watcher, screen, watcher.aims.newest(0)), watcher.sight.pause)
@@ -119,7 +119,7 @@ def run(
                 reporter.tell(_facts(watcher, screen, aim), watcher.sight.pause)
                 if aim is None:
                     continue  # nobody was looked for yet
-                from appliance.gaze import frame_for  # by now the watcher has loaded it
+                from appliance.gaze.target import frame_for  # by now the watcher has loaded it
 
                 lit = time.monotonic() + config.tracking.display_latency
                 frame = frame_for(aim, lit, screen.shown, config.tracking, pack.info)
@@ -136,7 +136,7 @@ def run(
     log.info(ENDED)
 
 
-def _pause(aim: Aim | None, tracking: TrackingConfig, due: float) -> float:
+def _pause(aim: GazeTarget | None, tracking: TrackingConfig, due: float) -> float:
     """Return how long to wait for a new aim, seconds; `due` is when the screen wants to be looked after."""
     now = time.monotonic()
     if aim and (tracking.wander_every or now - aim.seen < tracking.hold + tracking.return_time + IDLE):
@@ -144,7 +144,7 @@ def _pause(aim: Aim | None, tracking: TrackingConfig, due: float) -> float:
     return min(max(due - now, TICK), IDLE)
 
 
-def _facts(watcher: Watcher, screen: Screen, aim: Aim | None) -> Facts:
+def _facts(watcher: Watcher, screen: Screen, aim: GazeTarget | None) -> Facts:
     sight = watcher.sight
     return Facts(
         now=time.monotonic(),

@@ -8,7 +8,8 @@ from appliance.camera.base import RgbPicture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import CameraEnded
-from appliance.gaze import Aim, Follower, frame_for
+from appliance.gaze.controller import GazeController
+from appliance.gaze.target import GazeTarget, frame_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector
@@ -45,7 +46,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     CameraAbsent
         If the folder is missing or holds no picture.
     """
-    follower = Follower(config)
+    follower = GazeController(config)
     shown = pack.resting
     with ReplayCamera(folder, rate, config.camera.field_of_view, pace=False) as camera:
         while True:
@@ -64,7 +65,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
             }
 
 
-def _viewer_row(aim: Aim) -> dict[str, float] | None:
+def _viewer_row(aim: GazeTarget) -> dict[str, float] | None:
     viewer = aim.viewer
     if viewer is None:
         return None

@@ -17,7 +17,7 @@ from appliance.service.slot import Slot
 
 if TYPE_CHECKING:  # numpy and the model's runtime are imported once the portrait is lit
     from appliance.camera.base import Camera, Picture
-    from appliance.gaze import Aim
+    from appliance.gaze.target import GazeTarget
     from appliance.service.soundness import Soundness
     from appliance.vision.blazeface import Face
 
@@ -34,10 +34,10 @@ OPENING: Final = 40.0
 class Witness(Protocol):
     """Watches the road without touching it; called on its threads, so it must be quick."""
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         """A picture was searched for faces."""
 
-    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
         """A frame was flipped to at `moment`, monotonic seconds."""
 
 
@@ -76,7 +76,7 @@ class Watcher:
         stop : set to end, and set by the watcher when it has ended
         patient : wait for whatever is missing or fails, not only for a camera
         """
-        self.aims: Slot[Aim] = Slot()
+        self.aims: Slot[GazeTarget] = Slot()
         self.pack = pack
         self.sight = Sight(time.monotonic() + config.camera.timeout + OPENING)
         self._config = config
@@ -140,19 +140,19 @@ class Watcher:
     def _see(self) -> None:
         """Open the camera and see, until it fails or the config changes what it needs."""
         from appliance.camera.sources import camera_named
-        from appliance.gaze import Follower
+        from appliance.gaze.controller import GazeController
         from appliance.service.soundness import black, frozen, look
 
         config = self._config
         self._expect(config, OPENING)
-        follower = Follower(config)
+        follower = GazeController(config)
         with camera_named(config.camera.source, config.camera) as camera:
             while not self._stop.is_set():
                 if self._config is not config:
                     if self._config.camera != config.camera or self._config.vision != config.vision:
                         return
                     config = self._config
-                    follower = Follower(config)
+                    follower = GazeController(config)
                 self._expect(config)
                 picture = camera.newest()
                 self._sound = look(picture, self._sound, time.monotonic())

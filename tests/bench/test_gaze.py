@@ -5,7 +5,7 @@ import pytest
 from appliance.bench.following import LENS, meetings
 from appliance.bench.gaze import FRAMES, Track, _original_angle, run_trial, summary
 from appliance.bench.walks import Trial, meeting, standing, trials
-from appliance.gaze import original_frame
+from appliance.gaze.geometry import original_frame
 from tests.conftest import small_info
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import GazeConfig
-from appliance.gaze import angle_to, position_of
+from appliance.gaze.geometry import angle_to, position_of
 from appliance.pack import Pack
 from tests.boot.conftest import packs
 from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk

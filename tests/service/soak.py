@@ -22,7 +22,7 @@ from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig
-from appliance.gaze import Aim
+from appliance.gaze.target import GazeTarget
 from appliance.pack import write_pack
 from appliance.service import journal, loop
 from appliance.service.settings import Settings
@@ -52,7 +52,7 @@ class Counter:
         self.warm: dict[str, int] = {}
         self.end: dict[str, int] = {}
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         self.seen += 1
         self.followed += aim.viewer is not None
         if self.seen == WARM:
@@ -64,7 +64,7 @@ class Counter:
             self.end = measured()
             self.stop.set()
 
-    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
         """Nothing to count."""
 
 

@@ -13,7 +13,7 @@ from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
-from appliance.gaze import angle_to
+from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack
 from appliance.service.calibration import Place, calibrate, check_writable, fitted, write_gaze
 from tests.conftest import small_info

@@ -23,7 +23,7 @@ from appliance.display import outputs
 from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
-from appliance.gaze import Aim
+from appliance.gaze.target import GazeTarget
 from appliance.library import DEFAULT, current, use
 from appliance.pack import Pack, write_pack
 from appliance.service import best, loop, reporter, watcher
@@ -39,14 +39,14 @@ class Notes:
     """A witness that remembers what it saw."""
 
     def __init__(self) -> None:
-        self.aims: list[Aim] = []
+        self.aims: list[GazeTarget] = []
         self.frames: list[int] = []
         self.delays: list[float] = []
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: Aim, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         self.aims.append(aim)
 
-    def lit(self, frame: int, aim: Aim | None, moment: float) -> None:
+    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
         self.frames.append(frame)
         if aim and aim.viewer:
             self.delays.append(moment - aim.captured)

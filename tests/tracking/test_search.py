@@ -14,7 +14,8 @@ from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, VisionConfig
-from appliance.gaze import Aim, Follower
+from appliance.gaze.controller import GazeController
+from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
 from appliance.tracking.search import Motion, Rotation, crop_side, tiles
 from appliance.vision.runtime import Model
@@ -23,8 +24,10 @@ from tests.conftest import small_info
 PACK: PackInfo = small_info()
 
 
-def followed(walk: Walk, seconds: float, rate: float = 30.0) -> Iterator[tuple[Picture, Aim, Follower]]:
-    follower = Follower(Config())
+def followed(
+    walk: Walk, seconds: float, rate: float = 30.0
+) -> Iterator[tuple[Picture, GazeTarget, GazeController]]:
+    follower = GazeController(Config())
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(seconds * rate)):
             picture = camera.newest()
@@ -123,7 +126,7 @@ def test_a_yuv_picture_is_never_converted_whole(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("the whole picture was converted")
 
     monkeypatch.setattr(YuvPicture, "rgb", forbidden)
-    follower = Follower(Config())
+    follower = GazeController(Config())
     planes = to_yuv(scene(HOPPER, (640, 360), 0.12, (0.4, 0.5)))
     for i in range(20):
         aim = follower.see(YuvPicture(*planes, i / 30, i), 66.0, PACK)
@@ -133,7 +136,7 @@ def test_a_yuv_picture_is_never_converted_whole(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("model", ["short", "full"])
 def test_either_model_can_search_the_room(model: str) -> None:
-    follower = Follower(Config(vision=VisionConfig(model=model)))
+    follower = GazeController(Config(vision=VisionConfig(model=model)))
     pixels = scene(HOPPER, (640, 360), 0.05, (0.7, 0.5))
     aims = [follower.see(RgbPicture(pixels, i / 30, i), 66.0, PACK) for i in range(40)]
     assert aims[-1].viewer is not None or aims[-2].viewer is not None

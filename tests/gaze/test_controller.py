@@ -14,17 +14,9 @@ from appliance.camera.base import RgbPicture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, TrackingConfig
-from appliance.gaze import (
-    GLANCE,
-    Aim,
-    Follower,
-    aim_at,
-    angle_to,
-    frame_for,
-    original_frame,
-    position_of,
-    wander,
-)
+from appliance.gaze.controller import GazeController
+from appliance.gaze.geometry import angle_to, original_frame, position_of
+from appliance.gaze.target import GLANCE, GazeTarget, aim_at, frame_for, wander
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
 
@@ -45,9 +37,11 @@ def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture
     return RgbPicture(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels, captured, 0)
 
 
-def walked(walk: Walk, config: Config | None = None, rate: float = 30.0) -> Iterator[tuple[float, Aim, int]]:
+def walked(
+    walk: Walk, config: Config | None = None, rate: float = 30.0
+) -> Iterator[tuple[float, GazeTarget, int]]:
     """The aim and the frame at every picture of a walk."""
-    follower, shown = Follower(config or Config()), PACK.resting
+    follower, shown = GazeController(config or Config()), PACK.resting
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(walk.duration * rate)):
             picture = camera.newest()
@@ -73,7 +67,7 @@ def test_half_the_pictures_give_the_same_walk() -> None:
 
 
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
-    aim = Follower(Config()).see(face_in(0.5, 0.0), 66, PACK)
+    aim = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
     assert aim.angle == pytest.approx(0, abs=0.5)
     assert frame_for(aim, 5.0, 16, replace(TRACKING, hold=60.0), PACK) == 16
 
@@ -113,7 +107,7 @@ def test_the_original_mapping_is_kept_as_it_was(x: float, frame: int) -> None:
 
 def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
-    follower = Follower(config)
+    follower = GazeController(config)
     for i in range(6):
         aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
         if aim.viewer and aim.seen == aim.captured:
@@ -126,20 +120,20 @@ def test_the_original_mapping_neither_smooths_nor_measures() -> None:
 def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
     angles = []
     for mirrored in (False, True):
-        follower = Follower(Config())
+        follower = GazeController(Config())
         seen = [follower.see(face_in(0.3, i / 30, mirrored), 66, PACK) for i in range(8)]
         angles.append(seen[-1].angle)
     assert angles[0] > 10
     assert angles[1] == pytest.approx(-angles[0], abs=0.7)  # the model is not quite symmetrical
     config = Config(gaze=GazeConfig(mirrored=True))
-    follower = Follower(config)
+    follower = GazeController(config)
     corrected = [follower.see(face_in(0.3, i / 30, mirrored=True), 66, PACK).angle for i in range(8)]
     assert corrected[-1] == pytest.approx(-angles[1], abs=1e-9)
 
 
-def aim(angle: float | None, at: float = 0.0) -> Aim:
+def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
     viewer = Viewer(0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
-    return Aim(viewer, angle, at, at)
+    return GazeTarget(viewer, angle, at, at)
 
 
 def test_before_anybody_came_the_sitter_rests() -> None:
@@ -231,7 +225,7 @@ def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) 
 
 def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
     tracking = replace(TRACKING, wander_every=5.0)
-    follower, shown, frames = Follower(Config(tracking=tracking)), PACK.resting, []
+    follower, shown, frames = GazeController(Config(tracking=tracking)), PACK.resting, []
     room = np.full((360, 640, 3), 120, np.uint8)
     for i in range(30 * 12):
         t = i / 30  # from the tenth second the eyes are at their farthest to picture left
@@ -244,7 +238,7 @@ def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
 
 
 def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_the_first_hit() -> None:
-    follower = Follower(Config())
+    follower = GazeController(Config())
     room = np.full((360, 640, 3), 120, np.uint8)
     for second in range(0, 90, 3):
         follower.see(RgbPicture(room, float(second), second), 66, PACK)
@@ -257,7 +251,7 @@ def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_
 
 
 def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hangs_in_view() -> None:
-    follower = Follower(Config(tracking=replace(TRACKING, fixture_after=10.0, idle_after=20.0)))
+    follower = GazeController(Config(tracking=replace(TRACKING, fixture_after=10.0, idle_after=20.0)))
     wall = scene(HOPPER, (640, 360), 0.035, (0.625, 0.33))
     rates = []
     for i in range(5 * 60):
@@ -267,7 +261,7 @@ def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hang
 
 
 def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
-    follower = Follower(Config(tracking=replace(TRACKING, fixture_after=10.0)))
+    follower = GazeController(Config(tracking=replace(TRACKING, fixture_after=10.0)))
     wall = scene(HOPPER, (640, 360), 0.09, (0.31, 0.4))
     looked_at = [
         follower.see(RgbPicture(noisy(wall, i, 2.0), i / 30, i), 66, PACK).viewer for i in range(30 * 14)

@@ -1,0 +1,1 @@
+"""From a viewer's place to the frame that looks at them."""
