@@ -80,6 +80,7 @@ class TrackingConfig:
     prediction: Annotated[float, Range(0, 5, "seconds")] = 0.5
     display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
     wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0
+    share: Annotated[bool, YesNo()] = True
     idle_after: Annotated[float, Range(1, 86400, "seconds")] = 60.0
     idle_rate: Annotated[float, Range(1, 120, "pictures/s")] = 5.0
 
@@ -95,6 +96,7 @@ class GazeConfig:
     limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
     limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0
     gain: Annotated[float, Range(0.1, 5)] = 1.0
+    contact: Annotated[float, Range(0, 1)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
