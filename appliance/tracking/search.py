@@ -1,6 +1,7 @@
 """Where to look next: the whole picture, a tile, or a crop around the viewer; one look per picture."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from appliance.camera.averaging import Pixels, Region
 from appliance.camera.base import Picture
 from appliance.config import VisionConfig
-from appliance.tracking.people import Crowd, Person
+from appliance.tracking.attention import Attention
+from appliance.tracking.tracker import Track, Tracker
 from appliance.vision.blazeface import Face, FaceDetector
 
 # The short model's input side: crops that are whole multiples of it are read fastest.
@@ -20,6 +22,9 @@ _SIDE: Final = 128
 _CROP: Final = 2.6
 _KEEP: Final = (2.2, 5.5)
 _STICKY: Final = 0.13
+# A crop is this much larger for each second between two pictures over .05, so that a person who sets off
+# at 1.2 m/s (8 face widths per second) is still in it.
+_STEPS: Final = 6.0
 # Seconds of motion a crop is placed ahead of who walks.
 _AHEAD: Final = 0.1
 # Sides of tiles as shares of the picture's width, after the whole picture: the last finds faces of 2 %
@@ -31,6 +36,13 @@ ROUND: Final = 4
 # A score is enough to go on following; a newcomer needs more.
 _FOLLOW_SCORE: Final = 0.4
 _MOTION_WEIGHT: Final = 200.0
+# Share of the picture that moves, beside everybody known, from which on a newcomer is looked for: a face
+# at 5 m with its shoulders is some 40 of 9,000 samples.
+_STIRS: Final = 0.003
+# Half of a person's width, and how far their head reaches above the eyes, in face widths.
+_SHOULDERS: Final = 1.8
+# A new face with this score that is nearer than the viewer is looked at again at once.
+_SURE: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class Look:
 
     faces: list[Face]
     region: Region
-    sought: Person | None = None
+    sought: Track | None = None
     sharp: bool = False
 
 
@@ -111,11 +123,18 @@ class Motion:
         self._noise = int(some[some.size // 2])
         self._moving = change > 6 * max(1, self._noise)
 
-    def ignore(self, person: Person) -> None:
-        """Leave out somebody whose motion is known: head, and all below."""
-        left = max(0, int((person.x - 1.5 * person.width) / self._step))
-        right = max(0, int((person.x + 1.5 * person.width) / self._step))
-        self._moving[:, left:right] = False
+    def ignore(self, tracks: Sequence[Track], interval: float) -> None:
+        """Leave out people whose motion is known, head and all below, `interval` seconds after the last picture."""
+        for track in tracks:
+            reach = _SHOULDERS * track.width + abs(track.vx) * interval
+            x, top = track.x + track.vx * interval, track.y - _SHOULDERS * track.width
+            left, top, right = (max(0, int(edge / self._step)) for edge in (x - reach, top, x + reach))
+            self._moving[top:, left:right] = False
+
+    @property
+    def outside(self) -> float:
+        """The share of the picture that moves, people left out."""
+        return float(np.count_nonzero(self._moving)) / self._moving.size
 
     def cells(self, region: Region) -> tuple[slice, slice]:
         """Return a region's part of the sample; it stays the same for pictures of one size."""
@@ -152,75 +171,82 @@ class Search:
         self._rotations: dict[tuple[int, ...], Rotation] = {}
         self._crop = Region(0, 0, 0, 0)
         self._turn = 0
+        self._interval = 1 / 30
+        self._before = math.inf
         self.motion = Motion()
 
-    def look(self, picture: Picture, crowd: Crowd, followed: Person | None, surveying: bool) -> Look:
+    def look(self, picture: Picture, tracker: Tracker, attention: Attention) -> Look:
         """Look once.
 
         Parameters
         ----------
         picture : the newest
-        crowd : who is known
-        followed : whom to keep in sight
-        surveying : somebody was only just found, and others may be nearer: look round more often
+        tracker : who is known
+        attention : whom to keep in sight
         """
         self._turn += 1
-        if followed is None:
-            if candidate := crowd.candidate():
-                return self._around(picture, candidate) if candidate.missed else self._at(picture, candidate)
+        self._interval += 0.2 * (min(max(picture.captured - self._before, 0.0), 0.5) - self._interval)
+        self._before = picture.captured
+        self.motion.update(picture)
+        viewer = attention.viewer
+        newcomer = tracker.unconfirmed()
+        if viewer is None:
+            if newcomer:
+                return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
             return self._round_the_room(picture)
-        if followed.missed:
-            turn = followed.missed % 4
-            if turn == 2:
-                return self._around(picture, followed)
-            if turn == 3:
-                return self._round_the_room(picture)
-        elif surveying and self._turn % 2 == 0:
-            candidate = crowd.candidate()
-            return self._at(picture, candidate) if candidate else self._round_the_room(picture)
-        elif self._turn % ROUND == 0:
-            return self._round_others(picture, crowd, followed)
-        return self._follow(picture, followed)
+        if viewer.misses:
+            if viewer.misses % 2:
+                return self._around(picture, viewer)
+            return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
+        self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
+        urgent = newcomer is not None and newcomer.width > viewer.width and newcomer.score > _SURE
+        alive = viewer.life.alive(picture.captured)
+        stirs = self.motion.outside > _STIRS
+        every = 2 if attention.surveying(picture.captured) or urgent or stirs or not alive else ROUND
+        if self._turn % every:
+            return self._follow(picture, viewer)
+        if newcomer and (urgent or attention.surveying(picture.captured)):
+            return self._at(picture, newcomer)
+        if stirs or attention.surveying(picture.captured):
+            return self._round_the_room(picture)
+        return self._round_others(picture, tracker, viewer)
 
-    def _follow(self, picture: Picture, person: Person) -> Look:
+    def _follow(self, picture: Picture, track: Track) -> Look:
         """Look into the sticky crop: it stays while the face is near its middle, so the eyes are steady."""
-        x, y = _middle(person, picture.captured)
+        x, y = _middle(track, picture.captured)
         crop = self._crop
         side = crop.width
-        if not _KEEP[0] * person.width <= side <= _KEEP[1] * person.width:
-            side = crop_side(person.width)
+        if not _KEEP[0] * track.width <= side <= _KEEP[1] * track.width:
+            side = crop_side(track.width * (1 + _STEPS * max(self._interval - 0.05, 0.0)))
         off = max(abs(x - (crop.x0 + crop.x1) / 2), abs(y - (crop.y0 + crop.y1) / 2))
         if side != crop.width or off > _STICKY * side:
-            crop = _square(picture, x + _AHEAD * person.vx, y + _AHEAD * person.vy, int(side))
+            crop = _square(picture, x + _AHEAD * track.vx, y + _AHEAD * track.vy, int(side))
             self._crop = crop
-        return Look(self._crop_model.detect(picture, crop), crop, person, sharp=True)
+        return Look(self._crop_model.detect(picture, crop), crop, track, sharp=True)
 
-    def _at(self, picture: Picture, person: Person) -> Look:
-        x, y = _middle(person, picture.captured)
-        region = _square(picture, x, y, crop_side(person.width))
-        return Look(self._crop_model.detect(picture, region), region, person, sharp=True)
+    def _at(self, picture: Picture, track: Track) -> Look:
+        x, y = _middle(track, picture.captured)
+        region = _square(picture, x, y, crop_side(track.width))
+        return Look(self._crop_model.detect(picture, region), region, track, sharp=True)
 
-    def _around(self, picture: Picture, person: Person) -> Look:
+    def _around(self, picture: Picture, track: Track) -> Look:
         """Look for somebody just lost, in a tile round where they should be by now."""
-        x, y = _middle(person, picture.captured)
-        side = max(_even(self._shares[-1] * picture.width), crop_side(2 * person.width))
+        x, y = _middle(track, picture.captured)
+        side = max(_even(self._shares[-1] * picture.width), crop_side(2 * track.width))
         region = _square(picture, x, y, side)
-        return Look(self._room_model.detect(picture, region), region, person)
+        return Look(self._room_model.detect(picture, region), region, track)
 
     def _round_the_room(self, picture: Picture) -> Look:
-        self.motion.update(picture)
         sides = [max(picture.width, picture.height), *(_even(s * picture.width) for s in self._shares)]
         region = self._rotation(picture, sides).next(self.motion)
         return Look(self._room_model.detect(picture, region), region)
 
-    def _round_others(self, picture: Picture, crowd: Crowd, followed: Person) -> Look:
+    def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
         """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
-        others = [p for p in crowd.people if p is not followed and p.seen < picture.captured - 0.3]
-        if others and (self._turn // ROUND % 2 or not all(p.trusted for p in others)):
-            return self._at(picture, min(others, key=lambda p: (p.trusted, p.seen)))
-        self.motion.update(picture)
-        self.motion.ignore(followed)
-        side = _SIDE * min(max(1, int(7 * followed.width / _SIDE)), 3)
+        others = [t for t in tracker.tracks if t is not viewer and t.seen < picture.captured - 0.3]
+        if others and (self._turn // ROUND % 2 or not all(t.confirmed for t in others)):
+            return self._at(picture, min(others, key=lambda t: (t.confirmed, t.seen)))
+        side = _SIDE * min(max(1, int(7 * viewer.width / _SIDE)), 3)
         sides = [side, side - _SIDE] if side > _SIDE else [side]
         region = self._rotation(picture, sides).next(self.motion)
         return Look(self._crop_model.detect(picture, region), region)
@@ -234,10 +260,10 @@ class Search:
         return self._rotations[key]
 
 
-def _middle(person: Person, moment: float) -> tuple[float, float]:
+def _middle(track: Track, moment: float) -> tuple[float, float]:
     """Return the middle of a face: the eyes are a fifth of its width above."""
-    x, y = person.at(moment)
-    return x, y + 0.2 * person.width
+    x, y = track.at(moment)
+    return x, y + 0.2 * track.width
 
 
 def _square(picture: Picture, x: float, y: float, side: int) -> Region:

@@ -1,0 +1,147 @@
+"""Whom to look at: one viewer at a time, and with sharing everybody who stops, in turn."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from appliance.config import TrackingConfig
+from appliance.tracking.tracker import Track
+
+# A person walks above this speed, in face widths (150 mm) per second, if they took a step this lately.
+_WALKS: Final = 1.0
+_STEPPED: Final = 0.7
+# Seconds after the first face was found in which a face this many times nearer takes the gaze: it was
+# there all along.
+_SURVEY: Final = 0.7
+_NEARER: Final = 1.2
+# Fewer sightings than this may be clothes taken for a face.
+_SEEN: Final = 3
+# Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
+_PATIENCE: Final = 0.6
+# Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
+_SHARERS: Final = 4
+_REACH: Final = 0.35
+# Seconds of a look by the number of people who share the gaze: four looks fit into 15 s.
+_LOOKS: Final = {2: 6.0, 3: 5.0, 4: 4.0}
+# Seconds of a look while somebody waits for their first one: three of them fit into 8 s.
+_FIRST_LOOKS: Final = 2.3
+# A person is new for this many seconds after their last step, and then gets looks this much longer; the
+# nearest person's looks are longer, the farthest's shorter, by up to the same factor.
+_NEW: Final = 20.0
+_LONGER: Final = 1.15
+
+
+class Attention:
+    """Chooses the viewer from picture to picture.
+
+    `viewer` is the track looked at, `since` the moment at which this look began, `arrived` the moment at
+    which the room stopped being empty; seconds on the monotonic clock.
+    """
+
+    def __init__(self, tracking: TrackingConfig) -> None:
+        """Begin with nobody."""
+        self.viewer: Track | None = None
+        self.since = self.arrived = -math.inf
+        self._tracking = tracking
+
+    def surveying(self, moment: float) -> bool:
+        """Tell whether somebody was found only just now, so that others may be in view unseen."""
+        return moment - self.arrived < _SURVEY
+
+    def choose(self, tracks: Sequence[Track], moment: float) -> Track | None:
+        """Choose the viewer among the confirmed tracks of a picture, and return them.
+
+        A lost viewer is waited for during `hold` seconds, or `_PATIENCE` if somebody else is in view.
+        """
+        before = self.viewer
+        chosen = self._chosen(tracks, moment)
+        if chosen is not before:
+            self.since = moment
+            if before is None:
+                self.arrived = moment
+        self.viewer = chosen
+        if chosen is not None and not chosen.misses:
+            chosen.looked_at = moment
+        return chosen
+
+    def _chosen(self, tracks: Sequence[Track], moment: float) -> Track | None:
+        viewer = self.viewer
+        if viewer is not None and viewer not in tracks:
+            heir = next((track for track in tracks if track.identity == viewer.identity), None)
+            self.viewer = viewer = heir  # the track was joined with a newer one
+        others = [track for track in tracks if track is not viewer and not track.misses]
+        if viewer is None or moment - viewer.seen > self._tracking.hold:
+            return self._best(others, moment)
+        if moment - viewer.seen > _PATIENCE and others:
+            return self._best(others, moment)
+        if not viewer.life.alive(moment):
+            # A face that has shown no life yields at once to one that has.
+            if living := [track for track in others if track.life.alive(moment) and track.hits > 2]:
+                return self._best(living, moment)
+        if self.surveying(moment):
+            return max(
+                (track for track in others if track.width > _NEARER * viewer.width),
+                key=lambda track: track.width,
+                default=viewer,
+            )
+        if moment - self.since < self._tracking.dwell:
+            return viewer
+        winners = [track for track in others if self._wins(track, viewer, moment)]
+        if winners:
+            return max(winners, key=lambda track: track.width)
+        return self._shared(viewer, others, moment) if self._tracking.share else viewer
+
+    def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
+        """Return the nearest living face, or the nearest face."""
+        return max(tracks, key=lambda track: (track.life.alive(moment), track.width), default=None)
+
+    def _wins(self, other: Track, viewer: Track, moment: float) -> bool:
+        """Tell whether another person takes the gaze from the viewer."""
+        nearer = other.width / viewer.width
+        if _walks(viewer) and self._bores(other, moment):
+            return False  # We have just left this standing person for the walking one.
+        # A passer-by must be nearer, by that ratio squared, because they are gone in a moment.
+        known = other.hits > _SEEN and moment - other.first > 0.5
+        if known and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
+            return not (self._tracking.share and self._had_a_look(other, moment))
+        if not self._bores(viewer, moment) or self._tracking.share:
+            return False
+        # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
+        # not get the gaze back, because they are not new.
+        return nearer > 0.5 if _walks(other) else known and nearer > 1 and other.first > self.since
+
+    def _shared(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
+        """Return whose turn it is among the people who stopped in reach."""
+        standing = sorted((t for t in others if stands(t)), key=lambda t: -t.width)
+        largest = max([viewer.width, *(track.width for track in standing)])
+        waiting = [track for track in standing if track.width > _REACH * largest][: _SHARERS - 1]
+        if not waiting:
+            return viewer
+        first = [track for track in waiting if track.looked_at == -math.inf]
+        if first:
+            length = _FIRST_LOOKS
+        else:
+            length = _LOOKS[len(waiting) + 1]
+            mean = math.sqrt(viewer.width / (sum(t.width for t in waiting) / len(waiting)))
+            length *= min(max(mean, 1 / _LONGER), _LONGER)
+            length *= _LONGER if moment - viewer.still_since < _NEW else 1.0
+        if moment - self.since < length:
+            return viewer
+        return min(first or waiting, key=lambda track: (track.looked_at, track.still_since))
+
+    def _had_a_look(self, track: Track, moment: float) -> bool:
+        """Tell whether a person was looked at within the last round of looks."""
+        return moment - track.looked_at < 15.0
+
+    def _bores(self, track: Track, moment: float) -> bool:
+        """Tell whether somebody has stood still for so long that a walking person is more worth a look."""
+        return moment - track.still_since > self._tracking.attention
+
+
+def stands(track: Track) -> bool:
+    """Tell whether a person stands, as far as was seen: people not looked at are seen rarely."""
+    return track.seen - track.still_since > _STEPPED
+
+
+def _walks(track: Track) -> bool:
+    return track.pace > _WALKS and not stands(track)
