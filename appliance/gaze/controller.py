@@ -68,7 +68,7 @@ class GazeController:
             at the moment of the picture
         """
         now, before, followed = picture.captured, self._target, self._attention.viewer
-        look = self._search.look(picture, self._tracker, self._attention)
+        look = self._search.look(picture, self._tracker, self._attention, self._gaze.doubted is not None)
         self._tracker.take(look.faces, look.region, look.sought, picture, self._search.motion.share)
         known = self._tracker.confirmed()
         # Not look.faces: a picture on the wall is nobody, nor is a spot that seems a face now and then.

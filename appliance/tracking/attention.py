@@ -16,6 +16,8 @@ _SURVEY: Final = 0.7
 _NEARER: Final = 1.2
 # Fewer sightings than this may be clothes taken for a face.
 _SEEN: Final = 3
+# A person who moved within this many seconds takes the gaze from a face that has shown no life.
+_MOVED_LATELY: Final = 1.0
 # Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
 _PATIENCE: Final = 0.6
 # Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
@@ -74,10 +76,8 @@ class Attention:
             return self._best(others, moment)
         if moment - viewer.seen > _PATIENCE and others:
             return self._best(others, moment)
-        if not viewer.life.alive(moment):
-            # A face that has shown no life yields at once to one that has.
-            if living := [track for track in others if track.life.alive(moment) and track.hits > 2]:
-                return self._best(living, moment)
+        if livelier := [track for track in others if self._is_livelier(track, viewer, moment)]:
+            return self._best(livelier, moment)
         if self.surveying(moment):
             return max(
                 (track for track in others if track.width > _NEARER * viewer.width),
@@ -95,6 +95,13 @@ class Attention:
         """Return the nearest living face, or the nearest face."""
         return max(tracks, key=lambda track: (track.life.alive(moment), track.width), default=None)
 
+    def _is_livelier(self, other: Track, viewer: Track, moment: float) -> bool:
+        """Tell whether a face takes the gaze from one that has shown no life: at once if it moves."""
+        if viewer.life.alive(moment):
+            return False
+        moves = moment - other.life.walked < _MOVED_LATELY
+        return moves or (other.life.alive(moment) and viewer.life.suspect(moment))
+
     def _wins(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether another person takes the gaze from the viewer."""
         nearer = other.width / viewer.width
@@ -108,7 +115,7 @@ class Attention:
             return False
         # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
         # not get the gaze back, because they are not new.
-        return nearer > 0.5 if _walks(other) else known and nearer > 1 and other.first > self.since
+        return known and (nearer > 0.5 if _walks(other) else nearer > 1 and other.first > self.since)
 
     def _shared(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
         """Return whose turn it is among the people who stopped in reach."""

@@ -88,11 +88,13 @@ class Life:
     """Evidence of life in one face.
 
     `region` is where its samples are taken, in picture pixels; `sign` is the last moment at which it
-    moved or changed, and `still_since` the moment since which it has not, on the monotonic clock.
+    moved or changed, `walked` the last at which it moved, and `still_since` the moment since which it has
+    not, on the monotonic clock.
     """
 
     region: Region | None = None
     sign: float = -math.inf
+    walked: float = -math.inf
     still_since: float = math.inf
     _began: float = 0.0
     _width: float = 0.0
@@ -103,13 +105,18 @@ class Life:
         """Tell whether the face has shown life lately."""
         return moment - self.sign < _LASTS
 
+    def suspect(self, moment: float) -> bool:
+        """Tell whether the face could have shown life, had it any, and has not."""
+        return not self.alive(moment) and moment - self.still_since > 2 * _WINDOW + 0.5
+
     def lifeless(self, moment: float) -> bool:
         """Tell whether the face has shown no life for so long that it must be a picture."""
         return moment - self.still_since > (_LIFELESS if self._width >= _LARGE else _LIFELESS_SMALL)
 
     def moved(self, moment: float) -> None:
         """Note that the face moved through the room."""
-        self.sign, self.region, self.still_since = moment, None, math.inf
+        self.sign = self.walked = moment
+        self.region, self.still_since = None, math.inf
 
     def seen(self, face: Face, width: float, moment: float, sharp: bool) -> None:
         """Note where the face is; `sharp`: measured in a crop, to within a twentieth of its width."""

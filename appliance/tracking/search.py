@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.camera.averaging import Pixels, Region
-from appliance.camera.base import Picture
+from appliance.camera.base import MeanPicture, Picture, Readable
 from appliance.config import VisionConfig
 from appliance.tracking.attention import Attention
 from appliance.tracking.tracker import Track, Tracker
@@ -25,6 +25,8 @@ _STICKY: Final = 0.13
 # A crop is this much larger for each second between two pictures over .05, so that a person who sets off
 # at 1.2 m/s (8 face widths per second) is still in it.
 _STEPS: Final = 6.0
+# A look around somebody who was not found covers this many face widths, and more the longer they are unseen.
+_AROUND: Final = 5.2
 # Seconds of motion a crop is placed ahead of who walks.
 _AHEAD: Final = 0.1
 # Sides of tiles as shares of the picture's width, after the whole picture: the last finds faces of 2 %
@@ -39,10 +41,22 @@ _MOTION_WEIGHT: Final = 200.0
 # Share of the picture that moves, beside everybody known, from which on a newcomer is looked for: a face
 # at 5 m with its shoulders is some 40 of 9,000 samples.
 _STIRS: Final = 0.003
+# Above this pace in face widths per second the viewer walks; the interval of a slow camera, in seconds.
+_BRISK: Final = 1.5
+_SLOW: Final = 0.1
+# Above this share of noise in the brightness two pictures are averaged: rooms have .03, dim ones .17.
+_DARK: Final = 0.1
+# Below this one every other look for newcomers takes one picture alone, because the mean blurs walkers.
+_DARKEST: Final = 0.25
 # Half of a person's width, and how far their head reaches above the eyes, in face widths.
 _SHOULDERS: Final = 1.8
-# A new face with this score that is nearer than the viewer is looked at again at once.
+# A new face with this score, that is not much farther than the viewer, is looked at again at once; it is
+# new for some seconds.
 _SURE: Final = 0.7
+_NEAR: Final = 0.7
+_NEW: Final = 1.5
+# After this many seconds unseen a person may have left a crop around their last place.
+_AWHILE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,7 @@ class Motion:
         self._moving: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
         self._change: Pixels = np.zeros((1, 1), np.uint8)
         self._noise = 0
+        self._brightness = 255.0
         self._step = 1
 
     def update(self, picture: Picture) -> None:
@@ -121,6 +136,7 @@ class Motion:
         some = change[::4, ::4].ravel()  # as good a median as all of them, at a tenth of the time
         some.partition(some.size // 2)
         self._noise = int(some[some.size // 2])
+        self._brightness = float(now[::4, ::4].mean())
         self._moving = change > 6 * max(1, self._noise)
 
     def ignore(self, tracks: Sequence[Track], interval: float) -> None:
@@ -130,6 +146,11 @@ class Motion:
             x, top = track.x + track.vx * interval, track.y - _SHOULDERS * track.width
             left, top, right = (max(0, int(edge / self._step)) for edge in (x - reach, top, x + reach))
             self._moving[top:, left:right] = False
+
+    @property
+    def noise(self) -> float:
+        """The noise of the picture, as a share of its brightness."""
+        return self._noise / max(self._brightness, 1.0)
 
     @property
     def outside(self) -> float:
@@ -173,9 +194,11 @@ class Search:
         self._turn = 0
         self._interval = 1 / 30
         self._before = math.inf
+        self._older: Picture | None = None
+        self._newer: Picture | None = None
         self.motion = Motion()
 
-    def look(self, picture: Picture, tracker: Tracker, attention: Attention) -> Look:
+    def look(self, picture: Picture, tracker: Tracker, attention: Attention, doubted: bool = False) -> Look:
         """Look once.
 
         Parameters
@@ -183,8 +206,14 @@ class Search:
         picture : the newest
         tracker : who is known
         attention : whom to keep in sight
+        doubted : the viewer made a sudden step, which this picture should confirm
         """
         self._turn += 1
+        self._older, self._newer = self._newer, picture
+        if self._older is not None and (
+            self._older.width != picture.width or self._older.height != picture.height
+        ):
+            self._older = None
         self._interval += 0.2 * (min(max(picture.captured - self._before, 0.0), 0.5) - self._interval)
         self._before = picture.captured
         self.motion.update(picture)
@@ -194,25 +223,37 @@ class Search:
             if newcomer:
                 return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
             return self._round_the_room(picture)
-        if viewer.misses:
-            if viewer.misses % 2:
-                return self._around(picture, viewer)
-            return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
+        now = picture.captured
         self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
-        urgent = newcomer is not None and newcomer.width > viewer.width and newcomer.score > _SURE
-        alive = viewer.life.alive(picture.captured)
         stirs = self.motion.outside > _STIRS
-        every = 2 if attention.surveying(picture.captured) or urgent or stirs or not alive else ROUND
-        if self._turn % every:
+        if viewer.misses:
+            turn = viewer.misses % (2 if stirs else 3)
+            if turn == 0:
+                return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
+            return self._around(picture, viewer) if turn == 1 else self._at(picture, viewer)
+        newcomer = newcomer or self._newcomer(tracker, viewer, now)
+        urgent = newcomer is not None and newcomer.score > _SURE and newcomer.width > _NEAR * viewer.width
+        surveying = attention.surveying(now)
+        every = 2 if urgent or stirs or not viewer.life.alive(now) else 3 if surveying else ROUND
+        if viewer.pace > _BRISK:  # a walker is soon elsewhere, above all for a slow camera
+            every = max(every + 1, round(2 * ROUND * self._interval / _SLOW))
+        if doubted or self._turn % every:
             return self._follow(picture, viewer)
-        if newcomer and (urgent or attention.surveying(picture.captured)):
+        if newcomer and (urgent or surveying):
             return self._at(picture, newcomer)
-        if stirs or attention.surveying(picture.captured):
+        if stirs or surveying:
             return self._round_the_room(picture)
         return self._round_others(picture, tracker, viewer)
 
+    def _newcomer(self, tracker: Tracker, viewer: Track, now: float) -> Track | None:
+        """Return the nearest person who came only just now, if any."""
+        new = (t for t in tracker.tracks if t is not viewer and now - t.first < _NEW and t.misses < 2)
+        return max(new, key=lambda track: track.width, default=None)
+
     def _follow(self, picture: Picture, track: Track) -> Look:
         """Look into the sticky crop: it stays while the face is near its middle, so the eyes are steady."""
+        if picture.captured - track.seen > max(_AWHILE, 2.5 * self._interval):
+            return self._at(picture, track)
         x, y = _middle(track, picture.captured)
         crop = self._crop
         side = crop.width
@@ -222,24 +263,35 @@ class Search:
         if side != crop.width or off > _STICKY * side:
             crop = _square(picture, x + _AHEAD * track.vx, y + _AHEAD * track.vy, int(side))
             self._crop = crop
-        return Look(self._crop_model.detect(picture, crop), crop, track, sharp=True)
+        return Look(self._crop_model.detect(self._clear(picture, track), crop), crop, track, sharp=True)
 
     def _at(self, picture: Picture, track: Track) -> Look:
+        """Look at somebody in a crop that is the larger the longer they were not seen."""
         x, y = _middle(track, picture.captured)
-        region = _square(picture, x, y, crop_side(track.width))
-        return Look(self._crop_model.detect(picture, region), region, track, sharp=True)
+        unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
+        region = _square(picture, x, y, crop_side(track.width * (1 + _STEPS * max(unseen - 0.05, 0.0))))
+        if region.width > _KEEP[1] * track.width:
+            return self._around(picture, track)
+        return Look(self._crop_model.detect(self._clear(picture, track), region), region, track, sharp=True)
 
     def _around(self, picture: Picture, track: Track) -> Look:
-        """Look for somebody just lost, in a tile round where they should be by now."""
+        """Look for somebody not found, with the model that finds more, around where they should be by now."""
         x, y = _middle(track, picture.captured)
-        side = max(_even(self._shares[-1] * picture.width), crop_side(2 * track.width))
-        region = _square(picture, x, y, side)
-        return Look(self._room_model.detect(picture, region), region, track)
+        unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
+        side = max(_AROUND * track.width * (1 + _STEPS * unseen), self._shares[-1] * picture.width)
+        region = _square(picture, x, y, _even(min(side, max(picture.width, picture.height))))
+        return Look(self._room_model.detect(self._clear(picture), region), region, track)
+
+    def _clear(self, picture: Picture, track: Track | None = None) -> Readable:
+        """Return what to look at: in the dark the mean of two pictures, unless somebody walks."""
+        older, noise = self._older, self.motion.noise
+        walks = track.pace > _BRISK if track else noise < _DARKEST and self._turn % 2 == 0
+        return picture if older is None or noise < _DARK or walks else MeanPicture(picture, older)
 
     def _round_the_room(self, picture: Picture) -> Look:
         sides = [max(picture.width, picture.height), *(_even(s * picture.width) for s in self._shares)]
         region = self._rotation(picture, sides).next(self.motion)
-        return Look(self._room_model.detect(picture, region), region)
+        return Look(self._room_model.detect(self._clear(picture), region), region)
 
     def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
         """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
@@ -249,7 +301,7 @@ class Search:
         side = _SIDE * min(max(1, int(7 * viewer.width / _SIDE)), 3)
         sides = [side, side - _SIDE] if side > _SIDE else [side]
         region = self._rotation(picture, sides).next(self.motion)
-        return Look(self._crop_model.detect(picture, region), region)
+        return Look(self._crop_model.detect(self._clear(picture), region), region)
 
     def _rotation(self, picture: Picture, sides: list[int]) -> Rotation:
         key = picture.width, picture.height, *sides

@@ -13,6 +13,10 @@ _WALKS: Final = 260.0
 # A sample this far from where it was expected is a sudden step, in mm across the line of sight: a third
 # of a face's width, more than a head moves between two pictures while a person stands.
 _STEP: Final = 45.0
+# The step may be larger by this share of the way walked since the last sample: walkers change their speed.
+_CHANGES: Final = 0.3
+# A new viewer may run: mm/s.
+_RUNS: Final = 3000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Gaze:
 
     `value` is the smoothed direction at the moment `at`; `speed` is what may be counted on from there:
     none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples.
-    `doubted` is the sudden step that the next sample must confirm, if any.
+    `doubted` is the sudden step that the next sample must confirm, if any; `known`: there were two samples.
     """
 
     value: float
@@ -39,6 +43,7 @@ class Gaze:
     raw: float = 0.0
     slow: float = 0.0
     doubted: Doubt | None = None
+    known: bool = False
 
 
 def first_gaze(value: float, moment: float) -> Gaze:
@@ -68,7 +73,8 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     low, high = sorted((state.value, state.value + state.speed * dt))
     off = value - min(max(value, low), high)  # a viewer who stops or slows down makes no sudden step
     before, since = state.raw, dt
-    if abs(off) * millimetres > _STEP:
+    allowed = _STEP + _CHANGES * abs(state.speed) * dt * millimetres
+    if abs(off) * millimetres > (allowed if state.known else _RUNS * dt):
         doubted = state.doubted
         if doubted is None or moment <= doubted.at or off * doubted.off <= 0:
             return replace(state, doubted=Doubt(value, off, moment))
@@ -81,7 +87,7 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     speed = 0.0 if fast * slow <= 0 else math.copysign(min(abs(fast), abs(slow)), fast) * walks
     calm = _weight(cutoff, dt)
     follows = calm + (1 - calm) * walks
-    return Gaze(state.value + follows * (value - state.value), moment, speed, value, slow)
+    return Gaze(state.value + follows * (value - state.value), moment, speed, value, slow, known=True)
 
 
 def lead(age: float, reach: float) -> float:

@@ -46,20 +46,38 @@ _EYES_TIME: Final = 0.4
 _MISSES: Final = 3
 # A region of fewer face widths is a crop, whose measurements are sharp.
 _CROP: Final = 6.0
-# Gate of association, in face widths (150 mm): at once, per second unseen (1.2 m/s from standing), at most.
-_GATE: Final = 0.5
-_GATE_SPEED: Final = 8.0
-_GATE_MOST: Final = 2.5
-# The same for joining a lost track with a new one: somebody may have started to run (2 m/s).
-_JOIN: Final = 1.0
-_JOIN_SPEED: Final = 13.0
-_JOIN_MOST: Final = 6.0
+# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
+# in pixels for a face that no crop has measured yet.
+_COARSE: Final = 0.02
+_COARSE_PX: Final = 6.0
 # Difference of size, as a logarithm, that halves the gate: sharp measurements, coarse ones, and per second.
 _SIZE_SHARP: Final = 0.3
 _SIZE_COARSE: Final = 0.6
 _SIZE_SPEED: Final = 0.3
+# A face found again after this many seconds unseen should have this share of the track's usual score; one
+# that lacks as much as the last figure is somebody else, or a pattern on the wall.
+_LATELY: Final = 0.15
+_USUAL: Final = 0.75
+_DOUBTFUL: Final = 0.2
 # At most this many faces of one look are assigned, best first; more are never in reach.
 _ASSIGNED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How far from its expected place a face may be a track's, in face widths (150 mm).
+
+    `start` at once, `speed` more for each second unseen, `most` at the most.
+    """
+
+    start: float
+    speed: float
+    most: float
+
+
+# From picture to picture a standing person may set off at 1.2 m/s; a lost one may run, at 2 m/s.
+_AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
+_AGAIN: Final = Gate(1.0, 13.0, 6.0)
 
 
 @dataclass(slots=True)
@@ -132,6 +150,8 @@ class Track:
 
     def _measure(self, face: Face, dt: float, sharp: bool) -> None:
         """Smooth the face's size; the first sharp measurement replaces coarse ones."""
+        if self.sharp and not sharp:
+            return  # a coarse look has nothing to add
         first = sharp and not self.sharp
         if first:
             self.born_at = self.step_from = self.x, self.y
@@ -147,6 +167,8 @@ class Track:
         self.life.sign = max(self.life.sign, lost.life.sign)
         self.hits += lost.hits
         self.confirmed |= lost.confirmed
+        if lost.sharp and not self.sharp:
+            self.sharp, self.width, self.eye_distance = True, lost.width, lost.eye_distance
 
 
 class Tracker:
@@ -192,9 +214,11 @@ class Tracker:
             and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
-        matched, new = self._associate(real[:_ASSIGNED], moment)
+        matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
             track.found(face, moment, region.width < _CROP * face.width)
+            if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
+                track.life.moved(moment)
         for track in expected:
             if track.seen < moment:
                 track.misses += 1
@@ -215,11 +239,14 @@ class Tracker:
         return [track for track in self.tracks if track.confirmed]
 
     def _associate(
-        self, faces: Sequence[Face], moment: float
+        self, faces: Sequence[Face], moment: float, coarse: float
     ) -> tuple[list[tuple[Track, Face]], list[Face]]:
-        """Assign all faces to all tracks at once, so that the sum of their misfits is least."""
+        """Assign all faces to all tracks at once, so that the sum of their misfits is least.
+
+        `coarse` is the localisation error of the look, in pixels.
+        """
         near = [
-            [(_misfit(track, face, moment, _GATE, _GATE_SPEED, _GATE_MOST), track) for track in self.tracks]
+            [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
             for face in faces
         ]
         options = [[(cost, track) for cost, track in row if cost < 1] for row in near]
@@ -256,13 +283,15 @@ class Tracker:
         track.score = face.score
         moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
         track.confirmed = moves or face.score >= _CERTAIN
+        if moves:
+            track.life.moved(moment)
         self.tracks.append(track)
 
     def _join(self, moment: float) -> None:
         """Join each lost track with the new track of the same person: one that began after the loss."""
         for lost in [track for track in self.tracks if track.misses and track.confirmed]:
             heirs = [
-                (_misfit(lost, t.face, moment, _JOIN, _JOIN_SPEED, _JOIN_MOST), t)
+                (_misfit(lost, t.face, moment, 0.0 if t.sharp else _COARSE_PX, _AGAIN), t)
                 for t in self.tracks
                 if t.first > lost.seen and not t.misses
             ]
@@ -300,17 +329,20 @@ def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
     return abs(x - own_x) < _BODY_HALF * track.width and _BODY[0] < down < _BODY[1]
 
 
-def _misfit(track: Track, face: Face, moment: float, gate: float, speed: float, most: float) -> float:
-    """Return how badly a face fits a track, by place and size together: below 1 it may be theirs.
+def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) -> float:
+    """Return how badly a face fits a track, by place, size and score together: below 1 it may be theirs.
 
-    `gate` is the distance in face widths that fits at once; it grows by `speed` for each second unseen,
-    up to `most`.
+    `coarse` is the localisation error of the face, in pixels.
     """
     unseen = max(moment - track.seen, 0.0)
-    away = math.dist(track.at(moment), face.eye_midpoint) / max(track.width, face.width)
+    width = max(track.width, face.width)
+    away = math.dist(track.at(moment), face.eye_midpoint) / width
     size = abs(math.log(face.width / track.width))
     scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
-    return math.hypot(away / min(gate + speed * unseen, most), size / scale)
+    scale += coarse / min(track.width, face.width)
+    reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
+    doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
+    return math.hypot(away / reach, size / scale, doubtful)
 
 
 def _inside(track: Track, region: Region, moment: float) -> bool:
