@@ -16,6 +16,8 @@ from appliance.tracking.tracker import Track, Tracker
 from appliance.tracking.viewer import locate
 from appliance.vision.blazeface import Face
 
+# Seconds for which a person who turned away or left is known again on their return.
+_MEMORY: Final = 8.0
 # A smaller change of angle needs no glance, in degrees.
 _SMALL: Final = 3.0
 # A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
@@ -35,7 +37,7 @@ class GazeController:
         self._config = config
         self._search = Search(config.vision)
         tracking = config.tracking
-        self._tracker = Tracker(config.vision.threshold, max(4.0, tracking.hold + 2))
+        self._tracker = Tracker(config.vision.threshold, max(_MEMORY, tracking.hold + 2))
         self._attention = Attention(tracking)
         self._awake: float | None = None
         self._gaze = Gaze(0.0, -math.inf)
@@ -78,9 +80,9 @@ class GazeController:
             or (followed is None and self._search.motion.anywhere)
         ):
             self._awake = now
-        chosen = self._attention.choose(self._in_view(known, picture), now)
+        chosen = self._attention.choose(self._in_view(known, picture), now, picture.width)
         changed = chosen is None or chosen.identity != before.identity
-        here = replace(before, viewer=None, captured=now, visitors=len(known))
+        here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view for track in known))
         if chosen is None:
             self._target = replace(here, identity=None)
         elif chosen.misses:

@@ -1,6 +1,7 @@
 """Whom to look at: one viewer at a time, and with sharing everybody who stops, in turn."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,18 +20,27 @@ _SEEN: Final = 3
 # A person who moved within this many seconds takes the gaze from a face that has shown no life.
 _MOVED_LATELY: Final = 1.0
 # Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
-_PATIENCE: Final = 0.6
+_PATIENCE: Final = 0.4
+# Faces of at least this share of the nearest one's width are as near: measurements differ by a tenth.
+_EQUAL: Final = 0.85
+# A walker who will have left the picture after this many seconds is looked at last.
+_LEAVES: Final = 1.0
 # Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
 _SHARERS: Final = 4
-_REACH: Final = 0.35
+_REACH: Final = 0.45
 # Seconds of a look by the number of people who share the gaze: four looks fit into 15 s.
 _LOOKS: Final = {2: 6.0, 3: 5.0, 4: 4.0}
-# Seconds of a look while somebody waits for their first one: three of them fit into 8 s.
+# Seconds of a look while somebody waits for their first one, or too long: three of them fit into 8 s.
 _FIRST_LOOKS: Final = 2.3
 # A person is new for this many seconds after their last step, and then gets looks this much longer; the
 # nearest person's looks are longer, the farthest's shorter, by up to the same factor.
 _NEW: Final = 20.0
 _LONGER: Final = 1.15
+# Seconds after their last look at which somebody is late for the next one (asked for: 15).
+_LATE: Final = 12.0
+# Turns end only while there were fewer changes of viewer than this in so many seconds: 15 a minute.
+_CHANGES: Final = 3
+_CHANGES_TIME: Final = 12.5
 
 
 class Attention:
@@ -45,22 +55,26 @@ class Attention:
         self.viewer: Track | None = None
         self.since = self.arrived = -math.inf
         self._tracking = tracking
+        self._changes: deque[float] = deque(maxlen=_CHANGES)
+        self._width = math.inf
 
     def surveying(self, moment: float) -> bool:
         """Tell whether somebody was found only just now, so that others may be in view unseen."""
         return moment - self.arrived < _SURVEY
 
-    def choose(self, tracks: Sequence[Track], moment: float) -> Track | None:
-        """Choose the viewer among the confirmed tracks of a picture, and return them.
+    def choose(self, tracks: Sequence[Track], moment: float, width: float) -> Track | None:
+        """Choose the viewer among the confirmed tracks of a picture `width` pixels wide, and return them.
 
         A lost viewer is waited for during `hold` seconds, or `_PATIENCE` if somebody else is in view.
         """
-        before = self.viewer
+        before, self._width = self.viewer, width
         chosen = self._chosen(tracks, moment)
-        if chosen is not before:
+        if chosen is not self.viewer:
             self.since = moment
             if before is None:
                 self.arrived = moment
+            elif chosen is not None:
+                self._changes.append(moment)
         self.viewer = chosen
         if chosen is not None and not chosen.misses:
             chosen.looked_at = moment
@@ -72,10 +86,9 @@ class Attention:
             heir = next((track for track in tracks if track.identity == viewer.identity), None)
             self.viewer = viewer = heir  # the track was joined with a newer one
         others = [track for track in tracks if track is not viewer and not track.misses]
-        if viewer is None or moment - viewer.seen > self._tracking.hold:
-            return self._best(others, moment)
-        if moment - viewer.seen > _PATIENCE and others:
-            return self._best(others, moment)
+        patience = min(_PATIENCE if others else math.inf, self._tracking.hold)
+        if viewer is None or moment - viewer.seen > patience:
+            return self._next(others, moment)
         if livelier := [track for track in others if self._is_livelier(track, viewer, moment)]:
             return self._best(livelier, moment)
         if self.surveying(moment):
@@ -91,9 +104,25 @@ class Attention:
             return max(winners, key=lambda track: track.width)
         return self._shared(viewer, others, moment) if self._tracking.share else viewer
 
+    def _next(self, tracks: Sequence[Track], moment: float) -> Track | None:
+        """Return who is looked at when nobody is: with sharing somebody not looked at lately."""
+        if self._tracking.share:
+            tracks = [track for track in tracks if not self._had_a_look(track, moment)] or tracks
+        return self._best(tracks, moment)
+
     def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
-        """Return the nearest living face, or the nearest face."""
-        return max(tracks, key=lambda track: (track.life.alive(moment), track.width), default=None)
+        """Return the nearest living face that stays in the picture, or the nearest face."""
+
+        def rank(track: Track) -> tuple[bool, bool, float]:
+            stays = 0 < track.at(moment)[0] + _LEAVES * track.vx < self._width
+            return track.life.alive(moment), stays, track.width
+
+        best = max(tracks, key=rank, default=None)
+        if best is None:
+            return None
+        # Of people about as near, the one nearest the middle: the eyes have the shortest way.
+        equals = [t for t in tracks if rank(t)[:2] == rank(best)[:2] and t.width > _EQUAL * best.width]
+        return min(equals, key=lambda track: abs(track.x - self._width / 2))
 
     def _is_livelier(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether a face takes the gaze from one that has shown no life: at once if it moves."""
@@ -124,17 +153,18 @@ class Attention:
         waiting = [track for track in standing if track.width > _REACH * largest][: _SHARERS - 1]
         if not waiting:
             return viewer
-        first = [track for track in waiting if track.looked_at == -math.inf]
-        if first:
+        late = [track for track in waiting if moment - track.looked_at > _LATE]
+        if late:
             length = _FIRST_LOOKS
         else:
             length = _LOOKS[len(waiting) + 1]
             mean = math.sqrt(viewer.width / (sum(t.width for t in waiting) / len(waiting)))
             length *= min(max(mean, 1 / _LONGER), _LONGER)
             length *= _LONGER if moment - viewer.still_since < _NEW else 1.0
-        if moment - self.since < length:
+        busy = len(self._changes) == _CHANGES and moment - self._changes[0] < _CHANGES_TIME
+        if busy or moment - self.since < length:
             return viewer
-        return min(first or waiting, key=lambda track: (track.looked_at, track.still_since))
+        return min(late or waiting, key=lambda track: (track.looked_at, track.still_since))
 
     def _had_a_look(self, track: Track, moment: float) -> bool:
         """Tell whether a person was looked at within the last round of looks."""

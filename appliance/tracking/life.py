@@ -88,7 +88,7 @@ class Life:
     """Evidence of life in one face.
 
     `region` is where its samples are taken, in picture pixels; `sign` is the last moment at which it
-    moved or changed, `walked` the last at which it moved, and `still_since` the moment since which it has
+    moved or changed, `walked` the last at which it took a step, and `still_since` the moment since which it has
     not, on the monotonic clock.
     """
 
@@ -113,8 +113,8 @@ class Life:
         """Tell whether the face has shown no life for so long that it must be a picture."""
         return moment - self.still_since > (_LIFELESS if self._width >= _LARGE else _LIFELESS_SMALL)
 
-    def moved(self, moment: float) -> None:
-        """Note that the face moved through the room."""
+    def stepped(self, moment: float) -> None:
+        """Note that the person took a step."""
         self.sign = self.walked = moment
         self.region, self.still_since = None, math.inf
 
@@ -124,7 +124,7 @@ class Life:
         if self.region is not None and sharp:
             middle = (self.region.x0 + self.region.x1) / 2, (self.region.y0 + self.region.y1) / 2
             if math.dist(middle, (x, y + 0.2 * width)) > _MOVED * width:
-                self.moved(moment)
+                self.sign, self.region, self.still_since = moment, None, math.inf
         if self.region is None and sharp:
             half = width / 2
             middle_y = y + 0.2 * width  # the eyes lie a fifth of the width above the face's middle

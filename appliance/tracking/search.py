@@ -55,6 +55,9 @@ _SHOULDERS: Final = 1.8
 _SURE: Final = 0.7
 _NEAR: Final = 0.7
 _NEW: Final = 1.5
+# How far a person may walk unseen, in face widths per second: 1.2 m/s; and how far if they stood.
+_WALKS: Final = 8.0
+_SWAYS: Final = 0.5
 # After this many seconds unseen a person may have left a crop around their last place.
 _AWHILE: Final = 0.2
 
@@ -266,10 +269,11 @@ class Search:
         return Look(self._crop_model.detect(self._clear(picture, track), crop), crop, track, sharp=True)
 
     def _at(self, picture: Picture, track: Track) -> Look:
-        """Look at somebody in a crop that is the larger the longer they were not seen."""
+        """Look at somebody in a crop that holds them wherever they may have walked since they were seen."""
         x, y = _middle(track, picture.captured)
         unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
-        region = _square(picture, x, y, crop_side(track.width * (1 + _STEPS * max(unseen - 0.05, 0.0))))
+        reach = unseen * (_WALKS if track.misses else max(track.pace, _SWAYS))
+        region = _square(picture, x, y, crop_side(track.width * (1 + 2 * reach / _CROP)))
         if region.width > _KEEP[1] * track.width:
             return self._around(picture, track)
         return Look(self._crop_model.detect(self._clear(picture, track), region), region, track, sharp=True)
@@ -295,7 +299,9 @@ class Search:
 
     def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
         """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
-        others = [t for t in tracker.tracks if t is not viewer and t.seen < picture.captured - 0.3]
+        others = [
+            t for t in tracker.tracks if t is not viewer and t.in_view and t.seen < picture.captured - 0.3
+        ]
         if others and (self._turn // ROUND % 2 or not all(t.confirmed for t in others)):
             return self._at(picture, min(others, key=lambda t: (t.confirmed, t.seen)))
         side = _SIDE * min(max(1, int(7 * viewer.width / _SIDE)), 3)

@@ -42,7 +42,7 @@ _SPEEDS: Final = 0.4
 _COAST: Final = 0.6
 _WIDTH_TIME: Final = 0.25
 _EYES_TIME: Final = 0.4
-# A track is dropped after this many looks that should have found it.
+# A person is out of view after this many looks that should have found them, but known again on return.
 _MISSES: Final = 3
 # A region of fewer face widths is a crop, whose measurements are sharp.
 _CROP: Final = 6.0
@@ -75,9 +75,9 @@ class Gate:
     most: float
 
 
-# From picture to picture a standing person may set off at 1.2 m/s; a lost one may run, at 2 m/s.
+# From picture to picture a standing person may set off at 1.2 m/s; a lost one has no expected place.
 _AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
-_AGAIN: Final = Gate(1.0, 13.0, 6.0)
+_AGAIN: Final = Gate(1.0, 8.0, 3.5)
 
 
 @dataclass(slots=True)
@@ -118,6 +118,11 @@ class Track:
         return self.x + self.vx * time, self.y + self.vy * time
 
     @property
+    def in_view(self) -> bool:
+        """Whether the last looks that should have found the face did."""
+        return self.misses < _MISSES
+
+    @property
     def pace(self) -> float:
         """Speed in face widths per second."""
         return math.hypot(self.vx, self.vy) / self.width
@@ -139,7 +144,7 @@ class Track:
         if math.dist((self.x, self.y), self.step_from) > _STEP * self.width:
             self.step_from, self.still_since = (self.x, self.y), moment
             if self.hits > 2:  # the first sightings, in tiles, are too coarse to tell
-                self.life.moved(moment)
+                self.life.stepped(moment)
         self.life.seen(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
         self.confirmed = (
@@ -218,7 +223,7 @@ class Tracker:
         for track, face in matched:
             track.found(face, moment, region.width < _CROP * face.width)
             if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
-                track.life.moved(moment)
+                track.life.stepped(moment)
         for track in expected:
             if track.seen < moment:
                 track.misses += 1
@@ -284,7 +289,7 @@ class Tracker:
         moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
         track.confirmed = moves or face.score >= _CERTAIN
         if moves:
-            track.life.moved(moment)
+            track.life.stepped(moment)
         self.tracks.append(track)
 
     def _join(self, moment: float) -> None:
@@ -309,8 +314,6 @@ class Tracker:
                 continue
             if track.life.lifeless(moment) and not track.misses:
                 self.static.append(track.life.picture_at(track.x, track.y, track.width))
-                continue
-            if track.misses >= _MISSES and moment - track.seen > self._memory / 2:
                 continue
             if track.score < _CLOTHES and any(
                 other.confirmed and other.score > track.score and _on_body(other, *track.at(moment), moment)
