@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to, original_frame
+from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame
 from appliance.gaze.target import GazeTarget, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.people import Crowd, Person
@@ -110,7 +110,8 @@ class GazeController:
 
     def _smoothed(self, viewer: Viewer, now: float, changed: bool, visitors: int) -> GazeTarget:
         tracking = self._config.tracking
-        angle = angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze)
+        point = viewer.x_mm, viewer.y_mm, viewer.z_mm
+        angle = angle_to(*point, self._config.gaze)
         dt = now - self._aim.seen
         if changed or dt <= 0:
             self._euro, self._trend = OneEuro(angle), Trend(angle)
@@ -121,7 +122,9 @@ class GazeController:
         if tracking.prediction:
             smooth = caught_up(self._euro, angle, speed, tracking.min_cutoff, tracking.beta)
         before = self._aim
-        return GazeTarget(viewer, smooth, now, now, speed, visitors, before.glance_from, before.glance_at)
+        up, elevation = from_sitter(*point, self._config.gaze)[1], elevation_to(*point, self._config.gaze)
+        glance = before.glance_from, before.glance_at
+        return GazeTarget(viewer, smooth, now, now, speed, visitors, *glance, up, elevation)
 
     def _glance(self, before: GazeTarget, aim: GazeTarget, pack: PackInfo, lit: float) -> GazeTarget:
         """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""

@@ -40,6 +40,7 @@ class Place:
     """Where somebody stood, in millimetres in the camera's frame."""
 
     x_mm: float
+    y_mm: float
     z_mm: float
 
 
@@ -52,10 +53,10 @@ def fitted(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeCon
         If the marks lie too near to each other, or in front is not between them.
     """
     plain = replace(gaze, camera_right=0.0, mirrored=False, gain=1.0, limit_left=-90.0, limit_right=90.0)
-    mirrored = angle_to(left.x_mm, left.z_mm, plain) > angle_to(right.x_mm, right.z_mm, plain)
+    mirrored = _angle(left, plain) > _angle(right, plain)
     offset = round(-front.x_mm if mirrored else front.x_mm, 1)
     open_ = replace(plain, camera_right=offset, mirrored=mirrored, gain=gaze.gain)
-    low, high = (round(angle_to(place.x_mm, place.z_mm, open_), 1) for place in (left, right))
+    low, high = (round(_angle(place, open_), 1) for place in (left, right))
     if high - low < _APART or not low < 0 < high:
         raise NotCalibrated(
             f"the marks were seen at {low:g} and {high:g} degrees; expected the left one below 0, the right "
@@ -168,6 +169,10 @@ def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
     return old, new.encode()
 
 
+def _angle(place: Place, gaze: GazeConfig) -> float:
+    return angle_to(place.x_mm, place.y_mm, place.z_mm, gaze)
+
+
 def _line(angle: float, viewer: Viewer | None, frame: int) -> str:
     where = f"{viewer.distance_mm / 1000:5.2f} m away" if viewer else "nobody seen "
     return f"angle {angle:6.1f} degrees, {where}, frame {frame:2d}"
@@ -183,7 +188,8 @@ def _standing(seen: "deque[Viewer]", viewer: Viewer | None, now: float) -> Place
     x = [each.x_mm for each in seen]
     if now - seen[0].captured < _WINDOW or len(seen) < 5 or max(x) - min(x) > _SWAY_MM:
         return None
-    return Place(statistics.median(x), statistics.median(each.z_mm for each in seen))
+    y, z = statistics.median(each.y_mm for each in seen), statistics.median(each.z_mm for each in seen)
+    return Place(statistics.median(x), y, z)
 
 
 def _with_keys(text: str, values: dict[str, str]) -> str:

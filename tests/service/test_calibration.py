@@ -18,7 +18,7 @@ from appliance.pack import Pack
 from appliance.service.calibration import Place, calibrate, check_writable, fitted, write_gaze
 from tests.conftest import small_info
 
-FRONT, LEFT, RIGHT = Place(150, 2000), Place(1100, 2000), Place(-900, 2000)
+FRONT, LEFT, RIGHT = Place(150, 0, 2000), Place(1100, 0, 2000), Place(-900, 0, 2000)
 KEYS = [
     (0, 150, 2000), (2.5, 150, 2000), (3.5, 1100, 2000), (6, 1100, 2000), (7.5, -900, 2000), (12, -900, 2000),
 ]  # fmt: skip
@@ -50,7 +50,7 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     gaze, said, lines = run([*at(10, 0.5), *at(10, 3), *at(10, 3)])
     assert gaze.camera_right == pytest.approx(150, abs=15)
     assert not gaze.mirrored
-    expected = [angle_to(p.x_mm, p.z_mm, GazeConfig(camera_right=150)) for p in (LEFT, RIGHT)]
+    expected = [angle_to(p.x_mm, p.y_mm, p.z_mm, GazeConfig(camera_right=150)) for p in (LEFT, RIGHT)]
     assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
     assert said[1].startswith("front: ") and said[1].endswith("m ahead of the camera")
     assert len(said) == 6
@@ -64,7 +64,7 @@ def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
 
 
 def test_a_mirrored_camera_is_noticed() -> None:
-    gaze = fitted(GazeConfig(), Place(-150, 2000), Place(-1100, 2000), Place(900, 2000))
+    gaze = fitted(GazeConfig(), Place(-150, 0, 2000), Place(-1100, 0, 2000), Place(900, 0, 2000))
     straight = fitted(GazeConfig(), FRONT, LEFT, RIGHT)
     assert gaze.mirrored and not straight.mirrored
     assert (gaze.camera_right, gaze.limit_left, gaze.limit_right) == (
@@ -73,7 +73,8 @@ def test_a_mirrored_camera_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("front", "left", "right"), [(FRONT, FRONT, FRONT), (Place(1400, 2000), LEFT, RIGHT), (FRONT, LEFT, LEFT)]
+    ("front", "left", "right"),
+    [(FRONT, FRONT, FRONT), (Place(1400, 0, 2000), LEFT, RIGHT), (FRONT, LEFT, LEFT)],
 )
 def test_marks_that_make_no_sense_are_refused(front: Place, left: Place, right: Place) -> None:
     with pytest.raises(NotCalibrated, match="the marks were seen at"):
