@@ -59,8 +59,8 @@ def run(
     """
     times = [7.5 * i + stay for i in range(len(marks)) for stay in (0, 6)]
     seen = [in_camera((right, eyes - SITTERS, ahead), place) for right, ahead in marks for _ in range(2)]
-    ways = [Curve.through(tuple(times), values) for values in zip(*seen, strict=True)]
-    person = Person("technician", FACES[0], *ways)
+    x, y, z = (Curve.through(tuple(times), values) for values in zip(*seen, strict=True))
+    person = Person("technician", FACES[0], x, y, z)
     camera = GalleryCamera(Walk("marks", times[-1], RoomSpec(), (person,)), rate=10.0, pace=False)
     said = [] if said is None else said
     lines: list[str] = []
