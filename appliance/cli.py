@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         words,
         "calibrate",
         commands.calibrate,
-        "fit camera and portrait together: front, left and right mark",
+        "fit camera and portrait together: two heights, then marks to stand at",
         "calibrate --config /etc/mona-lisa/config.toml",
     )
     calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")

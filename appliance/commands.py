@@ -239,7 +239,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     with board(display, pack, say) as show:
 
         def live(line: str, frame: int) -> None:
-            if on_terminal:
+            if on_terminal and line:
                 print(f"\r{line}\x1b[K", end="", flush=True)
             show(frame, f"{told}\n{line}")
 
@@ -249,8 +249,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
             raise CameraBusy(f"{error} ({HELD})") from error
     calibration.write_gaze(path, gaze)
     say(
-        f"{path}: camera_right = {gaze.camera_right:g} mm, mirrored = {str(gaze.mirrored).lower()}, "
-        f"limits {gaze.limit_left:g} to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
+        f"{path}: camera_right = {gaze.camera_right:g} mm, camera_up = {gaze.camera_up:g} mm, camera_pitch = "
+        f"{gaze.camera_pitch:g} degrees, mirrored = {str(gaze.mirrored).lower()}, limits {gaze.limit_left:g} "
+        f"to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
     )
     return 0
 

@@ -40,6 +40,8 @@ DAYS: Final = Pattern(
 )
 
 
+CAMERA_UP: Final = Range(-3000, 3000, "mm")
+CAMERA_PITCH: Final = Range(-60, 60, "degrees")
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -90,6 +92,8 @@ class GazeConfig:
     mapping: Annotated[str, OneOf(("angle", "original"))] = "angle"
     camera_right: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
     camera_forward: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
+    camera_up: Annotated[float, CAMERA_UP] = 0.0
+    camera_pitch: Annotated[float, CAMERA_PITCH] = 0.0
     mirrored: Annotated[bool, YesNo()] = False
     limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
     limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0

@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to, original_frame
+from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame
 from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.attention import Attention, stands
@@ -134,7 +134,8 @@ class GazeController:
         """Take in where the viewer is now; the eyes go over in a glance when that is far away."""
         viewer, tracking, gaze = here.viewer, self._config.tracking, self._config.gaze
         assert viewer is not None
-        angle = angle_to(viewer.x_mm, viewer.z_mm, gaze)
+        point = viewer.x_mm, viewer.y_mm, viewer.z_mm
+        angle = angle_to(*point, gaze)
         now = here.captured
         doubted = self._gaze.doubted
         if changed:
@@ -142,7 +143,10 @@ class GazeController:
         else:
             self._gaze = advance_gaze(angle, now, viewer.distance_mm, self._gaze, tracking.min_cutoff)
         angle = self._gaze.value + self._gaze.speed * (now - self._gaze.at)
-        target = replace(here, angle=angle, seen=now, speed=self._gaze.speed)
+        up, elevation = from_sitter(*point, gaze)[1], elevation_to(*point, gaze)
+        target = replace(
+            here, angle=angle, seen=now, speed=self._gaze.speed, eye_height_mm=up, elevation=elevation
+        )
         target = self._contact(target, stands(chosen) and self._gaze.speed == 0, changed, lit)
         stepped = doubted is not None and self._gaze.doubted is None
         if before.viewer and not changed and not stepped:

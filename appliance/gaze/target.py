@@ -31,8 +31,10 @@ class GazeTarget:
     `viewer` is who was seen in the newest picture, None if nobody; `identity` is the track that the eyes
     are on, None when they are on nobody. `angle` is degrees, None until somebody was seen; `seen` is when
     that was and `captured` when the newest picture was taken, in seconds on the monotonic clock. `speed`
-    is how fast the angle changes, degrees per second. `visitors` is how many people are known. After a
-    change of viewer the eyes go over from the angle `glance_from`, beginning at the moment `glance_at`.
+    is how fast the angle changes, degrees per second. `visitors` is how many people are known.
+    `eye_height_mm` is how far the viewer's eyes are above the sitter's, `elevation` how many degrees up
+    they are seen from there; both as measured, not smoothed, and None while nobody's place was measured
+    (the mapping "original" measures none). After a change of viewer the eyes go over from the angle `glance_from`, beginning at the moment `glance_at`.
     From the moment `contact_at` the share of the angle that is taken away goes from `contact_from` to
     `contact_to`, so that a viewer who stands feels looked at.
     """
@@ -45,6 +47,8 @@ class GazeTarget:
     visitors: int = 0
     glance_from: float = 0.0
     glance_at: float = -math.inf
+    eye_height_mm: float | None = None
+    elevation: float | None = None
     identity: int | None = None
     contact_from: float = 0.0
     contact_to: float = 0.0
