@@ -73,10 +73,11 @@ class TrackingConfig:
     stickiness: Annotated[float, Range(1, 5)] = 1.45
     attention: Annotated[float, Range(1, 3600, "seconds")] = 8.0
     dwell: Annotated[float, Range(0, 60, "seconds")] = 1.5
+    fixture_after: Annotated[float, Range(0, 86400, "seconds")] = 8.0
     hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
     return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
     min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 0.7
-    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.3
+    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.25
     prediction: Annotated[float, Range(0, 5, "seconds")] = 0.3
     display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
     wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0

@@ -37,7 +37,9 @@ class GazeController:
         self._config = config
         self._search = Search(config.vision)
         tracking = config.tracking
-        self._tracker = Tracker(config.vision.threshold, max(_MEMORY, tracking.hold + 2))
+        self._tracker = Tracker(
+            config.vision.threshold, tracking.fixture_after, max(_MEMORY, tracking.hold + 2)
+        )
         self._attention = Attention(tracking)
         self._awake: float | None = None
         self._gaze = Gaze(0.0, -math.inf)

@@ -7,7 +7,7 @@ the wall beside the face, because light that flickers changes both.
 
 import math
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,12 @@ _ACROSS: Final = 20
 # A change this many times what noise explains, in variance, is a sign of life. Measured on films of five
 # people at 1 to 5 m and on still pictures: stills reach 1.2, people at 5 m begin at 2.
 _CHANGED: Final = 1.5
-# Seconds without a sign of life until a face counts as a picture: faces of at least `_LARGE` pixels, and
-# smaller ones, whose sway is a fraction of a pixel (asked for: recognised within 10 and 30 s).
-_LIFELESS: Final = 7.9
-_LIFELESS_SMALL: Final = 24.0
-_LARGE: Final = 25.0
+# Faces narrower than this, in pixels, are watched this many times longer before they count as pictures,
+# because their sway is a fraction of a pixel (guess; at 13 pixels people are still told from pictures).
+_LARGE: Final = 20.0
+_LONGER: Final = 3.0
+# Seconds between two samples of a face: more would cost time, and tell little more.
+_EVERY: Final = 0.09
 # Seconds for which a sign of life lasts: a person who stands very still shows none for some windows.
 _LASTS: Final = 6.0
 # A face this far from where its samples are taken, in face widths, has moved (crops err by .05).
@@ -61,9 +62,9 @@ class Average:
     @property
     def noise(self) -> float:
         """Variance of the mean's pixels: what two pictures in a row differ by, divided by their number."""
-        return max(self.changes / max(self.count - 1, 1), _ROUNDING) / self.count
+        return float(max(self.changes / max(self.count - 1, 1), _ROUNDING)) / self.count
 
-    def change_from(self, other: Self) -> float:
+    def change_from(self, other: "Average") -> float:
         """Return how far two means differ, as a multiple of what noise explains; brightness may change."""
         new, old = self.total / self.count, other.total / other.count
         new = new - new.mean()
@@ -71,11 +72,12 @@ class Average:
         spread = float(old @ old)
         gain = float(new @ old) / spread if spread > 0 else 0.0
         rest = new - gain * old
-        return float(rest @ rest) / new.size / (self.noise + gain * gain * other.noise)
+        explained = self.noise + gain * gain * other.noise
+        return float(float(rest @ rest) / (new.size * explained))
 
 
 def samples_of(picture: Picture, region: Region) -> Samples | None:
-    """Return brightness at some `_ACROSS` x `_ACROSS` pixels of a region; None where it leaves the picture."""
+    """Return brightness at some pixels of a region, float32; None where it leaves the picture."""
     x0, y0, x1, y1 = (round(edge) for edge in (region.x0, region.y0, region.x1, region.y1))
     if x0 < 0 or y0 < 0 or x1 > picture.width or y1 > picture.height or x1 - x0 < 2:
         return None
@@ -87,23 +89,26 @@ def samples_of(picture: Picture, region: Region) -> Samples | None:
 class Life:
     """Evidence of life in one face.
 
-    `region` is where its samples are taken, in picture pixels; `sign` is the last moment at which it
-    moved or changed, `walked` the last at which it took a step, and `still_since` the moment since which it has
-    not, on the monotonic clock.
+    `after` is how many seconds without a sign of life make a picture of it, 0 for a face that counts as
+    alive whatever it does. `region` is where its samples are taken, in picture pixels. Moments are seconds
+    on the monotonic clock: `sign` the last at which it moved or changed, `walked` the last at which it took
+    a step, and `still_since` the one since which it has shown no life.
     """
 
+    after: float
     region: Region | None = None
     sign: float = -math.inf
     walked: float = -math.inf
     still_since: float = math.inf
     _began: float = 0.0
+    _sampled: float = -math.inf
     _width: float = 0.0
     _now: list[Average | None] = field(default_factory=list)
     _before: list[Average | None] = field(default_factory=list)
 
     def alive(self, moment: float) -> bool:
         """Tell whether the face has shown life lately."""
-        return moment - self.sign < _LASTS
+        return self.after == 0 or moment - self.sign < _LASTS
 
     def suspect(self, moment: float) -> bool:
         """Tell whether the face could have shown life, had it any, and has not."""
@@ -111,7 +116,8 @@ class Life:
 
     def lifeless(self, moment: float) -> bool:
         """Tell whether the face has shown no life for so long that it must be a picture."""
-        return moment - self.still_since > (_LIFELESS if self._width >= _LARGE else _LIFELESS_SMALL)
+        wait = self.after if self._width >= _LARGE else _LONGER * self.after
+        return self.after > 0 and moment - self.still_since > wait
 
     def stepped(self, moment: float) -> None:
         """Note that the person took a step."""
@@ -134,8 +140,9 @@ class Life:
 
     def sample(self, picture: Picture) -> None:
         """Take in a picture in which the face is where it was."""
-        if self.region is None:
+        if self.region is None or self.after == 0 or picture.captured - self._sampled < _EVERY:
             return
+        self._sampled = picture.captured
         aside = 1.5 * self._width
         beside = [
             Region(self.region.x0 + dx, self.region.y0, self.region.x1 + dx, self.region.y1)

@@ -48,6 +48,8 @@ _SLOW: Final = 0.1
 _DARK: Final = 0.1
 # Below this one every other look for newcomers takes one picture alone, because the mean blurs walkers.
 _DARKEST: Final = 0.25
+# Seconds between two looks at what moves while somebody is followed.
+_COMPARE: Final = 0.12
 # Half of a person's width, and how far their head reaches above the eyes, in face widths.
 _SHOULDERS: Final = 1.8
 # A new face with this score, that is not much farther than the viewer, is looked at again at once; it is
@@ -143,7 +145,7 @@ class Motion:
         self._moving = change > 6 * max(1, self._noise)
 
     def ignore(self, tracks: Sequence[Track], interval: float) -> None:
-        """Leave out people whose motion is known, head and all below, `interval` seconds after the last picture."""
+        """Leave out the motion of known people, head and all below, within `interval` seconds."""
         for track in tracks:
             reach = _SHOULDERS * track.width + abs(track.vx) * interval
             x, top = track.x + track.vx * interval, track.y - _SHOULDERS * track.width
@@ -197,6 +199,7 @@ class Search:
         self._turn = 0
         self._interval = 1 / 30
         self._before = math.inf
+        self._compared = -math.inf
         self._older: Picture | None = None
         self._newer: Picture | None = None
         self.motion = Motion()
@@ -219,15 +222,18 @@ class Search:
             self._older = None
         self._interval += 0.2 * (min(max(picture.captured - self._before, 0.0), 0.5) - self._interval)
         self._before = picture.captured
-        self.motion.update(picture)
         viewer = attention.viewer
+        if viewer is None or viewer.misses or picture.captured - self._compared > _COMPARE:
+            self.motion.update(picture)
+            self._compared = picture.captured
+            if viewer is not None:
+                self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
         newcomer = tracker.unconfirmed()
         if viewer is None:
             if newcomer:
                 return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
             return self._round_the_room(picture)
         now = picture.captured
-        self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
         stirs = self.motion.outside > _STIRS
         if viewer.misses:
             turn = viewer.misses % (2 if stirs else 3)

@@ -110,7 +110,7 @@ class Track:
     confirmed: bool = False
     sharp: bool = False
     looked_at: float = -math.inf
-    life: Life = field(default_factory=Life)
+    life: Life = field(default_factory=lambda: Life(0.0))
 
     def at(self, moment: float) -> Point:
         """Return where the eye midpoint should be at a moment, in pixels: motion goes on, and dies away."""
@@ -127,11 +127,13 @@ class Track:
         """Speed in face widths per second."""
         return math.hypot(self.vx, self.vy) / self.width
 
-    def found(self, face: Face, moment: float, sharp: bool) -> None:
-        """Take in a new sighting (an alpha-beta filter)."""
+    def found(self, face: Face, moment: float, sharp: bool, coarse: float) -> None:
+        """Take in a new sighting (an alpha-beta filter); `coarse` is its localisation error in pixels."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
         px, py = self.at(moment)
+        if self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse:
+            x, y = px, py  # what is expected is known better than what was measured
         follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
         if dt > 0:
             self.vx += speeds * (x - px) / dt
@@ -179,17 +181,19 @@ class Track:
 class Tracker:
     """Everybody in view, each with an identity that lasts while they are in view."""
 
-    def __init__(self, threshold: float, memory: float) -> None:
+    def __init__(self, threshold: float, fixture_after: float, memory: float) -> None:
         """Begin with nobody.
 
         Parameters
         ----------
         threshold : a new face's least score
+        fixture_after : seconds without a sign of life that make a face a picture; 0 for never
         memory : seconds without a sighting after which a track is dropped
         """
         self.tracks: list[Track] = []
         self.static: list[StaticFace] = []
         self._threshold = threshold
+        self._fixture_after = fixture_after
         self._memory = memory
         self._numbers = count(1)
 
@@ -221,7 +225,7 @@ class Tracker:
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
-            track.found(face, moment, region.width < _CROP * face.width)
+            track.found(face, moment, region.width < _CROP * face.width, _COARSE * region.width)
             if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
                 track.life.stepped(moment)
         for track in expected:
@@ -250,11 +254,10 @@ class Tracker:
 
         `coarse` is the localisation error of the look, in pixels.
         """
-        near = [
-            [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
-            for face in faces
-        ]
-        options = [[(cost, track) for cost, track in row if cost < 1] for row in near]
+        options = []
+        for face in faces:
+            near = [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
+            options.append([(cost, track) for cost, track in near if cost < 1])
 
         @cache
         def best(i: int, used: frozenset[int]) -> tuple[float, tuple[Track | None, ...]]:
@@ -269,7 +272,10 @@ class Tracker:
                     found = min(found, (misfit + cost, (track, *rest)), key=lambda pair: pair[0])
             return found
 
-        tracks = best(0, frozenset())[1]
+        if len(faces) == 1:  # the usual case, without the cost of the search
+            tracks: tuple[Track | None, ...] = (min(options[0], key=lambda o: o[0], default=(1, None))[1],)
+        else:
+            tracks = best(0, frozenset())[1]
         matched = [(track, face) for track, face in zip(tracks, faces, strict=True) if track]
         return matched, [face for track, face in zip(tracks, faces, strict=True) if not track]
 
@@ -285,7 +291,7 @@ class Tracker:
                 return
         eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
         track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here)
-        track.score = face.score
+        track.score, track.life = face.score, Life(self._fixture_after)
         moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
         track.confirmed = moves or face.score >= _CERTAIN
         if moves:
