@@ -42,6 +42,11 @@ DAYS: Final = Pattern(
 
 CAMERA_UP: Final = Range(-3000, 3000, "mm")
 CAMERA_PITCH: Final = Range(-60, 60, "degrees")
+# Keys of earlier versions, and why they are gone.
+REMOVED: Final = {
+    "tracking.beta": "a walking viewer is followed without a filter",
+}
+
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -218,6 +223,8 @@ def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str
     values: dict[str, Any] = {}
     for key, value in keys.items():
         where = f"{name}:{_line(text, section, key)}: {section}.{key}"
+        if why := REMOVED.get(f"{section}.{key}"):
+            raise ConfigError(f"{where} = {_toml(value)}; no longer used, because {why}: delete the line")
         if key not in hints:
             raise ConfigError(f"{where} = {_toml(value)}; unknown key, expected one of {', '.join(hints)}")
         assert get_origin(hints[key]) is Annotated

@@ -17,6 +17,8 @@ _SURVEY: Final = 0.7
 _NEARER: Final = 1.2
 # Fewer sightings than this may be clothes taken for a face.
 _SEEN: Final = 3
+# Seconds in which a person who was just found may show that they are alive.
+_SHOWS: Final = 2.0
 # A person who moved within this many seconds takes the gaze from a face that has shown no life.
 _MOVED_LATELY: Final = 1.0
 # Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
@@ -126,7 +128,7 @@ class Attention:
 
     def _is_livelier(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether a face takes the gaze from one that has shown no life: at once if it moves."""
-        if viewer.life.alive(moment):
+        if viewer.life.alive(moment) or moment - viewer.first < _SHOWS:
             return False
         moves = moment - other.life.walked < _MOVED_LATELY
         return moves or (other.life.alive(moment) and viewer.life.suspect(moment))

@@ -44,10 +44,13 @@ _STIRS: Final = 0.003
 # Above this pace in face widths per second the viewer walks; the interval of a slow camera, in seconds.
 _BRISK: Final = 1.5
 _SLOW: Final = 0.1
-# Above this share of noise in the brightness two pictures are averaged: rooms have .03, dim ones .17.
-_DARK: Final = 0.1
-# Below this one every other look for newcomers takes one picture alone, because the mean blurs walkers.
-_DARKEST: Final = 0.25
+# From this share of noise in the brightness on two pictures are averaged to see a person who stands, and in
+# every other look for anybody else, because the mean blurs walkers. Rooms have .03, dim ones .17, dark .35.
+_DIM: Final = 0.1
+_DARK: Final = 0.22
+# Seconds between two looks at somebody who is not the viewer, and at the last place of somebody lost.
+_FRESH: Final = 0.3
+_STALE: Final = 1.5
 # Seconds between two looks at what moves while somebody is followed.
 _COMPARE: Final = 0.12
 # Half of a person's width, and how far their head reaches above the eyes, in face widths.
@@ -288,15 +291,17 @@ class Search:
         """Look for somebody not found, with the model that finds more, around where they should be by now."""
         x, y = _middle(track, picture.captured)
         unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
-        side = max(_AROUND * track.width * (1 + _STEPS * unseen), self._shares[-1] * picture.width)
-        region = _square(picture, x, y, _even(min(side, max(picture.width, picture.height))))
+        side = track.width * (_AROUND + 2 * _WALKS * unseen)
+        least, most = self._shares[-1] * picture.width, self._shares[0] * picture.width
+        region = _square(picture, x, y, _even(max(least, crop_side(2 * track.width), min(side, most))))
         return Look(self._room_model.detect(self._clear(picture), region), region, track)
 
     def _clear(self, picture: Picture, track: Track | None = None) -> Readable:
         """Return what to look at: in the dark the mean of two pictures, unless somebody walks."""
         older, noise = self._older, self.motion.noise
-        walks = track.pace > _BRISK if track else noise < _DARKEST and self._turn % 2 == 0
-        return picture if older is None or noise < _DARK or walks else MeanPicture(picture, older)
+        stands = track is not None and track.hits > 2 and track.pace < _BRISK
+        helps = noise > _DIM if stands else noise > _DARK and self._turn % 2 == 1
+        return MeanPicture(picture, older) if older is not None and helps else picture
 
     def _round_the_room(self, picture: Picture) -> Look:
         sides = [max(picture.width, picture.height), *(_even(s * picture.width) for s in self._shares)]
@@ -305,11 +310,16 @@ class Search:
 
     def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
         """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
+        now = picture.captured
         others = [
-            t for t in tracker.tracks if t is not viewer and t.in_view and t.seen < picture.captured - 0.3
+            t
+            for t in tracker.tracks
+            if t is not viewer and now - max(t.seen, t.sought) > (_FRESH if t.in_view else _STALE)
         ]
         if others and (self._turn // ROUND % 2 or not all(t.confirmed for t in others)):
-            return self._at(picture, min(others, key=lambda t: (t.confirmed, t.seen)))
+            chosen = min(others, key=lambda t: (t.confirmed, max(t.seen, t.sought)))
+            chosen.sought = now
+            return self._at(picture, chosen)
         side = _SIDE * min(max(1, int(7 * viewer.width / _SIDE)), 3)
         sides = [side, side - _SIDE] if side > _SIDE else [side]
         region = self._rotation(picture, sides).next(self.motion)

@@ -10,6 +10,9 @@ _SPEED_CUTOFF: Final = 3.0
 # People who stand on the films move their heads at up to 110 mm/s; slow visitors walk at 300 mm/s.
 _STANDS: Final = 120.0
 _WALKS: Final = 260.0
+# The pace that tells standing from walking is taken over this many seconds: noise of 3 mm in a sample then
+# makes 30 mm/s of it.
+_PACE_TIME: Final = 0.21
 # A sample this far from where it was expected is a sudden step, in mm across the line of sight: a third
 # of a face's width, more than a head moves between two pictures while a person stands.
 _STEP: Final = 45.0
@@ -33,8 +36,9 @@ class Gaze:
     """The state of the filter of a direction: degrees, degrees per second, seconds.
 
     `value` is the smoothed direction at the moment `at`; `speed` is what may be counted on from there:
-    none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples.
-    `doubted` is the sudden step that the next sample must confirm, if any; `known`: there were two samples.
+    none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
+    `recent` the last samples (moment, direction). `doubted` is the sudden step that the next sample must
+    confirm, if any; `known`: there were two samples.
     """
 
     value: float
@@ -42,13 +46,14 @@ class Gaze:
     speed: float = 0.0
     raw: float = 0.0
     slow: float = 0.0
+    recent: tuple[tuple[float, float], ...] = ()
     doubted: Doubt | None = None
     known: bool = False
 
 
 def first_gaze(value: float, moment: float) -> Gaze:
     """Return the filter's state after its first sample: degrees, seconds."""
-    return Gaze(value, moment, raw=value)
+    return Gaze(value, moment, raw=value, recent=((moment, value),))
 
 
 def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, cutoff: float) -> Gaze:
@@ -81,13 +86,15 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
         before, since = doubted.value, moment - doubted.at
     fast = (value - before) / since
     slow = state.slow + _weight(_SPEED_CUTOFF, since) * (fast - state.slow)
-    walks = min(max((abs(slow) * millimetres - _STANDS) / (_WALKS - _STANDS), 0.0), 1.0)
+    recent = (*(pair for pair in state.recent if moment - pair[0] < _PACE_TIME), (moment, value))
+    pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * millimetres
+    walks = min(max((pace - _STANDS) / (_WALKS - _STANDS), 0.0), 1.0)
     # The lesser of both speeds, and none where they disagree about the direction: a stop is believed at
     # once, noise is not.
     speed = 0.0 if fast * slow <= 0 else math.copysign(min(abs(fast), abs(slow)), fast) * walks
     calm = _weight(cutoff, dt)
     follows = calm + (1 - calm) * walks
-    return Gaze(state.value + follows * (value - state.value), moment, speed, value, slow, known=True)
+    return Gaze(state.value + follows * (value - state.value), moment, speed, value, slow, recent, known=True)
 
 
 def lead(age: float, reach: float) -> float:

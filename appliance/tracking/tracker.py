@@ -58,7 +58,10 @@ _SIZE_SPEED: Final = 0.3
 # that lacks as much as the last figure is somebody else, or a pattern on the wall.
 _LATELY: Final = 0.15
 _USUAL: Final = 0.75
-_DOUBTFUL: Final = 0.2
+_DOUBTFUL: Final = 0.1
+# Share of a new score in the running mean; weak ones count less, so that a head that turns away keeps it.
+_SCORES: Final = 0.1
+_SCORES_WEAK: Final = 0.02
 # At most this many faces of one look are assigned, best first; more are never in reach.
 _ASSIGNED: Final = 10
 
@@ -88,7 +91,8 @@ class Track:
     monotonic clock: `seen` last, `first` seen, `still_since` the last step they took. `hits` counts the
     sightings, `misses` the looks since the last one that should have found the face, `score` is the
     running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
-    small faces seem up to half as large again. `looked_at` is when the sitter last looked at them.
+    small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
+    when they were last looked for without being the viewer.
     """
 
     identity: int
@@ -110,6 +114,7 @@ class Track:
     confirmed: bool = False
     sharp: bool = False
     looked_at: float = -math.inf
+    sought: float = -math.inf
     life: Life = field(default_factory=lambda: Life(0.0))
 
     def at(self, moment: float) -> Point:
@@ -142,10 +147,12 @@ class Track:
         self.hits += 1
         self._measure(face, dt, sharp)
         self.face, self.seen, self.misses = face, moment, 0
-        self.score += max(0.1, 1 / self.hits) * (face.score - self.score)
-        if math.dist((self.x, self.y), self.step_from) > _STEP * self.width:
+        usual = face.score > _USUAL * self.score
+        self.score += max(_SCORES if usual else _SCORES_WEAK, 1 / self.hits) * (face.score - self.score)
+        step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
+        if step > 0:
             self.step_from, self.still_since = (self.x, self.y), moment
-            if self.hits > 2:  # the first sightings, in tiles, are too coarse to tell
+            if self.hits > 2 and (sharp or step > coarse):  # coarse looks err by about as much as a step
                 self.life.stepped(moment)
         self.life.seen(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
