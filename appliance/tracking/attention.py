@@ -89,7 +89,7 @@ class Attention:
             self.viewer = viewer = heir  # the track was joined with a newer one
         others = [track for track in tracks if track is not viewer and not track.misses]
         patience = min(_PATIENCE if others else math.inf, self._tracking.hold)
-        if viewer is None or moment - viewer.seen > patience:
+        if viewer is None or moment - max(viewer.seen, self.since) > patience:
             return self._next(others, moment)
         if livelier := [track for track in others if self._is_livelier(track, viewer, moment)]:
             return self._best(livelier, moment)
