@@ -87,7 +87,8 @@ _AGAIN: Final = Gate(1.0, 8.0, 3.5)
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
 
-    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one. Times are seconds on the
+    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when
+    the track was at `face_at`. Times are seconds on the
     monotonic clock: `seen` last, `first` seen, `still_since` the last step they took. `hits` counts the
     sightings, `misses` the looks since the last one that should have found the face, `score` is the
     running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
@@ -106,6 +107,7 @@ class Track:
     still_since: float
     step_from: Point
     born_at: Point
+    face_at: Point
     vx: float = 0.0
     vy: float = 0.0
     hits: int = 1
@@ -137,8 +139,9 @@ class Track:
         dt = moment - self.seen
         x, y = face.eye_midpoint
         px, py = self.at(moment)
-        if self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse:
-            x, y = px, py  # what is expected is known better than what was measured
+        expected = self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse
+        if expected:
+            x, y = px, py  # where the face should be is known better than where it was measured
         follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
         if dt > 0:
             self.vx += speeds * (x - px) / dt
@@ -146,7 +149,9 @@ class Track:
         self.x, self.y = px + follows * (x - px), py + follows * (y - py)
         self.hits += 1
         self._measure(face, dt, sharp)
-        self.face, self.seen, self.misses = face, moment, 0
+        if not expected:
+            self.face, self.face_at = face, (self.x, self.y)
+        self.seen, self.misses = moment, 0
         usual = face.score > _USUAL * self.score
         self.score += max(_SCORES if usual else _SCORES_WEAK, 1 / self.hits) * (face.score - self.score)
         step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
@@ -297,7 +302,7 @@ class Tracker:
             if other.confirmed and face.score < _CLOTHES and _on_body(other, x, y, moment):
                 return
         eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
-        track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here)
+        track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here, here)
         track.score, track.life = face.score, Life(self._fixture_after)
         moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
         track.confirmed = moves or face.score >= _CERTAIN

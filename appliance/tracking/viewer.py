@@ -63,7 +63,7 @@ def locate(
     lens = Lens(*size, horizontal_fov, distortion)
     face = track.face
     (x, y), (now_x, now_y) = face.eye_midpoint, track.at(moment)
-    x, y = x + now_x - track.x, y + now_y - track.y
+    x, y = x + now_x - track.face_at[0], y + now_y - track.face_at[1]
     eye_distance = max(track.eye_distance, 1.0)
     yaw = turn(face)
     beyond = math.atan(yaw) - math.atan(math.copysign(min(abs(yaw), _FACING), yaw))

@@ -135,7 +135,7 @@ def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
 
 
 def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
-    viewer = Viewer(0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
+    viewer = Viewer(0, 0, 0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
     return GazeTarget(viewer, angle, at, at)
 
 
