@@ -84,7 +84,7 @@ class GazeController:
             self._awake = now
         chosen = self._attention.choose(self._in_view(known, picture), now, picture.width)
         changed = chosen is None or chosen.identity != before.identity
-        here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view for track in known))
+        here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view(now) for track in known))
         if chosen is None:
             self._target = replace(here, identity=None)
         elif chosen.misses:

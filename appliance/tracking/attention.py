@@ -25,8 +25,13 @@ _MOVED_LATELY: Final = 1.0
 _PATIENCE: Final = 0.4
 # Faces of at least this share of the nearest one's width are as near: measurements differ by a tenth.
 _EQUAL: Final = 0.85
+# Seconds unseen for which a person who stands or walks is sure to be there still.
+_SURE: Final = 2.0
+_SURE_WALKING: Final = 0.7
 # A walker who will have left the picture after this many seconds is looked at last.
 _LEAVES: Final = 1.0
+# A viewer who will have left it after this many seconds gives the gaze to somebody who stays.
+_GOES: Final = 0.2
 # Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
 _SHARERS: Final = 4
 _REACH: Final = 0.45
@@ -87,7 +92,7 @@ class Attention:
         if viewer is not None and viewer not in tracks:
             heir = next((track for track in tracks if track.identity == viewer.identity), None)
             self.viewer = viewer = heir  # the track was joined with a newer one
-        others = [track for track in tracks if track is not viewer and not track.misses]
+        others = [track for track in tracks if track is not viewer and self._is_there(track, moment)]
         patience = min(_PATIENCE if others else math.inf, self._tracking.hold)
         if viewer is None or moment - max(viewer.seen, self.since) > patience:
             return self._next(others, moment)
@@ -101,10 +106,18 @@ class Attention:
             )
         if moment - self.since < self._tracking.dwell:
             return viewer
+        if not self._stays(viewer, moment, _GOES) and any(self._stays(t, moment, _LEAVES) for t in others):
+            return self._next(others, moment)
         winners = [track for track in others if self._wins(track, viewer, moment)]
         if winners:
             return max(winners, key=lambda track: track.width)
         return self._shared(viewer, others, moment) if self._tracking.share else viewer
+
+    def _is_there(self, track: Track, moment: float) -> bool:
+        """Tell whether a person not looked at just now is sure to be in the picture."""
+        unseen = moment - track.seen
+        lately = unseen < (_SURE_WALKING if track.pace > _WALKS else _SURE)
+        return lately and not track.misses and 0 < track.at(moment)[0] < self._width
 
     def _next(self, tracks: Sequence[Track], moment: float) -> Track | None:
         """Return who is looked at when nobody is: with sharing somebody not looked at lately."""
@@ -116,8 +129,7 @@ class Attention:
         """Return the nearest living face that stays in the picture, or the nearest face."""
 
         def rank(track: Track) -> tuple[bool, bool, float]:
-            stays = 0 < track.at(moment)[0] + _LEAVES * track.vx < self._width
-            return track.life.alive(moment), stays, track.width
+            return track.life.alive(moment), self._stays(track, moment, _LEAVES), track.width
 
         best = max(tracks, key=rank, default=None)
         if best is None:
@@ -125,6 +137,10 @@ class Attention:
         # Of people about as near, the one nearest the middle: the eyes have the shortest way.
         equals = [t for t in tracks if rank(t)[:2] == rank(best)[:2] and t.width > _EQUAL * best.width]
         return min(equals, key=lambda track: abs(track.x - self._width / 2))
+
+    def _stays(self, track: Track, moment: float, seconds: float) -> bool:
+        """Tell whether a person will still be in the picture after some seconds."""
+        return 0 < track.at(moment)[0] + seconds * track.vx < self._width
 
     def _is_livelier(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether a face takes the gaze from one that has shown no life: at once if it moves."""

@@ -314,7 +314,7 @@ class Search:
         others = [
             t
             for t in tracker.tracks
-            if t is not viewer and now - max(t.seen, t.sought) > (_FRESH if t.in_view else _STALE)
+            if t is not viewer and now - max(t.seen, t.sought) > (_FRESH if t.in_view(now) else _STALE)
         ]
         if others and (self._turn // ROUND % 2 or not all(t.confirmed for t in others)):
             chosen = min(others, key=lambda t: (t.confirmed, max(t.seen, t.sought)))

@@ -42,8 +42,10 @@ _SPEEDS: Final = 0.4
 _COAST: Final = 0.6
 _WIDTH_TIME: Final = 0.25
 _EYES_TIME: Final = 0.4
-# A person is out of view after this many looks that should have found them, but known again on return.
+# A person is out of view after this many looks that should have found them, or this many
+# seconds unseen, but is known again on return.
 _MISSES: Final = 3
+_UNSEEN: Final = 3.0
 # A region of fewer face widths is a crop, whose measurements are sharp.
 _CROP: Final = 6.0
 # Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
@@ -124,10 +126,9 @@ class Track:
         time = lead(moment - self.seen, _COAST)
         return self.x + self.vx * time, self.y + self.vy * time
 
-    @property
-    def in_view(self) -> bool:
-        """Whether the last looks that should have found the face did."""
-        return self.misses < _MISSES
+    def in_view(self, moment: float) -> bool:
+        """Tell whether the person was seen lately, and not missed by the last looks for them."""
+        return self.misses < _MISSES and moment - self.seen < _UNSEEN
 
     @property
     def pace(self) -> float:

@@ -131,7 +131,7 @@ class TestIdentity:
         for i in range(30, 40):
             take(people, [face_at(400)], i * DT)
         assert [p.identity for p in people.confirmed()] == [lost.identity, other.identity]
-        assert not lost.in_view
+        assert not lost.in_view(40 * DT)
 
     def test_a_face_that_turns_away_and_returns_is_the_same(self) -> None:
         people = tracker()
