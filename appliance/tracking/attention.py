@@ -31,7 +31,7 @@ _SURE_WALKING: Final = 0.7
 # A walker who will have left the picture after this many seconds is looked at last.
 _LEAVES: Final = 1.0
 # A viewer who will have left it after this many seconds gives the gaze to somebody who stays.
-_GOES: Final = 0.2
+_GOES: Final = 0.1
 # Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
 _SHARERS: Final = 4
 _REACH: Final = 0.45

@@ -56,9 +56,10 @@ _COMPARE: Final = 0.12
 # Half of a person's width, and how far their head reaches above the eyes, in face widths.
 _SHOULDERS: Final = 1.8
 # A new face with this score, that is not much farther than the viewer, is looked at again at once; it is
-# new for some seconds.
+# new for some seconds, and a nearer one for some seconds after each step.
 _SURE: Final = 0.7
 _NEAR: Final = 0.7
+_NEARER: Final = 1.2
 _NEW: Final = 1.5
 # How far a person may walk unseen, in face widths per second: 1.2 m/s; and how far if they stood.
 _WALKS: Final = 8.0
@@ -258,8 +259,17 @@ class Search:
         return self._round_others(picture, tracker, viewer)
 
     def _newcomer(self, tracker: Tracker, viewer: Track, now: float) -> Track | None:
-        """Return the nearest person who came only just now, if any."""
-        new = (t for t in tracker.tracks if t is not viewer and now - t.first < _NEW and t.misses < 2)
+        """Return the nearest person who came only just now, or walks in front of the viewer, if any."""
+        new = (
+            track
+            for track in tracker.tracks
+            if track is not viewer
+            and track.misses < 2
+            and (
+                now - track.first < _NEW
+                or (track.width > _NEARER * viewer.width and now - track.still_since < _NEW)
+            )
+        )
         return max(new, key=lambda track: track.width, default=None)
 
     def _follow(self, picture: Picture, track: Track) -> Look:
