@@ -137,7 +137,7 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
         still_for, who = still_for + 1 / REFRESH if standing else 0.0, target.who
         still = still_for > _SETTLED
         still_time += still / REFRESH
-        true = angle_to(target.x_mm, target.z_mm, GazeConfig())
+        true = angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
         frame = blind.frame if blind else FRAMES // 2
         pair = abs(pack.angles[shown] - true), abs(_original_angle(frame, lens) - true)
         for track, glimpse, index, error in zip(

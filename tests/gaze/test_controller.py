@@ -19,6 +19,7 @@ from appliance.gaze.geometry import angle_to, original_frame, position_of
 from appliance.gaze.target import GLANCE, GazeTarget, aim_at, frame_for, wander
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
+from tests.conftest import in_camera
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
 PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), (10, 10, 50, 50), 33, 16, ANGLES, "test", {})
@@ -74,19 +75,21 @@ def test_a_viewer_in_front_meets_the_middle_frame() -> None:
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
 def test_the_angle_is_the_mirror_image_for_the_mirrored_place(x_mm: float, z_mm: float) -> None:
-    assert angle_to(x_mm, z_mm, GazeConfig()) == pytest.approx(-angle_to(-x_mm, z_mm, GazeConfig()))
+    assert angle_to(x_mm, 0, z_mm, GazeConfig()) == pytest.approx(-angle_to(-x_mm, 0, z_mm, GazeConfig()))
 
 
 def test_a_camera_beside_the_portrait_is_accounted_for() -> None:
     # The camera hangs 500 mm to the right; a viewer straight in front of it stands right of the sitter.
-    assert angle_to(0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
+    assert angle_to(0, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
         math.degrees(math.atan2(500, 1000))
     )
-    assert angle_to(500, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
-    assert angle_to(-500, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
+    assert angle_to(500, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
+    assert angle_to(-500, 0, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
         math.degrees(math.atan2(1, 3))
     )
-    assert angle_to(-100, 1000, GazeConfig(gain=2.0)) == pytest.approx(2 * angle_to(-100, 1000, GazeConfig()))
+    assert angle_to(-100, 0, 1000, GazeConfig(gain=2.0)) == pytest.approx(
+        2 * angle_to(-100, 0, 1000, GazeConfig())
+    )
 
 
 @given(st.lists(st.floats(-60, 60), min_size=2, max_size=40, unique=True), st.floats(-90, 90))
@@ -132,7 +135,7 @@ def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
 
 
 def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
-    viewer = Viewer(0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
+    viewer = Viewer(0, 0, 0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
     return GazeTarget(viewer, angle, at, at)
 
 
@@ -195,14 +198,25 @@ def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
     aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
     assert aims[0].glance_from == 0 and aims[0].glance_at == aims[0].captured
-    assert aims[-1].angle == pytest.approx(angle_to(500, 1500, GazeConfig()), abs=0.5)
+    assert aims[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
     assert aims[-1].visitors == 1
+
+
+def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
+    place = GazeConfig(camera_right=200, camera_forward=50, camera_up=-600, camera_pitch=15)
+    x, y, z = in_camera((500, -350, 1500), place)  # a child's eyes, under those of the sitter
+    walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
+    aims = [aim for _, aim, _ in walked(walk, Config(gaze=place))]
+    assert aims[0].eye_height_mm is None and aims[0].elevation is None
+    assert aims[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
+    assert aims[-1].eye_height_mm == pytest.approx(-350, abs=30)
+    assert aims[-1].elevation == pytest.approx(-math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1)
 
 
 def test_limits_keep_the_gaze_between_the_marks() -> None:
     place = GazeConfig(limit_left=-20, limit_right=15)
-    assert angle_to(-3000, 1000, place) == 15
-    assert angle_to(3000, 1000, place) == -20
+    assert angle_to(-3000, 0, 1000, place) == 15
+    assert angle_to(3000, 0, 1000, place) == -20
 
 
 def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:

@@ -1,0 +1,380 @@
+"""Who is in view: faces found in one picture after another become tracks, one for each person."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from typing import Final
+
+from appliance.camera.averaging import Region
+from appliance.camera.base import Picture
+from appliance.tracking.head import frontal_eye_distance
+from appliance.tracking.life import Life, StaticFace
+from appliance.tracking.smoothing import lead
+from appliance.vision.blazeface import Face
+
+Point = tuple[float, float]
+
+# Confirmation. A face is confirmed by one sighting with a score of `_CERTAIN`, by two with `_SURE`, by
+# `_LOOKS` that moved `_MOVES` face widths, or by `_LOOKS` with a mean score of `_FAIR` (bench gaze, dim).
+_CERTAIN: Final = 0.85
+_SURE: Final = 0.7
+_FAIR: Final = 0.6
+_LOOKS: Final = 4
+_MOVES: Final = 0.8
+# A face not confirmed by this many sightings is ignored for `_LEFT_ALONE` seconds.
+_DOUBTS: Final = 6
+_LEFT_ALONE: Final = 20.0
+# Share of a new face's box that must change from picture to picture to confirm it at once.
+_MOVING: Final = 0.1
+# The body below a face, in face widths: to either side, and from where to where below the eyes.
+_BODY_HALF: Final = 1.8
+_BODY: Final = (0.8, 9.0)
+# Faces on a body with a lower score are clothes or bags.
+_CLOTHES: Final = 0.75
+# A person has taken a step when their face is this many face widths from the last step's place.
+_STEP: Final = 0.5
+# Alpha-beta filter of a face's place: share of the error that place and speed follow.
+_FOLLOWS: Final = 0.8
+_SPEEDS: Final = 0.4
+# Seconds for which an unseen person keeps walking, and time constants of size and eye distance.
+_COAST: Final = 0.6
+_WIDTH_TIME: Final = 0.25
+_EYES_TIME: Final = 0.4
+# A person is out of view after this many looks that should have found them, or this many
+# seconds unseen, but is known again on return.
+_MISSES: Final = 3
+_UNSEEN: Final = 3.0
+# A region of fewer face widths is a crop, whose measurements are sharp.
+_CROP: Final = 6.0
+# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
+# in pixels for a face that no crop has measured yet.
+_COARSE: Final = 0.02
+_COARSE_PX: Final = 6.0
+# Difference of size, as a logarithm, that halves the gate: sharp measurements, coarse ones, and per second.
+_SIZE_SHARP: Final = 0.3
+_SIZE_COARSE: Final = 0.6
+_SIZE_SPEED: Final = 0.3
+# A face found again after this many seconds unseen should have this share of the track's usual score; one
+# that lacks as much as the last figure is somebody else, or a pattern on the wall.
+_LATELY: Final = 0.15
+_USUAL: Final = 0.75
+_DOUBTFUL: Final = 0.1
+# Share of a new score in the running mean; weak ones count less, so that a head that turns away keeps it.
+_SCORES: Final = 0.1
+_SCORES_WEAK: Final = 0.02
+# At most this many faces of one look are assigned, best first; more are never in reach.
+_ASSIGNED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How far from its expected place a face may be a track's, in face widths (150 mm).
+
+    `start` at once, `speed` more for each second unseen, `most` at the most.
+    """
+
+    start: float
+    speed: float
+    most: float
+
+
+# From picture to picture a standing person may set off at 1.2 m/s; a lost one has no expected place.
+_AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
+_AGAIN: Final = Gate(1.0, 8.0, 3.5)
+
+
+@dataclass(slots=True)
+class Track:
+    """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
+
+    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when
+    the track was at `face_at`. Times are seconds on the
+    monotonic clock: `seen` last, `first` seen, `still_since` the last step they took. `hits` counts the
+    sightings, `misses` the looks since the last one that should have found the face, `score` is the
+    running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
+    small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
+    when they were last looked for without being the viewer.
+    """
+
+    identity: int
+    face: Face
+    x: float
+    y: float
+    width: float
+    eye_distance: float
+    seen: float
+    first: float
+    still_since: float
+    step_from: Point
+    born_at: Point
+    face_at: Point
+    vx: float = 0.0
+    vy: float = 0.0
+    hits: int = 1
+    score: float = 0.0
+    misses: int = 0
+    confirmed: bool = False
+    sharp: bool = False
+    looked_at: float = -math.inf
+    sought: float = -math.inf
+    life: Life = field(default_factory=lambda: Life(0.0))
+
+    def at(self, moment: float) -> Point:
+        """Return where the eye midpoint should be at a moment, in pixels: motion goes on, and dies away."""
+        time = lead(moment - self.seen, _COAST)
+        return self.x + self.vx * time, self.y + self.vy * time
+
+    def in_view(self, moment: float) -> bool:
+        """Tell whether the person was seen lately, and not missed by the last looks for them."""
+        return self.misses < _MISSES and moment - self.seen < _UNSEEN
+
+    @property
+    def pace(self) -> float:
+        """Speed in face widths per second."""
+        return math.hypot(self.vx, self.vy) / self.width
+
+    def found(self, face: Face, moment: float, sharp: bool, coarse: float) -> None:
+        """Take in a new sighting (an alpha-beta filter); `coarse` is its localisation error in pixels."""
+        dt = moment - self.seen
+        x, y = face.eye_midpoint
+        px, py = self.at(moment)
+        expected = self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse
+        if expected:
+            x, y = px, py  # where the face should be is known better than where it was measured
+        follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
+        if dt > 0:
+            self.vx += speeds * (x - px) / dt
+            self.vy += speeds * (y - py) / dt
+        self.x, self.y = px + follows * (x - px), py + follows * (y - py)
+        self.hits += 1
+        self._measure(face, dt, sharp)
+        if not expected:
+            self.face, self.face_at = face, (self.x, self.y)
+        self.seen, self.misses = moment, 0
+        usual = face.score > _USUAL * self.score
+        self.score += max(_SCORES if usual else _SCORES_WEAK, 1 / self.hits) * (face.score - self.score)
+        step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
+        if step > 0:
+            self.step_from, self.still_since = (self.x, self.y), moment
+            if self.hits > 2 and (sharp or step > coarse):  # coarse looks err by about as much as a step
+                self.life.stepped(moment)
+        self.life.seen(face, self.width, moment, sharp)
+        moved = math.dist((self.x, self.y), self.born_at) / self.width
+        self.confirmed = (
+            self.confirmed
+            or face.score >= _SURE
+            or (self.hits >= _LOOKS and (moved > _MOVES or self.score >= _FAIR))
+        )
+
+    def _measure(self, face: Face, dt: float, sharp: bool) -> None:
+        """Smooth the face's size; the first sharp measurement replaces coarse ones."""
+        if self.sharp and not sharp:
+            return  # a coarse look has nothing to add
+        first = sharp and not self.sharp
+        if first:
+            self.born_at = self.step_from = self.x, self.y
+        least = 1.0 if first else 1 / self.hits
+        self.sharp |= sharp
+        eyes = frontal_eye_distance(face)
+        self.width += max(-math.expm1(-dt / _WIDTH_TIME), least) * (face.width - self.width)
+        self.eye_distance += max(-math.expm1(-dt / _EYES_TIME), least) * (eyes - self.eye_distance)
+
+    def joined(self, lost: "Track") -> None:
+        """Become the continuation of a track that was lost: the same person."""
+        self.identity, self.first, self.looked_at = lost.identity, lost.first, lost.looked_at
+        self.life.sign = max(self.life.sign, lost.life.sign)
+        self.hits += lost.hits
+        self.confirmed |= lost.confirmed
+        if lost.sharp and not self.sharp:
+            self.sharp, self.width, self.eye_distance = True, lost.width, lost.eye_distance
+
+
+class Tracker:
+    """Everybody in view, each with an identity that lasts while they are in view."""
+
+    def __init__(self, threshold: float, fixture_after: float, memory: float) -> None:
+        """Begin with nobody.
+
+        Parameters
+        ----------
+        threshold : a new face's least score
+        fixture_after : seconds without a sign of life that make a face a picture; 0 for never
+        memory : seconds without a sighting after which a track is dropped
+        """
+        self.tracks: list[Track] = []
+        self.static: list[StaticFace] = []
+        self._threshold = threshold
+        self._fixture_after = fixture_after
+        self._memory = memory
+        self._numbers = count(1)
+
+    def take(
+        self,
+        faces: Sequence[Face],
+        region: Region,
+        sought: Track | None,
+        picture: Picture,
+        moving: Callable[[Region], float],
+    ) -> None:
+        """Take in the faces of one look at a picture.
+
+        Parameters
+        ----------
+        region : where was looked, in picture pixels
+        sought : the track that the look was for, if any
+        moving : the share of a region that moves, as far as is known
+        """
+        moment = picture.captured
+        self.tracks = [track for track in self.tracks if moment - track.seen <= self._memory]
+        self.static = [spot for spot in self.static if moment < spot.until]
+        real = [
+            face
+            for face in faces
+            if face.width > 0 < face.eye_distance  # nor NaN
+            and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
+        ]
+        expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
+        matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
+        for track, face in matched:
+            track.found(face, moment, region.width < _CROP * face.width, _COARSE * region.width)
+            if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
+                track.life.stepped(moment)
+        for track in expected:
+            if track.seen < moment:
+                track.misses += 1
+        for face in new:
+            self._begin(face, moment, moving)
+        self._join(moment)
+        for track in self.tracks:
+            if track.confirmed and not track.misses:
+                track.life.sample(picture)
+        self._forget(moment)
+
+    def unconfirmed(self) -> Track | None:
+        """Return the nearest face that is not confirmed yet, if any."""
+        return max((t for t in self.tracks if not t.confirmed), key=lambda t: t.width, default=None)
+
+    def confirmed(self) -> list[Track]:
+        """Return the tracks of confirmed faces."""
+        return [track for track in self.tracks if track.confirmed]
+
+    def _associate(
+        self, faces: Sequence[Face], moment: float, coarse: float
+    ) -> tuple[list[tuple[Track, Face]], list[Face]]:
+        """Assign all faces to all tracks at once, so that the sum of their misfits is least.
+
+        `coarse` is the localisation error of the look, in pixels.
+        """
+        options = []
+        for face in faces:
+            near = [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
+            options.append([(cost, track) for cost, track in near if cost < 1])
+
+        @cache
+        def best(i: int, used: frozenset[int]) -> tuple[float, tuple[Track | None, ...]]:
+            """Return the least cost of the faces from the i-th on, and their tracks; a new track costs 1."""
+            if i == len(options):
+                return 0.0, ()
+            cost, rest = best(i + 1, used)
+            found = (1 + cost, (None, *rest))
+            for misfit, track in options[i]:
+                if track.identity not in used:
+                    cost, rest = best(i + 1, used | {track.identity})
+                    found = min(found, (misfit + cost, (track, *rest)), key=lambda pair: pair[0])
+            return found
+
+        if len(faces) == 1:  # the usual case, without the cost of the search
+            tracks: tuple[Track | None, ...] = (min(options[0], key=lambda o: o[0], default=(1, None))[1],)
+        else:
+            tracks = best(0, frozenset())[1]
+        matched = [(track, face) for track, face in zip(tracks, faces, strict=True) if track]
+        return matched, [face for track, face in zip(tracks, faces, strict=True) if not track]
+
+    def _begin(self, face: Face, moment: float, moving: Callable[[Region], float]) -> None:
+        """Begin a track, unless the face is part of somebody known."""
+        if face.score < self._threshold:
+            return
+        x, y = face.eye_midpoint
+        for other in self.tracks:  # half hidden behind somebody, or somebody seen oddly
+            if math.dist(other.at(moment), (x, y)) < 0.6 * max(other.width, face.width) and not other.misses:
+                return
+            if other.confirmed and face.score < _CLOTHES and _on_body(other, x, y, moment):
+                return
+        eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
+        track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here, here)
+        track.score, track.life = face.score, Life(self._fixture_after)
+        moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
+        track.confirmed = moves or face.score >= _CERTAIN
+        if moves:
+            track.life.stepped(moment)
+        self.tracks.append(track)
+
+    def _join(self, moment: float) -> None:
+        """Join each lost track with the new track of the same person: one that began after the loss."""
+        for lost in [track for track in self.tracks if track.misses and track.confirmed]:
+            heirs = [
+                (_misfit(lost, t.face, moment, 0.0 if t.sharp else _COARSE_PX, _AGAIN), t)
+                for t in self.tracks
+                if t.first > lost.seen and not t.misses
+            ]
+            cost, heir = min(heirs, key=lambda pair: pair[0], default=(1.0, None))
+            if heir is not None and cost < 1:
+                heir.joined(lost)
+                self.tracks.remove(lost)
+
+    def _forget(self, moment: float) -> None:
+        stay = []
+        for track in self.tracks:
+            if (not track.confirmed or track.hits == 1) and (track.misses > 1 or track.hits >= _DOUBTS):
+                if not track.misses:
+                    self.static.append(StaticFace(track.x, track.y, track.width, moment + _LEFT_ALONE))
+                continue
+            if track.life.lifeless(moment) and not track.misses:
+                self.static.append(track.life.picture_at(track.x, track.y, track.width))
+                continue
+            if track.score < _CLOTHES and any(
+                other.confirmed and other.score > track.score and _on_body(other, *track.at(moment), moment)
+                for other in self.tracks
+                if other is not track
+            ):
+                continue
+            stay.append(track)
+        self.tracks = stay
+
+
+def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
+    """Tell whether a point lies on somebody's body, below their face."""
+    own_x, own_y = track.at(moment)
+    down = (y - own_y) / track.width
+    return abs(x - own_x) < _BODY_HALF * track.width and _BODY[0] < down < _BODY[1]
+
+
+def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) -> float:
+    """Return how badly a face fits a track, by place, size and score together: below 1 it may be theirs.
+
+    `coarse` is the localisation error of the face, in pixels.
+    """
+    unseen = max(moment - track.seen, 0.0)
+    width = max(track.width, face.width)
+    away = math.dist(track.at(moment), face.eye_midpoint) / width
+    size = abs(math.log(face.width / track.width))
+    scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
+    scale += coarse / min(track.width, face.width)
+    reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
+    doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
+    return math.hypot(away / reach, size / scale, doubtful)
+
+
+def _inside(track: Track, region: Region, moment: float) -> bool:
+    """Tell whether a look at the region should have found the track's face."""
+    x, y = track.at(moment)
+    half = 0.6 * track.width
+    return (
+        region.x0 < x - half
+        and x + half < region.x1
+        and region.y0 < y - half
+        and y + 1.5 * half < region.y1
+        and track.width > region.width / 10
+    )
