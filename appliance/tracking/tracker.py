@@ -33,6 +33,9 @@ _BODY_HALF: Final = 1.8
 _BODY: Final = (0.8, 9.0)
 # Faces on a body with a lower score are clothes or bags.
 _CLOTHES: Final = 0.75
+# A face on a body that keeps its place there within this many face widths of the wearer, for as long as a
+# picture would have to show no life, is printed on their shirt: people sway by 9 mm (.06) each on their own.
+_RIGID: Final = 0.06
 # A person has taken a step when their face is this many face widths from the last step's place.
 _STEP: Final = 0.5
 # Alpha-beta filter of a face's place: share of the error that place and speed follow.
@@ -85,6 +88,27 @@ _AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
 _AGAIN: Final = Gate(1.0, 8.0, 3.5)
 
 
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A face that moves with somebody's body: where it is below their eyes, in their face widths.
+
+    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`.
+    """
+
+    wearer: int
+    x: float
+    y: float
+    width: float
+    since: float
+
+    def is_at(self, face: Face, wearer: "Track", moment: float) -> bool:
+        """Tell whether a face is this one, where the wearer should be at a moment."""
+        x, y = wearer.at(moment)
+        place = x + self.x * wearer.width, y + self.y * wearer.width
+        size = abs(math.log(face.width / (self.width * wearer.width)))
+        return math.dist(face.eye_midpoint, place) < 0.4 * face.width and size < 0.5
+
+
 @dataclass(slots=True)
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
@@ -95,7 +119,8 @@ class Track:
     sightings, `misses` the looks since the last one that should have found the face, `score` is the
     running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
     small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
-    when they were last looked for without being the viewer.
+    when they were last looked for without being the viewer. `prints` are the faces on their shirt; `worn`
+    is where this face is on somebody's body, if it is there.
     """
 
     identity: int
@@ -119,6 +144,8 @@ class Track:
     sharp: bool = False
     looked_at: float = -math.inf
     sought: float = -math.inf
+    worn: Print | None = None
+    prints: list[Print] = field(default_factory=list)
     life: Life = field(default_factory=lambda: Life(0.0))
 
     def at(self, moment: float) -> Point:
@@ -234,6 +261,7 @@ class Tracker:
             for face in faces
             if face.width > 0 < face.eye_distance  # nor NaN
             and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
+            and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
@@ -250,6 +278,7 @@ class Tracker:
         for track in self.tracks:
             if track.confirmed and not track.misses:
                 track.life.sample(picture)
+        self._find_prints(moment)
         self._forget(moment)
 
     def unconfirmed(self) -> Track | None:
@@ -324,6 +353,25 @@ class Tracker:
                 heir.joined(lost)
                 self.tracks.remove(lost)
 
+    def _find_prints(self, moment: float) -> None:
+        """Find the faces that are printed on somebody's shirt, and forget them as people."""
+        if not self._fixture_after:
+            return
+        for track in [track for track in self.tracks if track.seen == moment and track.confirmed]:
+            wearer = next((t for t in self.tracks if _wears(t, track, moment)), None)
+            if wearer is None:
+                track.worn = None
+                continue
+            x, y = wearer.at(moment)
+            offset = (track.x - x) / wearer.width, (track.y - y) / wearer.width
+            worn = track.worn
+            rigid = worn is not None and worn.wearer == wearer.identity
+            if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _RIGID:
+                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment)
+            elif moment - worn.since > self._fixture_after:
+                wearer.prints.append(worn)
+                self.tracks.remove(track)
+
     def _forget(self, moment: float) -> None:
         stay = []
         for track in self.tracks:
@@ -342,6 +390,12 @@ class Tracker:
                 continue
             stay.append(track)
         self.tracks = stay
+
+
+def _wears(wearer: Track, track: Track, moment: float) -> bool:
+    """Tell whether a face lies on the body of somebody who was seen just now."""
+    lately = wearer.confirmed and not wearer.misses and moment - wearer.seen < _LATELY
+    return lately and wearer is not track and _on_body(wearer, track.x, track.y, moment)
 
 
 def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
