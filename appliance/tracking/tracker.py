@@ -53,6 +53,8 @@ _MISSES: Final = 3
 _UNSEEN: Final = 3.0
 # A region of fewer face widths is a crop, whose measurements are sharp.
 _CROP: Final = 6.0
+# Face widths between a face and the edges of a region from which on it is measured well.
+_ROOM: Final = 0.5
 # Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
 # in pixels for a face that no crop has measured yet.
 _COARSE: Final = 0.02
@@ -276,7 +278,8 @@ class Tracker:
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
-            track.found(face, moment, region.width < _CROP * face.width, _COARSE * region.width)
+            sharp = region.width < _CROP * face.width and (track is sought or _has_room(face, region))
+            track.found(face, moment, sharp, _COARSE * region.width)
             if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
                 track.life.stepped(moment)
         for track in expected:
@@ -429,6 +432,13 @@ def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) 
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
     doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
     return math.hypot(away / reach, size / scale, doubtful)
+
+
+def _has_room(face: Face, region: Region) -> bool:
+    """Tell whether a face is far from a region's edges, which move faces that they cut."""
+    room = _ROOM * face.width
+    x0, y0, x1, y1 = face.box
+    return region.x0 < x0 - room and x1 + room < region.x1 and region.y0 < y0 - room and y1 + room < region.y1
 
 
 def _inside(track: Track, region: Region, moment: float) -> bool:
