@@ -285,7 +285,11 @@ class Search:
         if side != crop.width or off > _STICKY * side:
             crop = _square(picture, x + _AHEAD * track.vx, y + _AHEAD * track.vy, int(side))
             self._crop = crop
-        return Look(self._crop_model.detect(self._clear(picture, track), crop), crop, track, sharp=True)
+        # A face so near that its crop is as large as the picture is measured better by the model with the
+        # larger input, and a visitor is seldom so near.
+        near = crop.width >= min(picture.width, picture.height)
+        model = self._room_model if near else self._crop_model
+        return Look(model.detect(self._clear(picture, track), crop), crop, track, sharp=True)
 
     def _at(self, picture: Picture, track: Track) -> Look:
         """Look at somebody in a crop that holds them wherever they may have walked since they were seen."""

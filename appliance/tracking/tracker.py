@@ -33,11 +33,16 @@ _BODY_HALF: Final = 1.8
 _BODY: Final = (0.8, 9.0)
 # Faces on a body with a lower score are clothes or bags.
 _CLOTHES: Final = 0.75
+# A face on a body that keeps its place there within this many face widths of the wearer, for as long as a
+# picture would have to show no life, is printed on their shirt: people sway by 9 mm (.06) each on their own.
+_RIGID: Final = 0.06
 # A person has taken a step when their face is this many face widths from the last step's place.
 _STEP: Final = 0.5
 # Alpha-beta filter of a face's place: share of the error that place and speed follow.
 _FOLLOWS: Final = 0.8
 _SPEEDS: Final = 0.4
+# Nobody in a museum is faster, in face widths per second: 2 m/s.
+_RUNS: Final = 13.0
 # Seconds for which an unseen person keeps walking, and time constants of size and eye distance.
 _COAST: Final = 0.6
 _WIDTH_TIME: Final = 0.25
@@ -48,6 +53,8 @@ _MISSES: Final = 3
 _UNSEEN: Final = 3.0
 # A region of fewer face widths is a crop, whose measurements are sharp.
 _CROP: Final = 6.0
+# Face widths between a face and the edges of a region from which on it is measured well.
+_ROOM: Final = 0.5
 # Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
 # in pixels for a face that no crop has measured yet.
 _COARSE: Final = 0.02
@@ -85,6 +92,27 @@ _AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
 _AGAIN: Final = Gate(1.0, 8.0, 3.5)
 
 
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A face that moves with somebody's body: where it is below their eyes, in their face widths.
+
+    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`.
+    """
+
+    wearer: int
+    x: float
+    y: float
+    width: float
+    since: float
+
+    def is_at(self, face: Face, wearer: "Track", moment: float) -> bool:
+        """Tell whether a face is this one, where the wearer should be at a moment."""
+        x, y = wearer.at(moment)
+        place = x + self.x * wearer.width, y + self.y * wearer.width
+        size = abs(math.log(face.width / (self.width * wearer.width)))
+        return math.dist(face.eye_midpoint, place) < 0.4 * face.width and size < 0.5
+
+
 @dataclass(slots=True)
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
@@ -95,7 +123,8 @@ class Track:
     sightings, `misses` the looks since the last one that should have found the face, `score` is the
     running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
     small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
-    when they were last looked for without being the viewer.
+    when they were last looked for without being the viewer. `prints` are the faces on their shirt; `worn`
+    is where this face is on somebody's body, if it is there.
     """
 
     identity: int
@@ -119,6 +148,8 @@ class Track:
     sharp: bool = False
     looked_at: float = -math.inf
     sought: float = -math.inf
+    worn: Print | None = None
+    prints: list[Print] = field(default_factory=list)
     life: Life = field(default_factory=lambda: Life(0.0))
 
     def at(self, moment: float) -> Point:
@@ -145,8 +176,10 @@ class Track:
             x, y = px, py  # where the face should be is known better than where it was measured
         follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
         if dt > 0:
-            self.vx += speeds * (x - px) / dt
-            self.vy += speeds * (y - py) / dt
+            # The less a coarse sighting is off, beside its error, the less it tells of the speed.
+            off = math.dist((x, y), (px, py))
+            speeds *= 1.0 if sharp else off / (off + coarse)
+            self._accelerate(speeds * (x - px) / dt, speeds * (y - py) / dt)
         self.x, self.y = px + follows * (x - px), py + follows * (y - py)
         self.hits += 1
         self._measure(face, dt, sharp)
@@ -167,6 +200,12 @@ class Track:
             or face.score >= _SURE
             or (self.hits >= _LOOKS and (moved > _MOVES or self.score >= _FAIR))
         )
+
+    def _accelerate(self, dvx: float, dvy: float) -> None:
+        """Change the speed, up to that of somebody who runs."""
+        vx, vy = self.vx + dvx, self.vy + dvy
+        limit = _RUNS * self.width / max(math.hypot(vx, vy), 1e-9)
+        self.vx, self.vy = vx * min(limit, 1.0), vy * min(limit, 1.0)
 
     def _measure(self, face: Face, dt: float, sharp: bool) -> None:
         """Smooth the face's size; the first sharp measurement replaces coarse ones."""
@@ -234,11 +273,13 @@ class Tracker:
             for face in faces
             if face.width > 0 < face.eye_distance  # nor NaN
             and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
+            and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
-            track.found(face, moment, region.width < _CROP * face.width, _COARSE * region.width)
+            sharp = region.width < _CROP * face.width and (track is sought or _has_room(face, region))
+            track.found(face, moment, sharp, _COARSE * region.width)
             if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
                 track.life.stepped(moment)
         for track in expected:
@@ -250,6 +291,7 @@ class Tracker:
         for track in self.tracks:
             if track.confirmed and not track.misses:
                 track.life.sample(picture)
+        self._find_prints(moment)
         self._forget(moment)
 
     def unconfirmed(self) -> Track | None:
@@ -324,6 +366,25 @@ class Tracker:
                 heir.joined(lost)
                 self.tracks.remove(lost)
 
+    def _find_prints(self, moment: float) -> None:
+        """Find the faces that are printed on somebody's shirt, and forget them as people."""
+        if not self._fixture_after:
+            return
+        for track in [track for track in self.tracks if track.seen == moment and track.confirmed]:
+            wearer = next((t for t in self.tracks if _wears(t, track, moment)), None)
+            if wearer is None:
+                track.worn = None
+                continue
+            x, y = wearer.at(moment)
+            offset = (track.x - x) / wearer.width, (track.y - y) / wearer.width
+            worn = track.worn
+            rigid = worn is not None and worn.wearer == wearer.identity
+            if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _RIGID:
+                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment)
+            elif moment - worn.since > self._fixture_after:
+                wearer.prints.append(worn)
+                self.tracks.remove(track)
+
     def _forget(self, moment: float) -> None:
         stay = []
         for track in self.tracks:
@@ -342,6 +403,12 @@ class Tracker:
                 continue
             stay.append(track)
         self.tracks = stay
+
+
+def _wears(wearer: Track, track: Track, moment: float) -> bool:
+    """Tell whether a face lies on the body of somebody who was seen just now."""
+    lately = wearer.confirmed and not wearer.misses and moment - wearer.seen < _LATELY
+    return lately and wearer is not track and _on_body(wearer, track.x, track.y, moment)
 
 
 def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
@@ -365,6 +432,13 @@ def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) 
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
     doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
     return math.hypot(away / reach, size / scale, doubtful)
+
+
+def _has_room(face: Face, region: Region) -> bool:
+    """Tell whether a face is far from a region's edges, which move faces that they cut."""
+    room = _ROOM * face.width
+    x0, y0, x1, y1 = face.box
+    return region.x0 < x0 - room and x1 + room < region.x1 and region.y0 < y0 - room and y1 + room < region.y1
 
 
 def _inside(track: Track, region: Region, moment: float) -> bool:

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
-from appliance.gaze.target import GLANCE, GazeTarget, aim_at, frame_for, wander
+from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frame_for, wander
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
 from tests.conftest import in_camera
@@ -281,3 +282,90 @@ def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
         follower.see(RgbPicture(noisy(wall, i, 2.0), i / 30, i), 66, PACK).viewer for i in range(30 * 14)
     ]
     assert looked_at[30] is not None and not any(looked_at[-60:])
+
+
+PHOTOGRAPHS = replace(TRACKING, fixture_after=0.0, share=False)  # the gallery's figures show no life
+
+
+def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float, float]]:
+    """The moment and angle of what is lit at each refresh of a 60 Hz screen; no latencies."""
+    controller = GazeController(config)
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(round(walk.duration * rate)):
+            picture = camera.newest()
+            target = controller.see(picture, camera.horizontal_fov, PACK)
+            for k in range(round(60 / rate)):
+                moment = picture.captured + k / 60
+                yield moment, aim_at(target, moment, 0.0, config.tracking)
+
+
+class TestLoss:
+    @pytest.mark.parametrize("rate", [10.0, 30.0])
+    @pytest.mark.parametrize("speed", [0.0, 500.0, 1200.0])
+    def test_the_eyes_stay_where_they_were(self, rate: float, speed: float) -> None:
+        """Somebody who walks behind a pillar: within 2 degrees of the last direction shown."""
+        way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0), (2.0, 700.0 - speed, 1500.0)]
+        walk = Walk("pillar", 4.0, RoomSpec(), (visitor("one", way),))
+        shown = list(lit(walk, Config(tracking=PHOTOGRAPHS), rate))
+        learnt = 2.0 + 2 / rate  # when the second look has missed them
+        last = next(angle for moment, angle in shown if moment >= learnt)
+        held = [angle for moment, angle in shown if learnt <= moment < 2.0 + PHOTOGRAPHS.hold]
+        assert max(abs(angle - last) for angle in held) <= 2.0
+
+    def test_then_the_sitter_returns_to_rest(self) -> None:
+        way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0)]
+        walk = Walk("gone", 5.5, RoomSpec(), (visitor("one", way),))
+        assert list(lit(walk, Config(tracking=PHOTOGRAPHS)))[-1][1] == pytest.approx(0.0, abs=0.1)
+
+
+class TestContact:
+    def test_contact_comes_and_goes_within_its_time(self) -> None:
+        meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
+        way = [aim_at(meets, 5.0 + t, 0.0, replace(TRACKING, hold=60.0)) for t in np.arange(0, 1, 0.02)]
+        assert way[0] == 20.0 and way[-1] == pytest.approx(5.0)
+        assert all(b <= a for a, b in pairwise(way)) and np.abs(np.diff(way)).max() < 0.7
+        leaves = replace(meets, contact_from=0.75, contact_to=0.0)
+        assert aim_at(leaves, 5.0 + CONTACT_TIME, 0.0, TRACKING) == pytest.approx(20.0)
+
+    def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
+        way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
+        walk = Walk("stands, walks", 5.2, RoomSpec(), (visitor("one", way),))
+        true = math.degrees(math.atan(600 / 1500))
+        config = Config(tracking=PHOTOGRAPHS, gaze=GazeConfig(contact=0.6))
+        shown = list(lit(walk, config))
+        stood = [angle for moment, angle in shown if 2.5 < moment < 3.4]
+        assert stood == pytest.approx([0.4 * true] * len(stood), abs=0.5)
+        walked = [angle for moment, angle in shown if 4.5 < moment < 4.9]
+        plain = [a for m, a in lit(walk, Config(tracking=PHOTOGRAPHS)) if 4.5 < m < 4.9]
+        assert walked == pytest.approx(plain, abs=0.5)
+
+    def test_it_is_off_by_default(self) -> None:
+        assert Config().gaze.contact == 0.0
+
+
+def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
+    """Speed and angle of the target on a walk at 1 m/s: the light is where the viewer is then."""
+    walk = Walk("walks", 2.4, RoomSpec(), (visitor("one", [(0, 1200, 2000), (2.4, -1200, 2000)]),))
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    errors = []
+    with GalleryCamera(walk, pace=False) as camera:
+        for _ in range(72):
+            picture = camera.newest()
+            target = controller.see(picture, camera.horizontal_fov, PACK, picture.captured + 0.1)
+            (there,) = walk.people_at(picture.captured + 0.1)
+            if 0.6 < picture.captured < 2.2:
+                true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+                errors.append(aim_at(target, picture.captured + 0.1, 0.0, TRACKING) - true)
+                assert target.speed > 8
+    assert np.abs(errors).mean() < 0.4
+
+
+def test_two_who_stop_are_looked_at_in_turn() -> None:
+    config = Config(tracking=replace(PHOTOGRAPHS, share=True))
+    people = [visitor("left", [(0, -500, 1800), (20, -500, 1800)]),
+              visitor("right", [(0, 500, 1900), (20, 500, 1900)], face=1)]  # fmt: skip
+    walk = Walk("two", 20.0, RoomSpec(), tuple(people))
+    shown = [angle for _, angle in lit(walk, config, rate=10.0)]
+    sides = [angle > 0 for angle in shown if abs(angle) > 10]
+    changes = sum(a != b for a, b in pairwise(sides))
+    assert 2 <= changes <= 6 and 0.3 < np.mean(sides) < 0.7
