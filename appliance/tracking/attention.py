@@ -8,44 +8,49 @@ from typing import Final
 from appliance.config import TrackingConfig
 from appliance.tracking.tracker import Track
 
-# A person walks above this speed, in face widths (150 mm) per second, if they took a step this lately.
+# Pace above which a person walks, face widths (150 mm) per second (films: standing people stay below 1).
 _WALKS: Final = 1.0
+# Seconds since the last step within which a person still walks (a step takes half a second).
 _STEPPED: Final = 0.7
-# Seconds after the first face was found in which a face this many times nearer takes the gaze: it was
-# there all along.
+# Seconds after the first face in which others may simply not have been seen yet: once round the room.
 _SURVEY: Final = 0.7
+# How many times nearer a face must be to take the gaze during the survey.
 _NEARER: Final = 1.2
 # Fewer sightings than this may be clothes taken for a face.
 _SEEN: Final = 3
-# Seconds in which a person who was just found may show that they are alive.
+# Seconds in which a person who was just found may show that they are alive, before others may win by that.
 _SHOWS: Final = 2.0
-# A person who moved within this many seconds takes the gaze from a face that has shown no life.
+# Seconds since a step within which a newcomer takes the gaze from a face that has shown no life.
 _MOVED_LATELY: Final = 1.0
-# Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
+# Seconds that the gaze waits for a viewer who is not found while somebody else is in view (guess: a blink
+# of the detector lasts .2).
 _PATIENCE: Final = 0.4
-# Faces of at least this share of the nearest one's width are as near: measurements differ by a tenth.
+# Fraction of the nearest face's width from which on a face is as near: measurements differ by a tenth.
 _EQUAL: Final = 0.85
-# Seconds unseen for which a person who stands or walks is sure to be there still.
+# Seconds unseen for which a standing person is sure to be there still.
 _SURE: Final = 2.0
+# Seconds unseen for which a walking person is sure to be near their expected place.
 _SURE_WALKING: Final = 0.7
-# A walker who will have left the picture after this many seconds is looked at last.
+# Seconds ahead: a walker who will have left the picture by then is looked at last.
 _LEAVES: Final = 1.0
-# A viewer who will have left it after this many seconds gives the gaze to somebody who stays.
+# Seconds ahead: a viewer who will have left the picture by then gives the gaze to somebody who stays.
 _GOES: Final = 0.1
-# Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
+# How many people share the gaze (asked for: up to four).
 _SHARERS: Final = 4
+# Smallest face that shares it, as a fraction of the largest: a person twice as far away does.
 _REACH: Final = 0.45
-# Seconds of a look by the number of people who share the gaze: four looks fit into 15 s.
+# Seconds of a look, by the number of people who share the gaze: four looks fit into 15 s.
 _LOOKS: Final = {2: 6.0, 3: 5.0, 4: 4.0}
 # Seconds of a look while somebody waits for their first one, or too long: three of them fit into 8 s.
 _FIRST_LOOKS: Final = 2.3
-# A person is new for this many seconds after their last step, and then gets looks this much longer; the
-# nearest person's looks are longer, the farthest's shorter, by up to the same factor.
+# Seconds after their last step for which a person is new, and gets longer looks.
 _NEW: Final = 20.0
+# How much longer the looks of new people and of the nearest are; those of the farthest are shorter by it.
 _LONGER: Final = 1.15
-# Seconds after their last look at which somebody is late for the next one (asked for: 15).
+# Seconds since their last look at which somebody is late for the next one (asked for: 15).
 _LATE: Final = 12.0
-# Turns end only while there were fewer changes of viewer than this in so many seconds: 15 a minute.
+# Turns end only while there were fewer changes of viewer than this within `_CHANGES_TIME` seconds: 15 a
+# minute (asked for: fewer than 20).
 _CHANGES: Final = 3
 _CHANGES_TIME: Final = 12.5
 
@@ -186,7 +191,7 @@ class Attention:
 
     def _had_a_look(self, track: Track, moment: float) -> bool:
         """Tell whether a person was looked at within the last round of looks."""
-        return moment - track.looked_at < 15.0
+        return moment - track.looked_at < _LATE
 
     def _bores(self, track: Track, moment: float) -> bool:
         """Tell whether somebody has stood still for so long that a walking person is more worth a look."""

@@ -16,62 +16,73 @@ from appliance.vision.blazeface import Face
 
 Point = tuple[float, float]
 
-# Confirmation. A face is confirmed by one sighting with a score of `_CERTAIN`, by two with `_SURE`, by
-# `_LOOKS` that moved `_MOVES` face widths, or by `_LOOKS` with a mean score of `_FAIR` (bench gaze, dim).
+# Score of a single sighting that confirms a face (bench gaze: no wall reaches it).
 _CERTAIN: Final = 0.85
+# Score of one of two sightings that confirms a face.
 _SURE: Final = 0.7
+# Mean score of `_LOOKS` sightings that confirms a face in dim light.
 _FAIR: Final = 0.6
+# Sightings after which a low mean score or motion may confirm a face.
 _LOOKS: Final = 4
+# Way by which a faint face is confirmed because it moves, face widths.
 _MOVES: Final = 0.8
-# A face not confirmed by this many sightings is ignored for `_LEFT_ALONE` seconds.
+# Sightings by which a face must be confirmed; then its place is left alone for `_LEFT_ALONE` seconds.
 _DOUBTS: Final = 6
 _LEFT_ALONE: Final = 20.0
-# Share of a new face's box that must change from picture to picture to confirm it at once.
+# Fraction of a new face's box that must change between two pictures to confirm it at once.
 _MOVING: Final = 0.1
-# The body below a face, in face widths: to either side, and from where to where below the eyes.
+# Half of a body's width, face widths.
 _BODY_HALF: Final = 1.8
+# Where a body begins and ends below the eyes, face widths.
 _BODY: Final = (0.8, 9.0)
-# Faces on a body with a lower score are clothes or bags.
+# Score below which a face on somebody's body is clothes or a bag.
 _CLOTHES: Final = 0.75
-# A face on a body that keeps its place there within this many face widths of the wearer, for as long as a
-# picture would have to show no life, is printed on their shirt: people sway by 9 mm (.06) each on their own.
+# Way within which a face on a body keeps its place there if it is printed on the shirt, face widths: two
+# people sway by 9 mm (.06) each on their own.
 _RIGID: Final = 0.06
-# A person has taken a step when their face is this many face widths from the last step's place.
+# Way from the last step's place that makes another step, face widths.
 _STEP: Final = 0.5
-# Alpha-beta filter of a face's place: share of the error that place and speed follow.
+# Alpha-beta filter of a face's place: fraction of the error that the place follows.
 _FOLLOWS: Final = 0.8
+# The same for the speed.
 _SPEEDS: Final = 0.4
-# Nobody in a museum is faster, in face widths per second: 2 m/s.
+# Highest speed of a person, face widths per second: 2 m/s.
 _RUNS: Final = 13.0
-# Seconds for which an unseen person keeps walking, and time constants of size and eye distance.
+# Time constant with which the expected motion of an unseen person dies away, seconds (guess).
 _COAST: Final = 0.6
+# Time constant of a face's width, seconds: it changes by a fifth in a second at a walk.
 _WIDTH_TIME: Final = 0.25
+# Time constant of the eyes' distance, seconds: its noise moves the viewer's distance.
 _EYES_TIME: Final = 0.4
-# A person is out of view after this many looks that should have found them, or this many
-# seconds unseen, but is known again on return.
+# Looks that should have found a person until they are out of view; they are known again on their return.
 _MISSES: Final = 3
+# Seconds unseen, without such looks, until a person is out of view.
 _UNSEEN: Final = 3.0
-# A region of fewer face widths is a crop, whose measurements are sharp.
+# Regions of fewer face widths are crops, whose measurements are sharp.
 _CROP: Final = 6.0
-# Face widths between a face and the edges of a region from which on it is measured well.
+# Least distance of a face from a region's edges for a sharp measurement, face widths.
 _ROOM: Final = 0.5
-# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
-# in pixels for a face that no crop has measured yet.
+# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m).
 _COARSE: Final = 0.02
+# Localisation error of a face that no crop has measured yet, pixels: that of a tile.
 _COARSE_PX: Final = 6.0
-# Difference of size, as a logarithm, that halves the gate: sharp measurements, coarse ones, and per second.
+# Difference of size that may still be the same face, as a logarithm: of two sharp measurements.
 _SIZE_SHARP: Final = 0.3
+# The same of coarse measurements: small faces seem up to half as large again.
 _SIZE_COARSE: Final = 0.6
+# What is added to both for each second unseen, up to one.
 _SIZE_SPEED: Final = 0.3
-# A face found again after this many seconds unseen should have this share of the track's usual score; one
-# that lacks as much as the last figure is somebody else, or a pattern on the wall.
+# Seconds unseen from which on a face must also have the track's usual score.
 _LATELY: Final = 0.15
+# Fraction of the mean score that is usual (films: faces that turn away fall below it).
 _USUAL: Final = 0.75
+# How much less than usual a score may be: more is somebody else, or a pattern on the wall.
 _DOUBTFUL: Final = 0.1
-# Share of a new score in the running mean; weak ones count less, so that a head that turns away keeps it.
+# Weight of a usual score in the running mean.
 _SCORES: Final = 0.1
+# Weight of a weaker one, so that a head that turns away keeps its mean.
 _SCORES_WEAK: Final = 0.02
-# At most this many faces of one look are assigned, best first; more are never in reach.
+# Most faces of one look that are assigned to tracks, best first: more are never in reach.
 _ASSIGNED: Final = 10
 
 
