@@ -159,10 +159,10 @@ class Life:
         elif picture.captured - self._began >= _WINDOW and face.count >= _LEAST_SAMPLES:
             self._compare(picture.captured)
 
-    def picture_at(self, x: float, y: float, width: float) -> "StaticFace":
+    def picture_at(self, x: float, y: float, width: float, moment: float) -> "StaticFace":
         """Return the lifeless face as a picture on the wall, its eye midpoint and width in pixels."""
         looks = self._before[0] if self._before else None
-        return StaticFace(x, y, width, region=self.region, looks=looks, matched=self.still_since)
+        return StaticFace(x, y, width, region=self.region, looks=looks, matched=moment)
 
     def _compare(self, moment: float) -> None:
         if self._before:
@@ -185,7 +185,7 @@ class StaticFace:
     """A face that is none: a picture on the wall, a statue; or a spot left alone `until` a moment.
 
     `x`, `y` is its eye midpoint and `width` its width, in picture pixels. `looks` is what it looked like
-    when it was recognised, None for a spot that is only doubted.
+    when it was recognised, None for a spot that is only doubted; `matched` is when it last looked so.
     """
 
     x: float
@@ -203,8 +203,11 @@ class StaticFace:
         size = abs(math.log(face.width / self.width))
         return away < 0.25 * self.width + coarse and size < 0.35 + coarse / min(self.width, face.width)
 
-    def unchanged(self, picture: Picture) -> bool:
-        """Tell whether its place still looks as it did; a person in front of it does not."""
+    def matches(self, picture: Picture) -> bool:
+        """Tell whether its place still looks as it did; with a person in front of it it does not.
+
+        A match is learnt, so that daylight may change slowly.
+        """
         if self.looks is None or self.region is None:
             return True
         samples = samples_of(picture, self.region)
@@ -219,4 +222,5 @@ class StaticFace:
         same = float(rest @ rest) < max(4 * noise, 0.25 * spread) and gain > 0.3
         if same:
             self.matched = picture.captured
+            self.looks.total = self.looks.total + samples - self.looks.total / self.looks.count
         return same

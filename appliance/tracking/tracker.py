@@ -31,6 +31,8 @@ _DOUBTS: Final = 6
 _LEFT_ALONE: Final = 20.0
 # Fraction of a new face's box that must change between two pictures to confirm it at once.
 _MOVING: Final = 0.1
+# Seconds after which a wall picture that is not where it was is forgotten.
+_FORGETS: Final = 600.0
 # Half of a body's width, face widths.
 _BODY_HALF: Final = 1.8
 # Where a body begins and ends below the eyes, face widths.
@@ -278,12 +280,16 @@ class Tracker:
         """
         moment = picture.captured
         self.tracks = [track for track in self.tracks if moment - track.seen <= self._memory]
-        self.static = [spot for spot in self.static if moment < spot.until]
+        self.static = [
+            spot
+            for spot in self.static
+            if moment < spot.until and (spot.looks is None or moment - spot.matched < _FORGETS)
+        ]
         real = [
             face
             for face in faces
             if face.width > 0 < face.eye_distance  # nor NaN
-            and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
+            and not any(spot.is_at(face, region) and spot.matches(picture) for spot in self.static)
             and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
@@ -404,7 +410,7 @@ class Tracker:
                     self.static.append(StaticFace(track.x, track.y, track.width, moment + _LEFT_ALONE))
                 continue
             if track.life.lifeless(moment) and not track.misses:
-                self.static.append(track.life.picture_at(track.x, track.y, track.width))
+                self.static.append(track.life.picture_at(track.x, track.y, track.width, moment))
                 continue
             if track.score < _CLOTHES and any(
                 other.confirmed and other.score > track.score and _on_body(other, *track.at(moment), moment)
