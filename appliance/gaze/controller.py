@@ -11,7 +11,7 @@ from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.attention import Attention, stands
 from appliance.tracking.search import Search
-from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze
+from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze, lead
 from appliance.tracking.tracker import Track, Tracker
 from appliance.tracking.viewer import locate
 from appliance.vision.blazeface import Face
@@ -121,7 +121,7 @@ class GazeController:
         here = replace(here, identity=lost.identity)
         if here.angle is None or here.speed == 0 or lost.misses < 2:
             return here
-        angle = here.angle + here.speed * max(lit - here.seen, 0.0)
+        angle = here.angle + here.speed * lead(lit - here.seen, self._config.tracking.prediction)
         return replace(here, angle=angle, speed=0.0)
 
     def _looked(

@@ -19,7 +19,7 @@ _NEARER: Final = 1.2
 # Fewer sightings than this may be clothes taken for a face.
 _SEEN: Final = 3
 # Seconds in which a person who was just found may show that they are alive, before others may win by that.
-_SHOWS: Final = 2.0
+_SHOWS: Final = 2.5
 # Seconds since a step within which a newcomer takes the gaze from a face that has shown no life.
 _MOVED_LATELY: Final = 1.0
 # Seconds that the gaze waits for a viewer who is not found while somebody else is in view (guess: a blink
@@ -30,15 +30,15 @@ _EQUAL: Final = 0.85
 # Seconds unseen for which a standing person is sure to be there still.
 _SURE: Final = 2.0
 # Seconds unseen for which a walking person is sure to be near their expected place.
-_SURE_WALKING: Final = 0.7
+_SURE_WALKING: Final = 0.5
 # Seconds ahead: a walker who will have left the picture by then is looked at last.
 _LEAVES: Final = 1.0
 # Seconds ahead: a viewer who will have left the picture by then gives the gaze to somebody who stays.
 _GOES: Final = 0.1
 # How many people share the gaze (asked for: up to four).
 _SHARERS: Final = 4
-# Smallest face that shares it, as a fraction of the largest: a person twice as far away does.
-_REACH: Final = 0.45
+# Smallest face that shares it, as a fraction of the picture's width: a person 4 m away does (66 degrees).
+_REACH: Final = 0.028
 # Seconds of a look, by the number of people who share the gaze: four looks fit into 15 s.
 _LOOKS: Final = {2: 6.0, 3: 5.0, 4: 4.0}
 # Seconds of a look while somebody waits for their first one, or too long: three of them fit into 8 s.
@@ -125,9 +125,12 @@ class Attention:
         return lately and not track.misses and 0 < track.at(moment)[0] < self._width
 
     def _next(self, tracks: Sequence[Track], moment: float) -> Track | None:
-        """Return who is looked at when nobody is: with sharing somebody not looked at lately."""
+        """Return who is looked at when nobody is: with sharing somebody who stands and waits."""
         if self._tracking.share:
-            tracks = [track for track in tracks if not self._had_a_look(track, moment)] or tracks
+            standing = [track for track in tracks if stands(track)]
+            tracks = (
+                [track for track in standing if not self._had_a_look(track, moment)] or standing or tracks
+            )
         return self._best(tracks, moment)
 
     def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
@@ -157,12 +160,14 @@ class Attention:
     def _wins(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether another person takes the gaze from the viewer."""
         nearer = other.width / viewer.width
+        if viewer.life.alive(moment) and not other.life.alive(moment):
+            return False  # It may be a picture on the wall.
         if _walks(viewer) and self._bores(other, moment):
             return False  # We have just left this standing person for the walking one.
         # A passer-by must be nearer, by that ratio squared, because they are gone in a moment.
-        known = other.hits > _SEEN and moment - other.first > 0.5
+        known = other.sharp and other.hits > _SEEN and moment - other.first > 0.5
         if known and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
-            return not (self._tracking.share and self._had_a_look(other, moment))
+            return not (self._tracking.share and stands(viewer) and self._had_a_look(other, moment))
         if not self._bores(viewer, moment) or self._tracking.share:
             return False
         # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
@@ -172,8 +177,7 @@ class Attention:
     def _shared(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
         """Return whose turn it is among the people who stopped in reach."""
         standing = sorted((t for t in others if stands(t)), key=lambda t: -t.width)
-        largest = max([viewer.width, *(track.width for track in standing)])
-        waiting = [track for track in standing if track.width > _REACH * largest][: _SHARERS - 1]
+        waiting = [track for track in standing if track.width > _REACH * self._width][: _SHARERS - 1]
         if not waiting:
             return viewer
         late = [track for track in waiting if moment - track.looked_at > _LATE]

@@ -130,14 +130,14 @@ class Print:
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
 
-    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when
-    the track was at `face_at`. Times are seconds on the
-    monotonic clock: `seen` last, `first` seen, `still_since` the last step they took. `hits` counts the
-    sightings, `misses` the looks since the last one that should have found the face, `score` is the
-    running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
-    small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
-    when they were last looked for without being the viewer. `prints` are the faces on their shirt; `worn`
-    is where this face is on somebody's body, if it is there.
+    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when the track
+    was at `face_at`. Times are seconds on the monotonic clock: `seen` last, `first` seen, `still_since` the
+    last step they took. `hits` counts the sightings, `misses` the looks since then that should have found the
+    face, `score` is the running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured
+    in a crop; in a tile small faces seem up to half as large again. `stirred`: the picture moved where the
+    face was. `looked_at` is when the sitter last looked at them, `sought` when they were last looked for
+    without being the viewer. `prints` are the faces on their shirt; `worn` is where this face is on
+    somebody's body, if it is there.
     """
 
     identity: int
@@ -159,6 +159,7 @@ class Track:
     misses: int = 0
     confirmed: bool = False
     sharp: bool = False
+    stirred: bool = False
     looked_at: float = -math.inf
     sought: float = -math.inf
     worn: Print | None = None
@@ -204,14 +205,15 @@ class Track:
         step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
         if step > 0:
             self.step_from, self.still_since = (self.x, self.y), moment
-            if self.hits > 2 and (sharp or step > coarse):  # coarse looks err by about as much as a step
+            certain = self.stirred or face.score >= _SURE  # a weak pattern is found here and there
+            if self.hits > 2 and certain and (sharp or step > coarse):  # coarse looks err by about a step
                 self.life.stepped(moment)
         self.life.seen(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
         self.confirmed = (
             self.confirmed
             or face.score >= _SURE
-            or (self.hits >= _LOOKS and (moved > _MOVES or self.score >= _FAIR))
+            or (self.hits >= _LOOKS and ((self.stirred and moved > _MOVES) or self.score >= _FAIR))
         )
 
     def _accelerate(self, dvx: float, dvy: float) -> None:
@@ -239,8 +241,6 @@ class Track:
         self.life.sign = max(self.life.sign, lost.life.sign)
         self.hits += lost.hits
         self.confirmed |= lost.confirmed
-        if lost.sharp and not self.sharp:
-            self.sharp, self.width, self.eye_distance = True, lost.width, lost.eye_distance
 
 
 class Tracker:
@@ -289,16 +289,18 @@ class Tracker:
             face
             for face in faces
             if face.width > 0 < face.eye_distance  # nor NaN
-            and not any(spot.is_at(face, region) and spot.matches(picture) for spot in self.static)
+            and not any(spot.hides(face, region, picture) for spot in self.static)
             and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
             sharp = region.width < _CROP * face.width and (track is sought or _has_room(face, region))
+            if not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
+                track.stirred = True
+                if face.score >= _SURE:
+                    track.life.stepped(moment)
             track.found(face, moment, sharp, _COARSE * region.width)
-            if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
-                track.life.stepped(moment)
         for track in expected:
             if track.seen < moment:
                 track.misses += 1
@@ -364,7 +366,8 @@ class Tracker:
         eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
         track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here, here)
         track.score, track.life = face.score, Life(self._fixture_after)
-        moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
+        track.stirred = moving(Region(*face.box)) > _MOVING
+        moves = track.stirred and face.score >= _SURE
         track.confirmed = moves or face.score >= _CERTAIN
         if moves:
             track.life.stepped(moment)
@@ -442,13 +445,22 @@ def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) 
     """
     unseen = max(moment - track.seen, 0.0)
     width = max(track.width, face.width)
-    away = math.dist(track.at(moment), face.eye_midpoint) / width
+    away = _distance(face.eye_midpoint, (track.x, track.y), track.at(moment)) / width
     size = abs(math.log(face.width / track.width))
     scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
     scale += coarse / min(track.width, face.width)
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
     doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
     return math.hypot(away / reach, size / scale, doubtful)
+
+
+def _distance(point: Point, start: Point, end: Point) -> float:
+    """Return the distance of a point from a stretch: somebody who turns back is not where they would be."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    square = dx * dx + dy * dy
+    along = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / square if square > 0 else 0.0
+    along = min(max(along, 0.0), 1.0)
+    return math.dist(point, (start[0] + along * dx, start[1] + along * dy))
 
 
 def _has_room(face: Face, region: Region) -> bool:

@@ -207,7 +207,7 @@ class TestMeasurements:
 
 def test_a_wall_picture_that_is_gone_is_forgotten() -> None:
     people = tracker(fixture_after=8.0)
-    looks = Average(np.ones(9, np.float32), np.ones(9, np.float32))
+    looks = Average(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
     people.static.append(StaticFace(100, 100, 60, region=Region(20, 20, 40, 40), looks=looks, matched=0.0))
     take(people, [], 599.0)
     assert len(people.static) == 1
