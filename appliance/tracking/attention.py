@@ -47,7 +47,9 @@ _FIRST_LOOKS: Final = 2.3
 _NEW: Final = 20.0
 # How much longer the looks of new people and of the nearest are; those of the farthest are shorter by it.
 _LONGER: Final = 1.15
-# Seconds since their last look at which somebody is late for the next one (asked for: 15).
+# Seconds within which everybody gets a look (asked for: 15).
+_ROUND: Final = 15.0
+# Seconds since their last look at which somebody is late for the next one, so that it comes in time.
 _LATE: Final = 12.0
 # Turns end only while there were fewer changes of viewer than this within `_CHANGES_TIME` seconds: 15 a
 # minute (asked for: fewer than 20).
@@ -165,8 +167,8 @@ class Attention:
         if _walks(viewer) and self._bores(other, moment):
             return False  # We have just left this standing person for the walking one.
         # A passer-by must be nearer, by that ratio squared, because they are gone in a moment.
-        known = other.sharp and other.hits > _SEEN and moment - other.first > 0.5
-        if known and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
+        known = other.hits > _SEEN and moment - other.first > 0.5
+        if known and other.sharp and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
             return not (self._tracking.share and stands(viewer) and self._had_a_look(other, moment))
         if not self._bores(viewer, moment) or self._tracking.share:
             return False
@@ -195,7 +197,7 @@ class Attention:
 
     def _had_a_look(self, track: Track, moment: float) -> bool:
         """Tell whether a person was looked at within the last round of looks."""
-        return moment - track.looked_at < _LATE
+        return moment - track.looked_at < _ROUND
 
     def _bores(self, track: Track, moment: float) -> bool:
         """Tell whether somebody has stood still for so long that a walking person is more worth a look."""

@@ -43,6 +43,8 @@ _LONGER: Final = 3.0
 _EVERY: Final = 0.09
 # Seconds for which a sign of life lasts: a person who stands very still shows none for some windows.
 _LASTS: Final = 6.0
+# Seconds between two samples from which on the face was not watched meanwhile.
+_UNWATCHED: Final = 0.5
 # A face this far from where its samples are taken, in face widths, has moved (crops err by .05).
 _MOVED: Final = 0.2
 # Score of a face that is somebody although a weak one was doubted in its place.
@@ -157,13 +159,16 @@ class Life:
             middle_y = y + 0.2 * width  # the eyes lie a fifth of the width above the face's middle
             self.region = Region(x - half, middle_y - half, x + half, middle_y + half)
             self._width, self._began, self.still_since = width, moment, moment
-            self._now, self._before = [], []
+            self._now, self._before, self._clear = [], [], 0.0
+            self._sampled = moment - _EVERY
 
     def sample(self, picture: Picture) -> None:
         """Take in a picture in which the face is where it was."""
         if self.region is None or self.after == 0 or picture.captured - self._sampled < _EVERY:
             return
-        self._sampled = picture.captured
+        gap, self._sampled = picture.captured - self._sampled, picture.captured
+        if gap > _UNWATCHED:  # Time in which nobody watched is no evidence.
+            self.still_since, self._began, self._now = self.still_since + gap, picture.captured, []
         aside = 1.5 * self._width
         beside = [
             Region(self.region.x0 + dx, self.region.y0, self.region.x1 + dx, self.region.y1)
@@ -176,7 +181,7 @@ class Life:
                 average.add(samples)
         face = self._now[0]
         if face is None:
-            self.region = None
+            self.region, self.still_since = None, math.inf
         elif picture.captured - self._began >= _WINDOW and face.count >= _LEAST_SAMPLES:
             self._compare(picture.captured)
 

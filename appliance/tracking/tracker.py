@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
@@ -60,6 +59,8 @@ _EYES_TIME: Final = 0.4
 _MISSES: Final = 3
 # Seconds unseen, without such looks, until a person is out of view.
 _UNSEEN: Final = 3.0
+# Seconds away after which a person who returns counts as new.
+_RETURNS: Final = 2.0
 # Regions of fewer face widths are crops, whose measurements are sharp.
 _CROP: Final = 6.0
 # Least distance of a face from a region's edges for a sharp measurement, face widths.
@@ -86,6 +87,8 @@ _SCORES: Final = 0.1
 _SCORES_WEAK: Final = 0.02
 # Most faces of one look that are assigned to tracks, best first: more are never in reach.
 _ASSIGNED: Final = 10
+# Partial assignments kept while faces are assigned, cheapest first: bounds the time in a crowd.
+_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ _AGAIN: Final = Gate(1.0, 8.0, 3.5)
 class Print:
     """A face that moves with somebody's body: where it is below their eyes, in their face widths.
 
-    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`.
+    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`,
+    while the wearer's eyes were between `low` and `high`, in picture pixels to the right.
     """
 
     wearer: int
@@ -117,6 +121,8 @@ class Print:
     y: float
     width: float
     since: float
+    low: float
+    high: float
 
     def is_at(self, face: Face, wearer: "Track", moment: float) -> bool:
         """Tell whether a face is this one, where the wearer should be at a moment."""
@@ -126,7 +132,7 @@ class Print:
         return math.dist(face.eye_midpoint, place) < 0.4 * face.width and size < 0.5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
 
@@ -237,9 +243,12 @@ class Track:
 
     def joined(self, lost: "Track") -> None:
         """Become the continuation of a track that was lost: the same person."""
-        self.identity, self.first, self.looked_at = lost.identity, lost.first, lost.looked_at
+        if self.first - lost.seen < _RETURNS:
+            self.first = lost.first  # else they are new again, though known
+        self.identity, self.looked_at = lost.identity, lost.looked_at
         self.life.sign = max(self.life.sign, lost.life.sign)
         self.hits += lost.hits
+        self.prints = lost.prints
         self.confirmed |= lost.confirmed
 
 
@@ -285,12 +294,14 @@ class Tracker:
             for spot in self.static
             if moment < spot.until and (spot.looks is None or moment - spot.matched < _FORGETS)
         ]
+        here = [track for track in self.tracks if track.in_view(moment)]
         real = [
             face
             for face in faces
-            if face.width > 0 < face.eye_distance  # nor NaN
+            if _is_finite(face)
+            and face.width > 0 < face.eye_distance
             and not any(spot.hides(face, region, picture) for spot in self.static)
-            and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
+            and not any(p.is_at(face, track, moment) for track in here for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
@@ -333,23 +344,16 @@ class Tracker:
             near = [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
             options.append([(cost, track) for cost, track in near if cost < 1])
 
-        @cache
-        def best(i: int, used: frozenset[int]) -> tuple[float, tuple[Track | None, ...]]:
-            """Return the least cost of the faces from the i-th on, and their tracks; a new track costs 1."""
-            if i == len(options):
-                return 0.0, ()
-            cost, rest = best(i + 1, used)
-            found = (1 + cost, (None, *rest))
-            for misfit, track in options[i]:
-                if track.identity not in used:
-                    cost, rest = best(i + 1, used | {track.identity})
-                    found = min(found, (misfit + cost, (track, *rest)), key=lambda pair: pair[0])
-            return found
-
-        if len(faces) == 1:  # the usual case, without the cost of the search
-            tracks: tuple[Track | None, ...] = (min(options[0], key=lambda o: o[0], default=(1, None))[1],)
-        else:
-            tracks = best(0, frozenset())[1]
+        best: list[tuple[float, tuple[Track | None, ...]]] = [(0.0, ())]
+        for fits in options:  # a new track costs 1; of partial assignments the cheapest are kept
+            more = [
+                (total + cost, (*taken, track))
+                for total, taken in best
+                for cost, track in (*fits, (1.0, None))
+                if track is None or track not in taken
+            ]
+            best = sorted(more, key=lambda pair: pair[0])[:_KEPT]
+        tracks = best[0][1]
         matched = [(track, face) for track, face in zip(tracks, faces, strict=True) if track]
         return matched, [face for track, face in zip(tracks, faces, strict=True) if not track]
 
@@ -400,8 +404,12 @@ class Tracker:
             worn = track.worn
             rigid = worn is not None and worn.wearer == wearer.identity
             if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _RIGID:
-                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment)
-            elif moment - worn.since > self._fixture_after:
+                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment, x, x)
+                continue
+            track.worn = worn = replace(worn, low=min(worn.low, x), high=max(worn.high, x))
+            # That the face keeps its place tells something only if the wearer moved.
+            moved = worn.high - worn.low > 2 * _RIGID * wearer.width
+            if moved and moment - worn.since > self._fixture_after:
                 wearer.prints.append(worn)
                 self.tracks.remove(track)
 
@@ -481,3 +489,8 @@ def _inside(track: Track, region: Region, moment: float) -> bool:
         and y + 1.5 * half < region.y1
         and track.width > region.width / 10
     )
+
+
+def _is_finite(face: Face) -> bool:
+    """Tell whether all numbers the tracker reads of a face are finite: one NaN would stay in its averages."""
+    return all(map(math.isfinite, (face.score, *face.box, *face.right_eye, *face.left_eye, *face.nose)))

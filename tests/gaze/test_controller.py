@@ -318,6 +318,25 @@ class TestLoss:
         assert list(lit(walk, Config(tracking=PHOTOGRAPHS)))[-1][1] == pytest.approx(0.0, abs=0.1)
 
 
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    for start in (1000.0, 900.0):
+        for i in range(10):
+            target = controller.see(face_in(0.3, start + i / 30), 66, PACK)
+        assert target.viewer is not None and target.seen == start + 9 / 30
+
+
+def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    angles = []
+    for i in range(150):
+        share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
+        target = controller.see(face_in(share, i / 30), 66, PACK)
+        angles.append(aim_at(target, i / 30, 0.0, PHOTOGRAPHS))
+    assert target.identity is not None
+    assert min(angles[30:]) > 20
+
+
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
         meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
