@@ -30,6 +30,11 @@ _STONE_CONTRAST: Final = 0.65
 # A poster's frame: the wood's colour, and its width in eye distances.
 _FRAME: Final = (96, 74, 48)
 _FRAME_WIDTH: Final = 0.5
+# What is seen of the photograph around the eyes: to each side, above and below, in eye distances.
+_ASIDE: Final = 3.3
+_ABOVE: Final = 2.9
+_BELOW: Final = 4.2
+POSTER_WIDTH: Final = 2 * (_ASIDE + _FRAME_WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,8 @@ def _framed(photo: Image.Image, eyes: Points) -> tuple[Image.Image, Points]:
     """Return the part of a photograph around the face, framed, and how far its coordinates move."""
     unit = math.dist(*eyes.tolist())
     (x, y), wood = eyes.mean(0), round(_FRAME_WIDTH * unit)
-    left, top = max(0, round(x - 3.3 * unit)), max(0, round(y - 2.9 * unit))
-    right, bottom = min(photo.width, round(x + 3.3 * unit)), min(photo.height, round(y + 4.2 * unit))
+    left, top = max(0, round(x - _ASIDE * unit)), max(0, round(y - _ABOVE * unit))
+    right, bottom = min(photo.width, round(x + _ASIDE * unit)), min(photo.height, round(y + _BELOW * unit))
     width, height = right - left + 2 * wood, bottom - top + 2 * wood
     canvas = Image.new("RGBA", (width + 2 * _MARGIN, height + 2 * _MARGIN))
     draw = ImageDraw.Draw(canvas)

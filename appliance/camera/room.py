@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.camera.averaging import Pixels
-from appliance.camera.figures import Figure, Look, load_figure
+from appliance.camera.figures import POSTER_WIDTH, Figure, Look, load_figure
 from appliance.camera.lens import Lens
-from appliance.camera.scenery import FLOOR, draw_scenery
-from appliance.camera.walks import Walk
+from appliance.camera.scenery import FLOOR, WALL, draw_scenery
+from appliance.camera.walks import Person, Walk
 
 # Noise is cut from one long strip at another place for every picture: drawing it anew would take
 # longer than everything else.
@@ -26,7 +26,8 @@ class Room:
         """Furnish the room and cut out its people; raises `BadAsset` if a photograph is missing."""
         self.walk, self.lens = walk, lens
         spec = walk.room
-        self._scenery = draw_scenery(lens, spec.seed, spec.light, spec.back_light)
+        bare = [_behind(person) for person in walk.people if person.kind == "poster"]
+        self._scenery = draw_scenery(lens, spec.seed, spec.light, spec.back_light, bare)
         self._figures: dict[tuple[str, Look], Figure] = {}
         for person in walk.people:
             # A poster hangs on a wall, which the other walls' windows light.
@@ -72,6 +73,13 @@ class Room:
         np.clip(sums, 0, 255, out=sums)
         flat[...] = sums
         return pixels
+
+
+def _behind(poster: Person) -> tuple[float, float]:
+    """Return the part of the wall that a poster hides, from left to right in mm; it hangs near the wall."""
+    aside = POSTER_WIDTH / 2 * poster.eye_distance_mm
+    x, z = poster.x.values[0], poster.z.values[0]
+    return (x - aside) * WALL / z, (x + aside) * WALL / z
 
 
 def _noise(count: int, sigma: float, seed: int) -> NDArray[np.int16] | None:

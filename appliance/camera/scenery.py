@@ -1,5 +1,6 @@
 """The empty room of the simulated gallery, drawn in perspective from a seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -16,7 +17,7 @@ Values = NDArray[np.float32]
 # Millimetres in the camera's frame; the lens is at a standing person's eye level.
 FLOOR: Final = 1560.0
 _CEILING: Final = -2050.0
-_WALL: Final = 6400.0
+WALL: Final = 6400.0
 _SKIRTING: Final = 160.0
 _PLANK: Final = 150.0
 _REACH: Final = 12000.0  # pictures hang this far to either side
@@ -42,7 +43,7 @@ class _Place:
 
     def on(self, lens: Lens) -> tuple[int, int, int, int]:
         """Return the rectangle in picture pixels."""
-        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, _WALL), lens.project(self.x1, self.y1, _WALL)
+        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, WALL), lens.project(self.x1, self.y1, WALL)
         return round(x0), round(y0), round(x1), round(y1)
 
 
@@ -52,20 +53,29 @@ _PANES: Final = 4
 _BAR: Final = 40.0
 
 
-def draw_scenery(lens: Lens, seed: int, light: float = 1.0, back_light: float = 0.0) -> Image.Image:
+def draw_scenery(
+    lens: Lens,
+    seed: int,
+    light: float = 1.0,
+    back_light: float = 0.0,
+    bare: Sequence[tuple[float, float]] = (),
+) -> Image.Image:
     """Draw the room with nobody in it, as an RGB picture of the lens's size.
 
     The same seed gives the same room; `light` multiplies its brightness. There are no faces in it.
-    `back_light` from 0 to 1 is how bright a window in the far wall is; 0 leaves it out.
+    `back_light` from 0 to 1 is how bright a window in the far wall is; 0 leaves it out. No pictures hang
+    in the `bare` parts of the wall, (from, to) in millimetres to picture right.
     """
     rng = np.random.default_rng(seed)
     fine = Lens(lens.width * 2, lens.height * 2, lens.horizontal_fov)
     hung, door = _furnish(rng)
+    bare = [*bare, (_WINDOW.x0, _WINDOW.x1)] if back_light else bare
+    hung = [place for place in hung if not any(x0 < place.x1 and place.x0 < x1 for x0, x1 in bare)]
     picture = _wall(fine, _WALLS[seed % len(_WALLS)], hung)
     _floor(picture, fine, rng)
     _trim(picture, fine)
     _doorway(picture, fine, door)
-    for place in hung if not back_light else []:
+    for place in hung:
         _hang(picture, fine, place, rng)
     _bench(picture, fine, rng)
     if back_light:
@@ -93,8 +103,8 @@ def _furnish(rng: np.random.Generator) -> tuple[list[_Place], _Place]:
 
 def _wall(lens: Lens, colour: Colour, hung: list[_Place]) -> Image.Image:
     """Paint the wall, lit from above with a pool of light over each picture."""
-    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * _WALL / lens.focal
-    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * _WALL / lens.focal
+    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * WALL / lens.focal
+    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * WALL / lens.focal
     glow = np.full((lens.height, lens.width), 0.72, np.float32)
     glow += np.linspace(0.1, -0.12, lens.height, dtype=np.float32)[:, None]
     for place in hung:
@@ -111,7 +121,7 @@ def _lit(glow: Values, colour: Colour) -> Image.Image:
 
 def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
     """Lay planks that run away from the lens, with a dull reflection of the wall."""
-    top = int(lens.project(0, FLOOR, _WALL)[1])
+    top = int(lens.project(0, FLOOR, WALL)[1])
     if top >= lens.height:
         return
     rows = np.arange(top, lens.height, dtype=np.float32) + 0.5 - lens.height / 2
@@ -210,7 +220,7 @@ def _window(picture: Image.Image, lens: Lens, bright: float) -> Image.Image:
     draw.rectangle(_WINDOW.on(lens), fill=255)
     for x in np.linspace(_WINDOW.x0, _WINDOW.x1, _PANES + 1)[1:-1].tolist():
         draw.rectangle(_Place(x - _BAR, _WINDOW.y0, x + _BAR, _WINDOW.y1).on(lens), fill=0)
-    floor = [(_WINDOW.x0, _WALL), (_WINDOW.x1, _WALL), (_WINDOW.x1, 2500.0), (_WINDOW.x0, 2500.0)]
+    floor = [(_WINDOW.x0, WALL), (_WINDOW.x1, WALL), (_WINDOW.x1, 2500.0), (_WINDOW.x0, 2500.0)]
     draw.polygon([lens.project(x, FLOOR, z) for x, z in floor], fill=50)  # what the floor reflects
     # In a lens light strays, most of it not far.
     sharp, stray = (light.filter(ImageFilter.GaussianBlur(lens.width / part)) for part in (400, 25))
