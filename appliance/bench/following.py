@@ -1,4 +1,4 @@
-"""How quickly, faithfully and cheaply a viewer is followed: acquiring, two meeting, time per picture."""
+"""How quickly, faithfully and cheaply one viewer is followed: acquiring, two meeting, time per picture."""
 
 import math
 import time
@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 
+from appliance.bench.rules import LENS, settings
 from appliance.bench.scenes import to_yuv
 from appliance.bench.walks import NOISY, meeting, standing, visitor
 from appliance.camera.base import Picture, YuvPicture
 from appliance.camera.gallery import GalleryCamera
-from appliance.camera.lens import Lens
 from appliance.camera.walks import Visitor, Walk
-from appliance.config import Config
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
-from appliance.vision.blazeface import FaceDetector
+from appliance.vision.blazeface import SPECS, FaceDetector
+from appliance.vision.runtime import Model
 
-LENS: Final = Lens(640, 360, 66.0)
 _PLACES: Final = (-1100.0, -500.0, 0.0, 300.0, 900.0)
 _DISTANCES: Final = (1.0, 2.0, 3.5)
 _PICTURES: Final = 130
@@ -31,7 +31,7 @@ _ROUNDS: Final = 5
 
 def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
     """Yield the aim of every picture of a walk, and when it was taken."""
-    follower = GazeController(Config())
+    follower = GazeController(settings())
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(int(walk.duration * rate)):
             picture = camera.newest()
@@ -81,31 +81,55 @@ def meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]
 
 
 def times(pack: PackInfo) -> dict[str, Any]:
-    """Return time per picture while following, as a multiple of the short model's bare run.
+    """Return time per picture while following, as a multiple of the bare run of the model it is seen by.
 
     In the thread's own CPU time, and each picture of a walk by the least of `_ROUNDS` times, as each
     bare run: what else a busy machine does empties the caches, which costs more than is measured here.
     A picture is copied just before, as cameras do. The mean counts the looks round the room as well.
     """
-    bare = FaceDetector("short")
+    bare = {kind: FaceDetector(kind) for kind in SPECS}
     out: dict[str, Any] = {}
     for distance in _DISTANCES:
         rgb = _pictures(distance)
         yuv: list[Picture] = [YuvPicture(*to_yuv(p.rgb()), p.captured, p.number) for p in rgb]
         for form, pictures in (("RGB", rgb), ("YUV420", yuv)):
+            used = models_used(pictures, pack)
             raw, seen = [], []
             for _ in range(_ROUNDS):
-                raw.append([_seconds(bare.model.run) for _ in pictures])
-                follower = GazeController(Config())
-                see = partial(follower.see, horizontal_fov=LENS.horizontal_fov, pack=pack)
+                raw.append([[_seconds(bare[kind].model.run) for kind in bare] for _ in pictures])
+                see = _sight(pack)
                 seen.append([_seconds(partial(see, deepcopy(picture))) for picture in pictures])
-            bare_ms, least = np.min(raw, axis=0) * 1000, np.min(seen, axis=0)[_FOUND:] * 1000
+            raw_ms = dict(zip(bare, np.min(raw, axis=0).mean(axis=0) * 1000, strict=True))
+            least = np.min(seen, axis=0) * 1000
+            ratios = [ms / raw_ms[kind] for ms, kind in zip(least, used, strict=True)][_FOUND:]
             out[f"following at {distance:g} m, {form} / raw invoke"] = {
-                "raw_ms": round(float(bare_ms.mean()), 3),
-                "median": round(float(np.median(least) / np.median(bare_ms)), 3),
-                "mean": round(float(least.mean() / bare_ms.mean()), 3),
+                **{f"{kind}_raw_ms": round(float(ms), 3) for kind, ms in raw_ms.items()},
+                "looks_with_full": round(used[_FOUND:].count("full") / len(ratios), 3),
+                "median": round(float(np.median(ratios)), 3),
+                "mean": round(float(np.mean(ratios)), 3),
             }
     return out
+
+
+def _sight(pack: PackInfo) -> Callable[[Picture], GazeTarget]:
+    """Return how a controller, new to the room, sees a picture."""
+    return partial(GazeController(settings()).see, horizontal_fov=LENS.horizontal_fov, pack=pack)
+
+
+def models_used(pictures: Sequence[Picture], pack: PackInfo) -> list[str]:
+    """Return which model each picture is looked at with, one look each."""
+    used: list[str] = []
+    run, see = Model.run, _sight(pack)
+
+    def noted(model: Model) -> None:
+        used.append(next(kind for kind, spec in SPECS.items() if spec.file == model.path.name))
+        run(model)
+
+    with patch.object(Model, "run", noted):
+        for picture in pictures:
+            see(picture)
+    assert len(used) == len(pictures)
+    return used
 
 
 def _pictures(distance: float) -> list[Picture]:

@@ -1,7 +1,6 @@
-"""Gaze error on fixed walks: the appliance against the original piece's rule, in the same run."""
+"""Gaze error on fixed walks and scenes: the appliance against the original piece's rule and a peer."""
 
-import math
-from bisect import bisect_right
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,26 +9,19 @@ import numpy as np
 
 from appliance.assets import home
 from appliance.bench.following import acquiring, meetings, times
+from appliance.bench.living import living_trials
+from appliance.bench.peer import VERSION, Peer
+from appliance.bench.rules import DISPLAY, FRAMES, LENS, REFRESH, VISION, Original, Ours, Shown, watch
+from appliance.bench.scatter import scatter
+from appliance.bench.visits import run_scene
 from appliance.bench.walks import Trial, trials
-from appliance.camera.base import RgbPicture
-from appliance.camera.gallery import GalleryCamera
-from appliance.camera.lens import Lens
 from appliance.camera.walks import Visitor
-from appliance.config import Config, GazeConfig
-from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import angle_to, original_frame
-from appliance.gaze.target import GazeTarget, frame_for
+from appliance.config import GazeConfig
+from appliance.errors import AssetUnavailable
+from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack, PackInfo
 from appliance.progress import progress
-from appliance.vision.blazeface import FaceDetector
 
-REFRESH: Final = 60.0
-# From a picture's arrival to its aim, and from a refresh to its light: assumed of both, in seconds.
-VISION: Final = 0.015
-DISPLAY: Final = 0.02
-# The original piece looks at the newest picture whenever its timer fires, in seconds.
-TIMER: Final = 0.04
-FRAMES: Final = 33
 FAR: Final = 1200.0
 # A visitor counts as standing still, and the eyes as come to rest on them, after so many seconds.
 _SETTLED: Final = 1.5
@@ -66,19 +58,11 @@ class Track:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """What a rule knew from one picture: ready when, what to show, and the eyes' x it goes by."""
+def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]:
+    """Return gaze errors per walk and scene and in all, how the viewer is found and kept, and at what cost.
 
-    ready: float
-    captured: float
-    aim: GazeTarget | None
-    frame: int
-    x: float | None
-
-
-def bench_gaze(say: Callable[[str], None]) -> dict[str, Any]:
-    """Return gaze errors per walk and in all, and how the viewer is found and kept, and at what cost."""
+    With `peer`, scenes are run with MediaPipe too, which is installed first if need be (some 100 MB).
+    """
     pack = Pack(home() / "frames" / "sconosciuta").info
     walks: dict[str, Any] = {}
     pooled: list[tuple[float, float, float]] = []
@@ -87,15 +71,49 @@ def bench_gaze(say: Callable[[str], None]) -> dict[str, Any]:
     for trial in progress(chosen, len(chosen), "walks"):
         walks[trial.name], errors = run_trial(trial, pack)
         pooled += errors
-    say("gaze: acquiring, meeting, timing")
+    scenes, reason = _scenes(pack, peer, say)
+    say("gaze: acquiring, meeting, timing, scatter")
     return {
         "assumed": {"vision_ms": 1000 * VISION, "display_ms": 1000 * DISPLAY, "refresh_hz": REFRESH},
         "walks": walks,
         "all": summary(pooled),
         "still_changes": sum(row["ours"]["still_changes"] for row in walks.values()),
+        "peer": reason,
+        "scenes": scenes,
+        "all scenes": over_scenes(scenes),
         "acquire": acquiring(pack),
         "meetings": meetings(pack),
         "time": times(pack),
+        "scatter": scatter(),
+    }
+
+
+def _scenes(pack: PackInfo, peer: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+    """Return the figures of all scenes, and which peer took part, or why none."""
+    with contextlib.ExitStack() as stack:
+        other, reason = None, "not asked for"
+        if peer:
+            say("starting MediaPipe; the first time it is installed")
+            try:
+                other, reason = stack.enter_context(Peer()), f"mediapipe {VERSION}"
+            except AssetUnavailable as error:
+                reason = f"not available ({error})"
+        chosen = living_trials()
+        say(f"gaze: {len(chosen)} scenes")
+        rows = progress(chosen, len(chosen), "scenes")
+        return {trial.name: run_scene(trial, pack, other) for trial in rows}, reason
+
+
+def over_scenes(scenes: dict[str, Any]) -> dict[str, Any]:
+    """Return each rule's means over the scenes that say whom to look at."""
+    alone = [row for row in scenes.values() if "needed_changes_per_second" in row]
+    return {
+        rule: {
+            name: round(float(np.mean([row[rule][name] for row in alone])), 3)
+            for name in ("mean_degrees", "within_6_degrees")
+        }
+        for rule in ("ours", "original", "peer")
+        if all(rule in row for row in alone)
     }
 
 
@@ -116,21 +134,17 @@ def summary(pooled: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
 
 def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[float, float, float]]]:
     """Run both rules over one walk; return its row, and errors and distance at every refresh."""
-    config = Config()
-    camera = GalleryCamera(trial.walk, rate=trial.rate, latency=trial.latency, pace=False)
-    lens = Lens(config.camera.width, config.camera.height, camera.horizontal_fov)
-    ours, original = _look(trial, camera, config, pack)
+    ours, original = Ours(trial, pack), Original(trial)
+    watch(trial, (ours, original))
     tracks = {"ours": Track(frame=pack.resting), "original": Track(frame=FRAMES // 2)}
-    shown, errors, still_for, came, still_time, who = pack.resting, [], 0.0, None, 0.0, ""
+    errors, still_for, came, still_time, who = [], 0.0, None, 0.0, ""
     for k in range(int(trial.walk.duration * REFRESH)):
         refresh = k / REFRESH
         lit = refresh + DISPLAY
-        seen, blind = _newest(ours, refresh), _newest(original, refresh)
-        shown = frame_for(seen.aim if seen else None, lit, shown, config.tracking, pack)
-        target = trial.walk.followed_at(lit, lens) if lit < trial.walk.duration else None
+        pair = ours.shown(refresh), original.shown(refresh)
+        target = trial.walk.followed_at(lit, LENS) if lit < trial.walk.duration else None
         if target is None:
             came, still_for = None, 0.0
-            tracks["ours"].frame = shown
             continue
         came = lit if came is None else came
         standing = abs(target.vx_mm_s) + abs(target.vz_mm_s) < 1 and target.who == who
@@ -138,73 +152,26 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
         still = still_for > _SETTLED
         still_time += still / REFRESH
         true = angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
-        frame = blind.frame if blind else FRAMES // 2
-        pair = abs(pack.angles[shown] - true), abs(_original_angle(frame, lens) - true)
-        for track, glimpse, index, error in zip(
-            tracks.values(), (seen, blind), (shown, frame), pair, strict=True
-        ):
-            right = glimpse is not None and _is_right(glimpse, trial, target, lens)
-            track.note(index, error, right, still, lit - came)
-        errors.append((*pair, target.z_mm))
+        ours_error, original_error = (abs(shown.angle - true) for shown in pair)
+        for track, shown, error in zip(tracks.values(), pair, (ours_error, original_error), strict=True):
+            track.note(shown.frame, error, _is_right(shown, trial, target), still, lit - came)
+        errors.append((ours_error, original_error, target.z_mm))
     row = {name: track.report(still_time) for name, track in tracks.items()}
     ratio = row["ours"]["mean_degrees"] / row["original"]["mean_degrees"]
     return {"title": trial.walk.title, **row, "ratio": round(ratio, 4)}, errors
 
 
-def _look(
-    trial: Trial, camera: GalleryCamera, config: Config, pack: PackInfo
-) -> tuple[list[Glimpse], list[Glimpse]]:
-    """Return what both rules know from the walk's pictures, in the order in which it is ready."""
-    follower, detector = GazeController(config), FaceDetector("short", 0.5)
-    ours: list[Glimpse] = []
-    original: list[Glimpse] = []
-    ticks, frame = 0, FRAMES // 2
-    with camera:
-        for _ in range(int(trial.walk.duration * trial.rate)):
-            picture = camera.newest()
-            arrived = picture.captured + trial.latency
-            lit = arrived + VISION + DISPLAY
-            aim = follower.see(picture, camera.horizontal_fov, pack, lit)
-            x = aim.viewer.x if aim.viewer else None
-            ours.append(Glimpse(arrived + VISION, picture.captured, aim, 0, x))
-            # The timer's next tick sees this picture, unless the next picture comes before it.
-            tick = max(ticks, math.ceil(arrived / TIMER))
-            if tick * TIMER < arrived + 1 / trial.rate:
-                ticks = tick + 1
-                frame, x = _original(detector, picture, frame)
-                original.append(Glimpse(tick * TIMER + VISION, picture.captured, None, frame, x))
-    return ours, original
-
-
-def _original(detector: FaceDetector, picture: RgbPicture, frame: int) -> tuple[int, float | None]:
-    """Follow the original's rule: the first face of the whole picture; without one the frame stays."""
-    faces = detector.detect(picture)
-    if not faces:
-        return frame, None
-    x = faces[0].eye_midpoint[0]
-    return original_frame(x, picture.width, FRAMES), x
-
-
-def _newest(glimpses: list[Glimpse], moment: float) -> Glimpse | None:
-    i = bisect_right(glimpses, moment, key=lambda glimpse: glimpse.ready)
-    return glimpses[i - 1] if i else None
-
-
-def _original_angle(frame: int, lens: Lens) -> float:
-    return -lens.angle(lens.width * (1 - frame / (FRAMES - 1)))
-
-
-def _is_right(glimpse: Glimpse, trial: Trial, target: Visitor, lens: Lens) -> bool:
+def _is_right(shown: Shown, trial: Trial, target: Visitor) -> bool:
     """Tell whether the eyes found in a picture are those of the visitor who should be followed."""
-    if glimpse.x is None:
+    if shown.x is None:
         return False
-    there = trial.walk.people_at(glimpse.captured)
-    x = glimpse.x
+    there = trial.walk.people_at(shown.captured)
+    x = shown.x
 
     def away(visitor: Visitor) -> float:
-        return abs(lens.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)[0] - x)
+        return abs(LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)[0] - x)
 
     nearest = min(there, key=away, default=None)
     return (
-        nearest is not None and nearest.who == target.who and away(nearest) < lens.focal * 150 / nearest.z_mm
+        nearest is not None and nearest.who == target.who and away(nearest) < LENS.focal * 150 / nearest.z_mm
     )

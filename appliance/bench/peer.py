@@ -59,9 +59,9 @@ class Peer:
         self._process.kill()
         self._process.communicate()
 
-    def detect(self, kind: str, picture: Pixels) -> list[Face]:
-        """Find faces with the same model and threshold as ours, best first."""
-        answer = self._ask(kind, picture, 1)
+    def detect(self, kind: str, picture: Pixels, threshold: float | None = None) -> list[Face]:
+        """Find faces with the same model as ours, best first; by default with the same threshold."""
+        answer = self._ask(kind, picture, 1, threshold)
         faces = [
             Face(row["score"], tuple(row["box"]), *(tuple(point) for point in row["points"]))
             for row in answer["faces"]
@@ -72,8 +72,9 @@ class Peer:
         """Return how long each of `count` detections in a row took."""
         return [float(value) for value in self._ask(kind, picture, count)["seconds"]]
 
-    def _ask(self, kind: str, picture: Pixels, count: int) -> Any:
-        ask = {"model": _MODELS[kind], "threshold": SPECS[kind].threshold, "count": count}
+    def _ask(self, kind: str, picture: Pixels, count: int, threshold: float | None = None) -> Any:
+        least = SPECS[kind].threshold if threshold is None else threshold
+        ask = {"model": _MODELS[kind], "threshold": least, "count": count}
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(ask | {"shape": picture.shape}).encode() + b"\n")

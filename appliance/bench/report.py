@@ -22,7 +22,7 @@ def _bench_fomm(say: Callable[[str], None]) -> dict[str, Any]:
 
 BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "vision": lambda say: bench_vision(peer=True, say=say),
-    "gaze": bench_gaze,
+    "gaze": lambda say: bench_gaze(say, peer=True),
     "display": bench_display,
     "portrait": bench_portrait,
     "memory": bench_memory,

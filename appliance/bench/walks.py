@@ -22,12 +22,16 @@ NOISY: Final = RoomSpec(noise=5.0, seed=6)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A walk and the camera that sees it: pictures per second, and seconds from exposure to picture."""
+    """A walk and the camera that sees it: pictures per second, and seconds from exposure to picture.
+
+    With `shared` the sitter shares her attention among all who are there.
+    """
 
     name: str
     walk: Walk
     rate: float = 30.0
     latency: float = 0.06
+    shared: bool = False
 
 
 def visitor(

@@ -5,21 +5,36 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from appliance.assets import photograph_path
+from appliance.camera.head import FACING, Pose, turned
 from appliance.images import read_image
 
 Point = tuple[float, float]
 Points = NDArray[np.float64]
+# A person from the front or from behind, the same in stone, or their photograph in a frame.
+Look = Literal["person", "back", "statue", "poster"]
 
 _FEATHER: Final = 1.4  # pixels of the photograph
 _SEAM: Final = 26  # rows over which the photograph gives way to paint
 _MARGIN: Final = 8
+# Stone: its tint, and grey levels from the darkest on, with so much of the photograph's contrast.
+_STONE: Final = (1.03, 1.0, 0.95)
+_STONE_DARKEST: Final = 55
+_STONE_CONTRAST: Final = 0.65
+# A poster's frame: the wood's colour, and its width in eye distances.
+_FRAME: Final = (96, 74, 48)
+_FRAME_WIDTH: Final = 0.5
+# What is seen of the photograph around the eyes: to each side, above and below, in eye distances.
+_ASIDE: Final = 3.3
+_ABOVE: Final = 2.9
+_BELOW: Final = 4.2
+POSTER_WIDTH: Final = 2 * (_ASIDE + _FRAME_WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Figure:
         mirrored: bool = False,
         blur: float = 0.0,
         floor: float = math.inf,
+        pose: Pose = FACING,
     ) -> None:
         """Draw the figure onto an RGB picture.
 
@@ -55,6 +71,7 @@ class Figure:
         mirrored : picture left and right of the figure exchanged
         blur : length of its way to the side during the exposure, in picture pixels
         floor : row below which nothing is drawn, in picture pixels
+        pose : how the head is held
         """
         scale = eye_distance / self.eye_distance
         # The coarsest level about as fine as the picture (a seventh coarser is not seen, and halves
@@ -63,6 +80,10 @@ class Figure:
         source = self.levels[level]
         scale *= 2**level
         x, y = (value / 2**level for value in self.eye_midpoint)
+        unit, before = self.eye_distance / 2**level, (x, y)
+        pose = pose.mirrored() if mirrored else pose
+        aside, down = pose.eyes()
+        x, y = x + aside * unit, y + down * unit
         if mirrored:
             x = source.width - x
         left = max(0, math.ceil(eyes[0] - x * scale))
@@ -71,6 +92,8 @@ class Figure:
         bottom = min(picture.height, math.floor(min(floor, eyes[1] + (source.height - y) * scale)))
         if right <= left or bottom <= top:
             return
+        if pose != FACING:
+            source = turned(source, before, unit, pose)
         x0, x1 = ((edge - eyes[0]) / scale + x for edge in (left, right))
         y0, y1 = ((edge - eyes[1]) / scale + y for edge in (top, bottom))
         if mirrored:
@@ -90,7 +113,7 @@ def figure_names() -> tuple[str, ...]:
     return tuple(_catalogue())
 
 
-def load_figure(photograph: str, light: float = 1.0) -> Figure:
+def load_figure(photograph: str, light: float = 1.0, look: Look = "person") -> Figure:
     """Cut a person out of a photograph, as if lit by `light` (1 leaves the photograph as it is).
 
     Raises
@@ -102,25 +125,71 @@ def load_figure(photograph: str, light: float = 1.0) -> Figure:
     """
     entry = _catalogue()[photograph]
     photo = read_image(photograph_path(photograph))
-    shapes = [_curve(paint["points"]) for paint in entry["paint"]]
-    outline = _curve(entry["outline"])
-    # All coordinates move by whole pixels, so that what lies beyond the photograph has room.
-    every = np.concatenate([outline, *shapes])
-    dx, dy = (int(v) for v in np.ceil(_MARGIN - np.minimum(every.min(0), 0)))
-    shift = np.array([dx, dy])
-    width, height = (int(v) for v in np.ceil(every.max(0)) + shift + _MARGIN)
-    canvas = Image.new("RGBA", (width, height))
-    for paint, shape in zip(entry["paint"], shapes, strict=True):
-        canvas.alpha_composite(*_painted(shape + shift, paint["colour"]))
-    canvas.alpha_composite(_cut(photo, outline), (dx, dy))
+    eyes = np.array(entry["eyes"])
+    canvas, shift = _framed(photo, eyes) if look == "poster" else _cut_out(photo, entry, look)
     if light != 1:
         dimmed = [min(255, round(v * light)) for v in range(256)]
         canvas = canvas.point(dimmed * 3 + list(range(256)))
     levels = [canvas.convert("RGBa")]
     while min(levels[-1].size) > 16:
         levels.append(levels[-1].reduce(2))
-    (ax, ay), (bx, by) = entry["eyes"]
-    return Figure(tuple(levels), ((ax + bx) / 2 + dx, (ay + by) / 2 + dy), math.dist((ax, ay), (bx, by)))
+    x, y = (float(v) for v in eyes.mean(0) + shift)
+    return Figure(tuple(levels), (x, y), math.dist(*eyes.tolist()))
+
+
+def _cut_out(photo: Image.Image, entry: dict[str, Any], look: Look) -> tuple[Image.Image, Points]:
+    """Return somebody on clear ground, and how far the photograph's coordinates move."""
+    paints = [(_curve(paint["points"]), paint["colour"]) for paint in entry["paint"]]
+    outline = _curve(entry["outline"])
+    # All coordinates move by whole pixels, so that what lies beyond the photograph has room.
+    every = np.concatenate([outline, *(shape for shape, _ in paints)])
+    shift = np.ceil(_MARGIN - np.minimum(every.min(0), 0))
+    width, height = (int(v) for v in np.ceil(every.max(0)) + shift + _MARGIN)
+    canvas = Image.new("RGBA", (width, height))
+    for shape, colour in paints:
+        canvas.alpha_composite(*_painted(shape + shift, colour))
+    canvas.alpha_composite(_cut(photo, outline), (int(shift[0]), int(shift[1])))
+    if look == "back":
+        canvas = _from_behind(canvas, np.array(entry["eyes"]) + shift, entry["hair"])
+    if look == "statue":
+        stone = canvas.convert("L").point([round(_STONE_DARKEST + v * _STONE_CONTRAST) for v in range(256)])
+        bands = [stone.point([min(255, round(v * tint)) for v in range(256)]) for tint in _STONE]
+        canvas = Image.merge("RGBA", [*bands, canvas.getchannel("A")])
+    return canvas, shift
+
+
+def _from_behind(canvas: Image.Image, eyes: Points, hair: list[int]) -> Image.Image:
+    """Cover face and ears with hair, in strands and darker to both sides."""
+    unit, (x, y) = math.dist(*eyes.tolist()), eyes.mean(0)
+    across = (np.arange(canvas.width, dtype=np.float32) + 0.5 - x) / unit
+    down = (np.arange(canvas.height, dtype=np.float32)[:, None] + 0.5 - y) / unit
+    hidden = np.clip(0.5 + 6 * (1 - np.hypot(across / 1.7, (down - 0.1) / 2.1)), 0, 1)
+    coarse = np.random.default_rng(3).standard_normal(
+        (round(down.size / unit), round(12 * across.size / unit))
+    )
+    strands = Image.fromarray(coarse.astype(np.float32)).resize(canvas.size, Image.Resampling.BICUBIC)
+    shade = (1 - 0.3 * np.clip((across / 1.4) ** 2, 0, 1)) * (1 + 0.3 * np.asarray(strands))
+    bands = [Image.fromarray(np.clip(shade * value, 0, 255).astype(np.uint8)) for value in hair]
+    covered = Image.merge("RGBA", [*bands, canvas.getchannel("A")])
+    return Image.composite(covered, canvas, Image.fromarray((hidden * 255).astype(np.uint8)))
+
+
+def _framed(photo: Image.Image, eyes: Points) -> tuple[Image.Image, Points]:
+    """Return the part of a photograph around the face, framed, and how far its coordinates move."""
+    unit = math.dist(*eyes.tolist())
+    (x, y), wood = eyes.mean(0), round(_FRAME_WIDTH * unit)
+    left, top = max(0, round(x - _ASIDE * unit)), max(0, round(y - _ABOVE * unit))
+    right, bottom = min(photo.width, round(x + _ASIDE * unit)), min(photo.height, round(y + _BELOW * unit))
+    width, height = right - left + 2 * wood, bottom - top + 2 * wood
+    canvas = Image.new("RGBA", (width + 2 * _MARGIN, height + 2 * _MARGIN))
+    draw = ImageDraw.Draw(canvas)
+    for part, gain in ((0.0, 0.75), (0.2, 1.3), (0.4, 1.0), (0.8, 0.6)):
+        edge = _MARGIN + round(part * wood)
+        shade = tuple(min(255, round(v * gain)) for v in _FRAME)
+        draw.rectangle((edge, edge, canvas.width - edge - 1, canvas.height - edge - 1), fill=shade)
+    place = _MARGIN + wood
+    canvas.paste(photo.crop((left, top, right, bottom)), (place, place))
+    return canvas, np.array([place - left, place - top], np.float64)
 
 
 def _blurred(image: Image.Image, length: float) -> Image.Image:

@@ -4,14 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.camera.averaging import Pixels
-from appliance.camera.figures import Figure, load_figure
+from appliance.camera.figures import POSTER_WIDTH, Figure, Look, load_figure
 from appliance.camera.lens import Lens
-from appliance.camera.scenery import FLOOR, draw_scenery
-from appliance.camera.walks import Walk
+from appliance.camera.scenery import FLOOR, WALL, draw_scenery
+from appliance.camera.walks import Person, Walk
 
 # Noise is cut from one long strip at another place for every picture: drawing it anew would take
 # longer than everything else.
 _SPARE = 1 << 17
+# How much of their light people lose before the brightest window.
+_AGAINST_LIGHT = 0.78
 
 
 class Room:
@@ -24,9 +26,17 @@ class Room:
         """Furnish the room and cut out its people; raises `BadAsset` if a photograph is missing."""
         self.walk, self.lens = walk, lens
         spec = walk.room
-        self._scenery = draw_scenery(lens, spec.seed, spec.light)
-        names = dict.fromkeys(person.photograph for person in walk.people)
-        self._figures: dict[str, Figure] = {name: load_figure(name, spec.light) for name in names}
+        bare = [_behind(person) for person in walk.people if person.kind == "poster"]
+        self._scenery = draw_scenery(lens, spec.seed, spec.light, spec.back_light, bare)
+        self._figures: dict[tuple[str, Look], Figure] = {}
+        for person in walk.people:
+            # A poster hangs on a wall, which the other walls' windows light.
+            dark = 1.0 if person.kind == "poster" else 1 - _AGAINST_LIGHT * spec.back_light
+            looks: tuple[Look, ...] = (person.kind, "back") if person.turned_away else (person.kind,)
+            for look in looks:
+                if (person.photograph, look) not in self._figures:
+                    figure = load_figure(person.photograph, spec.light * dark, look)
+                    self._figures[person.photograph, look] = figure
         self._noise = _noise(lens.width * lens.height * 3, spec.noise, spec.seed)
         self._sums = np.empty(lens.width * lens.height * 3, np.int16)
 
@@ -43,13 +53,14 @@ class Room:
         there = [(v, person) for person in self.walk.people if (v := person.at(into))]
         for visitor, person in sorted(there, key=lambda each: -each[0].z_mm):
             scale = self.lens.focal / visitor.z_mm
-            self._figures[person.photograph].draw(
+            self._figures[person.photograph, person.kind if visitor.facing else "back"].draw(
                 picture,
                 self.lens.project(visitor.x_mm, visitor.y_mm, visitor.z_mm),
                 visitor.eye_distance_mm * scale,
                 mirrored=person.mirrored,
                 blur=abs(visitor.vx_mm_s) * scale * self.walk.room.exposure,
                 floor=self.lens.project(0, FLOOR, visitor.z_mm)[1],
+                pose=visitor.pose,
             )
         return self._grain(np.array(picture), number)
 
@@ -62,6 +73,13 @@ class Room:
         np.clip(sums, 0, 255, out=sums)
         flat[...] = sums
         return pixels
+
+
+def _behind(poster: Person) -> tuple[float, float]:
+    """Return the part of the wall that a poster hides, from left to right in mm; it hangs near the wall."""
+    aside = POSTER_WIDTH / 2 * poster.eye_distance_mm
+    x, z = poster.x.values[0], poster.z.values[0]
+    return (x - aside) * WALL / z, (x + aside) * WALL / z
 
 
 def _noise(count: int, sigma: float, seed: int) -> NDArray[np.int16] | None:

@@ -1,12 +1,13 @@
 """The empty room of the simulated gallery, drawn in perspective from a seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from appliance.camera.lens import Lens
 
@@ -16,13 +17,14 @@ Values = NDArray[np.float32]
 # Millimetres in the camera's frame; the lens is at a standing person's eye level.
 FLOOR: Final = 1560.0
 _CEILING: Final = -2050.0
-_WALL: Final = 6400.0
+WALL: Final = 6400.0
 _SKIRTING: Final = 160.0
 _PLANK: Final = 150.0
 _REACH: Final = 12000.0  # pictures hang this far to either side
 _FAR: Final = 100000.0
 
 _WALLS: Final[tuple[Colour, ...]] = ((112, 122, 116), (134, 122, 108), (104, 114, 130), (138, 108, 96))
+_DAYLIGHT: Final = (0.97, 0.99, 1.0)
 _FRAMES: Final[tuple[Colour, ...]] = ((134, 104, 54), (62, 46, 36), (96, 74, 48), (40, 38, 38))
 _WOOD: Final[Colour] = (128, 92, 62)
 
@@ -41,18 +43,34 @@ class _Place:
 
     def on(self, lens: Lens) -> tuple[int, int, int, int]:
         """Return the rectangle in picture pixels."""
-        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, _WALL), lens.project(self.x1, self.y1, _WALL)
+        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, WALL), lens.project(self.x1, self.y1, WALL)
         return round(x0), round(y0), round(x1), round(y1)
 
 
-def draw_scenery(lens: Lens, seed: int, light: float = 1.0) -> Image.Image:
+# The window of a room with back light: its panes, and half the width of the bars between them.
+_WINDOW: Final = _Place(-1900.0, -1700.0, 1900.0, 900.0)
+_PANES: Final = 4
+_BAR: Final = 40.0
+
+
+def draw_scenery(
+    lens: Lens,
+    seed: int,
+    light: float = 1.0,
+    back_light: float = 0.0,
+    bare: Sequence[tuple[float, float]] = (),
+) -> Image.Image:
     """Draw the room with nobody in it, as an RGB picture of the lens's size.
 
     The same seed gives the same room; `light` multiplies its brightness. There are no faces in it.
+    `back_light` from 0 to 1 is how bright a window in the far wall is; 0 leaves it out. No pictures hang
+    in the `bare` parts of the wall, (from, to) in millimetres to picture right.
     """
     rng = np.random.default_rng(seed)
     fine = Lens(lens.width * 2, lens.height * 2, lens.horizontal_fov)
     hung, door = _furnish(rng)
+    bare = [*bare, (_WINDOW.x0, _WINDOW.x1)] if back_light else bare
+    hung = [place for place in hung if not any(x0 < place.x1 and place.x0 < x1 for x0, x1 in bare)]
     picture = _wall(fine, _WALLS[seed % len(_WALLS)], hung)
     _floor(picture, fine, rng)
     _trim(picture, fine)
@@ -60,6 +78,8 @@ def draw_scenery(lens: Lens, seed: int, light: float = 1.0) -> Image.Image:
     for place in hung:
         _hang(picture, fine, place, rng)
     _bench(picture, fine, rng)
+    if back_light:
+        picture = _window(picture, fine, back_light)
     small = picture.filter(ImageFilter.GaussianBlur(lens.width / 640)).reduce(2)
     return small if light == 1 else small.point([min(255, round(v * light)) for v in range(256)] * 3)
 
@@ -83,8 +103,8 @@ def _furnish(rng: np.random.Generator) -> tuple[list[_Place], _Place]:
 
 def _wall(lens: Lens, colour: Colour, hung: list[_Place]) -> Image.Image:
     """Paint the wall, lit from above with a pool of light over each picture."""
-    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * _WALL / lens.focal
-    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * _WALL / lens.focal
+    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * WALL / lens.focal
+    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * WALL / lens.focal
     glow = np.full((lens.height, lens.width), 0.72, np.float32)
     glow += np.linspace(0.1, -0.12, lens.height, dtype=np.float32)[:, None]
     for place in hung:
@@ -101,7 +121,7 @@ def _lit(glow: Values, colour: Colour) -> Image.Image:
 
 def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
     """Lay planks that run away from the lens, with a dull reflection of the wall."""
-    top = int(lens.project(0, FLOOR, _WALL)[1])
+    top = int(lens.project(0, FLOOR, WALL)[1])
     if top >= lens.height:
         return
     rows = np.arange(top, lens.height, dtype=np.float32) + 0.5 - lens.height / 2
@@ -191,6 +211,22 @@ def _abstract(rng: np.random.Generator) -> Image.Image:
         x, width, lean = (float(v) for v in rng.uniform((0, 40, -120), (320, 140, 120)))
         draw.polygon([(x, 0), (x + width, 0), (x + width + lean, side), (x + lean, side)], fill=colour)
     return art.filter(ImageFilter.GaussianBlur(2)).resize((96, 96), Image.Resampling.BOX)
+
+
+def _window(picture: Image.Image, lens: Lens, bright: float) -> Image.Image:
+    """Let daylight in through a wide window; beside it the room is dark, as cameras show it."""
+    light = Image.new("L", picture.size)
+    draw = ImageDraw.Draw(light)
+    draw.rectangle(_WINDOW.on(lens), fill=255)
+    for x in np.linspace(_WINDOW.x0, _WINDOW.x1, _PANES + 1)[1:-1].tolist():
+        draw.rectangle(_Place(x - _BAR, _WINDOW.y0, x + _BAR, _WINDOW.y1).on(lens), fill=0)
+    floor = [(_WINDOW.x0, WALL), (_WINDOW.x1, WALL), (_WINDOW.x1, 2500.0), (_WINDOW.x0, 2500.0)]
+    draw.polygon([lens.project(x, FLOOR, z) for x, z in floor], fill=50)  # what the floor reflects
+    # In a lens light strays, most of it not far.
+    sharp, stray = (light.filter(ImageFilter.GaussianBlur(lens.width / part)) for part in (400, 25))
+    light = ImageChops.add(sharp, stray.point([round(0.3 * v) for v in range(256)]))
+    tinted = Image.merge("RGB", [light.point([round(v * bright * t) for v in range(256)]) for t in _DAYLIGHT])
+    return ImageChops.add(picture.point([round(v * (1 - 0.45 * bright)) for v in range(256)] * 3), tinted)
 
 
 def _bench(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:

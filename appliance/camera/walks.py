@@ -6,13 +6,16 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from appliance.camera.figures import figure_names
+from appliance.camera.head import FACING, Pose
 from appliance.camera.lens import Lens
+from appliance.camera.life import TURN, TURNING, smooth, stirring, sway
 from appliance.camera.motion import Curve
 from appliance.errors import ConfigError
 
+Kind = Literal["person", "statue", "poster"]
 # The head rises and falls once with every step of this length, in millimetres.
 _STEP: Final = 550.0
 _BUNDLED: Final = Path(__file__).parent / "walks"
@@ -23,7 +26,9 @@ class Visitor:
     """Where somebody is at a moment, exactly.
 
     `x_mm`, `y_mm`, `z_mm` is the middle between the eyes in the camera's frame: x to picture
-    right, y down, z away from the lens. Velocities are millimetres per second along the same axes.
+    right, y down, z away from the lens. Velocities are millimetres per second along the same axes; of
+    the way alone, without what a living body adds to it. `pose` is how the head is held, which moves
+    the eyes; `facing` is false while the back is turned to the camera.
     """
 
     who: str
@@ -34,6 +39,8 @@ class Visitor:
     vy_mm_s: float
     vz_mm_s: float
     eye_distance_mm: float
+    pose: Pose = FACING
+    facing: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class Person:
     mirrored : whether the photograph is shown as in a mirror
     eye_distance_mm : between the pupils
     gait_mm : how far the head rises and falls while walking
+    life : how much the body sways and the head stirs, nods and turns: 1 as of filmed people, 0 not at all
+    turned_away : when the back is turned to the camera, as (from, to) in seconds
+    kind : "person", or "statue", of stone, or "poster", a framed photograph on a wall
     """
 
     who: str
@@ -58,6 +68,9 @@ class Person:
     mirrored: bool = False
     eye_distance_mm: float = 63.0
     gait_mm: float = 8.0
+    life: float = 0.0
+    turned_away: tuple[tuple[float, float], ...] = ()
+    kind: Kind = "person"
 
     def at(self, time: float) -> Visitor | None:
         """Return where the person is, `time` seconds into the walk; None when away."""
@@ -68,7 +81,26 @@ class Person:
         phase, turn = 2 * math.pi * (x + 0.4 * z) / _STEP, 2 * math.pi * (vx + 0.4 * vz) / _STEP
         y += self.gait_mm * math.sin(phase)
         vy += self.gait_mm * math.cos(phase) * turn
-        return Visitor(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm)
+        pose = self._pose(time)
+        right, down = pose.eyes()
+        x += self.eye_distance_mm * right + (self.life and self.life * sway(self._seed, time))
+        y += self.eye_distance_mm * down
+        facing = not any(begins <= time < ends for begins, ends in self.turned_away)
+        return Visitor(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm, pose, facing)
+
+    @property
+    def _seed(self) -> str:
+        """What sets this person's life apart from others'."""
+        return f"{self.who} {self.x.values[-1]:g} {self.z.values[-1]:g}"
+
+    def _pose(self, time: float) -> Pose:
+        pose = stirring(self._seed, time, self.life) if self.life else FACING
+        # Before the back is turned, the head is.
+        part = max(
+            (smooth(min(time - begins, ends - time) / TURNING + 1) for begins, ends in self.turned_away),
+            default=0.0,
+        )
+        return Pose(pose.yaw + part * (TURN - pose.yaw), pose.pitch * (1 - part)) if part else pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +113,15 @@ class RoomSpec:
     noise : standard deviation of a pixel's noise, in grey levels of 255
     exposure : seconds a picture is exposed; who moves meanwhile is blurred
     seed : of the room's looks and of the noise
+    back_light : from 0, no window, to 1, a wide window as bright as a picture can be, before which
+        people are dark
     """
 
     light: float = 1.0
     noise: float = 3.0
     exposure: float = 0.0
     seed: int = 4
+    back_light: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +129,7 @@ class Walk:
     """A script: a room and the people in it; it starts again after `duration` seconds.
 
     `follow` says whom a sitter should look at, from which time on: (seconds, who), times rising;
-    where it says nothing, the nearest.
+    where it says nothing, the nearest person.
     """
 
     title: str
@@ -111,10 +146,11 @@ class Walk:
     def followed_at(self, time: float, lens: Lens) -> Visitor | None:
         """Return whom the sitter should look at; None while the camera does not see their eyes."""
         into = time % self.duration
-        who = next((who for begins, who in reversed(self.follow) if begins <= into), None)
-        there = [v for v in self.people_at(time) if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
-        there = [visitor for visitor in there if who in (None, visitor.who)]
-        return min(there, key=lambda visitor: visitor.z_mm, default=None)
+        asked = next((who for begins, who in reversed(self.follow) if begins <= into), None)
+        alive = [person for person in self.people if person.kind == "person" and asked in (None, person.who)]
+        there = [v for person in alive if (v := person.at(into))]
+        seen = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
+        return min(seen, key=lambda visitor: visitor.z_mm, default=None)
 
 
 def bundled_walks() -> list[str]:
@@ -157,7 +193,9 @@ def parse_walk(text: str, name: str) -> Walk:
     top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")
-    room = _room(_Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed")))
+    room = _room(
+        _Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed", "back_light"))
+    )
     people: list[Person] = []
     for number, row in enumerate(top.tables("person"), 1):
         person = _person(row, name, number, duration)
@@ -214,6 +252,9 @@ class _Table:
     def flag(self, key: str) -> bool:
         return bool(self._get(key, lambda v: type(v) is bool, False, "true or false"))
 
+    def choice(self, key: str, options: tuple[str, ...]) -> Any:
+        return self._get(key, lambda v: v in options, options[0], f"one of {', '.join(options)}")
+
     def text(self, key: str) -> str:
         return str(
             self._get(key, lambda v: isinstance(v, str) and bool(v.strip()) and v.isprintable(), None, "text")
@@ -235,11 +276,22 @@ def _room(table: _Table) -> RoomSpec:
         table.number("noise", 0, 40, "grey levels", 3.0),
         table.number("exposure", 0, 0.2, "seconds", 0.0),
         table.whole("seed", 4),
+        table.number("back_light", 0, 1, "", 0.0),
     )
 
 
 def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Person:
-    known = ("who", "photograph", "mirrored", "eye_distance_mm", "gait_mm", "keys")
+    known = (
+        "who",
+        "photograph",
+        "kind",
+        "mirrored",
+        "eye_distance_mm",
+        "gait_mm",
+        "life",
+        "turned_away",
+        "keys",
+    )
     table = _Table(row, file, f"person {number}: ", known)
     who = table.text("who")
     table = _Table(row, file, f"person {number} ({who}): ", known)
@@ -265,6 +317,10 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
             )
         )
     x, y, z = (Curve.through(tuple(times), values) for values in zip(*places, strict=True))
+    kind: Kind = table.choice("kind", get_args(Kind))
+    life, turned_away = table.number("life", 0, 1, "", 0.0), _turned_away(table, duration)
+    if kind != "person" and (life or turned_away):
+        raise table.wrong("kind", kind, "person, because life and turned_away are a living person's")
     return Person(
         who,
         photograph,
@@ -272,9 +328,27 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
         y,
         z,
         table.flag("mirrored"),
-        table.number("eye_distance_mm", 30, 90, "mm", 63.0),
+        table.number("eye_distance_mm", 30, 400 if kind == "poster" else 90, "mm", 63.0),
         table.number("gait_mm", 0, 100, "mm", 8.0),
+        life,
+        turned_away,
+        kind,
     )
+
+
+def _turned_away(table: _Table, duration: float) -> tuple[tuple[float, float], ...]:
+    found: list[tuple[float, float]] = []
+    for number, row in enumerate(table.tables("turned_away"), 1):
+        each = _Table(row, table.file, f"{table.where}turned_away {number}: ", ("from", "to"))
+        for key in each.keys:
+            each.number(key, 0, duration, "seconds (the walk's duration)")
+        times = [time for span in found for time in span]
+        for key in each.keys:
+            if times and row[key] <= times[-1]:
+                raise each.wrong(key, row[key], f"more than {times[-1]:g}, the one before")
+            times.append(float(row[key]))
+        found.append((times[-2], times[-1]))
+    return tuple(found)
 
 
 def _toml(value: Any) -> str:

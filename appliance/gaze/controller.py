@@ -11,7 +11,7 @@ from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.attention import Attention, stands
 from appliance.tracking.search import Search
-from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze
+from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze, lead
 from appliance.tracking.tracker import Track, Tracker
 from appliance.tracking.viewer import locate
 from appliance.vision.blazeface import Face
@@ -22,6 +22,8 @@ _MEMORY: Final = 8.0
 _SMALL: Final = 3.0
 # A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
 _BLUNT: Final = 0.2
+# Seconds after which a viewer who is only seen cut or half hidden holds the eyes where they are.
+_BADLY: Final = 0.3
 # Above this pace, in face widths per second, where the viewer goes matters more than a steady measurement.
 _BRISK: Final = 1.5
 # A face with less than this share of the viewer's usual score is half hidden, and moves nothing (films:
@@ -36,10 +38,13 @@ class GazeController:
         """Load the models; raises `BadAsset` or `BadModel`."""
         self._config = config
         self._search = Search(config.vision)
-        tracking = config.tracking
-        self._tracker = Tracker(
-            config.vision.threshold, tracking.fixture_after, max(_MEMORY, tracking.hold + 2)
-        )
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nobody known and the sitter at rest."""
+        tracking = self._config.tracking
+        memory = max(_MEMORY, tracking.hold + 2)
+        self._tracker = Tracker(self._config.vision.threshold, tracking.fixture_after, memory)
         self._attention = Attention(tracking)
         self._awake: float | None = None
         self._gaze = Gaze(0.0, -math.inf)
@@ -71,7 +76,10 @@ class GazeController:
         lit : when light can first leave the screen because of this, monotonic seconds; by default
             at the moment of the picture
         """
+        if picture.captured < self._target.captured - _MEMORY:
+            self._forget()  # The clock went back: all moments known lie in the future.
         now, before, followed = picture.captured, self._target, self._attention.viewer
+        light = now if lit is None else lit
         look = self._search.look(picture, self._tracker, self._attention, self._gaze.doubted is not None)
         self._tracker.take(look.faces, look.region, look.sought, picture, self._search.motion.share)
         known = self._tracker.confirmed()
@@ -86,9 +94,9 @@ class GazeController:
         changed = chosen is None or chosen.identity != before.identity
         here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view(now) for track in known))
         if chosen is None:
-            self._target = replace(here, identity=None)
+            self._target = self._stopped(replace(here, identity=None), light)
         elif chosen.misses:
-            self._target = self._held(here, chosen, lit or now)
+            self._target = self._held(here, chosen, light)
         else:
             size = picture.width, picture.height
             viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
@@ -96,12 +104,14 @@ class GazeController:
             sharp = look.sharp or now - before.seen > _BLUNT or chosen.pace > _BRISK
             fresh = chosen.seen == now and sharp
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
-                self._target = here
+                # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
+                badly = fresh and now - before.seen > _BADLY
+                self._target = replace(here, seen=now, speed=0.0) if badly else here
             elif self._config.gaze.mapping == "original":
                 frame = original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
                 self._target = replace(here, angle=pack.angles[frame], seen=now, speed=0.0)
             else:
-                self._target = self._looked(before, here, chosen, changed, pack, lit or now)
+                self._target = self._looked(before, here, chosen, changed, pack, light)
         return self._target
 
     def _in_view(self, known: list[Track], picture: Picture) -> list[Track]:
@@ -119,9 +129,13 @@ class GazeController:
     def _held(self, here: GazeTarget, lost: Track, lit: float) -> GazeTarget:
         """Keep looking to where a lost viewer was last looked at: motion that was expected ends."""
         here = replace(here, identity=lost.identity)
-        if here.angle is None or here.speed == 0 or lost.misses < 2:
+        return here if lost.misses < 2 else self._stopped(here, lit)
+
+    def _stopped(self, here: GazeTarget, lit: float) -> GazeTarget:
+        """End the motion that was expected where the eyes are at the moment `lit`."""
+        if here.angle is None or here.speed == 0:
             return here
-        angle = here.angle + here.speed * max(lit - here.seen, 0.0)
+        angle = here.angle + here.speed * lead(lit - here.seen, self._config.tracking.prediction)
         return replace(here, angle=angle, speed=0.0)
 
     def _looked(

@@ -8,44 +8,51 @@ from typing import Final
 from appliance.config import TrackingConfig
 from appliance.tracking.tracker import Track
 
-# A person walks above this speed, in face widths (150 mm) per second, if they took a step this lately.
+# Pace above which a person walks, face widths (150 mm) per second (films: standing people stay below 1).
 _WALKS: Final = 1.0
+# Seconds since the last step within which a person still walks (a step takes half a second).
 _STEPPED: Final = 0.7
-# Seconds after the first face was found in which a face this many times nearer takes the gaze: it was
-# there all along.
+# Seconds after the first face in which others may simply not have been seen yet: once round the room.
 _SURVEY: Final = 0.7
+# How many times nearer a face must be to take the gaze during the survey.
 _NEARER: Final = 1.2
 # Fewer sightings than this may be clothes taken for a face.
 _SEEN: Final = 3
-# Seconds in which a person who was just found may show that they are alive.
-_SHOWS: Final = 2.0
-# A person who moved within this many seconds takes the gaze from a face that has shown no life.
+# Seconds in which a person who was just found may show that they are alive, before others may win by that.
+_SHOWS: Final = 2.5
+# Seconds since a step within which a newcomer takes the gaze from a face that has shown no life.
 _MOVED_LATELY: Final = 1.0
-# Seconds that the gaze waits for a viewer who is not found while somebody else is in view.
+# Seconds that the gaze waits for a viewer who is not found while somebody else is in view (guess: a blink
+# of the detector lasts .2).
 _PATIENCE: Final = 0.4
-# Faces of at least this share of the nearest one's width are as near: measurements differ by a tenth.
+# Fraction of the nearest face's width from which on a face is as near: measurements differ by a tenth.
 _EQUAL: Final = 0.85
-# Seconds unseen for which a person who stands or walks is sure to be there still.
+# Seconds unseen for which a standing person is sure to be there still.
 _SURE: Final = 2.0
-_SURE_WALKING: Final = 0.7
-# A walker who will have left the picture after this many seconds is looked at last.
+# Seconds unseen for which a walking person is sure to be near their expected place.
+_SURE_WALKING: Final = 0.5
+# Seconds ahead: a walker who will have left the picture by then is looked at last.
 _LEAVES: Final = 1.0
-# A viewer who will have left it after this many seconds gives the gaze to somebody who stays.
+# Seconds ahead: a viewer who will have left the picture by then gives the gaze to somebody who stays.
 _GOES: Final = 0.1
-# Sharing: how many people share the gaze, and the smallest face that does, in parts of the largest one.
+# How many people share the gaze (asked for: up to four).
 _SHARERS: Final = 4
-_REACH: Final = 0.45
-# Seconds of a look by the number of people who share the gaze: four looks fit into 15 s.
+# Smallest face that shares it, as a fraction of the picture's width: a person 4 m away does (66 degrees).
+_REACH: Final = 0.028
+# Seconds of a look, by the number of people who share the gaze: four looks fit into 15 s.
 _LOOKS: Final = {2: 6.0, 3: 5.0, 4: 4.0}
 # Seconds of a look while somebody waits for their first one, or too long: three of them fit into 8 s.
 _FIRST_LOOKS: Final = 2.3
-# A person is new for this many seconds after their last step, and then gets looks this much longer; the
-# nearest person's looks are longer, the farthest's shorter, by up to the same factor.
+# Seconds after their last step for which a person is new, and gets longer looks.
 _NEW: Final = 20.0
+# How much longer the looks of new people and of the nearest are; those of the farthest are shorter by it.
 _LONGER: Final = 1.15
-# Seconds after their last look at which somebody is late for the next one (asked for: 15).
+# Seconds within which everybody gets a look (asked for: 15).
+_ROUND: Final = 15.0
+# Seconds since their last look at which somebody is late for the next one, so that it comes in time.
 _LATE: Final = 12.0
-# Turns end only while there were fewer changes of viewer than this in so many seconds: 15 a minute.
+# Turns end only while there were fewer changes of viewer than this within `_CHANGES_TIME` seconds: 15 a
+# minute (asked for: fewer than 20).
 _CHANGES: Final = 3
 _CHANGES_TIME: Final = 12.5
 
@@ -120,9 +127,12 @@ class Attention:
         return lately and not track.misses and 0 < track.at(moment)[0] < self._width
 
     def _next(self, tracks: Sequence[Track], moment: float) -> Track | None:
-        """Return who is looked at when nobody is: with sharing somebody not looked at lately."""
+        """Return who is looked at when nobody is: with sharing somebody who stands and waits."""
         if self._tracking.share:
-            tracks = [track for track in tracks if not self._had_a_look(track, moment)] or tracks
+            standing = [track for track in tracks if stands(track)]
+            tracks = (
+                [track for track in standing if not self._had_a_look(track, moment)] or standing or tracks
+            )
         return self._best(tracks, moment)
 
     def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
@@ -152,12 +162,14 @@ class Attention:
     def _wins(self, other: Track, viewer: Track, moment: float) -> bool:
         """Tell whether another person takes the gaze from the viewer."""
         nearer = other.width / viewer.width
+        if viewer.life.alive(moment) and not other.life.alive(moment):
+            return False  # It may be a picture on the wall.
         if _walks(viewer) and self._bores(other, moment):
             return False  # We have just left this standing person for the walking one.
         # A passer-by must be nearer, by that ratio squared, because they are gone in a moment.
         known = other.hits > _SEEN and moment - other.first > 0.5
-        if known and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
-            return not (self._tracking.share and self._had_a_look(other, moment))
+        if known and other.sharp and nearer > self._tracking.stickiness ** (1 if stands(other) else 2):
+            return not (self._tracking.share and stands(viewer) and self._had_a_look(other, moment))
         if not self._bores(viewer, moment) or self._tracking.share:
             return False
         # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
@@ -167,8 +179,7 @@ class Attention:
     def _shared(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
         """Return whose turn it is among the people who stopped in reach."""
         standing = sorted((t for t in others if stands(t)), key=lambda t: -t.width)
-        largest = max([viewer.width, *(track.width for track in standing)])
-        waiting = [track for track in standing if track.width > _REACH * largest][: _SHARERS - 1]
+        waiting = [track for track in standing if track.width > _REACH * self._width][: _SHARERS - 1]
         if not waiting:
             return viewer
         late = [track for track in waiting if moment - track.looked_at > _LATE]
@@ -186,7 +197,7 @@ class Attention:
 
     def _had_a_look(self, track: Track, moment: float) -> bool:
         """Tell whether a person was looked at within the last round of looks."""
-        return moment - track.looked_at < 15.0
+        return moment - track.looked_at < _ROUND
 
     def _bores(self, track: Track, moment: float) -> bool:
         """Tell whether somebody has stood still for so long that a walking person is more worth a look."""

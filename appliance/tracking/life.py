@@ -1,7 +1,7 @@
 """Signs of life: tell a person from a face in a picture, a statue or a printed shirt.
 
 A living face changes, if only by a sway of a millimetre; a picture on a wall changes by the camera's
-noise alone. The test compares averages of the face's pixels over two seconds with each other, and with
+noise alone. The test compares averages of the face's pixels over a second with each other, and with
 the wall beside the face, because light that flickers changes both.
 """
 
@@ -19,23 +19,36 @@ from appliance.vision.blazeface import Face
 Samples = NDArray[np.float32]
 
 # Seconds of pictures in one average, and the fewest pictures in it (guess: noise falls with their root).
-_WINDOW: Final = 2.0
+_WINDOW: Final = 1.0
 _LEAST_SAMPLES: Final = 6
 # Samples of a face across and down; more cost time, fewer miss a small sway (guess).
 _ACROSS: Final = 20
 # A change this many times what noise explains, in variance, is a sign of life. Measured on films of five
 # people at 1 to 5 m and on still pictures: stills reach 1.2, people at 5 m begin at 2.
 _CHANGED: Final = 1.5
-# Faces narrower than this, in pixels, are watched this many times longer before they count as pictures,
-# because their sway is a fraction of a pixel (guess; at 13 pixels people are still told from pictures).
+# Seconds without a sign of life from which on others may take the gaze from a face.
+_SUSPECT: Final = 4.5
+# Sway that a person must at least make within the time, as a fraction of the face's width: 2 mm.
+_SWAY: Final = 0.0133
+# Change by that sway, in multiples of noise, from which on a face is judged after the time asked for: small,
+# dark and noisy faces change by less.
+_CLEAR: Final = 1.0
+# Width from which on a face is judged after the time asked for, pixels (asked for: 25).
 _LARGE: Final = 20.0
+# Change by that sway for a face that is judged after `_LONGER` times as long; below it nobody could tell,
+# and it counts as a person.
+_FAINT: Final = 0.25
 _LONGER: Final = 3.0
 # Seconds between two samples of a face: more would cost time, and tell little more.
 _EVERY: Final = 0.09
 # Seconds for which a sign of life lasts: a person who stands very still shows none for some windows.
 _LASTS: Final = 6.0
+# Seconds between two samples from which on the face was not watched meanwhile.
+_UNWATCHED: Final = 0.5
 # A face this far from where its samples are taken, in face widths, has moved (crops err by .05).
 _MOVED: Final = 0.2
+# Score of a face that is somebody although a weak one was doubted in its place.
+_SURE: Final = 0.7
 # Variance of a pixel that rounding to whole grey levels makes: noise is never estimated below it.
 _ROUNDING: Final = 1 / 6
 # Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m).
@@ -54,7 +67,7 @@ class Average:
     def add(self, samples: Samples) -> None:
         """Take in the next picture."""
         step = samples - self.last
-        self.changes += float(step @ step) / (2 * step.size)
+        self.changes += float(np.vdot(step, step)) / (2 * step.size)
         self.total = self.total + samples
         self.last = samples
         self.count += 1
@@ -69,20 +82,27 @@ class Average:
         new, old = self.total / self.count, other.total / other.count
         new = new - new.mean()
         old = old - old.mean()
-        spread = float(old @ old)
-        gain = float(new @ old) / spread if spread > 0 else 0.0
+        spread = float(np.vdot(old, old))
+        gain = float(np.vdot(new, old)) / spread if spread > 0 else 0.0
         rest = new - gain * old
         explained = self.noise + gain * gain * other.noise
-        return float(float(rest @ rest) / (new.size * explained))
+        return float(float(np.vdot(rest, rest)) / (new.size * explained))
+
+    def change_by_sway(self) -> float:
+        """Return how much the least sway of a person would change the mean, as a multiple of noise."""
+        mean = self.total / self.count
+        slope = np.diff(mean, axis=1)
+        slopes = float(np.vdot(slope, slope)) / slope.size - 2 * self.noise
+        return max(slopes, 0.0) * float(_SWAY * mean.shape[1]) ** 2 / (2 * self.noise)
 
 
 def samples_of(picture: Picture, region: Region) -> Samples | None:
-    """Return brightness at some pixels of a region, float32; None where it leaves the picture."""
+    """Return brightness at some pixels of a region, float32 rows; None where it leaves the picture."""
     x0, y0, x1, y1 = (round(edge) for edge in (region.x0, region.y0, region.x1, region.y1))
     if x0 < 0 or y0 < 0 or x1 > picture.width or y1 > picture.height or x1 - x0 < 2:
         return None
     step = max(1, (x1 - x0) // _ACROSS)
-    return picture.sample(1)[y0:y1:step, x0:x1:step].astype(np.float32).ravel()
+    return picture.sample(1)[y0:y1:step, x0:x1:step].astype(np.float32)
 
 
 @dataclass(slots=True)
@@ -103,6 +123,7 @@ class Life:
     _began: float = 0.0
     _sampled: float = -math.inf
     _width: float = 0.0
+    _clear: float = 0.0
     _now: list[Average | None] = field(default_factory=list)
     _before: list[Average | None] = field(default_factory=list)
 
@@ -112,12 +133,14 @@ class Life:
 
     def suspect(self, moment: float) -> bool:
         """Tell whether the face could have shown life, had it any, and has not."""
-        return not self.alive(moment) and moment - self.still_since > 2 * _WINDOW + 0.5
+        return not self.alive(moment) and moment - self.still_since > _SUSPECT
 
     def lifeless(self, moment: float) -> bool:
         """Tell whether the face has shown no life for so long that it must be a picture."""
-        wait = self.after if self._width >= _LARGE else _LONGER * self.after
-        return self.after > 0 and moment - self.still_since > wait
+        if self.after == 0 or self._clear < _FAINT:
+            return False
+        clear = self._clear >= _CLEAR and self._width >= _LARGE
+        return moment - self.still_since > self.after * (1.0 if clear else _LONGER)
 
     def stepped(self, moment: float) -> None:
         """Note that the person took a step."""
@@ -136,13 +159,16 @@ class Life:
             middle_y = y + 0.2 * width  # the eyes lie a fifth of the width above the face's middle
             self.region = Region(x - half, middle_y - half, x + half, middle_y + half)
             self._width, self._began, self.still_since = width, moment, moment
-            self._now, self._before = [], []
+            self._now, self._before, self._clear = [], [], 0.0
+            self._sampled = moment - _EVERY
 
     def sample(self, picture: Picture) -> None:
         """Take in a picture in which the face is where it was."""
         if self.region is None or self.after == 0 or picture.captured - self._sampled < _EVERY:
             return
-        self._sampled = picture.captured
+        gap, self._sampled = picture.captured - self._sampled, picture.captured
+        if gap > _UNWATCHED:  # Time in which nobody watched is no evidence.
+            self.still_since, self._began, self._now = self.still_since + gap, picture.captured, []
         aside = 1.5 * self._width
         beside = [
             Region(self.region.x0 + dx, self.region.y0, self.region.x1 + dx, self.region.y1)
@@ -155,14 +181,14 @@ class Life:
                 average.add(samples)
         face = self._now[0]
         if face is None:
-            self.region = None
+            self.region, self.still_since = None, math.inf
         elif picture.captured - self._began >= _WINDOW and face.count >= _LEAST_SAMPLES:
             self._compare(picture.captured)
 
-    def picture_at(self, x: float, y: float, width: float) -> "StaticFace":
+    def picture_at(self, x: float, y: float, width: float, moment: float) -> "StaticFace":
         """Return the lifeless face as a picture on the wall, its eye midpoint and width in pixels."""
         looks = self._before[0] if self._before else None
-        return StaticFace(x, y, width, region=self.region, looks=looks, matched=self.still_since)
+        return StaticFace(x, y, width, region=self.region, looks=looks, matched=moment)
 
     def _compare(self, moment: float) -> None:
         if self._before:
@@ -177,6 +203,8 @@ class Life:
                 self._before = self._now
         else:
             self._before = self._now
+        if reference := self._before[0]:
+            self._clear = reference.change_by_sway()
         self._began, self._now = moment, []
 
 
@@ -185,7 +213,7 @@ class StaticFace:
     """A face that is none: a picture on the wall, a statue; or a spot left alone `until` a moment.
 
     `x`, `y` is its eye midpoint and `width` its width, in picture pixels. `looks` is what it looked like
-    when it was recognised, None for a spot that is only doubted.
+    when it was recognised, None for a spot that is only doubted; `matched` is when it last looked so.
     """
 
     x: float
@@ -203,8 +231,17 @@ class StaticFace:
         size = abs(math.log(face.width / self.width))
         return away < 0.25 * self.width + coarse and size < 0.35 + coarse / min(self.width, face.width)
 
-    def unchanged(self, picture: Picture) -> bool:
-        """Tell whether its place still looks as it did; a person in front of it does not."""
+    def hides(self, face: Face, region: Region, picture: Picture) -> bool:
+        """Tell whether a face found in a look at a region of a picture is this one, and nobody."""
+        if not self.is_at(face, region):
+            return False
+        return self.matches(picture) if self.looks else face.score < _SURE
+
+    def matches(self, picture: Picture) -> bool:
+        """Tell whether its place still looks as it did; with a person in front of it it does not.
+
+        A match is learnt, so that daylight may change slowly.
+        """
         if self.looks is None or self.region is None:
             return True
         samples = samples_of(picture, self.region)
@@ -212,11 +249,12 @@ class StaticFace:
             return False
         old = self.looks.total / self.looks.count
         new, old = samples - samples.mean(), old - old.mean()
-        spread = float(old @ old)
-        gain = float(new @ old) / spread if spread > 0 else 0.0
+        spread = float(np.vdot(old, old))
+        gain = float(np.vdot(new, old)) / spread if spread > 0 else 0.0
         rest = new - gain * old
         noise = self.looks.noise * self.looks.count * old.size
-        same = float(rest @ rest) < max(4 * noise, 0.25 * spread) and gain > 0.3
+        same = float(np.vdot(rest, rest)) < max(4 * noise, 0.25 * spread) and gain > 0.3
         if same:
             self.matched = picture.captured
+            self.looks.total = self.looks.total + samples - self.looks.total / self.looks.count
         return same

@@ -15,56 +15,67 @@ from appliance.tracking.attention import Attention
 from appliance.tracking.tracker import Track, Tracker
 from appliance.vision.blazeface import Face, FaceDetector
 
-# The short model's input side: crops that are whole multiples of it are read fastest.
+# The short model's input side, pixels: crops that are whole multiples of it are read fastest.
 _SIDE: Final = 128
-# The smallest crop, in face widths; what it may become before it is chosen anew; how far from its
-# middle the face may go, as a share of it.
+# Smallest side of a crop, face widths: nearer edges move BlazeFace's points (bench gaze).
 _CROP: Final = 2.6
+# Range of a crop's side within which it is kept as the face grows or shrinks, face widths.
 _KEEP: Final = (2.2, 5.5)
+# Distance of the face from the crop's middle at which it is placed anew, as a fraction of the side.
 _STICKY: Final = 0.13
-# A crop is this much larger for each second between two pictures over .05, so that a person who sets off
-# at 1.2 m/s (8 face widths per second) is still in it.
+# Enlargement of a crop for each second between pictures beyond `_QUICK`, as a fraction: a person who sets
+# off at 1.2 m/s (8 face widths/s) is then still in it.
 _STEPS: Final = 6.0
-# A look around somebody who was not found covers this many face widths, and more the longer they are unseen.
+# Interval between pictures, seconds, up to which a crop needs no enlargement: the face's margin is enough.
+_QUICK: Final = 0.05
+# Side of a look around somebody who was not found, face widths (guess: twice a crop).
 _AROUND: Final = 5.2
-# Seconds of motion a crop is placed ahead of who walks.
+# Seconds of a walker's motion by which a crop is placed ahead (about what a walker takes to cross it).
 _AHEAD: Final = 0.1
-# Sides of tiles as shares of the picture's width, after the whole picture: the last finds faces of 2 %
-# of it, the ones before have less noise in the dark.
+# Sides of tiles, as fractions of the picture's width, besides the whole picture: the last finds faces of
+# 2 % of it, the ones before have less noise in the dark.
 _TILES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
+# Overlap of neighbouring tiles, as a fraction of their side: a face of 5 m lies whole in one of them.
 _OVERLAP: Final = 1 / 6
-# While somebody is followed, one look in so many goes round the rest of the room.
+# While somebody is followed, one look in this many goes to the rest of the room.
 ROUND: Final = 4
-# A score is enough to go on following; a newcomer needs more.
+# Least score for a face that was expected; new ones need `vision.threshold`.
 _FOLLOW_SCORE: Final = 0.4
+# How much sooner a tile's turn comes when all of it moves (tuned on bench gaze).
 _MOTION_WEIGHT: Final = 200.0
-# Share of the picture that moves, beside everybody known, from which on a newcomer is looked for: a face
-# at 5 m with its shoulders is some 40 of 9,000 samples.
+# Fraction of the picture that moves, beside everybody known, from which on somebody new is looked for: a
+# head with shoulders at 5 m is some 40 of 9,000 samples.
 _STIRS: Final = 0.003
-# Above this pace in face widths per second the viewer walks; the interval of a slow camera, in seconds.
+# Pace above which somebody walks, face widths per second: standing people on the films stay below 1.
 _BRISK: Final = 1.5
+# Interval between pictures, seconds, at which a walker is looked at in seven pictures of eight.
 _SLOW: Final = 0.1
-# From this share of noise in the brightness on two pictures are averaged to see a person who stands, and in
-# every other look for anybody else, because the mean blurs walkers. Rooms have .03, dim ones .17, dark .35.
+# Noise, as a fraction of brightness, from which on two pictures are averaged for a person who stands: lit
+# rooms have .03, dim ones .17.
 _DIM: Final = 0.1
+# The same for looks at anybody else, every other time, because the mean blurs walkers: dark rooms have .35.
 _DARK: Final = 0.22
-# Seconds between two looks at somebody who is not the viewer, and at the last place of somebody lost.
+# Seconds between two looks at somebody in view who is not the viewer.
 _FRESH: Final = 0.3
+# Seconds between two looks at the last place of somebody lost.
 _STALE: Final = 1.5
-# Seconds between two looks at what moves while somebody is followed.
+# Seconds between two comparisons of what moves while somebody is followed, because they cost .1 ms.
 _COMPARE: Final = 0.12
-# Half of a person's width, and how far their head reaches above the eyes, in face widths.
+# Half of a person's width, and height of the head above the eyes, face widths.
 _SHOULDERS: Final = 1.8
-# A new face with this score, that is not much farther than the viewer, is looked at again at once; it is
-# new for some seconds, and a nearer one for some seconds after each step.
+# Score from which on a new face is looked at again at once.
 _SURE: Final = 0.7
+# Smallest width of such a face, as a fraction of the viewer's: a person farther away can wait.
 _NEAR: Final = 0.7
+# A walking person whose face is this many times wider than the viewer's is looked at like a new one.
 _NEARER: Final = 1.2
+# Seconds for which a face is new.
 _NEW: Final = 1.5
-# How far a person may walk unseen, in face widths per second: 1.2 m/s; and how far if they stood.
+# Pace of a walking person who is not seen, face widths per second: 1.2 m/s.
 _WALKS: Final = 8.0
+# Pace of a standing person who is not seen, face widths per second: they may sway.
 _SWAYS: Final = 0.5
-# After this many seconds unseen a person may have left a crop around their last place.
+# Seconds unseen after which a person may have left the sticky crop.
 _AWHILE: Final = 0.2
 
 
@@ -202,7 +213,6 @@ class Search:
         self._crop = Region(0, 0, 0, 0)
         self._turn = 0
         self._interval = 1 / 30
-        self._before = math.inf
         self._compared = -math.inf
         self._older: Picture | None = None
         self._newer: Picture | None = None
@@ -219,34 +229,49 @@ class Search:
         doubted : the viewer made a sudden step, which this picture should confirm
         """
         self._turn += 1
-        self._older, self._newer = self._newer, picture
-        if self._older is not None and (
-            self._older.width != picture.width or self._older.height != picture.height
-        ):
-            self._older = None
-        self._interval += 0.2 * (min(max(picture.captured - self._before, 0.0), 0.5) - self._interval)
-        self._before = picture.captured
-        viewer = attention.viewer
-        if viewer is None or viewer.misses or picture.captured - self._compared > _COMPARE:
+        now, viewer = picture.captured, attention.viewer
+        self._take(picture)
+        if viewer is None or viewer.misses or now - self._compared > _COMPARE:
             self.motion.update(picture)
-            self._compared = picture.captured
+            self._compared = now
             if viewer is not None:
                 self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
-        newcomer = tracker.unconfirmed()
         if viewer is None:
-            if newcomer:
-                return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
-            return self._round_the_room(picture)
-        now = picture.captured
-        stirs = self.motion.outside > _STIRS
+            newcomer = tracker.unconfirmed()
+            if newcomer is None:
+                return self._round_the_room(picture)
+            return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
         if viewer.misses:
-            turn = viewer.misses % (2 if stirs else 3)
-            if turn == 0:
-                return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
-            return self._around(picture, viewer) if turn == 1 else self._at(picture, viewer)
-        newcomer = newcomer or self._newcomer(tracker, viewer, now)
+            return self._for_lost(picture, tracker, viewer)
+        return self._with_viewer(picture, tracker, viewer, attention.surveying(now), doubted)
+
+    def _take(self, picture: Picture) -> None:
+        """Note the picture, and how long ago the one before was taken."""
+        older, self._newer = self._newer, picture
+        self._older = None
+        if older is not None and (older.width, older.height) == (picture.width, picture.height):
+            self._older = older
+            passed = min(max(picture.captured - older.captured, 0.0), 0.5)
+            self._interval += 0.2 * (passed - self._interval)
+
+    def _for_lost(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
+        """Look for a lost viewer where they should be, and in turn for somebody new."""
+        turn = viewer.misses % (2 if self.motion.outside > _STIRS else 3)
+        if turn == 1:
+            return self._around(picture, viewer)
+        if turn == 2:
+            return self._at(picture, viewer)
+        newcomer = tracker.unconfirmed()
+        return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
+
+    def _with_viewer(
+        self, picture: Picture, tracker: Tracker, viewer: Track, surveying: bool, doubted: bool
+    ) -> Look:
+        """Look at the viewer, and now and then at somebody new, at others, or round the room."""
+        now = picture.captured
+        newcomer = tracker.unconfirmed() or self._newcomer(tracker, viewer, now)
         urgent = newcomer is not None and newcomer.score > _SURE and newcomer.width > _NEAR * viewer.width
-        surveying = attention.surveying(now)
+        stirs = self.motion.outside > _STIRS
         every = 2 if urgent or stirs or not viewer.life.alive(now) else 3 if surveying else ROUND
         if viewer.pace > _BRISK:  # a walker is soon elsewhere, above all for a slow camera
             every = max(every + 1, round(2 * ROUND * self._interval / _SLOW))
@@ -280,7 +305,7 @@ class Search:
         crop = self._crop
         side = crop.width
         if not _KEEP[0] * track.width <= side <= _KEEP[1] * track.width:
-            side = crop_side(track.width * (1 + _STEPS * max(self._interval - 0.05, 0.0)))
+            side = crop_side(track.width * (1 + _STEPS * max(self._interval - _QUICK, 0.0)))
         off = max(abs(x - (crop.x0 + crop.x1) / 2), abs(y - (crop.y0 + crop.y1) / 2))
         if side != crop.width or off > _STICKY * side:
             crop = _square(picture, x + _AHEAD * track.vx, y + _AHEAD * track.vy, int(side))

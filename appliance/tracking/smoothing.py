@@ -77,16 +77,18 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     millimetres = math.radians(1) * distance_mm
     low, high = sorted((state.value, state.value + state.speed * dt))
     off = value - min(max(value, low), high)  # a viewer who stops or slows down makes no sudden step
-    before, since = state.raw, dt
+    before, since, known = state.raw, dt, state.recent
     allowed = _STEP + _CHANGES * abs(state.speed) * dt * millimetres
     if abs(off) * millimetres > (allowed if state.known else _RUNS * dt):
         doubted = state.doubted
         if doubted is None or moment <= doubted.at or off * doubted.off <= 0:
             return replace(state, doubted=Doubt(value, off, moment))
         before, since = doubted.value, moment - doubted.at
+        known = (*known, (doubted.at, doubted.value))
     fast = (value - before) / since
     slow = state.slow + _weight(_SPEED_CUTOFF, since) * (fast - state.slow)
-    recent = (*(pair for pair in state.recent if moment - pair[0] < _PACE_TIME), (moment, value))
+    lately = tuple(pair for pair in known if moment - pair[0] < _PACE_TIME) or known[-1:]
+    recent = (*lately, (moment, value))
     pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * millimetres
     walks = min(max((pace - _STANDS) / (_WALKS - _STANDS), 0.0), 1.0)
     # The lesser of both speeds, and none where they disagree about the direction: a stop is believed at

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
@@ -16,63 +15,80 @@ from appliance.vision.blazeface import Face
 
 Point = tuple[float, float]
 
-# Confirmation. A face is confirmed by one sighting with a score of `_CERTAIN`, by two with `_SURE`, by
-# `_LOOKS` that moved `_MOVES` face widths, or by `_LOOKS` with a mean score of `_FAIR` (bench gaze, dim).
+# Score of a single sighting that confirms a face (bench gaze: no wall reaches it).
 _CERTAIN: Final = 0.85
+# Score of one of two sightings that confirms a face.
 _SURE: Final = 0.7
+# Mean score of `_LOOKS` sightings that confirms a face in dim light.
 _FAIR: Final = 0.6
+# Sightings after which a low mean score or motion may confirm a face.
 _LOOKS: Final = 4
+# Way by which a faint face is confirmed because it moves, face widths.
 _MOVES: Final = 0.8
-# A face not confirmed by this many sightings is ignored for `_LEFT_ALONE` seconds.
+# Sightings by which a face must be confirmed; then its place is left alone for `_LEFT_ALONE` seconds.
 _DOUBTS: Final = 6
 _LEFT_ALONE: Final = 20.0
-# Share of a new face's box that must change from picture to picture to confirm it at once.
+# Fraction of a new face's box that must change between two pictures to confirm it at once.
 _MOVING: Final = 0.1
-# The body below a face, in face widths: to either side, and from where to where below the eyes.
+# Seconds after which a wall picture that is not where it was is forgotten.
+_FORGETS: Final = 600.0
+# Half of a body's width, face widths.
 _BODY_HALF: Final = 1.8
+# Where a body begins and ends below the eyes, face widths.
 _BODY: Final = (0.8, 9.0)
-# Faces on a body with a lower score are clothes or bags.
+# Score below which a face on somebody's body is clothes or a bag.
 _CLOTHES: Final = 0.75
-# A face on a body that keeps its place there within this many face widths of the wearer, for as long as a
-# picture would have to show no life, is printed on their shirt: people sway by 9 mm (.06) each on their own.
+# Way within which a face on a body keeps its place there if it is printed on the shirt, face widths: two
+# people sway by 9 mm (.06) each on their own.
 _RIGID: Final = 0.06
-# A person has taken a step when their face is this many face widths from the last step's place.
+# Way from the last step's place that makes another step, face widths.
 _STEP: Final = 0.5
-# Alpha-beta filter of a face's place: share of the error that place and speed follow.
+# Alpha-beta filter of a face's place: fraction of the error that the place follows.
 _FOLLOWS: Final = 0.8
+# The same for the speed.
 _SPEEDS: Final = 0.4
-# Nobody in a museum is faster, in face widths per second: 2 m/s.
+# Highest speed of a person, face widths per second: 2 m/s.
 _RUNS: Final = 13.0
-# Seconds for which an unseen person keeps walking, and time constants of size and eye distance.
+# Time constant with which the expected motion of an unseen person dies away, seconds (guess).
 _COAST: Final = 0.6
+# Time constant of a face's width, seconds: it changes by a fifth in a second at a walk.
 _WIDTH_TIME: Final = 0.25
+# Time constant of the eyes' distance, seconds: its noise moves the viewer's distance.
 _EYES_TIME: Final = 0.4
-# A person is out of view after this many looks that should have found them, or this many
-# seconds unseen, but is known again on return.
+# Looks that should have found a person until they are out of view; they are known again on their return.
 _MISSES: Final = 3
+# Seconds unseen, without such looks, until a person is out of view.
 _UNSEEN: Final = 3.0
-# A region of fewer face widths is a crop, whose measurements are sharp.
+# Seconds away after which a person who returns counts as new.
+_RETURNS: Final = 2.0
+# Regions of fewer face widths are crops, whose measurements are sharp.
 _CROP: Final = 6.0
-# Face widths between a face and the edges of a region from which on it is measured well.
+# Least distance of a face from a region's edges for a sharp measurement, face widths.
 _ROOM: Final = 0.5
-# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m), and
-# in pixels for a face that no crop has measured yet.
+# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m).
 _COARSE: Final = 0.02
+# Localisation error of a face that no crop has measured yet, pixels: that of a tile.
 _COARSE_PX: Final = 6.0
-# Difference of size, as a logarithm, that halves the gate: sharp measurements, coarse ones, and per second.
+# Difference of size that may still be the same face, as a logarithm: of two sharp measurements.
 _SIZE_SHARP: Final = 0.3
+# The same of coarse measurements: small faces seem up to half as large again.
 _SIZE_COARSE: Final = 0.6
+# What is added to both for each second unseen, up to one.
 _SIZE_SPEED: Final = 0.3
-# A face found again after this many seconds unseen should have this share of the track's usual score; one
-# that lacks as much as the last figure is somebody else, or a pattern on the wall.
+# Seconds unseen from which on a face must also have the track's usual score.
 _LATELY: Final = 0.15
+# Fraction of the mean score that is usual (films: faces that turn away fall below it).
 _USUAL: Final = 0.75
+# How much less than usual a score may be: more is somebody else, or a pattern on the wall.
 _DOUBTFUL: Final = 0.1
-# Share of a new score in the running mean; weak ones count less, so that a head that turns away keeps it.
+# Weight of a usual score in the running mean.
 _SCORES: Final = 0.1
+# Weight of a weaker one, so that a head that turns away keeps its mean.
 _SCORES_WEAK: Final = 0.02
-# At most this many faces of one look are assigned, best first; more are never in reach.
+# Most faces of one look that are assigned to tracks, best first: more are never in reach.
 _ASSIGNED: Final = 10
+# Partial assignments kept while faces are assigned, cheapest first: bounds the time in a crowd.
+_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,8 @@ _AGAIN: Final = Gate(1.0, 8.0, 3.5)
 class Print:
     """A face that moves with somebody's body: where it is below their eyes, in their face widths.
 
-    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`.
+    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`,
+    while the wearer's eyes were between `low` and `high`, in picture pixels to the right.
     """
 
     wearer: int
@@ -104,6 +121,8 @@ class Print:
     y: float
     width: float
     since: float
+    low: float
+    high: float
 
     def is_at(self, face: Face, wearer: "Track", moment: float) -> bool:
         """Tell whether a face is this one, where the wearer should be at a moment."""
@@ -113,18 +132,18 @@ class Print:
         return math.dist(face.eye_midpoint, place) < 0.4 * face.width and size < 0.5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
 
-    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when
-    the track was at `face_at`. Times are seconds on the
-    monotonic clock: `seen` last, `first` seen, `still_since` the last step they took. `hits` counts the
-    sightings, `misses` the looks since the last one that should have found the face, `score` is the
-    running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured in a crop; in a tile
-    small faces seem up to half as large again. `looked_at` is when the sitter last looked at them, `sought`
-    when they were last looked for without being the viewer. `prints` are the faces on their shirt; `worn`
-    is where this face is on somebody's body, if it is there.
+    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when the track
+    was at `face_at`. Times are seconds on the monotonic clock: `seen` last, `first` seen, `still_since` the
+    last step they took. `hits` counts the sightings, `misses` the looks since then that should have found the
+    face, `score` is the running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured
+    in a crop; in a tile small faces seem up to half as large again. `stirred`: the picture moved where the
+    face was. `looked_at` is when the sitter last looked at them, `sought` when they were last looked for
+    without being the viewer. `prints` are the faces on their shirt; `worn` is where this face is on
+    somebody's body, if it is there.
     """
 
     identity: int
@@ -146,6 +165,7 @@ class Track:
     misses: int = 0
     confirmed: bool = False
     sharp: bool = False
+    stirred: bool = False
     looked_at: float = -math.inf
     sought: float = -math.inf
     worn: Print | None = None
@@ -191,14 +211,15 @@ class Track:
         step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
         if step > 0:
             self.step_from, self.still_since = (self.x, self.y), moment
-            if self.hits > 2 and (sharp or step > coarse):  # coarse looks err by about as much as a step
+            certain = self.stirred or face.score >= _SURE  # a weak pattern is found here and there
+            if self.hits > 2 and certain and (sharp or step > coarse):  # coarse looks err by about a step
                 self.life.stepped(moment)
         self.life.seen(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
         self.confirmed = (
             self.confirmed
             or face.score >= _SURE
-            or (self.hits >= _LOOKS and (moved > _MOVES or self.score >= _FAIR))
+            or (self.hits >= _LOOKS and ((self.stirred and moved > _MOVES) or self.score >= _FAIR))
         )
 
     def _accelerate(self, dvx: float, dvy: float) -> None:
@@ -222,12 +243,13 @@ class Track:
 
     def joined(self, lost: "Track") -> None:
         """Become the continuation of a track that was lost: the same person."""
-        self.identity, self.first, self.looked_at = lost.identity, lost.first, lost.looked_at
+        if self.first - lost.seen < _RETURNS:
+            self.first = lost.first  # else they are new again, though known
+        self.identity, self.looked_at = lost.identity, lost.looked_at
         self.life.sign = max(self.life.sign, lost.life.sign)
         self.hits += lost.hits
+        self.prints = lost.prints
         self.confirmed |= lost.confirmed
-        if lost.sharp and not self.sharp:
-            self.sharp, self.width, self.eye_distance = True, lost.width, lost.eye_distance
 
 
 class Tracker:
@@ -267,21 +289,29 @@ class Tracker:
         """
         moment = picture.captured
         self.tracks = [track for track in self.tracks if moment - track.seen <= self._memory]
-        self.static = [spot for spot in self.static if moment < spot.until]
+        self.static = [
+            spot
+            for spot in self.static
+            if moment < spot.until and (spot.looks is None or moment - spot.matched < _FORGETS)
+        ]
+        here = [track for track in self.tracks if track.in_view(moment)]
         real = [
             face
             for face in faces
-            if face.width > 0 < face.eye_distance  # nor NaN
-            and not any(spot.is_at(face, region) and spot.unchanged(picture) for spot in self.static)
-            and not any(p.is_at(face, track, moment) for track in self.tracks for p in track.prints)
+            if _is_finite(face)
+            and face.width > 0 < face.eye_distance
+            and not any(spot.hides(face, region, picture) for spot in self.static)
+            and not any(p.is_at(face, track, moment) for track in here for p in track.prints)
         ]
         expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
         matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
         for track, face in matched:
             sharp = region.width < _CROP * face.width and (track is sought or _has_room(face, region))
+            if not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
+                track.stirred = True
+                if face.score >= _SURE:
+                    track.life.stepped(moment)
             track.found(face, moment, sharp, _COARSE * region.width)
-            if face.score >= _SURE and not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
-                track.life.stepped(moment)
         for track in expected:
             if track.seen < moment:
                 track.misses += 1
@@ -314,23 +344,16 @@ class Tracker:
             near = [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
             options.append([(cost, track) for cost, track in near if cost < 1])
 
-        @cache
-        def best(i: int, used: frozenset[int]) -> tuple[float, tuple[Track | None, ...]]:
-            """Return the least cost of the faces from the i-th on, and their tracks; a new track costs 1."""
-            if i == len(options):
-                return 0.0, ()
-            cost, rest = best(i + 1, used)
-            found = (1 + cost, (None, *rest))
-            for misfit, track in options[i]:
-                if track.identity not in used:
-                    cost, rest = best(i + 1, used | {track.identity})
-                    found = min(found, (misfit + cost, (track, *rest)), key=lambda pair: pair[0])
-            return found
-
-        if len(faces) == 1:  # the usual case, without the cost of the search
-            tracks: tuple[Track | None, ...] = (min(options[0], key=lambda o: o[0], default=(1, None))[1],)
-        else:
-            tracks = best(0, frozenset())[1]
+        best: list[tuple[float, tuple[Track | None, ...]]] = [(0.0, ())]
+        for fits in options:  # a new track costs 1; of partial assignments the cheapest are kept
+            more = [
+                (total + cost, (*taken, track))
+                for total, taken in best
+                for cost, track in (*fits, (1.0, None))
+                if track is None or track not in taken
+            ]
+            best = sorted(more, key=lambda pair: pair[0])[:_KEPT]
+        tracks = best[0][1]
         matched = [(track, face) for track, face in zip(tracks, faces, strict=True) if track]
         return matched, [face for track, face in zip(tracks, faces, strict=True) if not track]
 
@@ -347,7 +370,8 @@ class Tracker:
         eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
         track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here, here)
         track.score, track.life = face.score, Life(self._fixture_after)
-        moves = face.score >= _SURE and moving(Region(*face.box)) > _MOVING
+        track.stirred = moving(Region(*face.box)) > _MOVING
+        moves = track.stirred and face.score >= _SURE
         track.confirmed = moves or face.score >= _CERTAIN
         if moves:
             track.life.stepped(moment)
@@ -380,8 +404,12 @@ class Tracker:
             worn = track.worn
             rigid = worn is not None and worn.wearer == wearer.identity
             if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _RIGID:
-                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment)
-            elif moment - worn.since > self._fixture_after:
+                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment, x, x)
+                continue
+            track.worn = worn = replace(worn, low=min(worn.low, x), high=max(worn.high, x))
+            # That the face keeps its place tells something only if the wearer moved.
+            moved = worn.high - worn.low > 2 * _RIGID * wearer.width
+            if moved and moment - worn.since > self._fixture_after:
                 wearer.prints.append(worn)
                 self.tracks.remove(track)
 
@@ -393,7 +421,7 @@ class Tracker:
                     self.static.append(StaticFace(track.x, track.y, track.width, moment + _LEFT_ALONE))
                 continue
             if track.life.lifeless(moment) and not track.misses:
-                self.static.append(track.life.picture_at(track.x, track.y, track.width))
+                self.static.append(track.life.picture_at(track.x, track.y, track.width, moment))
                 continue
             if track.score < _CLOTHES and any(
                 other.confirmed and other.score > track.score and _on_body(other, *track.at(moment), moment)
@@ -425,13 +453,22 @@ def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) 
     """
     unseen = max(moment - track.seen, 0.0)
     width = max(track.width, face.width)
-    away = math.dist(track.at(moment), face.eye_midpoint) / width
+    away = _distance(face.eye_midpoint, (track.x, track.y), track.at(moment)) / width
     size = abs(math.log(face.width / track.width))
     scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
     scale += coarse / min(track.width, face.width)
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
     doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
     return math.hypot(away / reach, size / scale, doubtful)
+
+
+def _distance(point: Point, start: Point, end: Point) -> float:
+    """Return the distance of a point from a stretch: somebody who turns back is not where they would be."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    square = dx * dx + dy * dy
+    along = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / square if square > 0 else 0.0
+    along = min(max(along, 0.0), 1.0)
+    return math.dist(point, (start[0] + along * dx, start[1] + along * dy))
 
 
 def _has_room(face: Face, region: Region) -> bool:
@@ -452,3 +489,8 @@ def _inside(track: Track, region: Region, moment: float) -> bool:
         and y + 1.5 * half < region.y1
         and track.width > region.width / 10
     )
+
+
+def _is_finite(face: Face) -> bool:
+    """Tell whether all numbers the tracker reads of a face are finite: one NaN would stay in its averages."""
+    return all(map(math.isfinite, (face.score, *face.box, *face.right_eye, *face.left_eye, *face.nose)))

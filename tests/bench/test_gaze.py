@@ -2,9 +2,11 @@
 
 import pytest
 
-from appliance.bench.following import LENS, meetings
-from appliance.bench.gaze import FRAMES, Track, _original_angle, run_trial, summary
+from appliance.bench.following import meetings, models_used
+from appliance.bench.gaze import Track, over_scenes, run_trial, summary
+from appliance.bench.rules import FRAMES, LENS, column_angle
 from appliance.bench.walks import Trial, meeting, standing, trials
+from appliance.camera.gallery import GalleryCamera
 from appliance.gaze.geometry import original_frame
 from tests.conftest import small_info
 
@@ -34,7 +36,7 @@ def test_the_originals_frames_look_at_the_places_its_rule_gives_them() -> None:
     for i in range(FRAMES):
         x = 640 * (1 - i / (FRAMES - 1))
         assert original_frame(x, 640, FRAMES) == i
-        assert _original_angle(i, LENS) == pytest.approx(-LENS.angle(x))
+        assert column_angle(i, FRAMES) == pytest.approx(-LENS.angle(x))
 
 
 def test_far_away_the_appliance_finds_who_the_original_never_sees() -> None:
@@ -60,3 +62,24 @@ def test_a_change_of_frame_counts_only_while_the_visitor_stands() -> None:
         track.note(frame, error=1.0, right=True, still=still, since=0.5)
     assert track.report(still=2.0)["still_changes_per_second"] == 1.0
     assert track.acquired == 0.5
+
+
+def test_means_over_scenes_leave_out_those_that_are_shared() -> None:
+    row = {"mean_degrees": 2.0, "within_6_degrees": 0.9}
+    other = {"mean_degrees": 4.0, "within_6_degrees": 0.8}
+    scenes = {
+        "one": {"needed_changes_per_second": 0.1, "ours": row, "original": other},
+        "two": {"needed_changes_per_second": None, "ours": other, "original": other},
+        "shared": {"ours": {"mean_degrees": 90.0}, "original": other},
+    }
+    means = over_scenes(scenes)
+    assert means["ours"] == {"mean_degrees": 3.0, "within_6_degrees": 0.85}
+    assert list(means) == ["ours", "original"]
+
+
+def test_every_picture_is_looked_at_once_and_by_a_known_model() -> None:
+    with GalleryCamera(standing(1.0, 200.0, 2.0), pace=False) as camera:
+        pictures = [camera.newest() for _ in range(40)]
+    used = models_used(pictures, small_info())
+    assert len(used) == 40 and set(used) <= {"short", "full"}
+    assert used.count("short") > 20

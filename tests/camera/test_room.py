@@ -144,6 +144,19 @@ class TestDrawing:
 
 
 class TestRoom:
+    def test_pictures_without_life_are_as_they_always_were(self) -> None:
+        """The fixed walks are compared with measurements of old; means, because Pillow's bits may change."""
+        pixels = picture(
+            standing(-300, 1400), standing(400, 2000, "grace_hopper.jpg"), room=RoomSpec(), lens=LENS
+        )
+        means = pixels.reshape(3, 120, 5, 128, 3).mean((1, 3, 4))
+        before = [
+            [136.76, 135.70, 134.93, 132.38, 130.18],
+            [101.92, 99.49, 95.20, 102.97, 71.70],
+            [85.93, 109.10, 77.81, 47.53, 79.40],
+        ]
+        np.testing.assert_allclose(means, before, atol=0.05)
+
     def test_the_same_moment_and_number_give_the_same_picture(self) -> None:
         room = RoomSpec(noise=4)
         person = standing(200, 1300)
@@ -196,6 +209,28 @@ class TestRoom:
         np.testing.assert_array_equal(still, sharp)
         steepness = [np.abs(np.diff(p[80:100, 140:180].astype(int), axis=1)).sum() for p in (sharp, blurred)]
         assert steepness[1] < 0.8 * steepness[0]
+
+    def test_before_a_bright_window_people_are_dark(self) -> None:
+        x, y = (int(v) for v in SMALL.project(200, 0, 1500))
+        face = np.s_[y - 4 : y + 6, x - 6 : x + 6]
+        plain, against = (picture(standing(200, 1500), room=replace(PLAIN, back_light=b)) for b in (0.0, 1.0))
+        assert against[face].mean() < 0.3 * plain[face].mean()
+        window = empty_room(replace(PLAIN, back_light=1.0), SMALL)
+        assert (window[40:90, 110:210] > 250).mean() > 0.7
+        assert window[:, :60].mean() < 0.7 * empty_room(PLAIN, SMALL)[:, :60].mean()
+
+    def test_the_light_of_a_poster_is_the_rooms_not_the_windows(self) -> None:
+        poster = replace(standing(-600, 3000), kind="poster", eye_distance_mm=150)
+        x, y = (int(v) for v in SMALL.project(-600, 0, 3000))
+        face = np.s_[y - 4 : y + 6, x - 6 : x + 6]
+        plain, against = (picture(poster, room=replace(PLAIN, back_light=b)) for b in (0.0, 1.0))
+        np.testing.assert_array_equal(plain[face], against[face])
+
+    def test_a_statue_is_of_stone(self) -> None:
+        pixels = picture(replace(standing(0, 1000), kind="statue")).astype(int)
+        x, y = (int(v) for v in SMALL.project(0, 300, 1000))
+        suit = pixels[y - 5 : y + 5, x - 10 : x + 10]
+        assert np.abs(suit[..., 0] - suit[..., 2]).max() < 25
 
     @pytest.mark.parametrize("seed", range(4))
     def test_nobody_lives_in_the_paintings(self, seed: int) -> None:

@@ -209,7 +209,48 @@ class TestWrongWalks:
             (
                 HEAD + PERSON.replace("keys", "hat = 1\nkeys"),
                 "w.toml: person 1: hat = 1; expected one of the keys "
-                "who, photograph, mirrored, eye_distance_mm, gait_mm, keys",
+                "who, photograph, kind, mirrored, eye_distance_mm, gait_mm, life, turned_away, keys",
+            ),
+            (
+                HEAD + PERSON.replace("keys", "life = 1.5\nkeys"),
+                "w.toml: person 1 (anna): life = 1.5; expected a number from 0 to 1",
+            ),
+            (
+                HEAD + PERSON.replace("keys", 'kind = "ghost"\nkeys'),
+                'w.toml: person 1 (anna): kind = "ghost"; expected one of person, statue, poster',
+            ),
+            (
+                HEAD + PERSON.replace("keys", 'kind = "poster"\nlife = 1\nkeys'),
+                'w.toml: person 1 (anna): kind = "poster"; '
+                "expected person, because life and turned_away are a living person's",
+            ),
+            (
+                HEAD + PERSON.replace("keys", "eye_distance_mm = 200\nkeys"),
+                "w.toml: person 1 (anna): eye_distance_mm = 200; expected a number from 30 to 90 mm",
+            ),
+            (
+                HEAD + PERSON.replace("keys", "turned_away = [[1, 2]]\nkeys"),
+                "w.toml: person 1 (anna): turned_away = [[1, 2]]; expected a list of tables",
+            ),
+            (
+                HEAD + PERSON.replace("keys", "turned_away = [{ from = 1 }]\nkeys"),
+                "w.toml: person 1 (anna): turned_away 1: to missing; "
+                "expected a number from 0 to 5 seconds (the walk's duration)",
+            ),
+            (
+                HEAD
+                + PERSON.replace(
+                    "keys", "turned_away = [{ from = 2, to = 3 }, { from = 2.5, to = 4 }]\nkeys"
+                ),
+                "w.toml: person 1 (anna): turned_away 2: from = 2.5; expected more than 3, the one before",
+            ),
+            (
+                HEAD + PERSON.replace("keys", "turned_away = [{ from = 2, to = 2 }]\nkeys"),
+                "w.toml: person 1 (anna): turned_away 1: to = 2; expected more than 2, the one before",
+            ),
+            (
+                HEAD + "[room]\nback_light = 2",
+                "w.toml: room.back_light = 2; expected a number from 0 to 1",
             ),
             (
                 HEAD + PERSON.replace("keys", 'mirrored = "yes"\nkeys'),
@@ -266,6 +307,25 @@ class TestWrongWalks:
         path = tmp_path / "mine.toml"
         path.write_text(HEAD + PERSON)
         assert load_walk(path) == parse_walk(HEAD + PERSON, "")
+
+
+class TestKinds:
+    def test_a_file_says_who_lives_who_turns_away_and_who_is_a_picture(self) -> None:
+        life = PERSON.replace("keys", "life = 0.5\nturned_away = [{ from = 1.5, to = 2 }]\nkeys")
+        hung = PERSON.replace("anna", "bert").replace("keys", 'kind = "poster"\neye_distance_mm = 200\nkeys')
+        walk = parse_walk(HEAD + life + hung + "[room]\nback_light = 0.5\n", "w")
+        anna, bert = walk.people
+        assert (anna.kind, anna.life, anna.turned_away) == ("person", 0.5, ((1.5, 2.0),))
+        assert (bert.kind, bert.life, bert.eye_distance_mm) == ("poster", 0.0, 200.0)
+        assert walk.room.back_light == 0.5
+
+    @pytest.mark.parametrize("kind", ["statue", "poster"])
+    def test_what_is_no_person_is_not_to_be_followed(self, kind: str) -> None:
+        near = PERSON.replace("anna", "bert").replace("keys", f'kind = "{kind}"\nkeys')
+        near = near.replace("z_mm = 1000", "z_mm = 700").replace("z_mm = 2000", "z_mm = 800")
+        followed = parse_walk(HEAD + PERSON + near, "w").followed_at(2.0, LENS)
+        assert followed is not None and followed.who == "anna"
+        assert parse_walk(HEAD + near, "w").followed_at(2.0, LENS) is None
 
 
 class TestWhomToFollow:

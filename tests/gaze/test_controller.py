@@ -318,6 +318,25 @@ class TestLoss:
         assert list(lit(walk, Config(tracking=PHOTOGRAPHS)))[-1][1] == pytest.approx(0.0, abs=0.1)
 
 
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    for start in (1000.0, 900.0):
+        for i in range(10):
+            target = controller.see(face_in(0.3, start + i / 30), 66, PACK)
+        assert target.viewer is not None and target.seen == start + 9 / 30
+
+
+def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    angles = []
+    for i in range(150):
+        share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
+        target = controller.see(face_in(share, i / 30), 66, PACK)
+        angles.append(aim_at(target, i / 30, 0.0, PHOTOGRAPHS))
+    assert target.identity is not None
+    assert min(angles[30:]) > 20
+
+
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
         meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
@@ -369,3 +388,22 @@ def test_two_who_stop_are_looked_at_in_turn() -> None:
     sides = [angle > 0 for angle in shown if abs(angle) > 10]
     changes = sum(a != b for a, b in pairwise(sides))
     assert 2 <= changes <= 6 and 0.3 < np.mean(sides) < 0.7
+
+
+@pytest.mark.parametrize("rate", [10.0, 15.0, 30.0])
+def test_a_visitor_is_met_at_once_though_a_photograph_hangs_in_view(rate: float) -> None:
+    """The gallery's figures are photographs: one stands there from the start, a visitor walks in."""
+    photograph = visitor("photograph", [(0, 800, 3500), (6, 800, 3500)])
+    comes = visitor("comes", [(3, -1700, 2200), (4.5, -400, 2200), (6, -400, 2200)], face=1)
+    walk = Walk("photograph and visitor", 6.0, RoomSpec(), (photograph, comes))
+    came = 3 + (1700 - 1350) / 1300 * 1.5  # when their face is in the picture
+    met = None
+    for moment, angle in lit(walk, Config(tracking=replace(TRACKING, share=False)), rate):
+        there = next((v for v in walk.people_at(moment) if v.who == "comes"), None)
+        if there and moment > came:
+            true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+            if met is None and abs(angle - true) < 6:
+                met = moment
+            if moment > 5:
+                assert abs(angle - true) < 3
+    assert met is not None and met - came < 0.5

@@ -33,7 +33,20 @@ def track_at(
     times = seen, seen - 5, seen
     life = Life(8.0, sign=seen)
     return Track(
-        1, face, x, y, width, face.eye_distance, *times, here, here, here, hits=9, confirmed=True, life=life
+        1,
+        face,
+        x,
+        y,
+        width,
+        face.eye_distance,
+        *times,
+        here,
+        here,
+        here,
+        hits=9,
+        confirmed=True,
+        sharp=True,
+        life=life,
     )
 
 

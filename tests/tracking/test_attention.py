@@ -135,7 +135,7 @@ class TestLife:
     def test_a_living_face_wins_from_one_that_showed_no_life(self) -> None:
         picture, person = lifeless(here(100, width=90.0)), here(400, width=30.0)
         assert chosen([picture, person], picture) is person
-        young = lifeless(here(100, width=90.0), since=NOW - 3.0)
+        young = lifeless(here(100, width=90.0), since=NOW - 2.0)
         assert chosen([young, person], young) is young, "too early to tell"
 
     def test_a_living_viewer_keeps_the_gaze_from_a_newcomer(self) -> None:
@@ -177,7 +177,7 @@ class TestSharing:
         assert len({who for _, who in self.looks(people, 60.0)}) == 4
 
     def test_a_person_far_behind_does_not_share(self) -> None:
-        people = [here(100, width=90.0, first=-1.0), here(400, width=30.0, first=-1.0)]
+        people = [here(100, width=90.0, first=-1.0), here(400, width=15.0, first=-1.0)]
         assert [who for _, who in self.looks(people, 30.0)] == [100]
 
     def test_without_sharing_one_viewer_keeps_the_gaze(self) -> None:

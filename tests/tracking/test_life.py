@@ -93,17 +93,24 @@ class TestPlaceOfAPicture:
     def picture() -> StaticFace:
         base = wall()
         life, _ = watched([noisy(base, i, 3.0) for i in range(120)], 10)
-        return life.picture_at(X, Y, WIDTH)
+        return life.picture_at(X, Y, WIDTH, 12.0)
 
     def test_the_same_picture_is_known_again(self) -> None:
         static, seen = self.picture(), RgbPicture(noisy(wall(), 7, 3.0), 20.0, 0)
         assert static.is_at(face_at(X + 3, Y, WIDTH + 2), Region(8, -16, 136, 112))
-        assert static.unchanged(seen)
+        assert static.matches(seen)
 
     def test_a_person_in_front_of_it_is_somebody(self) -> None:
         pixels = wall(32.0, right=2.0)[:, ::-1]
-        assert not self.picture().unchanged(RgbPicture(noisy(pixels, 7, 3.0), 20.0, 0))
+        assert not self.picture().matches(RgbPicture(noisy(pixels, 7, 3.0), 20.0, 0))
 
     def test_an_empty_place_is_no_blind_spot(self) -> None:
         bare = np.full((96, 144, 3), 110, np.uint8)
-        assert not self.picture().unchanged(RgbPicture(noisy(bare, 7, 3.0), 20.0, 0))
+        assert not self.picture().matches(RgbPicture(noisy(bare, 7, 3.0), 20.0, 0))
+
+    def test_daylight_that_changes_slowly_is_learnt(self) -> None:
+        static, base = self.picture(), wall().astype(np.float32)
+        shade = np.linspace(0.4, 1.0, base.shape[1])[None, :, None]  # from the left, over 200 pictures
+        for i in range(200):
+            pixels = base * (1 + (shade - 1) * i / 200)
+            assert static.matches(RgbPicture(noisy(pixels.astype(np.uint8), i, 3.0), 20.0 + i, i))

@@ -60,6 +60,10 @@ class TestWalking:
         states = smooth(walk, 1 / rate)
         assert states[rate + 2].value == pytest.approx(walk[rate + 2], abs=1.5)
 
+    def test_a_slow_camera_sees_walkers_too(self) -> None:
+        walk = [20 * i / 3 for i in range(9)]  # three pictures a second
+        assert smooth(walk, 1 / 3)[-1].speed == pytest.approx(20, rel=0.05)
+
     @pytest.mark.parametrize("rate", [10, 15, 30])
     def test_a_stop_ends_the_speed_within_two_pictures(self, rate: int) -> None:
         walk = [30 * i / rate for i in range(2 * rate)]

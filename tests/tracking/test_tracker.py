@@ -1,11 +1,13 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.averaging import Region
+from appliance.tracking.life import Average, StaticFace
 from appliance.tracking.tracker import Tracker
 from tests.tracking.faces import DT, face_at, take, walk
 
@@ -201,6 +203,16 @@ class TestMeasurements:
             take(people, [face_at(100)], moment)
         (person,) = people.confirmed()
         assert person.first == 600.0 and people.static == []
+
+
+def test_a_wall_picture_that_is_gone_is_forgotten() -> None:
+    people = tracker(fixture_after=8.0)
+    looks = Average(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
+    people.static.append(StaticFace(100, 100, 60, region=Region(20, 20, 40, 40), looks=looks, matched=0.0))
+    take(people, [], 599.0)
+    assert len(people.static) == 1
+    take(people, [], 601.0)
+    assert people.static == []
 
 
 class TestPrints:
