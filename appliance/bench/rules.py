@@ -31,6 +31,8 @@ REFRESH: Final = 60.0
 VISION: Final = 0.015
 DISPLAY: Final = 0.02
 FRAMES: Final = 33
+# Longer than any walk, in seconds.
+_NEVER: Final = 86400.0
 # The original piece looks at the newest picture whenever its timer fires, in seconds.
 _TIMER: Final = 0.04
 # The peer has 101 places. It looks every 50 ms with MediaPipe's full-range model, goes by the median of the
@@ -44,10 +46,15 @@ _PEER_THRESHOLD: Final = 0.5
 T = TypeVar("T")
 
 
-def settings(shared: bool = False) -> Config:
-    """Return the default settings, with attention shared among visitors or not."""
+def settings(shared: bool = False, living: bool = False) -> Config:
+    """Return the default settings, with attention shared among visitors or not.
+
+    Unless `living`, no face is ever taken for a picture: the people of most walks are photographs that
+    move only while they walk.
+    """
     config = Config()
-    return replace(config, tracking=replace(config.tracking, share=shared))
+    tracking = replace(config.tracking, share=shared)
+    return replace(config, tracking=tracking if living else replace(tracking, fixture_after=_NEVER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ class Ours:
 
     def __init__(self, trial: Trial, pack: PackInfo) -> None:
         """Load the models; raises `BadAsset` or `BadModel`."""
-        self._config, self._pack, self._latency = settings(trial.shared), pack, trial.latency
+        living = any(person.life for person in trial.walk.people)
+        self._config, self._pack, self._latency = settings(trial.shared, living), pack, trial.latency
         self._controller = GazeController(self._config)
         self._frame = pack.resting
         self._targets: list[tuple[float, GazeTarget]] = []
