@@ -22,6 +22,7 @@ _SKIRTING: Final = 160.0
 _PLANK: Final = 150.0
 _REACH: Final = 12000.0  # pictures hang this far to either side
 _FAR: Final = 100000.0
+_FRAME_AND_SHADOW: Final = 150.0
 
 _WALLS: Final[tuple[Colour, ...]] = ((112, 122, 116), (134, 122, 108), (104, 114, 130), (138, 108, 96))
 _DAYLIGHT: Final = (0.97, 0.99, 1.0)
@@ -40,6 +41,10 @@ class _Place:
 
     def grown(self, by: float) -> "_Place":
         return _Place(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
+
+    def is_outside(self, spans: Sequence[tuple[float, float]]) -> bool:
+        """Tell whether it reaches into none of some spans of the wall, (from, to) in millimetres."""
+        return all(x1 <= self.x0 or self.x1 <= x0 for x0, x1 in spans)
 
     def on(self, lens: Lens) -> tuple[int, int, int, int]:
         """Return the rectangle in picture pixels."""
@@ -70,7 +75,7 @@ def draw_scenery(
     fine = Lens(lens.width * 2, lens.height * 2, lens.horizontal_fov)
     hung, door = _furnish(rng)
     bare = [*bare, (_WINDOW.x0, _WINDOW.x1)] if back_light else bare
-    hung = [place for place in hung if not any(x0 < place.x1 and place.x0 < x1 for x0, x1 in bare)]
+    hung = [place for place in hung if place.grown(_FRAME_AND_SHADOW).is_outside(bare)]
     picture = _wall(fine, _WALLS[seed % len(_WALLS)], hung)
     _floor(picture, fine, rng)
     _trim(picture, fine)

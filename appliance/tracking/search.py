@@ -271,8 +271,10 @@ class Search:
         now = picture.captured
         newcomer = tracker.unconfirmed() or self._newcomer(tracker, viewer, now)
         urgent = newcomer is not None and newcomer.score > _SURE and newcomer.width > _NEAR * viewer.width
-        stirs = self.motion.outside > _STIRS
-        every = 2 if urgent or stirs or not viewer.life.alive(now) else 3 if surveying else ROUND
+        stirs, alive = self.motion.outside > _STIRS, viewer.life.alive(now)
+        if stirs and not alive and not urgent and self._turn % ROUND:
+            return self._round_the_room(picture)  # a picture on the wall can wait
+        every = 2 if urgent or stirs or not alive else 3 if surveying else ROUND
         if viewer.pace > _BRISK:  # a walker is soon elsewhere, above all for a slow camera
             every = max(every + 1, round(2 * ROUND * self._interval / _SLOW))
         if doubted or self._turn % every:

@@ -13,6 +13,14 @@ _WALKS: Final = 260.0
 # The pace that tells standing from walking is taken over this many seconds: noise of 3 mm in a sample then
 # makes 30 mm/s of it.
 _PACE_TIME: Final = 0.21
+# Standard deviation of three samples' bend (one minus two, plus the third), in multiples of one sample's.
+_BENT: Final = 6**0.5
+# Weight of the newest bend in the noise: an average over ten samples.
+_NOISE_WEIGHT: Final = 0.1
+# Largest bend that counts as noise, mm: a walker who sets off bends more.
+_NOISE_MOST: Final = 20.0
+# Pace that noise of 1 mm makes within `_PACE_TIME` once in a hundred samples, per second.
+_NOISE_PACE: Final = 2.6 * 2**0.5 / _PACE_TIME
 # A sample this far from where it was expected is a sudden step, in mm across the line of sight: a third
 # of a face's width, more than a head moves between two pictures while a person stands.
 _STEP: Final = 45.0
@@ -37,8 +45,8 @@ class Gaze:
 
     `value` is the smoothed direction at the moment `at`; `speed` is what may be counted on from there:
     none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
-    `recent` the last samples (moment, direction). `doubted` is the sudden step that the next sample must
-    confirm, if any; `known`: there were two samples.
+    `recent` the last samples (moment, direction), `noise` their standard deviation in mm. `doubted` is the
+    sudden step that the next sample must confirm, if any; `known`: there were two samples.
     """
 
     value: float
@@ -47,6 +55,7 @@ class Gaze:
     raw: float = 0.0
     slow: float = 0.0
     recent: tuple[tuple[float, float], ...] = ()
+    noise: float = 0.0
     doubted: Doubt | None = None
     known: bool = False
 
@@ -90,13 +99,18 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     lately = tuple(pair for pair in known if moment - pair[0] < _PACE_TIME) or known[-1:]
     recent = (*lately, (moment, value))
     pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * millimetres
-    walks = min(max((pace - _STANDS) / (_WALKS - _STANDS), 0.0), 1.0)
+    bent = abs(value - 2 * state.raw + known[-2][1]) * millimetres if len(known) > 1 else 0.0
+    noise = state.noise + _NOISE_WEIGHT * (min(bent / _BENT, _NOISE_MOST) - state.noise)
+    stands = max(_STANDS, _NOISE_PACE * noise)  # in the dark noise alone looks like a pace
+    walks = min(max((pace - stands) / (_WALKS - _STANDS), 0.0), 1.0)
     # The lesser of both speeds, and none where they disagree about the direction: a stop is believed at
     # once, noise is not.
     speed = 0.0 if fast * slow <= 0 else math.copysign(min(abs(fast), abs(slow)), fast) * walks
     calm = _weight(cutoff, dt)
     follows = calm + (1 - calm) * walks
-    return Gaze(state.value + follows * (value - state.value), moment, speed, value, slow, recent, known=True)
+    return Gaze(
+        state.value + follows * (value - state.value), moment, speed, value, slow, recent, noise, known=True
+    )
 
 
 def lead(age: float, reach: float) -> float:

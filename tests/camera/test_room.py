@@ -17,7 +17,7 @@ from appliance.camera.figures import Figure, figure_names, load_figure
 from appliance.camera.lens import Lens
 from appliance.camera.motion import Curve
 from appliance.camera.room import Room
-from appliance.camera.scenery import draw_scenery
+from appliance.camera.scenery import WALL, draw_scenery
 from appliance.camera.walks import Person, RoomSpec, Walk
 from appliance.vision.blazeface import FaceDetector
 from appliance.vision.letterbox import letterbox
@@ -225,6 +225,15 @@ class TestRoom:
         face = np.s_[y - 4 : y + 6, x - 6 : x + 6]
         plain, against = (picture(poster, room=replace(PLAIN, back_light=b)) for b in (0.0, 1.0))
         np.testing.assert_array_equal(plain[face], against[face])
+
+    def test_no_painting_hangs_behind_a_poster(self) -> None:
+        columns = slice(*(int(LENS.project(x, 0, WALL)[0]) for x in (-2400, -600)))
+        row = int(LENS.project(0, 100, WALL)[1])
+        hung, bare = (
+            np.array(draw_scenery(LENS, 4, bare=spans))[row, columns].astype(int)
+            for spans in ((), [(-2400.0, -600.0)])
+        )
+        assert np.abs(np.diff(hung, axis=0)).max() > 30 > 8 > np.abs(np.diff(bare, axis=0)).max()
 
     def test_a_statue_is_of_stone(self) -> None:
         pixels = picture(replace(standing(0, 1000), kind="statue")).astype(int)
