@@ -137,11 +137,24 @@ def _parser() -> argparse.ArgumentParser:
         "track",
         commands.track,
         "follow the viewer through a folder of pictures",
-        "track DIR --json",
+        "track DIR --json --refresh 60",
     )
     track.add_argument("folder", type=Path, metavar="DIR")
     track.add_argument("--fps", type=_number(0.1, 1000), default=30.0, metavar="N", help="pictures/s (30)")
     track.add_argument("--config", type=Path, metavar="F", help="config file")
+    track.add_argument(
+        "--refresh",
+        type=_number(1, 1000),
+        metavar="HZ",
+        help="a row for each refresh of the screen, in simulated time: what would be lit then",
+    )
+    for stage, usual in (("camera", 0.05), ("vision", 0.015)):
+        track.add_argument(
+            f"--{stage}-latency",
+            type=_number(0, 10),
+            metavar="S",
+            help=f"with --refresh: seconds that the {stage} takes for a picture ({usual:g})",
+        )
     track.add_argument("--json", action="store_true", help="JSON lines")
 
     portrait = _group(words, "portrait", "make portraits")
@@ -204,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         words,
         "calibrate",
         commands.calibrate,
-        "fit camera and portrait together: front, left and right mark",
+        "fit camera and portrait together: two heights, then marks to stand at",
         "calibrate --config /etc/mona-lisa/config.toml",
     )
     calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")

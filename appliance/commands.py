@@ -158,15 +158,28 @@ def detect(arguments: argparse.Namespace) -> int:
 def track(arguments: argparse.Namespace) -> int:
     """Follow the viewer through a folder of pictures."""
     from appliance.pack import Pack
-    from appliance.service.offline import track_folder
+    from appliance.service.offline import LATENCIES, track_folder, track_refreshes
 
+    latencies = arguments.camera_latency, arguments.vision_latency
+    if arguments.refresh is None and latencies != (None, None):
+        raise ConfigError("--camera-latency and --vision-latency go with --refresh HZ")
     settings = config.load_config(arguments.config)
-    pack = Pack(_pack_folder(settings))
-    for row in track_folder(arguments.folder, arguments.fps, settings, pack.info):
+    pack = Pack(_pack_folder(settings)).info
+    if arguments.refresh is None:
+        rows = track_folder(arguments.folder, arguments.fps, settings, pack)
+    else:
+        camera, vision = (
+            given if given is not None else usual for given, usual in zip(latencies, LATENCIES, strict=True)
+        )
+        rows = track_refreshes(
+            arguments.folder, arguments.fps, settings, pack, arguments.refresh, (camera, vision)
+        )
+    for row in rows:
         if arguments.json:
             print(json.dumps(row), flush=True)
         else:
-            print(f"{row['picture']}: angle {row['angle']}, frame {row['frame']}")
+            what = row.get("picture", f"{row['time']:.3f} s")
+            print(f"{what}: angle {row['angle']}, frame {row['frame']}")
     return 0
 
 
@@ -239,7 +252,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     with board(display, pack, say) as show:
 
         def live(line: str, frame: int) -> None:
-            if on_terminal:
+            if on_terminal and line:
                 print(f"\r{line}\x1b[K", end="", flush=True)
             show(frame, f"{told}\n{line}")
 
@@ -249,8 +262,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
             raise CameraBusy(f"{error} ({HELD})") from error
     calibration.write_gaze(path, gaze)
     say(
-        f"{path}: camera_right = {gaze.camera_right:g} mm, mirrored = {str(gaze.mirrored).lower()}, "
-        f"limits {gaze.limit_left:g} to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
+        f"{path}: camera_right = {gaze.camera_right:g} mm, camera_up = {gaze.camera_up:g} mm, camera_pitch = "
+        f"{gaze.camera_pitch:g} degrees, mirrored = {str(gaze.mirrored).lower()}, limits {gaze.limit_left:g} "
+        f"to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
     )
     return 0
 

@@ -40,6 +40,13 @@ DAYS: Final = Pattern(
 )
 
 
+CAMERA_UP: Final = Range(-3000, 3000, "mm")
+CAMERA_PITCH: Final = Range(-60, 60, "degrees")
+# Keys of earlier versions, and why they are gone.
+REMOVED: Final = {
+    "tracking.beta": "a walking viewer is followed without a filter",
+}
+
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -71,13 +78,12 @@ class TrackingConfig:
     stickiness: Annotated[float, Range(1, 5)] = 1.45
     attention: Annotated[float, Range(1, 3600, "seconds")] = 8.0
     dwell: Annotated[float, Range(0, 60, "seconds")] = 1.5
-    fixture_after: Annotated[float, Range(10, 86400, "seconds")] = 90.0
+    fixture_after: Annotated[float, Range(0, 86400, "seconds")] = 8.0
     hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
     return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
-    min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 1.0
-    beta: Annotated[float, Range(0, 10, "Hz per degree/s")] = 0.5
-    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.15
-    prediction: Annotated[float, Range(0, 5, "seconds")] = 0.5
+    min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 0.7
+    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.25
+    prediction: Annotated[float, Range(0, 5, "seconds")] = 0.3
     display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
     wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0
     share: Annotated[bool, YesNo()] = True
@@ -92,6 +98,8 @@ class GazeConfig:
     mapping: Annotated[str, OneOf(("angle", "original"))] = "angle"
     camera_right: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
     camera_forward: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
+    camera_up: Annotated[float, CAMERA_UP] = 0.0
+    camera_pitch: Annotated[float, CAMERA_PITCH] = 0.0
     mirrored: Annotated[bool, YesNo()] = False
     limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
     limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0
@@ -215,6 +223,8 @@ def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str
     values: dict[str, Any] = {}
     for key, value in keys.items():
         where = f"{name}:{_line(text, section, key)}: {section}.{key}"
+        if why := REMOVED.get(f"{section}.{key}"):
+            raise ConfigError(f"{where} = {_toml(value)}; no longer used, because {why}: delete the line")
         if key not in hints:
             raise ConfigError(f"{where} = {_toml(value)}; unknown key, expected one of {', '.join(hints)}")
         assert get_origin(hints[key]) is Annotated

@@ -1,6 +1,7 @@
-"""What tests share: a small pack whose frames can be told apart."""
+"""What tests share: a small pack whose frames can be told apart, and a camera at any place and tilt."""
 
 import logging
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from appliance.config import GazeConfig
 from appliance.pack import Pack, PackInfo, write_pack
 
 # A shared machine may be slow: no test is judged by the clock.
@@ -57,6 +59,20 @@ def small_patches() -> list[Image.Image]:
     patches = [striped(i) for i in range(FRAMES)]
     patches[FRAMES // 2] = base_image().crop(BOX)
     return patches
+
+
+def in_camera(point: tuple[float, float, float], place: GazeConfig) -> tuple[float, float, float]:
+    """A point (mm to the right, above and ahead of the sitter's eyes) in the camera's frame."""
+    pitch = math.radians(place.camera_pitch)
+    axes = np.array(
+        [
+            [1 if place.mirrored else -1, 0, 0],
+            [0, -math.cos(pitch), math.sin(pitch)],
+            [0, math.sin(pitch), math.cos(pitch)],
+        ]
+    )
+    x, y, z = axes @ np.subtract(point, [place.camera_right, place.camera_up, place.camera_forward])
+    return float(x), float(y), float(z)
 
 
 @pytest.fixture

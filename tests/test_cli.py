@@ -70,12 +70,14 @@ def test_track_prints_a_row_per_picture(
     (tmp_path / "room").mkdir()
     for i in range(12):
         portrait_at(tmp_path / "room" / f"{i:02d}.png", 20)
-    Image.new("RGB", (640, 360)).save(tmp_path / "room" / "99.png")
+    for i in range(96, 100):
+        Image.new("RGB", (640, 360)).save(tmp_path / "room" / f"{i}.png")
     assert main(["track", str(tmp_path / "room"), "--json", "--fps", "10", "--config", str(config)]) == 0
     rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
-    assert [row["picture"] for row in rows] == [*(f"{i:02d}.png" for i in range(12)), "99.png"]
-    assert [row["time"] for row in rows] == pytest.approx([i / 10 for i in range(13)])
-    assert set(rows[0]["viewer"]) == {"x", "y", "eye_distance", "distance_mm", "confidence"}
+    assert [row["picture"] for row in rows] == [f"{i:02d}.png" for i in (*range(12), *range(96, 100))]
+    assert [row["time"] for row in rows] == pytest.approx([i / 10 for i in range(16)])
+    viewer = {"x", "y", "head_x", "head_y", "eye_distance", "distance_mm", "confidence"}
+    assert set(rows[0]["viewer"]) == viewer
     assert rows[5]["angle"] > 5 and rows[5]["frame"] > pack.info.resting
     assert rows[-1]["viewer"] is None
 

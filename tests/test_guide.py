@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from appliance.camera import picamera
-from appliance.config import dump_config, parse_config
+from appliance.camera.lens import Lens
+from appliance.config import GazeConfig, dump_config, parse_config
 from appliance.display import cec, connectors, curtain, hanging, screen
 from appliance.service import best, journal, loop, recovery, reporter, settings, soundness
+from appliance.service.eye_heights import DISTANCES, report, upright_view
 
 CHECKOUT = Path(__file__).parent.parent
 GUIDE = CHECKOUT / "deploy/guide"
@@ -104,3 +106,25 @@ def test_every_script_and_link_the_pages_name_is_there(page: Path) -> None:
         if anchor:
             heads = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
+
+
+INSTALL = (GUIDE / "install.md").read_text("utf-8")
+MOUNTED = re.findall(
+    r"^\| (\d+) \| ([\d.]+) m \| (\d+) degrees( up| down|) \| (.*) \|$", INSTALL, re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("fov", "height", "tilt", "way", "heights"), MOUNTED)
+def test_eye_heights_in_the_guide_are_those_of_the_lens(
+    fov: str, height: str, tilt: str, way: str, heights: str
+) -> None:
+    gaze = GazeConfig(camera_pitch=float(tilt) * (-1 if way == " down" else 1))
+    view = upright_view(Lens(640, 360, float(fov)), gaze, 1000 * float(height))
+    seen = [view.eyes_in_view(distance) for distance in DISTANCES]
+    assert heights == " | ".join(f"{max(low, 0) / 1000:.2f} to {high / 1000:.2f} m" for low, high in seen)
+
+
+def test_what_calibrate_reports_is_quoted_as_it_is() -> None:
+    assert len(MOUNTED) == 8
+    for line in report(Lens(640, 360, 66.0), GazeConfig(camera_up=450, camera_pitch=-10), 1550):
+        assert line in INSTALL.replace("\n    ", " ")

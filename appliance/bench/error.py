@@ -39,7 +39,7 @@ def true_angle(camera: GalleryCamera, config: Config) -> Callable[[float], float
         there = camera.truth_at(moment)
         visible = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
         nearest = min(visible, key=lambda visitor: visitor.z_mm, default=None)
-        return None if nearest is None else angle_to(nearest.x_mm, nearest.z_mm, config.gaze)
+        return None if nearest is None else angle_to(nearest.x_mm, nearest.y_mm, nearest.z_mm, config.gaze)
 
     return angle
 

@@ -151,7 +151,7 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
         still_for, who = still_for + 1 / REFRESH if standing else 0.0, target.who
         still = still_for > _SETTLED
         still_time += still / REFRESH
-        true = angle_to(target.x_mm, target.z_mm, GazeConfig())
+        true = angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
         ours_error, original_error = (abs(shown.angle - true) for shown in pair)
         for track, shown, error in zip(tracks.values(), pair, (ours_error, original_error), strict=True):
             track.note(shown.frame, error, _is_right(shown, trial, target), still, lit - came)

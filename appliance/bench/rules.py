@@ -31,8 +31,6 @@ REFRESH: Final = 60.0
 VISION: Final = 0.015
 DISPLAY: Final = 0.02
 FRAMES: Final = 33
-# Longer than any walk, in seconds.
-_NEVER: Final = 86400.0
 # The original piece looks at the newest picture whenever its timer fires, in seconds.
 _TIMER: Final = 0.04
 # The peer has 101 places. It looks every 50 ms with MediaPipe's full-range model, goes by the median of the
@@ -47,14 +45,16 @@ T = TypeVar("T")
 
 
 def settings(shared: bool = False, living: bool = False) -> Config:
-    """Return the default settings, with attention shared among visitors or not.
+    """Return the default settings for a walk.
 
-    Unless `living`, no face is ever taken for a picture: the people of most walks are photographs that
-    move only while they walk.
+    Parameters
+    ----------
+    shared : whether the visitors share the attention
+    living : whether they sway and turn; if not they are photographs, which must not be taken for pictures
     """
     config = Config()
-    tracking = replace(config.tracking, share=shared)
-    return replace(config, tracking=tracking if living else replace(tracking, fixture_after=_NEVER))
+    after = config.tracking.fixture_after if living else 0.0
+    return replace(config, tracking=replace(config.tracking, share=shared, fixture_after=after))
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def moment_of(trial: Trial, time: float) -> Moment:
     there = [v for v in trial.walk.people_at(time) if v.who in living and _in_view(v)]
     wanted = next((who for begins, who in reversed(trial.walk.follow) if begins <= time), None)
     return Moment(
-        {v.who: angle_to(v.x_mm, v.z_mm, GazeConfig()) for v in there},
+        {v.who: angle_to(v.x_mm, v.y_mm, v.z_mm, GazeConfig()) for v in there},
         frozenset(v.who for v in there if math.hypot(v.vx_mm_s, v.vz_mm_s) < _STANDS),
         wanted if wanted in {v.who for v in there} else None,
     )

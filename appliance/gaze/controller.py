@@ -6,58 +6,68 @@ from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to, original_frame
-from appliance.gaze.target import GazeTarget, looking_at
+from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame
+from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
-from appliance.tracking.people import Crowd, Person
+from appliance.tracking.attention import Attention, stands
 from appliance.tracking.search import Search
-from appliance.tracking.smoothing import OneEuro, Trend, caught_up, one_euro, trend
-from appliance.tracking.viewer import Viewer, choose, locate
+from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze, lead
+from appliance.tracking.tracker import Track, Tracker
+from appliance.tracking.viewer import locate
 from appliance.vision.blazeface import Face
 
+# Seconds for which a person who turned away or left is known again on their return.
+_MEMORY: Final = 8.0
 # A smaller change of angle needs no glance, in degrees.
 _SMALL: Final = 3.0
-# When somebody was found, the room is searched for who else is there, for this many seconds: once round
-# it at 30 pictures/s. Who comes in later is a newcomer.
-_SURVEY: Final = 0.7
 # A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
 _BLUNT: Final = 0.2
+# Seconds after which a viewer who is only seen cut or half hidden holds the eyes where they are.
+_BADLY: Final = 0.3
+# Above this pace, in face widths per second, where the viewer goes matters more than a steady measurement.
+_BRISK: Final = 1.5
+# A face with less than this share of the viewer's usual score is half hidden, and moves nothing (films:
+# faces that turn away fall below it before they are lost).
+_USUAL: Final = 0.7
 
 
 class GazeController:
-    """Sees one picture after another: searches it, knows who is there, and aims at one of them."""
+    """Sees one picture after another: searches it, knows who is there, and looks at one of them."""
 
     def __init__(self, config: Config) -> None:
         """Load the models; raises `BadAsset` or `BadModel`."""
         self._config = config
         self._search = Search(config.vision)
-        tracking = config.tracking
-        self._crowd = Crowd(config.vision.threshold, tracking.fixture_after, max(4.0, tracking.hold + 2))
-        self._followed: Person | None = None
-        self._since = self._arrived = -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nobody known and the sitter at rest."""
+        tracking = self._config.tracking
+        memory = max(_MEMORY, tracking.hold + 2)
+        self._tracker = Tracker(self._config.vision.threshold, tracking.fixture_after, memory)
+        self._attention = Attention(tracking)
         self._awake: float | None = None
-        self._euro = OneEuro(0.0)
-        self._trend = Trend(0.0)
-        self._aim = GazeTarget(None, None, -math.inf, -math.inf)
+        self._gaze = Gaze(0.0, -math.inf)
+        self._target = GazeTarget(None, None, -math.inf, -math.inf)
 
     @property
     def faces(self) -> list[Face]:
         """The newest face of everybody seen within the last quarter of a second."""
-        return [p.face for p in self._crowd.known() if self._aim.captured - p.seen < 0.25]
+        now = self._target.captured
+        return [track.face for track in self._tracker.confirmed() if now - track.seen < 0.25]
 
     @property
     def rate(self) -> float:
         """Pictures per second worth taking: fewer when nothing moved and nobody was there for a while."""
-        asleep = (
-            self._awake is not None and self._aim.captured - self._awake > self._config.tracking.idle_after
-        )
+        now, tracking = self._target.captured, self._config.tracking
+        asleep = self._awake is not None and now - self._awake > tracking.idle_after
         full = self._config.camera.rate
-        return min(self._config.tracking.idle_rate, full) if asleep else full
+        return min(tracking.idle_rate, full) if asleep else full
 
     def see(
         self, picture: Picture, horizontal_fov: float, pack: PackInfo, lit: float | None = None
     ) -> GazeTarget:
-        """Look at the newest picture once, and say where to aim.
+        """Look at the newest picture once, and say where the sitter should look.
 
         Parameters
         ----------
@@ -66,68 +76,115 @@ class GazeController:
         lit : when light can first leave the screen because of this, monotonic seconds; by default
             at the moment of the picture
         """
-        now = picture.captured
-        look = self._search.look(picture, self._crowd, self._followed, now - self._arrived < _SURVEY)
-        self._crowd.take(look.faces, look.region, look.sought, now, self._search.motion.share)
-        # Not look.faces: a picture on the wall is nobody, nor is what only seems a face now and then.
-        here = any(person.seen == now for person in self._crowd.known())
-        if self._awake is None or here or (self._followed is None and self._search.motion.anywhere):
+        if picture.captured < self._target.captured - _MEMORY:
+            self._forget()  # The clock went back: all moments known lie in the future.
+        now, before, followed = picture.captured, self._target, self._attention.viewer
+        light = now if lit is None else lit
+        look = self._search.look(picture, self._tracker, self._attention, self._gaze.doubted is not None)
+        self._tracker.take(look.faces, look.region, look.sought, picture, self._search.motion.share)
+        known = self._tracker.confirmed()
+        # Not look.faces: a picture on the wall is nobody, nor is a spot that seems a face now and then.
+        if (
+            self._awake is None
+            or any(track.seen == now for track in known)
+            or (followed is None and self._search.motion.anywhere)
+        ):
             self._awake = now
-        chosen = self._choose(picture)
-        changed, self._followed = chosen is not self._followed, chosen
-        before, visitors = self._aim, len(self._crowd.known())
-        if chosen is None or chosen.missed:
-            self._aim = replace(before, viewer=None, captured=now, visitors=visitors)
-            return self._aim
-        size = picture.width, picture.height
-        viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
-        fresh = chosen.seen == now and (look.sharp or now - before.seen > _BLUNT)
-        if not fresh and not changed:
-            self._aim = replace(before, viewer=viewer, captured=now, visitors=visitors)
-        elif self._config.gaze.mapping == "original":
-            angle = pack.angles[
-                original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
-            ]
-            self._aim = GazeTarget(viewer, angle, now, now, visitors=visitors)
+        chosen = self._attention.choose(self._in_view(known, picture), now, picture.width)
+        changed = chosen is None or chosen.identity != before.identity
+        here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view(now) for track in known))
+        if chosen is None:
+            self._target = self._stopped(replace(here, identity=None), light)
+        elif chosen.misses:
+            self._target = self._held(here, chosen, light)
         else:
-            aim = self._smoothed(viewer, now, changed, visitors)
-            self._aim = aim if before.viewer and not changed else self._glance(before, aim, pack, lit or now)
-        return self._aim
+            size = picture.width, picture.height
+            viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
+            here = replace(here, viewer=viewer, identity=chosen.identity)
+            sharp = look.sharp or now - before.seen > _BLUNT or chosen.pace > _BRISK
+            fresh = chosen.seen == now and sharp
+            if not changed and not (fresh and self._is_whole(chosen, size[0])):
+                # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
+                badly = fresh and now - before.seen > _BADLY
+                self._target = replace(here, seen=now, speed=0.0) if badly else here
+            elif self._config.gaze.mapping == "original":
+                frame = original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
+                self._target = replace(here, angle=pack.angles[frame], seen=now, speed=0.0)
+            else:
+                self._target = self._looked(before, here, chosen, changed, pack, light)
+        return self._target
 
-    def _choose(self, picture: Picture) -> Person | None:
-        """Choose whom to follow, and note when they were chosen, and when anybody came."""
-        now, followed = picture.captured, self._followed
-        known = self._crowd.known()
-        if followed is not None and followed.missed and not 0 < followed.at(now)[0] < picture.width:
-            known = [person for person in known if person is not followed]  # walked out of view
-        surveying = now - self._arrived < _SURVEY
-        chosen = choose(known, followed, now, self._since, surveying, self._config.tracking)
-        if chosen is not followed:
-            self._since = now
-            if followed is None:
-                self._arrived = now
-        return chosen
+    def _in_view(self, known: list[Track], picture: Picture) -> list[Track]:
+        """Leave out a viewer who walked out of the picture."""
+        viewer = self._attention.viewer
+        if viewer is None or not viewer.misses or 0 < viewer.at(picture.captured)[0] < picture.width:
+            return known
+        return [track for track in known if track.identity != viewer.identity]
 
-    def _smoothed(self, viewer: Viewer, now: float, changed: bool, visitors: int) -> GazeTarget:
-        tracking = self._config.tracking
-        angle = angle_to(viewer.x_mm, viewer.z_mm, self._config.gaze)
-        dt = now - self._aim.seen
-        if changed or dt <= 0:
-            self._euro, self._trend = OneEuro(angle), Trend(angle)
+    def _is_whole(self, track: Track, width: int) -> bool:
+        """Tell whether the face is neither cut by the picture's side nor half hidden."""
+        left, _, right, _ = track.face.box
+        return left >= 0 and right <= width and track.face.score > _USUAL * track.score
+
+    def _held(self, here: GazeTarget, lost: Track, lit: float) -> GazeTarget:
+        """Keep looking to where a lost viewer was last looked at: motion that was expected ends."""
+        here = replace(here, identity=lost.identity)
+        return here if lost.misses < 2 else self._stopped(here, lit)
+
+    def _stopped(self, here: GazeTarget, lit: float) -> GazeTarget:
+        """End the motion that was expected where the eyes are at the moment `lit`."""
+        if here.angle is None or here.speed == 0:
+            return here
+        angle = here.angle + here.speed * lead(lit - here.seen, self._config.tracking.prediction)
+        return replace(here, angle=angle, speed=0.0)
+
+    def _looked(
+        self,
+        before: GazeTarget,
+        here: GazeTarget,
+        chosen: Track,
+        changed: bool,
+        pack: PackInfo,
+        lit: float,
+    ) -> GazeTarget:
+        """Take in where the viewer is now; the eyes go over in a glance when that is far away."""
+        viewer, tracking, gaze = here.viewer, self._config.tracking, self._config.gaze
+        assert viewer is not None
+        point = viewer.x_mm, viewer.y_mm, viewer.z_mm
+        angle = angle_to(*point, gaze)
+        now = here.captured
+        doubted = self._gaze.doubted
+        if changed:
+            self._gaze = first_gaze(angle, now)
         else:
-            self._euro = one_euro(angle, dt, self._euro, tracking.min_cutoff, tracking.beta)
-            self._trend = trend(angle, dt, self._trend)
-        speed, smooth = self._trend.speed, self._euro.value
-        if tracking.prediction:
-            smooth = caught_up(self._euro, angle, speed, tracking.min_cutoff, tracking.beta)
-        before = self._aim
-        return GazeTarget(viewer, smooth, now, now, speed, visitors, before.glance_from, before.glance_at)
+            self._gaze = advance_gaze(angle, now, viewer.distance_mm, self._gaze, tracking.min_cutoff)
+        angle = self._gaze.value + self._gaze.speed * (now - self._gaze.at)
+        up, elevation = from_sitter(*point, gaze)[1], elevation_to(*point, gaze)
+        target = replace(
+            here, angle=angle, seen=now, speed=self._gaze.speed, eye_height_mm=up, elevation=elevation
+        )
+        target = self._contact(target, stands(chosen) and self._gaze.speed == 0, changed, lit)
+        stepped = doubted is not None and self._gaze.doubted is None
+        if before.viewer and not changed and not stepped:
+            return target
+        return self._glance(before, target, pack, lit)
 
-    def _glance(self, before: GazeTarget, aim: GazeTarget, pack: PackInfo, lit: float) -> GazeTarget:
+    def _contact(self, target: GazeTarget, still: bool, changed: bool, lit: float) -> GazeTarget:
+        """Let contact come while the viewer stands still, and go when they walk."""
+        wanted = self._config.gaze.contact if still else 0.0
+        if target.contact_to == wanted:
+            return target
+        now = 0.0 if changed else contact_of(target, lit)
+        return replace(target, contact_from=now, contact_to=wanted, contact_at=lit)
+
+    def _glance(self, before: GazeTarget, target: GazeTarget, pack: PackInfo, lit: float) -> GazeTarget:
         """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""
-        start = looking_at(before, lit, self._config.tracking, pack)
-        end = looking_at(replace(aim, glance_at=-math.inf), lit, self._config.tracking, pack)
-        return aim if abs(end - start) < _SMALL else replace(aim, glance_from=start, glance_at=lit)
+        tracking = self._config.tracking
+        start = looking_at(before, lit, tracking, pack)
+        end = looking_at(replace(target, glance_at=-math.inf), lit, tracking, pack)
+        if abs(end - start) < _SMALL:
+            return target
+        return replace(target, glance_from=start, glance_at=lit)
 
     def _right_way_round(self, x: float, width: int) -> float:
         return width - x if self._config.gaze.mirrored else x

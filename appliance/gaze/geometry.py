@@ -1,7 +1,9 @@
-"""Where a viewer is, seen from the sitter's eyes: the angle to them, and that angle among the frames.
+"""Where a viewer is, seen from the sitter's eyes: angle and elevation, and the angle among the frames.
 
 Angles are degrees seen from the sitter's eyes, 0 straight ahead and positive to picture right: the
-side that is right for the visitor in front of the screen, and left in the camera's picture.
+side that is right for the visitor in front of the screen, and left in the camera's picture. Elevations
+are degrees above the level of the sitter's eyes. Points are millimetres in the camera's frame: x to
+picture right, y down, z away from the lens, along the direction it looks in.
 """
 
 import math
@@ -11,12 +13,31 @@ from collections.abc import Sequence
 from appliance.config import GazeConfig
 
 
-def angle_to(x_mm: float, z_mm: float, place: GazeConfig) -> float:
-    """Return the angle from the sitter's eyes to a point in the camera's frame, degrees."""
+def from_sitter(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> tuple[float, float, float]:
+    """Return how far a point in the camera's frame lies to the right, above and ahead of the sitter's eyes.
+
+    Returns
+    -------
+    Millimetres in the room: to the right as the visitor sees it, straight up, straight out of the wall.
+    """
+    pitch = math.radians(place.camera_pitch)
     right = place.camera_right - (-x_mm if place.mirrored else x_mm)
-    ahead = z_mm + place.camera_forward
+    up = z_mm * math.sin(pitch) - y_mm * math.cos(pitch) + place.camera_up
+    ahead = z_mm * math.cos(pitch) + y_mm * math.sin(pitch) + place.camera_forward
+    return right, up, ahead
+
+
+def angle_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the angle at which the sitter looks at a point in the camera's frame: gain and limits apply."""
+    right, _, ahead = from_sitter(x_mm, y_mm, z_mm, place)
     angle = math.degrees(math.atan2(right, max(ahead, 1.0))) * place.gain
     return min(max(angle, place.limit_left), place.limit_right)
+
+
+def elevation_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the elevation of a point in the camera's frame, seen from the sitter's eyes, in degrees."""
+    right, up, ahead = from_sitter(x_mm, y_mm, z_mm, place)
+    return math.degrees(math.atan2(up, math.hypot(right, max(ahead, 1.0))))
 
 
 def original_frame(x: float, width: float, frames: int) -> int:

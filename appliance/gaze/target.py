@@ -18,15 +18,25 @@ _WANDER_STAY: Final = 2.0
 _WANDER_REACH: Final = 0.6
 
 
+# Hysteresis falls to nothing at this speed of the eyes, in degrees per second: five frames a second.
+_MOVING: Final = 10.0
+# Seconds in which contact comes and goes (asked for: .8).
+CONTACT_TIME: Final = 0.8
+
+
 @dataclass(frozen=True, slots=True)
 class GazeTarget:
     """Where the sitter should look: the newest estimate, smoothed.
 
-    `viewer` is who was seen in the newest picture, None if nobody. `angle` is degrees, None until
-    somebody was seen; `seen` is when that was and `captured` when the newest picture was taken, in
-    seconds on the monotonic clock. `speed` is how fast the angle changes, degrees per second.
-    `visitors` is how many people are known. After a change of viewer the eyes go over from the angle
-    `glance_from`, beginning at the moment `glance_at`.
+    `viewer` is who was seen in the newest picture, None if nobody; `identity` is the track that the eyes
+    are on, None when they are on nobody. `angle` is degrees, None until somebody was seen; `seen` is when
+    that was and `captured` when the newest picture was taken, in seconds on the monotonic clock. `speed`
+    is how fast the angle changes, degrees per second. `visitors` is how many people are in view.
+    `eye_height_mm` is how far the viewer's eyes are above the sitter's, `elevation` how many degrees up
+    they are seen from there; both as measured, not smoothed, and None while nobody's place was measured
+    (the mapping "original" measures none). After a change of viewer the eyes go over from the angle
+    `glance_from`, beginning at the moment `glance_at`. From the moment `contact_at` the share of the angle
+    that is taken away goes from `contact_from` to `contact_to`, so that a viewer who stands feels looked at.
     """
 
     viewer: Viewer | None
@@ -37,6 +47,18 @@ class GazeTarget:
     visitors: int = 0
     glance_from: float = 0.0
     glance_at: float = -math.inf
+    eye_height_mm: float | None = None
+    elevation: float | None = None
+    identity: int | None = None
+    contact_from: float = 0.0
+    contact_to: float = 0.0
+    contact_at: float = -math.inf
+
+
+def contact_of(target: GazeTarget, now: float) -> float:
+    """Return the share of the angle that contact takes away at a moment, 0 to 1."""
+    part = ease((now - target.contact_at) / CONTACT_TIME)
+    return target.contact_from + (target.contact_to - target.contact_from) * part
 
 
 def aim_at(aim: GazeTarget | None, now: float, rest: float, tracking: TrackingConfig) -> float:
@@ -53,6 +75,7 @@ def aim_at(aim: GazeTarget | None, now: float, rest: float, tracking: TrackingCo
     if aim is None or aim.angle is None:
         return rest
     angle = aim.angle + aim.speed * lead(now - aim.seen, tracking.prediction)
+    angle *= 1 - contact_of(aim, now)
     back = ease((now - aim.seen - tracking.hold) / tracking.return_time)
     angle += (rest - angle) * back
     left = 1 - min(max((now - aim.glance_at) / GLANCE, 0.0), 1.0)
@@ -85,7 +108,9 @@ def frame_for(
     `now` is the moment light will leave the screen, seconds on the monotonic clock.
     """
     angle = looking_at(aim, now, tracking, pack)
-    return settle(position_of(angle, pack.angles), shown, tracking.hysteresis, pack.frames)
+    # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
+    still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
+    return settle(position_of(angle, pack.angles), shown, tracking.hysteresis * still, pack.frames)
 
 
 def looking_at(aim: GazeTarget | None, now: float, tracking: TrackingConfig, pack: PackInfo) -> float:

@@ -1,22 +1,25 @@
-"""Fitting camera and portrait together: somebody stands at three marks, and the config is written."""
+"""Fitting camera and portrait together: somebody stands at marks, and the config is written."""
 
+import math
 import os
 import re
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from appliance.camera.base import Camera
-from appliance.config import Config, GazeConfig, parse_config
+from appliance.camera.lens import Lens
+from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import write_atomic
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to
 from appliance.gaze.target import aim_at, frame_for
 from appliance.pack import PackInfo
+from appliance.service.eye_heights import report
 from appliance.tracking.viewer import Viewer
 
 MARKS: Final = {
@@ -24,6 +27,19 @@ MARKS: Final = {
     "left": "Stand at the left mark, where your left is as you face the portrait",
     "right": "Stand at the right mark",
 }
+# Asked for only when the heights are known: another distance tells the camera's tilt from its height.
+ANOTHER_DISTANCE: Final = (
+    "Stand in the middle again, about 1 m away, or 3 m if no distance shows below while you stand at 1 m"
+)
+YOUR_EYES: Final = (
+    "How high above the floor are your eyes, shoes included, in metres (like 1.62)? Enter alone skips this: "
+    "camera_up stays %g mm and camera_pitch %g degrees (q leaves everything as it was)."
+)
+SITTERS_EYES: Final = "How high above the floor are the sitter's eyes, in metres? Enter alone skips this too."
+ALIKE: Final = (
+    "the marks are %.2f to %.2f m ahead of the camera, too alike to tell its tilt from its height: "
+    "camera_pitch stays %g degrees, only camera_up is measured"
+)
 UNSTEADY: Final = (
     "nobody was seen standing still; stand at the mark, facing the camera, and press Enter again"
 )
@@ -33,14 +49,73 @@ _SWAY_MM: Final = 120.0
 _PATIENCE: Final = 10.0
 # Marks nearer to each other than this tell nothing about left and right, in degrees.
 _APART: Final = 5.0
+# The nearest mark is at most this share of the farthest away, else an error of 0.3 degrees in seeing the
+# eyes becomes one of more than a degree in the pitch (least squares with three marks at 2 m).
+_NEARER: Final = 0.75
+# Heights of eyes above the floor that are believed, in metres: a child in a wheelchair to a portrait hung
+# over a door.
+_LOWEST: Final = 0.3
+_HIGHEST: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody stood, in millimetres in the camera's frame."""
+    """Where somebody's eyes were, in millimetres in the camera's frame (x to picture right, y down)."""
 
     x_mm: float
+    y_mm: float
     z_mm: float
+
+
+def parse_height(text: str) -> float:
+    """Return a height in millimetres, from "1.62", "1,62" (metres) or "162 cm"; raises `ValueError`."""
+    found = re.fullmatch(r"(\d+(?:[.,]\d+)?) *(m|cm)?", text.strip().lower())
+    metres = float(found[1].replace(",", ".")) * (0.01 if found[2] == "cm" else 1) if found else math.nan
+    if not _LOWEST <= metres <= _HIGHEST:
+        raise ValueError(
+            f"{text.strip()!r}; expected a height from {_LOWEST:g} to {_HIGHEST:g} m, like 1.62 or 162 cm"
+        )
+    return 1000 * metres
+
+
+def tells_pitch(places: Sequence[Place]) -> bool:
+    """Tell whether places differ enough in distance to tell the camera's pitch from its height."""
+    ahead = [place.z_mm for place in places]
+    return min(ahead) <= _NEARER * max(ahead)
+
+
+def fitted_upright(gaze: GazeConfig, eyes_above: float, places: Sequence[Place]) -> GazeConfig:
+    """Return the gaze settings with the camera's height and pitch, by least squares over the places.
+
+    Eyes at one height are seen at y / z = tan(pitch) + (camera_up - eyes_above) / cos(pitch) / z: a
+    straight line in 1 / z. Where the places are too alike in distance to tell its two figures apart
+    (`tells_pitch`), the pitch stays as it is and only the height is fitted.
+
+    Parameters
+    ----------
+    eyes_above : how far above the sitter's eyes the eyes were at all places, mm
+
+    Raises
+    ------
+    NotCalibrated
+        If height or pitch lie beyond what the config allows.
+    """
+    nearness = [1 / place.z_mm for place in places]
+    slopes = [place.y_mm / place.z_mm for place in places]
+    pitch = gaze.camera_pitch
+    if tells_pitch(places):
+        rise, level = statistics.linear_regression(nearness, slopes)
+        pitch = round(math.degrees(math.atan(level)), 1)
+    else:
+        sides = [slope - math.tan(math.radians(pitch)) for slope in slopes]
+        rise = sum(n * s for n, s in zip(nearness, sides, strict=True)) / sum(n * n for n in nearness)
+    up = round(eyes_above + rise * math.cos(math.radians(pitch)), 1)
+    if not (CAMERA_UP.accepts(up) and CAMERA_PITCH.accepts(pitch)):
+        raise NotCalibrated(
+            f"the marks give camera_up = {up:g} mm and camera_pitch = {pitch:g} degrees; expected "
+            f"{CAMERA_UP} and {CAMERA_PITCH}; are both heights of eyes right? nothing was written"
+        )
+    return replace(gaze, camera_up=up, camera_pitch=pitch)
 
 
 def fitted(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeConfig:
@@ -52,10 +127,10 @@ def fitted(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeCon
         If the marks lie too near to each other, or in front is not between them.
     """
     plain = replace(gaze, camera_right=0.0, mirrored=False, gain=1.0, limit_left=-90.0, limit_right=90.0)
-    mirrored = angle_to(left.x_mm, left.z_mm, plain) > angle_to(right.x_mm, right.z_mm, plain)
+    mirrored = _angle(left, plain) > _angle(right, plain)
     offset = round(-front.x_mm if mirrored else front.x_mm, 1)
     open_ = replace(plain, camera_right=offset, mirrored=mirrored, gain=gaze.gain)
-    low, high = (round(angle_to(place.x_mm, place.z_mm, open_), 1) for place in (left, right))
+    low, high = (round(_angle(place, open_), 1) for place in (left, right))
     if high - low < _APART or not low < 0 < high:
         raise NotCalibrated(
             f"the marks were seen at {low:g} and {high:g} degrees; expected the left one below 0, the right "
@@ -72,13 +147,14 @@ def calibrate(
     say: Callable[[str], None],
     live: Callable[[str, int], None],
 ) -> GazeConfig:
-    """Ask for the three marks and return the fitted settings.
+    """Ask for heights and marks, say which eye heights are in view, and return the fitted settings.
 
     Parameters
     ----------
     camera : not yet open
     answer : the next line typed, None if there is none yet; asked at every picture while one is awaited
-    say, live : take a line of text; that of `live` replaces the one before, and comes with the frame
+    say, live : take a line of text; that of `live` replaces the one before, and comes with the frame; it
+        is empty while a height is typed, since the terminal shows that in the same place
 
     Raises
     ------
@@ -87,35 +163,90 @@ def calibrate(
     CameraAbsent, CameraBusy, CameraStalled
         If there are no pictures.
     """
-    follower, shown = GazeController(config), pack.resting
-    rest = pack.angles[pack.resting]
-    places: list[Place] = []
+    gaze, session = config.gaze, _Session(camera, config, pack, answer, say, live)
     with camera:
-        for name, text in MARKS.items():
-            say(f"{text}; then press Enter (q leaves everything as it was).")
-            began: float | None = None
-            seen: deque[Viewer] = deque()
-            while True:
-                picture = camera.newest()
-                aim = follower.see(picture, camera.horizontal_fov, pack)
-                shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
-                angle = aim_at(aim, picture.captured, rest, config.tracking)
-                live(_line(angle, aim.viewer, shown), shown)
-                if began is None and (typed := answer()) is not None:
-                    if typed.strip().lower().startswith("q"):
-                        raise NotCalibrated("given up; nothing was written")
-                    began = picture.captured
-                if began is None:
-                    continue
-                place = _standing(seen, aim.viewer, picture.captured)
-                if place is not None:
-                    break
-                if picture.captured - began > _PATIENCE:
-                    say(UNSTEADY)
-                    began = None
-            places.append(place)
-            say(f"{name}: {place.x_mm:.0f} mm aside and {place.z_mm / 1000:.2f} m ahead of the camera")
-    return fitted(config.gaze, *places)
+        eyes = session.height(YOUR_EYES % (gaze.camera_up, gaze.camera_pitch))
+        sitter = None if eyes is None else session.height(SITTERS_EYES)
+        marks = [session.place(name, text) for name, text in MARKS.items()]
+        if eyes is None or sitter is None:
+            return fitted(gaze, *marks)
+        places = [*marks, session.place("middle", ANOTHER_DISTANCE)]
+    if not tells_pitch(places):
+        ahead = [place.z_mm / 1000 for place in places]
+        say(ALIKE % (min(ahead), max(ahead), gaze.camera_pitch))
+    gaze = fitted(fitted_upright(gaze, eyes - sitter, places), *marks)
+    size = config.camera.width, config.camera.height
+    for line in report(Lens(*size, camera.horizontal_fov, config.camera.distortion), gaze, sitter):
+        say(line)
+    return gaze
+
+
+class _Session:
+    """Somebody in front of the camera who types: asks them for heights, and to stand at marks."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        config: Config,
+        pack: PackInfo,
+        answer: Callable[[], str | None],
+        say: Callable[[str], None],
+        live: Callable[[str, int], None],
+    ) -> None:
+        self._camera, self._config, self._pack = camera, config, pack
+        self._answer, self._say, self._live = answer, say, live
+        self._follower, self._shown = GazeController(config), pack.resting
+
+    def height(self, question: str) -> float | None:
+        """Return the height that is typed, in millimetres; None for an empty line."""
+        while True:
+            self._say(question)
+            typed = None
+            while typed is None:
+                self._look(quiet=True)
+                typed = self._typed()
+            if not typed.strip():
+                return None
+            try:
+                return parse_height(typed)
+            except ValueError as error:
+                self._say(str(error))
+
+    def place(self, name: str, text: str) -> Place:
+        """Return where somebody stands still, after Enter."""
+        self._say(f"{text}; then press Enter (q leaves everything as it was).")
+        began: float | None = None
+        seen: deque[Viewer] = deque()
+        while True:
+            viewer, captured = self._look()
+            if began is None and self._typed() is not None:
+                began = captured
+            if began is None:
+                continue
+            place = _standing(seen, viewer, captured)
+            if place is not None:
+                break
+            if captured - began > _PATIENCE:
+                self._say(UNSTEADY)
+                began = None
+        self._say(f"{name}: {place.x_mm:.0f} mm aside and {place.z_mm / 1000:.2f} m ahead of the camera")
+        return place
+
+    def _look(self, quiet: bool = False) -> tuple[Viewer | None, float]:
+        """Take a picture and show the gaze; return who was seen, and when."""
+        picture = self._camera.newest()
+        aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
+        self._shown = frame_for(aim, picture.captured, self._shown, self._config.tracking, self._pack)
+        angle = aim_at(aim, picture.captured, self._pack.angles[self._pack.resting], self._config.tracking)
+        self._live("" if quiet else _line(angle, aim.viewer, self._shown), self._shown)
+        return aim.viewer, picture.captured
+
+    def _typed(self) -> str | None:
+        """Return the next line typed, None if there is none yet; "q" gives up."""
+        typed = self._answer()
+        if typed is not None and typed.strip().lower().startswith("q"):
+            raise NotCalibrated("given up; nothing was written")
+        return typed
 
 
 def write_gaze(path: Path, gaze: GazeConfig) -> None:
@@ -159,6 +290,8 @@ def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
         text,
         {
             "camera_right": f"{gaze.camera_right:.1f}",
+            "camera_up": str(gaze.camera_up),
+            "camera_pitch": str(gaze.camera_pitch),
             "mirrored": str(gaze.mirrored).lower(),
             "limit_left": f"{gaze.limit_left:.1f}",
             "limit_right": f"{gaze.limit_right:.1f}",
@@ -166,6 +299,10 @@ def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
     )
     parse_config(new, str(path))
     return old, new.encode()
+
+
+def _angle(place: Place, gaze: GazeConfig) -> float:
+    return angle_to(place.x_mm, place.y_mm, place.z_mm, gaze)
 
 
 def _line(angle: float, viewer: Viewer | None, frame: int) -> str:
@@ -183,11 +320,12 @@ def _standing(seen: "deque[Viewer]", viewer: Viewer | None, now: float) -> Place
     x = [each.x_mm for each in seen]
     if now - seen[0].captured < _WINDOW or len(seen) < 5 or max(x) - min(x) > _SWAY_MM:
         return None
-    return Place(statistics.median(x), statistics.median(each.z_mm for each in seen))
+    y, z = statistics.median(each.y_mm for each in seen), statistics.median(each.z_mm for each in seen)
+    return Place(statistics.median(x), y, z)
 
 
 def _with_keys(text: str, values: dict[str, str]) -> str:
-    """Set keys of the section [gaze] in a TOML text; everything else stays as it is."""
+    """Set keys of the section [gaze] in a TOML text, none of them a string; everything else stays."""
     rows = text.splitlines()
     header = re.compile(r"\s*\[\s*[\"']?([\w-]+)[\"']?\s*\]")
     starts = [i for i, row in enumerate(rows) if (m := header.match(row)) and m[1] == "gaze"]
@@ -201,7 +339,8 @@ def _with_keys(text: str, values: dict[str, str]) -> str:
         line = f"{key} = {value}"
         at = [i for i, row in enumerate(section) if re.match(rf"\s*[\"']?{key}[\"']?\s*=", row)]
         if at:
-            section[at[0]] = line
+            _, mark, comment = section[at[0]].partition("#")
+            section[at[0]] = line + (f" {mark}{comment}" if mark else "")
         else:
             section.insert(0, line)
     return "\n".join(rows[:first] + section + rows[end:]) + "\n"

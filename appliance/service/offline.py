@@ -1,19 +1,24 @@
 """The road without a screen: what is seen in picture files, as rows of JSON."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from appliance.camera.base import RgbPicture
+from appliance.camera.base import Picture, RgbPicture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
-from appliance.errors import CameraEnded
+from appliance.errors import BadImage, CameraEnded
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget, frame_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector
 from appliance.vision.letterbox import PointSampledPicture
+
+# Seconds from a picture's exposure to its arrival, and from there to its understanding, of a Pi at
+# 30 pictures/s (estimates: no Pi has been measured).
+LATENCIES: Final = (0.05, 0.015)
 
 
 def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> dict[str, Any]:
@@ -45,28 +50,122 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     ------
     CameraAbsent
         If the folder is missing or holds no picture.
+    BadImage
+        If a picture differs in size from the first one.
     """
-    follower = GazeController(config)
+    controller = GazeController(config)
     shown = pack.resting
-    with ReplayCamera(folder, rate, config.camera.field_of_view, pace=False) as camera:
+    for name, picture in _pictures(folder, rate):
+        target = controller.see(picture, config.camera.field_of_view, pack)
+        shown = frame_for(target, picture.captured, shown, config.tracking, pack)
+        yield {
+            "picture": name,
+            "time": round(picture.captured, 4),
+            "viewer": _viewer_row(target),
+            "angle": None if target.angle is None else round(target.angle, 3),
+            "frame": shown,
+        }
+
+
+def track_refreshes(
+    folder: Path, rate: float, config: Config, pack: PackInfo, refresh: float, latencies: tuple[float, float]
+) -> Iterator[dict[str, Any]]:
+    """Return what would be lit at each refresh of the screen, as `track --refresh` prints it.
+
+    Parameters and errors as for `track_folder`, and those of `simulate_refreshes`.
+    """
+    pictures = (picture for _, picture in _pictures(folder, rate))
+    return simulate_refreshes(pictures, config, pack, refresh, latencies)
+
+
+def simulate_refreshes(
+    pictures: Iterable[Picture],
+    config: Config,
+    pack: PackInfo,
+    refresh: float,
+    latencies: tuple[float, float],
+) -> Iterator[dict[str, Any]]:
+    """Run the appliance's loop in simulated time, and yield a row for each refresh of the screen.
+
+    Vision takes the newest picture that has arrived whenever it is free, so a slow one skips pictures.
+    A row's `time` is the moment its light leaves the screen, in seconds after the first picture was
+    taken; rows end at the last picture. `angle` and `pitch` are those of the frame lit, in degrees.
+
+    Parameters
+    ----------
+    pictures : in the order in which they were taken
+    refresh : refreshes per second of the screen
+    latencies : seconds from a picture's exposure to its arrival, and from there to its understanding
+    """
+    camera_latency, vision_latency = latencies
+    controller = GazeController(config)
+    display_latency = config.tracking.display_latency
+    first = last = 0.0
+    understood: list[tuple[float, GazeTarget]] = []
+    waiting: Picture | None = None
+    free = -math.inf
+    rows = 0
+    target, shown = None, pack.resting
+
+    def see(picture: Picture) -> None:
+        nonlocal free
+        free = max(free, picture.captured + camera_latency) + vision_latency
+        lit = free + display_latency
+        understood.append((free, controller.see(picture, config.camera.field_of_view, pack, lit)))
+
+    def rows_until(end: float) -> Iterator[dict[str, Any]]:
+        """Yield the rows whose frame is chosen before `end`, and whose light leaves by the last picture."""
+        nonlocal rows, target, shown
+        while (lit := first + rows / refresh) - display_latency < end and lit <= last:
+            while understood and understood[0][0] <= lit - display_latency:
+                target = understood.pop(0)[1]
+            shown = frame_for(target, lit, shown, config.tracking, pack)
+            yield {
+                "time": round(lit - first, 4),
+                "angle": round(pack.angles[shown], 3),
+                "pitch": 0.0,
+                "frame": shown,
+                "row": 0,
+                "viewer": None if target is None else target.identity,
+            }
+            rows += 1
+
+    for number, picture in enumerate(pictures):
+        if number == 0:
+            first = picture.captured
+        last = picture.captured
+        arrived = picture.captured + camera_latency
+        if waiting is not None and free < arrived:
+            see(waiting)
+            waiting = None
+        if free > arrived:
+            waiting = picture
+        else:
+            see(picture)
+        yield from rows_until(arrived)
+    yield from rows_until(math.inf)
+
+
+def _pictures(folder: Path, rate: float) -> Iterator[tuple[str, RgbPicture]]:
+    """Yield a folder's pictures with their file names; raises as `track_folder` says."""
+    size = None
+    with ReplayCamera(folder, rate, pace=False) as camera:
         while True:
             try:
                 picture = camera.newest()
             except CameraEnded:
                 return
-            aim = follower.see(picture, camera.horizontal_fov, pack)
-            shown = frame_for(aim, picture.captured, shown, config.tracking, pack)
-            yield {
-                "picture": camera.name,
-                "time": round(picture.captured, 4),
-                "viewer": _viewer_row(aim),
-                "angle": None if aim.angle is None else round(aim.angle, 3),
-                "frame": shown,
-            }
+            size = size or (picture.width, picture.height)
+            if (picture.width, picture.height) != size:
+                raise BadImage(
+                    f"{folder / camera.name}: {picture.width}x{picture.height}; "
+                    f"expected {size[0]}x{size[1]}, the size of the first picture"
+                )
+            yield camera.name, picture
 
 
-def _viewer_row(aim: GazeTarget) -> dict[str, float] | None:
-    viewer = aim.viewer
+def _viewer_row(target: GazeTarget) -> dict[str, float] | None:
+    viewer = target.viewer
     if viewer is None:
         return None
     return {
@@ -74,6 +173,8 @@ def _viewer_row(aim: GazeTarget) -> dict[str, float] | None:
         "y": round(viewer.y, 2),
         "eye_distance": round(viewer.eye_distance, 2),
         "distance_mm": round(viewer.distance_mm, 1),
+        "head_x": round(viewer.head_x, 2),
+        "head_y": round(viewer.head_y, 2),
         "confidence": round(viewer.confidence, 4),
     }
 

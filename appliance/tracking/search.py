@@ -1,6 +1,7 @@
 """Where to look next: the whole picture, a tile, or a crop around the viewer; one look per picture."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,29 +9,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.camera.averaging import Pixels, Region
-from appliance.camera.base import Picture
+from appliance.camera.base import MeanPicture, Picture, Readable
 from appliance.config import VisionConfig
-from appliance.tracking.people import Crowd, Person
+from appliance.tracking.attention import Attention
+from appliance.tracking.tracker import Track, Tracker
 from appliance.vision.blazeface import Face, FaceDetector
 
-# The short model's input side: crops that are whole multiples of it are read fastest.
+# The short model's input side, pixels: crops that are whole multiples of it are read fastest.
 _SIDE: Final = 128
-# The smallest crop, in face widths; what it may become before it is chosen anew; how far from its
-# middle the face may go, as a share of it.
+# Smallest side of a crop, face widths: nearer edges move BlazeFace's points (bench gaze).
 _CROP: Final = 2.6
+# Range of a crop's side within which it is kept as the face grows or shrinks, face widths.
 _KEEP: Final = (2.2, 5.5)
+# Distance of the face from the crop's middle at which it is placed anew, as a fraction of the side.
 _STICKY: Final = 0.13
-# Seconds of motion a crop is placed ahead of who walks.
+# Enlargement of a crop for each second between pictures beyond `_QUICK`, as a fraction: a person who sets
+# off at 1.2 m/s (8 face widths/s) is then still in it.
+_STEPS: Final = 6.0
+# Interval between pictures, seconds, up to which a crop needs no enlargement: the face's margin is enough.
+_QUICK: Final = 0.05
+# Side of a look around somebody who was not found, face widths (guess: twice a crop).
+_AROUND: Final = 5.2
+# Seconds of a walker's motion by which a crop is placed ahead (about what a walker takes to cross it).
 _AHEAD: Final = 0.1
-# Sides of tiles as shares of the picture's width, after the whole picture: the last finds faces of 2 %
-# of it, the ones before have less noise in the dark.
+# Sides of tiles, as fractions of the picture's width, besides the whole picture: the last finds faces of
+# 2 % of it, the ones before have less noise in the dark.
 _TILES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
+# Overlap of neighbouring tiles, as a fraction of their side: a face of 5 m lies whole in one of them.
 _OVERLAP: Final = 1 / 6
-# While somebody is followed, one look in so many goes round the rest of the room.
+# While somebody is followed, one look in this many goes to the rest of the room.
 ROUND: Final = 4
-# A score is enough to go on following; a newcomer needs more.
+# Least score for a face that was expected; new ones need `vision.threshold`.
 _FOLLOW_SCORE: Final = 0.4
+# How much sooner a tile's turn comes when all of it moves (tuned on bench gaze).
 _MOTION_WEIGHT: Final = 200.0
+# Fraction of the picture that moves, beside everybody known, from which on somebody new is looked for: a
+# head with shoulders at 5 m is some 40 of 9,000 samples.
+_STIRS: Final = 0.003
+# Pace above which somebody walks, face widths per second: standing people on the films stay below 1.
+_BRISK: Final = 1.5
+# Interval between pictures, seconds, at which a walker is looked at in seven pictures of eight.
+_SLOW: Final = 0.1
+# Noise, as a fraction of brightness, from which on two pictures are averaged for a person who stands: lit
+# rooms have .03, dim ones .17.
+_DIM: Final = 0.1
+# The same for looks at anybody else, every other time, because the mean blurs walkers: dark rooms have .35.
+_DARK: Final = 0.22
+# Seconds between two looks at somebody in view who is not the viewer.
+_FRESH: Final = 0.3
+# Seconds between two looks at the last place of somebody lost.
+_STALE: Final = 1.5
+# Seconds between two comparisons of what moves while somebody is followed, because they cost .1 ms.
+_COMPARE: Final = 0.12
+# Half of a person's width, and height of the head above the eyes, face widths.
+_SHOULDERS: Final = 1.8
+# Score from which on a new face is looked at again at once.
+_SURE: Final = 0.7
+# Smallest width of such a face, as a fraction of the viewer's: a person farther away can wait.
+_NEAR: Final = 0.7
+# A walking person whose face is this many times wider than the viewer's is looked at like a new one.
+_NEARER: Final = 1.2
+# Seconds for which a face is new.
+_NEW: Final = 1.5
+# Pace of a walking person who is not seen, face widths per second: 1.2 m/s.
+_WALKS: Final = 8.0
+# Pace of a standing person who is not seen, face widths per second: they may sway.
+_SWAYS: Final = 0.5
+# Seconds unseen after which a person may have left the sticky crop.
+_AWHILE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +88,7 @@ class Look:
 
     faces: list[Face]
     region: Region
-    sought: Person | None = None
+    sought: Track | None = None
     sharp: bool = False
 
 
@@ -95,6 +141,7 @@ class Motion:
         self._moving: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
         self._change: Pixels = np.zeros((1, 1), np.uint8)
         self._noise = 0
+        self._brightness = 255.0
         self._step = 1
 
     def update(self, picture: Picture) -> None:
@@ -109,13 +156,26 @@ class Motion:
         some = change[::4, ::4].ravel()  # as good a median as all of them, at a tenth of the time
         some.partition(some.size // 2)
         self._noise = int(some[some.size // 2])
+        self._brightness = float(now[::4, ::4].mean())
         self._moving = change > 6 * max(1, self._noise)
 
-    def ignore(self, person: Person) -> None:
-        """Leave out somebody whose motion is known: head, and all below."""
-        left = max(0, int((person.x - 1.5 * person.width) / self._step))
-        right = max(0, int((person.x + 1.5 * person.width) / self._step))
-        self._moving[:, left:right] = False
+    def ignore(self, tracks: Sequence[Track], interval: float) -> None:
+        """Leave out the motion of known people, head and all below, within `interval` seconds."""
+        for track in tracks:
+            reach = _SHOULDERS * track.width + abs(track.vx) * interval
+            x, top = track.x + track.vx * interval, track.y - _SHOULDERS * track.width
+            left, top, right = (max(0, int(edge / self._step)) for edge in (x - reach, top, x + reach))
+            self._moving[top:, left:right] = False
+
+    @property
+    def noise(self) -> float:
+        """The noise of the picture, as a share of its brightness."""
+        return self._noise / max(self._brightness, 1.0)
+
+    @property
+    def outside(self) -> float:
+        """The share of the picture that moves, people left out."""
+        return float(np.count_nonzero(self._moving)) / self._moving.size
 
     def cells(self, region: Region) -> tuple[slice, slice]:
         """Return a region's part of the sample; it stays the same for pictures of one size."""
@@ -152,78 +212,159 @@ class Search:
         self._rotations: dict[tuple[int, ...], Rotation] = {}
         self._crop = Region(0, 0, 0, 0)
         self._turn = 0
+        self._interval = 1 / 30
+        self._compared = -math.inf
+        self._older: Picture | None = None
+        self._newer: Picture | None = None
         self.motion = Motion()
 
-    def look(self, picture: Picture, crowd: Crowd, followed: Person | None, surveying: bool) -> Look:
+    def look(self, picture: Picture, tracker: Tracker, attention: Attention, doubted: bool = False) -> Look:
         """Look once.
 
         Parameters
         ----------
         picture : the newest
-        crowd : who is known
-        followed : whom to keep in sight
-        surveying : somebody was only just found, and others may be nearer: look round more often
+        tracker : who is known
+        attention : whom to keep in sight
+        doubted : the viewer made a sudden step, which this picture should confirm
         """
         self._turn += 1
-        if followed is None:
-            if candidate := crowd.candidate():
-                return self._around(picture, candidate) if candidate.missed else self._at(picture, candidate)
-            return self._round_the_room(picture)
-        if followed.missed:
-            turn = followed.missed % 4
-            if turn == 2:
-                return self._around(picture, followed)
-            if turn == 3:
+        now, viewer = picture.captured, attention.viewer
+        self._take(picture)
+        if viewer is None or viewer.misses or now - self._compared > _COMPARE:
+            self.motion.update(picture)
+            self._compared = now
+            if viewer is not None:
+                self.motion.ignore([viewer, *tracker.confirmed()], self._interval)
+        if viewer is None:
+            newcomer = tracker.unconfirmed()
+            if newcomer is None:
                 return self._round_the_room(picture)
-        elif surveying and self._turn % 2 == 0:
-            candidate = crowd.candidate()
-            return self._at(picture, candidate) if candidate else self._round_the_room(picture)
-        elif self._turn % ROUND == 0:
-            return self._round_others(picture, crowd, followed)
-        return self._follow(picture, followed)
+            return self._around(picture, newcomer) if newcomer.misses else self._at(picture, newcomer)
+        if viewer.misses:
+            return self._for_lost(picture, tracker, viewer)
+        return self._with_viewer(picture, tracker, viewer, attention.surveying(now), doubted)
 
-    def _follow(self, picture: Picture, person: Person) -> Look:
+    def _take(self, picture: Picture) -> None:
+        """Note the picture, and how long ago the one before was taken."""
+        older, self._newer = self._newer, picture
+        self._older = None
+        if older is not None and (older.width, older.height) == (picture.width, picture.height):
+            self._older = older
+            passed = min(max(picture.captured - older.captured, 0.0), 0.5)
+            self._interval += 0.2 * (passed - self._interval)
+
+    def _for_lost(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
+        """Look for a lost viewer where they should be, and in turn for somebody new."""
+        turn = viewer.misses % (2 if self.motion.outside > _STIRS else 3)
+        if turn == 1:
+            return self._around(picture, viewer)
+        if turn == 2:
+            return self._at(picture, viewer)
+        newcomer = tracker.unconfirmed()
+        return self._at(picture, newcomer) if newcomer else self._round_the_room(picture)
+
+    def _with_viewer(
+        self, picture: Picture, tracker: Tracker, viewer: Track, surveying: bool, doubted: bool
+    ) -> Look:
+        """Look at the viewer, and now and then at somebody new, at others, or round the room."""
+        now = picture.captured
+        newcomer = tracker.unconfirmed() or self._newcomer(tracker, viewer, now)
+        urgent = newcomer is not None and newcomer.score > _SURE and newcomer.width > _NEAR * viewer.width
+        stirs, alive = self.motion.outside > _STIRS, viewer.life.alive(now)
+        if stirs and not alive and not urgent and self._turn % ROUND:
+            return self._round_the_room(picture)  # a picture on the wall can wait
+        every = 2 if urgent or stirs or not alive else 3 if surveying else ROUND
+        if viewer.pace > _BRISK:  # a walker is soon elsewhere, above all for a slow camera
+            every = max(every + 1, round(2 * ROUND * self._interval / _SLOW))
+        if doubted or self._turn % every:
+            return self._follow(picture, viewer)
+        if newcomer and (urgent or surveying):
+            return self._at(picture, newcomer)
+        if stirs or surveying:
+            return self._round_the_room(picture)
+        return self._round_others(picture, tracker, viewer)
+
+    def _newcomer(self, tracker: Tracker, viewer: Track, now: float) -> Track | None:
+        """Return the nearest person who came only just now, or walks in front of the viewer, if any."""
+        new = (
+            track
+            for track in tracker.tracks
+            if track is not viewer
+            and track.misses < 2
+            and (
+                now - track.first < _NEW
+                or (track.width > _NEARER * viewer.width and now - track.still_since < _NEW)
+            )
+        )
+        return max(new, key=lambda track: track.width, default=None)
+
+    def _follow(self, picture: Picture, track: Track) -> Look:
         """Look into the sticky crop: it stays while the face is near its middle, so the eyes are steady."""
-        x, y = _middle(person, picture.captured)
+        if picture.captured - track.seen > max(_AWHILE, 2.5 * self._interval):
+            return self._at(picture, track)
+        x, y = _middle(track, picture.captured)
         crop = self._crop
         side = crop.width
-        if not _KEEP[0] * person.width <= side <= _KEEP[1] * person.width:
-            side = crop_side(person.width)
+        if not _KEEP[0] * track.width <= side <= _KEEP[1] * track.width:
+            side = crop_side(track.width * (1 + _STEPS * max(self._interval - _QUICK, 0.0)))
         off = max(abs(x - (crop.x0 + crop.x1) / 2), abs(y - (crop.y0 + crop.y1) / 2))
         if side != crop.width or off > _STICKY * side:
-            crop = _square(picture, x + _AHEAD * person.vx, y + _AHEAD * person.vy, int(side))
+            crop = _square(picture, x + _AHEAD * track.vx, y + _AHEAD * track.vy, int(side))
             self._crop = crop
-        return Look(self._crop_model.detect(picture, crop), crop, person, sharp=True)
+        # A face so near that its crop is as large as the picture is measured better by the model with the
+        # larger input, and a visitor is seldom so near.
+        near = crop.width >= min(picture.width, picture.height)
+        model = self._room_model if near else self._crop_model
+        return Look(model.detect(self._clear(picture, track), crop), crop, track, sharp=True)
 
-    def _at(self, picture: Picture, person: Person) -> Look:
-        x, y = _middle(person, picture.captured)
-        region = _square(picture, x, y, crop_side(person.width))
-        return Look(self._crop_model.detect(picture, region), region, person, sharp=True)
+    def _at(self, picture: Picture, track: Track) -> Look:
+        """Look at somebody in a crop that holds them wherever they may have walked since they were seen."""
+        x, y = _middle(track, picture.captured)
+        unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
+        reach = unseen * (_WALKS if track.misses else max(track.pace, _SWAYS))
+        region = _square(picture, x, y, crop_side(track.width * (1 + 2 * reach / _CROP)))
+        if region.width > _KEEP[1] * track.width:
+            return self._around(picture, track)
+        return Look(self._crop_model.detect(self._clear(picture, track), region), region, track, sharp=True)
 
-    def _around(self, picture: Picture, person: Person) -> Look:
-        """Look for somebody just lost, in a tile round where they should be by now."""
-        x, y = _middle(person, picture.captured)
-        side = max(_even(self._shares[-1] * picture.width), crop_side(2 * person.width))
-        region = _square(picture, x, y, side)
-        return Look(self._room_model.detect(picture, region), region, person)
+    def _around(self, picture: Picture, track: Track) -> Look:
+        """Look for somebody not found, with the model that finds more, around where they should be by now."""
+        x, y = _middle(track, picture.captured)
+        unseen = min(max(picture.captured - track.seen, 0.0), 1.0)
+        side = track.width * (_AROUND + 2 * _WALKS * unseen)
+        least, most = self._shares[-1] * picture.width, self._shares[0] * picture.width
+        region = _square(picture, x, y, _even(max(least, crop_side(2 * track.width), min(side, most))))
+        return Look(self._room_model.detect(self._clear(picture), region), region, track)
+
+    def _clear(self, picture: Picture, track: Track | None = None) -> Readable:
+        """Return what to look at: in the dark the mean of two pictures, unless somebody walks."""
+        older, noise = self._older, self.motion.noise
+        stands = track is not None and track.hits > 2 and track.pace < _BRISK
+        helps = noise > _DIM if stands else noise > _DARK and self._turn % 2 == 1
+        return MeanPicture(picture, older) if older is not None and helps else picture
 
     def _round_the_room(self, picture: Picture) -> Look:
-        self.motion.update(picture)
         sides = [max(picture.width, picture.height), *(_even(s * picture.width) for s in self._shares)]
         region = self._rotation(picture, sides).next(self.motion)
-        return Look(self._room_model.detect(picture, region), region)
+        return Look(self._room_model.detect(self._clear(picture), region), region)
 
-    def _round_others(self, picture: Picture, crowd: Crowd, followed: Person) -> Look:
+    def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
         """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
-        others = [p for p in crowd.people if p is not followed and p.seen < picture.captured - 0.3]
-        if others and (self._turn // ROUND % 2 or not all(p.trusted for p in others)):
-            return self._at(picture, min(others, key=lambda p: (p.trusted, p.seen)))
-        self.motion.update(picture)
-        self.motion.ignore(followed)
-        side = _SIDE * min(max(1, int(7 * followed.width / _SIDE)), 3)
+        now = picture.captured
+        others = [
+            t
+            for t in tracker.tracks
+            if t is not viewer and now - max(t.seen, t.sought) > (_FRESH if t.in_view(now) else _STALE)
+        ]
+        if others and (self._turn // ROUND % 2 or not all(t.confirmed for t in others)):
+            chosen = min(others, key=lambda t: (t.confirmed, max(t.seen, t.sought)))
+            chosen.sought = now
+            return self._at(picture, chosen)
+        side = _SIDE * min(max(1, int(7 * viewer.width / _SIDE)), 3)
         sides = [side, side - _SIDE] if side > _SIDE else [side]
         region = self._rotation(picture, sides).next(self.motion)
-        return Look(self._crop_model.detect(picture, region), region)
+        return Look(self._crop_model.detect(self._clear(picture), region), region)
 
     def _rotation(self, picture: Picture, sides: list[int]) -> Rotation:
         key = picture.width, picture.height, *sides
@@ -234,10 +375,10 @@ class Search:
         return self._rotations[key]
 
 
-def _middle(person: Person, moment: float) -> tuple[float, float]:
+def _middle(track: Track, moment: float) -> tuple[float, float]:
     """Return the middle of a face: the eyes are a fifth of its width above."""
-    x, y = person.at(moment)
-    return x, y + 0.2 * person.width
+    x, y = track.at(moment)
+    return x, y + 0.2 * track.width
 
 
 def _square(picture: Picture, x: float, y: float, side: int) -> Region:

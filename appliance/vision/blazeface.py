@@ -12,7 +12,7 @@ import numpy as np
 
 from appliance.assets import model_path
 from appliance.camera.averaging import Floats, Region
-from appliance.camera.base import Picture
+from appliance.camera.base import Readable
 from appliance.vision.letterbox import letterbox
 from appliance.vision.runtime import Model
 
@@ -135,7 +135,7 @@ class FaceDetector:
         self.model.output(self._values)
         self.model.output(self._scores)
 
-    def detect(self, picture: Picture, region: Region | None = None) -> list[Face]:
+    def detect(self, picture: Readable, region: Region | None = None) -> list[Face]:
         """Find faces, best first.
 
         Parameters

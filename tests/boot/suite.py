@@ -224,7 +224,7 @@ def frame_towards(place: str, pack: Path) -> int:
     """Return the frame of a pack that looks at the visitor, by geometry alone."""
     with GalleryCamera(HERE / "visitor.toml", 64, 36, 1.0, pace=False) as camera:
         (visitor,) = camera.truth_at(STANDS[place])
-    angle = angle_to(visitor.x_mm, visitor.z_mm, GazeConfig())
+    angle = angle_to(visitor.x_mm, visitor.y_mm, visitor.z_mm, GazeConfig())
     return math.floor(position_of(angle, Pack(pack).info.angles) + 0.5)
 
 

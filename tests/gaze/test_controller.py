@@ -1,6 +1,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
-from appliance.gaze.target import GLANCE, GazeTarget, aim_at, frame_for, wander
+from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frame_for, wander
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
+from tests.conftest import in_camera
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
 PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), (10, 10, 50, 50), 33, 16, ANGLES, "test", {})
@@ -74,19 +76,21 @@ def test_a_viewer_in_front_meets_the_middle_frame() -> None:
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
 def test_the_angle_is_the_mirror_image_for_the_mirrored_place(x_mm: float, z_mm: float) -> None:
-    assert angle_to(x_mm, z_mm, GazeConfig()) == pytest.approx(-angle_to(-x_mm, z_mm, GazeConfig()))
+    assert angle_to(x_mm, 0, z_mm, GazeConfig()) == pytest.approx(-angle_to(-x_mm, 0, z_mm, GazeConfig()))
 
 
 def test_a_camera_beside_the_portrait_is_accounted_for() -> None:
     # The camera hangs 500 mm to the right; a viewer straight in front of it stands right of the sitter.
-    assert angle_to(0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
+    assert angle_to(0, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
         math.degrees(math.atan2(500, 1000))
     )
-    assert angle_to(500, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
-    assert angle_to(-500, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
+    assert angle_to(500, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
+    assert angle_to(-500, 0, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
         math.degrees(math.atan2(1, 3))
     )
-    assert angle_to(-100, 1000, GazeConfig(gain=2.0)) == pytest.approx(2 * angle_to(-100, 1000, GazeConfig()))
+    assert angle_to(-100, 0, 1000, GazeConfig(gain=2.0)) == pytest.approx(
+        2 * angle_to(-100, 0, 1000, GazeConfig())
+    )
 
 
 @given(st.lists(st.floats(-60, 60), min_size=2, max_size=40, unique=True), st.floats(-90, 90))
@@ -132,7 +136,7 @@ def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
 
 
 def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
-    viewer = Viewer(0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
+    viewer = Viewer(0, 0, 0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
     return GazeTarget(viewer, angle, at, at)
 
 
@@ -195,14 +199,25 @@ def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
     aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
     assert aims[0].glance_from == 0 and aims[0].glance_at == aims[0].captured
-    assert aims[-1].angle == pytest.approx(angle_to(500, 1500, GazeConfig()), abs=0.5)
+    assert aims[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
     assert aims[-1].visitors == 1
+
+
+def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
+    place = GazeConfig(camera_right=200, camera_forward=50, camera_up=-600, camera_pitch=15)
+    x, y, z = in_camera((500, -350, 1500), place)  # a child's eyes, under those of the sitter
+    walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
+    aims = [aim for _, aim, _ in walked(walk, Config(gaze=place))]
+    assert aims[0].eye_height_mm is None and aims[0].elevation is None
+    assert aims[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
+    assert aims[-1].eye_height_mm == pytest.approx(-350, abs=30)
+    assert aims[-1].elevation == pytest.approx(-math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1)
 
 
 def test_limits_keep_the_gaze_between_the_marks() -> None:
     place = GazeConfig(limit_left=-20, limit_right=15)
-    assert angle_to(-3000, 1000, place) == 15
-    assert angle_to(3000, 1000, place) == -20
+    assert angle_to(-3000, 0, 1000, place) == 15
+    assert angle_to(3000, 0, 1000, place) == -20
 
 
 def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
@@ -267,3 +282,128 @@ def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
         follower.see(RgbPicture(noisy(wall, i, 2.0), i / 30, i), 66, PACK).viewer for i in range(30 * 14)
     ]
     assert looked_at[30] is not None and not any(looked_at[-60:])
+
+
+PHOTOGRAPHS = replace(TRACKING, fixture_after=0.0, share=False)  # the gallery's figures show no life
+
+
+def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float, float]]:
+    """The moment and angle of what is lit at each refresh of a 60 Hz screen; no latencies."""
+    controller = GazeController(config)
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(round(walk.duration * rate)):
+            picture = camera.newest()
+            target = controller.see(picture, camera.horizontal_fov, PACK)
+            for k in range(round(60 / rate)):
+                moment = picture.captured + k / 60
+                yield moment, aim_at(target, moment, 0.0, config.tracking)
+
+
+class TestLoss:
+    @pytest.mark.parametrize("rate", [10.0, 30.0])
+    @pytest.mark.parametrize("speed", [0.0, 500.0, 1200.0])
+    def test_the_eyes_stay_where_they_were(self, rate: float, speed: float) -> None:
+        """Somebody who walks behind a pillar: within 2 degrees of the last direction shown."""
+        way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0), (2.0, 700.0 - speed, 1500.0)]
+        walk = Walk("pillar", 4.0, RoomSpec(), (visitor("one", way),))
+        shown = list(lit(walk, Config(tracking=PHOTOGRAPHS), rate))
+        learnt = 2.0 + 2 / rate  # when the second look has missed them
+        last = next(angle for moment, angle in shown if moment >= learnt)
+        held = [angle for moment, angle in shown if learnt <= moment < 2.0 + PHOTOGRAPHS.hold]
+        assert max(abs(angle - last) for angle in held) <= 2.0
+
+    def test_then_the_sitter_returns_to_rest(self) -> None:
+        way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0)]
+        walk = Walk("gone", 5.5, RoomSpec(), (visitor("one", way),))
+        assert list(lit(walk, Config(tracking=PHOTOGRAPHS)))[-1][1] == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    for start in (1000.0, 900.0):
+        for i in range(10):
+            target = controller.see(face_in(0.3, start + i / 30), 66, PACK)
+        assert target.viewer is not None and target.seen == start + 9 / 30
+
+
+def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    angles = []
+    for i in range(150):
+        share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
+        target = controller.see(face_in(share, i / 30), 66, PACK)
+        angles.append(aim_at(target, i / 30, 0.0, PHOTOGRAPHS))
+    assert target.identity is not None
+    assert min(angles[30:]) > 20
+
+
+class TestContact:
+    def test_contact_comes_and_goes_within_its_time(self) -> None:
+        meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
+        way = [aim_at(meets, 5.0 + t, 0.0, replace(TRACKING, hold=60.0)) for t in np.arange(0, 1, 0.02)]
+        assert way[0] == 20.0 and way[-1] == pytest.approx(5.0)
+        assert all(b <= a for a, b in pairwise(way)) and np.abs(np.diff(way)).max() < 0.7
+        leaves = replace(meets, contact_from=0.75, contact_to=0.0)
+        assert aim_at(leaves, 5.0 + CONTACT_TIME, 0.0, TRACKING) == pytest.approx(20.0)
+
+    def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
+        way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
+        walk = Walk("stands, walks", 5.2, RoomSpec(), (visitor("one", way),))
+        true = math.degrees(math.atan(600 / 1500))
+        config = Config(tracking=PHOTOGRAPHS, gaze=GazeConfig(contact=0.6))
+        shown = list(lit(walk, config))
+        stood = [angle for moment, angle in shown if 2.5 < moment < 3.4]
+        assert stood == pytest.approx([0.4 * true] * len(stood), abs=0.5)
+        walked = [angle for moment, angle in shown if 4.5 < moment < 4.9]
+        plain = [a for m, a in lit(walk, Config(tracking=PHOTOGRAPHS)) if 4.5 < m < 4.9]
+        assert walked == pytest.approx(plain, abs=0.5)
+
+    def test_it_is_off_by_default(self) -> None:
+        assert Config().gaze.contact == 0.0
+
+
+def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
+    """Speed and angle of the target on a walk at 1 m/s: the light is where the viewer is then."""
+    walk = Walk("walks", 2.4, RoomSpec(), (visitor("one", [(0, 1200, 2000), (2.4, -1200, 2000)]),))
+    controller = GazeController(Config(tracking=PHOTOGRAPHS))
+    errors = []
+    with GalleryCamera(walk, pace=False) as camera:
+        for _ in range(72):
+            picture = camera.newest()
+            target = controller.see(picture, camera.horizontal_fov, PACK, picture.captured + 0.1)
+            (there,) = walk.people_at(picture.captured + 0.1)
+            if 0.6 < picture.captured < 2.2:
+                true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+                errors.append(aim_at(target, picture.captured + 0.1, 0.0, TRACKING) - true)
+                assert target.speed > 8
+    assert np.abs(errors).mean() < 0.4
+
+
+def test_two_who_stop_are_looked_at_in_turn() -> None:
+    config = Config(tracking=replace(PHOTOGRAPHS, share=True))
+    people = [visitor("left", [(0, -500, 1800), (20, -500, 1800)]),
+              visitor("right", [(0, 500, 1900), (20, 500, 1900)], face=1)]  # fmt: skip
+    walk = Walk("two", 20.0, RoomSpec(), tuple(people))
+    shown = [angle for _, angle in lit(walk, config, rate=10.0)]
+    sides = [angle > 0 for angle in shown if abs(angle) > 10]
+    changes = sum(a != b for a, b in pairwise(sides))
+    assert 2 <= changes <= 6 and 0.3 < np.mean(sides) < 0.7
+
+
+@pytest.mark.parametrize("rate", [10.0, 15.0, 30.0])
+def test_a_visitor_is_met_at_once_though_a_photograph_hangs_in_view(rate: float) -> None:
+    """The gallery's figures are photographs: one stands there from the start, a visitor walks in."""
+    photograph = visitor("photograph", [(0, 800, 3500), (6, 800, 3500)])
+    comes = visitor("comes", [(3, -1700, 2200), (4.5, -400, 2200), (6, -400, 2200)], face=1)
+    walk = Walk("photograph and visitor", 6.0, RoomSpec(), (photograph, comes))
+    came = 3 + (1700 - 1350) / 1300 * 1.5  # when their face is in the picture
+    met = None
+    for moment, angle in lit(walk, Config(tracking=replace(TRACKING, share=False)), rate):
+        there = next((v for v in walk.people_at(moment) if v.who == "comes"), None)
+        if there and moment > came:
+            true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+            if met is None and abs(angle - true) < 6:
+                met = moment
+            if moment > 5:
+                assert abs(angle - true) < 3
+    assert met is not None and met - came < 0.5

@@ -4,40 +4,70 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from appliance.bench.walks import visitor
+from appliance.bench.walks import FACES
 from appliance.camera.gallery import GalleryCamera
-from appliance.camera.walks import RoomSpec, Walk
+from appliance.camera.motion import Curve
+from appliance.camera.walks import Person, RoomSpec, Walk
 from appliance.config import Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack
-from appliance.service.calibration import Place, calibrate, check_writable, fitted, write_gaze
-from tests.conftest import small_info
+from appliance.service.calibration import (
+    SITTERS_EYES,
+    Place,
+    calibrate,
+    check_writable,
+    fitted,
+    fitted_upright,
+    parse_height,
+    tells_pitch,
+    write_gaze,
+)
+from tests.conftest import in_camera, small_info
 
-FRONT, LEFT, RIGHT = Place(150, 2000), Place(1100, 2000), Place(-900, 2000)
-KEYS = [
-    (0, 150, 2000), (2.5, 150, 2000), (3.5, 1100, 2000), (6, 1100, 2000), (7.5, -900, 2000), (12, -900, 2000),
-]  # fmt: skip
+FRONT, LEFT, RIGHT = Place(150, 0, 2000), Place(1100, 0, 2000), Place(-900, 0, 2000)
+LEVEL = GazeConfig(camera_right=150)
+# Where the technician stands: mm to the right of the sitter's eyes and ahead of them.
+MARKS = [(0, 2000), (-950, 2000), (1050, 2000)]
+SITTERS = 1550
 
 
-def at(rate: float, seconds: float) -> "list[str | None]":
-    """Enter at the given seconds of pictures seen while waiting for it."""
-    return [*([None] * int(rate * seconds)), ""]
+def enter(seconds: float, typed: str = "") -> "list[str | None]":
+    """A line typed after so many seconds of pictures seen while waiting for it."""
+    return [*([None] * int(10 * seconds)), typed]
 
 
-def run(answers: "list[str | None]") -> tuple[GazeConfig, list[str], list[str]]:
-    walk = Walk("marks", 12.0, RoomSpec(), (visitor("technician", KEYS),))
-    camera = GalleryCamera(walk, rate=10.0, pace=False)
-    said: list[str] = []
+def run(
+    answers: "list[str | None]",
+    place: GazeConfig = LEVEL,
+    eyes: float = SITTERS,
+    marks: Sequence[tuple[float, float]] = MARKS,
+    before: GazeConfig | None = None,
+    said: list[str] | None = None,
+) -> tuple[GazeConfig, list[str], list[str]]:
+    """What is measured by a camera at a place: the settings, what was said, and the live lines.
+
+    The technician, whose eyes are so many mm above the floor, stays 6 s at each mark.
+    """
+    times = [7.5 * i + stay for i in range(len(marks)) for stay in (0, 6)]
+    seen = [in_camera((right, eyes - SITTERS, ahead), place) for right, ahead in marks for _ in range(2)]
+    x, y, z = (Curve.through(tuple(times), values) for values in zip(*seen, strict=True))
+    person = Person("technician", FACES[0], x, y, z)
+    camera = GalleryCamera(Walk("marks", times[-1], RoomSpec(), (person,)), rate=10.0, pace=False)
+    said = [] if said is None else said
     lines: list[str] = []
     left = iter(answers)
     gaze = calibrate(
         camera,
-        Config(),
+        Config(gaze=before or GazeConfig()),
         small_info(),
         lambda: next(left, "q"),
         said.append,
@@ -47,14 +77,106 @@ def run(answers: "list[str | None]") -> tuple[GazeConfig, list[str], list[str]]:
 
 
 def test_three_marks_give_offset_mirror_and_limits() -> None:
-    gaze, said, lines = run([*at(10, 0.5), *at(10, 3), *at(10, 3)])
+    before = GazeConfig(camera_up=-12.25, camera_pitch=0.75)
+    gaze, said, lines = run(["", *enter(1), *enter(6), *enter(6)], before=before)
     assert gaze.camera_right == pytest.approx(150, abs=15)
     assert not gaze.mirrored
-    expected = [angle_to(p.x_mm, p.z_mm, GazeConfig(camera_right=150)) for p in (LEFT, RIGHT)]
+    assert (gaze.camera_up, gaze.camera_pitch) == (-12.25, 0.75)
+    expected = [angle_to(p.x_mm, p.y_mm, p.z_mm, LEVEL) for p in (LEFT, RIGHT)]
     assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
-    assert said[1].startswith("front: ") and said[1].endswith("m ahead of the camera")
-    assert len(said) == 6
+    assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[0]
+    assert said[2].startswith("front: ") and said[2].endswith("m ahead of the camera")
+    assert len(said) == 7
+    assert lines[0] == ""  # else it would overwrite the height while that is typed
     assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
+
+
+@pytest.mark.parametrize(
+    ("up", "pitch", "eyes"),
+    [(500, -17, 1780), (-400, 8, 1550), (0, 0, 1650)],
+    ids=["above", "below", "level"],
+)
+def test_height_and_tilt_are_measured(up: float, pitch: float, eyes: float) -> None:
+    place = replace(LEVEL, camera_up=up, camera_pitch=pitch)
+    answers = [f"{eyes / 10:g} cm", "1,55", *enter(1), *enter(6), *enter(6), *enter(6)]
+    gaze, said, _ = run(answers, place, eyes, [*MARKS, (0, 1000)])
+    # An eye point moves by up to 1 % of the face from one distance to the next, that is about a degree.
+    assert gaze.camera_pitch == pytest.approx(pitch, abs=1.5)
+    assert gaze.camera_up == pytest.approx(up, abs=40)
+    assert gaze.camera_right == pytest.approx(150, abs=15)
+    expected = [math.degrees(math.atan2(right, ahead)) for right, ahead in MARKS[1:]]
+    assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
+    assert "Eyes in view, by their height above the floor: at 1 m " in "\n".join(said)
+
+
+def test_a_wrong_height_is_told_and_asked_for_again() -> None:
+    said: list[str] = []
+    with pytest.raises(NotCalibrated, match="given up; nothing was written"):
+        run(["1.7", "155", "q"], said=said)
+    wrong = "'155'; expected a height from 0.3 to 4 m, like 1.62 or 162 cm"
+    assert said[1:] == [SITTERS_EYES, wrong, SITTERS_EYES]
+
+
+def test_without_the_sitters_height_three_marks_are_enough() -> None:
+    gaze, said, _ = run(["1.7", "", *enter(1), *enter(6), *enter(6)])
+    assert (gaze.camera_up, gaze.camera_pitch) == (0, 0)
+    assert said[-1].startswith("right: ")
+
+
+def test_marks_at_one_distance_leave_the_tilt_and_say_so() -> None:
+    place = replace(LEVEL, camera_up=300, camera_pitch=-8)
+    answers = ["1.55", "1.55", *enter(1), *enter(6), *enter(6), *enter(6)]
+    gaze, said, _ = run(answers, place, marks=[*MARKS, (0, 1900)], before=GazeConfig(camera_pitch=-8.25))
+    assert gaze.camera_pitch == -8.25
+    assert gaze.camera_up == pytest.approx(300, abs=40)
+    told = next(line for line in said if "too alike" in line)
+    assert told.endswith("camera_pitch stays -8.25 degrees, only camera_up is measured")
+
+
+@pytest.mark.parametrize("text", ["1.62", "1,62", " 1.62 m", "162 cm", "162cm"])
+def test_a_height_may_be_typed_in_metres_or_centimetres(text: str) -> None:
+    assert parse_height(text) == pytest.approx(1620)
+
+
+@pytest.mark.parametrize(
+    "text", ["162", "1.6.2", "-1.6", "0", "5'4\"", "1.62 mm", "nan", "tall", "1.62 cm", "9" * 400]
+)
+def test_another_height_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a height from 0\.3 to 4 m, like 1\.62") as error:
+        parse_height(text)
+    assert "\n" not in str(error.value)
+
+
+CAMERAS = st.builds(
+    GazeConfig,
+    camera_right=st.floats(-500, 500),
+    camera_forward=st.floats(-200, 200),
+    camera_up=st.floats(-1500, 1500),
+    camera_pitch=st.floats(-45, 45),
+    mirrored=st.booleans(),
+)
+STANDS = st.lists(st.tuples(st.floats(-1000, 1000), st.floats(800, 4000)), min_size=3, max_size=6)
+
+
+@given(CAMERAS, st.floats(-700, 700), STANDS)
+def test_height_and_tilt_of_any_camera_are_found(
+    place: GazeConfig, above: float, stands: list[tuple[float, float]]
+) -> None:
+    places = [Place(*in_camera((right, above, ahead), place)) for right, ahead in stands]
+    assume(min(each.z_mm for each in places) > 200)
+    known = place if not tells_pitch(places) else replace(place, camera_pitch=0.0)
+    found = fitted_upright(known, above, places)
+    assert found.camera_pitch == pytest.approx(place.camera_pitch, abs=0.06)  # rounded to 0.1
+    assert found.camera_up == pytest.approx(place.camera_up, abs=6)  # 0.05 degrees at up to 5 m
+    assert replace(found, camera_up=place.camera_up, camera_pitch=place.camera_pitch) == place
+
+
+def test_an_impossible_height_or_tilt_is_refused() -> None:
+    places = [Place(0, -9000, 2000), Place(0, -3000, 1000)]
+    with pytest.raises(
+        NotCalibrated, match=r"camera_pitch = .* degrees; expected -3000 to 3000 mm and -60 to"
+    ):
+        fitted_upright(GazeConfig(), 0, places)
 
 
 def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
@@ -64,7 +186,7 @@ def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
 
 
 def test_a_mirrored_camera_is_noticed() -> None:
-    gaze = fitted(GazeConfig(), Place(-150, 2000), Place(-1100, 2000), Place(900, 2000))
+    gaze = fitted(GazeConfig(), Place(-150, 0, 2000), Place(-1100, 0, 2000), Place(900, 0, 2000))
     straight = fitted(GazeConfig(), FRONT, LEFT, RIGHT)
     assert gaze.mirrored and not straight.mirrored
     assert (gaze.camera_right, gaze.limit_left, gaze.limit_right) == (
@@ -73,7 +195,8 @@ def test_a_mirrored_camera_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("front", "left", "right"), [(FRONT, FRONT, FRONT), (Place(1400, 2000), LEFT, RIGHT), (FRONT, LEFT, LEFT)]
+    ("front", "left", "right"),
+    [(FRONT, FRONT, FRONT), (Place(1400, 0, 2000), LEFT, RIGHT), (FRONT, LEFT, LEFT)],
 )
 def test_marks_that_make_no_sense_are_refused(front: Place, left: Place, right: Place) -> None:
     with pytest.raises(NotCalibrated, match="the marks were seen at"):
@@ -89,7 +212,8 @@ photograph = "grace_hopper.jpg"
 keys = [
   {time = 0, x_mm = 150, z_mm = 2000}, {time = 7, x_mm = 150, z_mm = 2000},
   {time = 8.5, x_mm = 1100, z_mm = 2000}, {time = 16, x_mm = 1100, z_mm = 2000},
-  {time = 19, x_mm = -900, z_mm = 2000}, {time = 60, x_mm = -900, z_mm = 2000},
+  {time = 19, x_mm = -900, z_mm = 2000}, {time = 24, x_mm = -900, z_mm = 2000},
+  {time = 26.5, x_mm = 150, z_mm = 1000}, {time = 60, x_mm = 150, z_mm = 1000},
 ]
 """
 
@@ -106,7 +230,7 @@ def test_the_command_given_up_writes_nothing_and_says_so(tmp_path: Path, pack: P
     with started(tmp_path, pack, "demo") as command:
         said, _ = command.communicate("q\n", timeout=60)
     assert command.returncode == 1
-    assert "Stand straight in front" in said
+    assert "How high above the floor are your eyes" in said
     assert [path.name for path in tmp_path.glob("config*")] == ["config.toml"]
 
 
@@ -121,7 +245,7 @@ def test_the_command_without_an_input_gives_up_in_one_line(tmp_path: Path, pack:
 
 
 @pytest.mark.slow
-def test_the_command_asks_for_three_marks_and_writes_the_config(tmp_path: Path, pack: Pack) -> None:
+def test_the_command_asks_for_heights_and_marks_and_writes_them(tmp_path: Path, pack: Pack) -> None:
     (tmp_path / "marks.toml").write_text(WALK)
     before = ""
     with started(tmp_path, pack, str(tmp_path / "marks.toml")) as command:
@@ -129,20 +253,24 @@ def test_the_command_asks_for_three_marks_and_writes_the_config(tmp_path: Path, 
         before = (tmp_path / "config.toml").read_text()
         began = math.inf
         for line in command.stdout:
-            for text, moment in (
-                ("in front of", 0.5),
-                ("left mark", 9.5),
-                ("right mark", 20.0),
-                ("nobody", 0.0),
+            for text, moment, typed in (
+                ("your eyes", 0.0, "1.55"),
+                ("sitter's eyes", 0.0, "1,55 m"),
+                ("in front of", 0.5, ""),
+                ("left mark", 9.5, ""),
+                ("right mark", 20.0, ""),
+                ("middle again", 27.5, ""),
+                ("nobody", 0.0, ""),
             ):
                 if text in line:
                     began = min(began, time.monotonic())
                     time.sleep(max(0.0, began + moment - time.monotonic()))
-                    command.stdin.write("\n")
+                    command.stdin.write(f"{typed}\n")
                     command.stdin.flush()
     assert command.returncode == 0
     gaze = load_config(tmp_path / "config.toml").gaze
     assert gaze.camera_right == pytest.approx(150, abs=20) and not gaze.mirrored
+    assert gaze.camera_pitch == pytest.approx(0, abs=1.5) and gaze.camera_up == pytest.approx(0, abs=40)
     assert (gaze.limit_left, gaze.limit_right) == (
         pytest.approx(-25.4, abs=1.5),
         pytest.approx(27.7, abs=1.5),
@@ -151,7 +279,9 @@ def test_the_command_asks_for_three_marks_and_writes_the_config(tmp_path: Path, 
     assert len(list((tmp_path / "lit").glob("frame_*.png"))) > 2
 
 
-GAZE = GazeConfig(camera_right=12.5, mirrored=True, limit_left=-31.0, limit_right=28.5)
+GAZE = GazeConfig(
+    camera_right=12.5, camera_up=-350.5, camera_pitch=8.0, mirrored=True, limit_left=-31.0, limit_right=28.5
+)
 
 
 @pytest.mark.parametrize(
@@ -159,19 +289,20 @@ GAZE = GazeConfig(camera_right=12.5, mirrored=True, limit_left=-31.0, limit_righ
     [
         "",
         "# mine\n[camera]\nrate = 20.0\n",
-        "[gaze]\ngain = 1.5 # keep\ncamera_right = 3.0\n\n[camera]\nrate = 20.0\n",
+        "[gaze]\ngain = 1.5 # keep\ncamera_right = 3.0 # and this\n\n[camera]\nrate = 20.0\n",
     ],
 )
-def test_the_config_gets_the_four_keys_and_keeps_everything_else(tmp_path: Path, text: str) -> None:
+def test_the_config_gets_the_six_keys_and_keeps_everything_else(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)
     write_gaze(path, GAZE)
     new, before = load_config(path), path.with_name("config.toml.old")
     assert (new.gaze.camera_right, new.gaze.mirrored) == (12.5, True)
+    assert (new.gaze.camera_up, new.gaze.camera_pitch) == (-350.5, 8.0)
     assert (new.gaze.limit_left, new.gaze.limit_right) == (-31.0, 28.5)
     assert before.read_text() == text
     for line in text.splitlines():
-        assert line in path.read_text() or line.startswith("camera_right")
+        assert line.replace("3.0 #", "12.5 #") in path.read_text()
     write_gaze(path, GAZE)
     assert load_config(path) == new
 

@@ -13,7 +13,7 @@ from appliance.camera.averaging import Region
 from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.walks import RoomSpec, Walk
-from appliance.config import Config, VisionConfig
+from appliance.config import Config, TrackingConfig, VisionConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
@@ -22,12 +22,14 @@ from appliance.vision.runtime import Model
 from tests.conftest import small_info
 
 PACK: PackInfo = small_info()
+# The gallery's figures are photographs, which show no life.
+PHOTOGRAPHS = Config(tracking=TrackingConfig(fixture_after=0.0, share=False))
 
 
 def followed(
     walk: Walk, seconds: float, rate: float = 30.0
 ) -> Iterator[tuple[Picture, GazeTarget, GazeController]]:
-    follower = GazeController(Config())
+    follower = GazeController(PHOTOGRAPHS)
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(seconds * rate)):
             picture = camera.newest()

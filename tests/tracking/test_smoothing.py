@@ -3,106 +3,108 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.tracking.smoothing import OneEuro, Trend, caught_up, ease, lead, one_euro, settle, trend
+from appliance.tracking.smoothing import Gaze, advance_gaze, ease, first_gaze, lead, settle
 
 ANGLES = st.floats(-60, 60)
 
 
-def smooth(values: list[float], dt: float) -> list[float]:
-    state, out = OneEuro(values[0]), []
-    for value in values:
-        state = one_euro(value, dt, state, min_cutoff=1.0, beta=0.5)
-        out.append(state.value)
-    return out
+def smooth(values: list[float], dt: float, distance: float = 2000.0) -> list[Gaze]:
+    """The filter's states over samples of a viewer at a distance in mm, `dt` seconds apart."""
+    states = [first_gaze(values[0], 0.0)]
+    for i, value in enumerate(values[1:], 1):
+        states.append(advance_gaze(value, i * dt, distance, states[-1], cutoff=0.7))
+    return states
 
 
-@given(st.lists(ANGLES, min_size=2, max_size=60), st.floats(0.005, 0.5))
-def test_the_filter_stays_within_what_it_was_given(values: list[float], dt: float) -> None:
-    out = smooth(values, dt)
-    assert min(values) - 1e-9 <= min(out) and max(out) <= max(values) + 1e-9
+class TestStanding:
+    @given(ANGLES, st.floats(0.005, 0.5))
+    def test_a_constant_passes_unchanged(self, value: float, dt: float) -> None:
+        assert [s.value for s in smooth([value] * 20, dt)] == pytest.approx([value] * 20)
+
+    def test_noise_is_calmed_and_not_extrapolated(self) -> None:
+        noise = np.random.default_rng(1).normal(0, 0.1, 600)
+        states = smooth(noise.tolist(), 1 / 30)
+        assert np.std([s.value for s in states[60:]]) < 0.4 * np.std(noise)
+        assert {s.speed for s in states} == {0.0}
+
+    def test_a_nodding_head_is_followed_without_extrapolation(self) -> None:
+        """A head that moves 25 mm to either side, once in three seconds, at 1.5 m."""
+        times = np.arange(0, 9, 1 / 30)
+        true = np.degrees(np.arctan(25 * np.sin(2 * np.pi * times / 3) / 1500))
+        states = smooth(true.tolist(), 1 / 30, 1500.0)
+        assert {s.speed for s in states[5:]} == {0.0}
+        assert np.abs(np.subtract([s.value for s in states], true)).max() < 0.7
+
+    @given(st.floats(-30, 30), st.floats(2, 30), st.sampled_from([10, 15, 30]))
+    def test_a_single_outlier_moves_nothing(self, place: float, off: float, rate: int) -> None:
+        states = smooth([place] * 10 + [place + off] + [place] * 10, 1 / rate)
+        assert [s.value for s in states] == pytest.approx([place] * 21)
+        assert {s.speed for s in states} == {0.0}
+
+    @given(st.floats(-30, 30), st.floats(2, 30), st.sampled_from([10, 15, 30]))
+    def test_a_sudden_step_counts_once_confirmed(self, place: float, off: float, rate: int) -> None:
+        states = smooth([place] * 10 + [place + off] * 90, 1 / rate)
+        assert states[10].value == place and states[11].value > place
+        assert states[-1].value == pytest.approx(place + off, abs=0.5)
 
 
-@given(ANGLES, st.floats(0.005, 0.5))
-def test_a_constant_passes_unchanged(value: float, dt: float) -> None:
-    assert smooth([value] * 20, dt) == pytest.approx([value] * 20)
+class TestWalking:
+    def test_a_walk_is_followed_without_lag(self) -> None:
+        walk = np.arange(0, 3, 1 / 30) * 20  # 0.7 m/s at 2 m
+        states = smooth(walk.tolist(), 1 / 30)
+        assert states[-1].value == pytest.approx(walk[-1]) and states[-1].speed == pytest.approx(20, rel=0.01)
+
+    @pytest.mark.parametrize("rate", [10, 15, 30])
+    def test_a_start_is_believed_within_three_pictures(self, rate: int) -> None:
+        walk = [0.0] * rate + [30 * (i + 1) / rate for i in range(rate)]  # 1 m/s at 2 m, at once
+        states = smooth(walk, 1 / rate)
+        assert states[rate + 2].value == pytest.approx(walk[rate + 2], abs=1.5)
+
+    def test_a_slow_camera_sees_walkers_too(self) -> None:
+        walk = [20 * i / 3 for i in range(9)]  # three pictures a second
+        assert smooth(walk, 1 / 3)[-1].speed == pytest.approx(20, rel=0.05)
+
+    @pytest.mark.parametrize("rate", [10, 15, 30])
+    def test_a_stop_ends_the_speed_within_two_pictures(self, rate: int) -> None:
+        walk = [30 * i / rate for i in range(2 * rate)]
+        states = smooth(walk + [walk[-1]] * rate, 1 / rate)
+        assert [s.speed for s in states[2 * rate + 1 :]] == pytest.approx([0.0] * (rate - 1))
+        assert states[-1].value == pytest.approx(walk[-1], abs=0.5)
+
+    @given(st.lists(ANGLES, min_size=3, max_size=30), st.floats(0.01, 0.2), st.floats(500, 5000))
+    def test_the_filter_stays_within_its_samples(
+        self, values: list[float], dt: float, distance: float
+    ) -> None:
+        states = smooth(values, dt, distance)
+        assert min(values) - 1e-9 <= min(s.value for s in states)
+        assert max(s.value for s in states) <= max(values) + 1e-9
+
+    @given(st.floats(-30, 30), st.floats(-40, 40), st.floats(1.5, 3))
+    def test_fifteen_and_thirty_pictures_agree(self, start: float, size: float, seconds: float) -> None:
+        """On a walk that begins and ends at rest, at the moments both have in common."""
+
+        def walked(rate: int) -> list[float]:
+            times = np.arange(0, seconds + 2, 1 / rate)
+            return [
+                s.value
+                for s in smooth([start + size * ease(float(t - 0.5) / seconds) for t in times], 1 / rate)
+            ]
+
+        fine, coarse = walked(30)[::2], walked(15)
+        apart = np.abs(np.subtract(fine[: len(coarse)], coarse[: len(fine)])).max()
+        assert apart <= 0.1 * abs(size) + 0.3
 
 
-@given(ANGLES, ANGLES)
-def test_the_filter_arrives_where_the_viewer_stops(start: float, end: float) -> None:
-    assert smooth([start] + [end] * 300, 1 / 30)[-1] == pytest.approx(end, abs=0.05)
-
-
-def test_noise_on_a_still_viewer_is_calmed_and_a_walk_is_followed_with_little_lag() -> None:
-    noise = np.random.default_rng(1).normal(0, 0.1, 600)
-    assert np.std(smooth(noise.tolist(), 1 / 30)[60:]) < 0.6 * np.std(noise)
-    walk = np.arange(0, 3, 1 / 30) * 20  # 20 degrees/s
-    lag = (walk - smooth(walk.tolist(), 1 / 30))[-1] / 20
-    assert 0 <= lag < 0.03
-
-
-def test_the_camera_slowing_down_in_the_dark_does_not_change_the_speed_of_the_filter() -> None:
-    fast, slow = smooth([0.0] + [10.0] * 30, 1 / 30), smooth([0.0] + [10.0] * 15, 1 / 15)
-    assert fast[-1] == pytest.approx(slow[-1], abs=0.3)
-
-
-@given(st.floats(-60, 60), st.floats(1, 60), st.floats(0.01, 0.2))
-def test_a_step_is_never_overshot(start: float, size: float, dt: float) -> None:
-    out = smooth([start] * 5 + [start + size] * 60, dt)
-    assert max(out) <= start + 1.02 * size
-
-
-@given(st.floats(-30, 30), st.floats(-40, 40), st.floats(0.5, 3))
-def test_fifteen_and_thirty_pictures_a_second_agree(start: float, size: float, seconds: float) -> None:
-    """On a walk that begins and ends at rest, at the moments both have in common."""
-
-    def walked(rate: int) -> list[float]:
-        times = np.arange(0, seconds + 2, 1 / rate)
-        return smooth([start + size * ease(float(t - 0.5) / seconds) for t in times], 1 / rate)
-
-    fine, coarse = walked(30)[::2], walked(15)
-    assert np.abs(np.subtract(fine[: len(coarse)], coarse[: len(fine)])).max() <= 0.1 * abs(size) + 1e-9
-
-
-def trends(values: list[float], dt: float) -> list[float]:
-    state, out = Trend(values[0]), []
-    for value in values[1:]:
-        state = trend(value, dt, state)
-        out.append(state.speed)
-    return out
-
-
-def test_the_trend_of_a_walk_is_its_speed_and_a_stop_ends_it_within_two_pictures() -> None:
-    walk = [20 * i / 30 for i in range(20)]
-    speeds = trends(walk + [walk[-1]] * 5, 1 / 30)
-    assert speeds[17] == pytest.approx(20)
-    assert speeds[20:] == pytest.approx([0] * 4)
-
-
-@given(st.lists(ANGLES, min_size=3, max_size=30), st.floats(0.01, 0.2))
-def test_the_trend_never_exceeds_the_last_step(values: list[float], dt: float) -> None:
-    steps = np.abs(np.diff(values)) / dt
-    assert all(abs(speed) <= step + 1e-9 for speed, step in zip(trends(values, dt), steps, strict=True))
+@pytest.mark.parametrize("step", [0.0, -0.1])
+def test_a_sample_that_is_not_later_changes_nothing(step: float) -> None:
+    state = first_gaze(1.0, 5.0)
+    assert advance_gaze(9.0, 5.0 + step, 2000.0, state, 0.7) is state
 
 
 @given(st.floats(-1, 5), st.floats(0, 2))
 def test_the_lead_is_the_age_at_first_and_never_more(age: float, reach: float) -> None:
     assert 0 <= lead(age, reach) <= min(max(age, 0), reach) + 1e-12
     assert lead(0.1, 0.5) == pytest.approx(0.1, rel=0.02)
-
-
-@given(st.lists(ANGLES, min_size=2, max_size=30), st.floats(-200, 200))
-def test_catching_up_never_passes_the_newest_sample(values: list[float], speed: float) -> None:
-    state = OneEuro(values[0])
-    for value in values:
-        state = one_euro(value, 1 / 30, state, 1.0, 0.5)
-        low, high = sorted((state.value, value))
-        assert low <= caught_up(state, value, speed, 1.0, 0.5) <= high
-
-
-@pytest.mark.parametrize("dt", [0.0, -0.1, float("nan")])
-def test_time_must_go_forward(dt: float) -> None:
-    with pytest.raises(ValueError, match="expected a positive number of seconds"):
-        one_euro(1.0, dt, OneEuro(0.0), 1.0, 0.5)
 
 
 @given(st.floats(-5, 40), st.integers(0, 32), st.floats(0, 0.49))
