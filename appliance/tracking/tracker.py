@@ -59,6 +59,8 @@ _EYES_TIME: Final = 0.4
 _MISSES: Final = 3
 # Seconds unseen, without such looks, until a person is out of view.
 _UNSEEN: Final = 3.0
+# Seconds unseen after which a person's place and speed begin anew.
+_STRANGE: Final = 0.6
 # Seconds away after which a person who returns counts as new.
 _RETURNS: Final = 2.0
 # Regions of fewer face widths are crops, whose measurements are sharp.
@@ -190,6 +192,8 @@ class Track:
         """Take in a new sighting (an alpha-beta filter); `coarse` is its localisation error in pixels."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
+        if dt > _STRANGE:
+            self.x, self.y, self.vx, self.vy = x, y, 0.0, 0.0  # where they went meanwhile is not known
         px, py = self.at(moment)
         expected = self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse
         if expected:
