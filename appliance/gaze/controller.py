@@ -101,7 +101,8 @@ class GazeController:
             size = picture.width, picture.height
             viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
             here = replace(here, viewer=viewer, identity=chosen.identity)
-            sharp = look.sharp or now - before.seen > _BLUNT or chosen.pace > _BRISK
+            own = look.sharp and look.sought is not None and look.sought.identity == chosen.identity
+            sharp = own or now - before.seen > _BLUNT or chosen.pace > _BRISK
             fresh = chosen.seen == now and sharp
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
                 # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
