@@ -95,7 +95,7 @@ def wander(empty: float, every: float) -> float:
     if empty < every:
         return 0.0
     number, into = divmod(empty, every)
-    # The golden ratio's multiples are as even and as unforeseeable as a visitor needs.
+    # Multiples of the golden ratio spread evenly and look random.
     side = math.cos(2 * math.pi * 0.618034 * number) * _WANDER_REACH
     return side * (ease(into / _WANDER_MOVE) - ease((into - _WANDER_MOVE - _WANDER_STAY) / _WANDER_MOVE))
 

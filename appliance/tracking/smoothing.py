@@ -43,8 +43,8 @@ class Doubt:
 class Gaze:
     """The state of the filter of a direction: degrees, degrees per second, seconds.
 
-    `value` is the smoothed direction at the moment `at`; `speed` is what may be counted on from there:
-    none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
+    `value` is the smoothed direction at the moment `at`; `speed` is used for prediction: 0
+    below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
     `recent` the last samples (moment, direction), `noise` their standard deviation in mm. `doubted` is the
     sudden step that the next sample must confirm, if any; `known`: there were two samples.
     """
