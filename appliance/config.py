@@ -82,7 +82,7 @@ class TrackingConfig:
     hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
     return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
     min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 0.7
-    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.25
+    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.15
     prediction: Annotated[float, Range(0, 5, "seconds")] = 0.3
     display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
     wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0

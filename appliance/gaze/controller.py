@@ -83,7 +83,7 @@ class GazeController:
         look = self._search.look(picture, self._tracker, self._attention, self._gaze.doubted is not None)
         self._tracker.take(look.faces, look.region, look.sought, picture, self._search.motion.share)
         known = self._tracker.confirmed()
-        # Not look.faces: a picture on the wall is nobody, nor is a spot that seems a face now and then.
+        # Not look.faces: these may be wall pictures, or places that the detector sometimes takes for a face.
         if (
             self._awake is None
             or any(track.seen == now for track in known)
@@ -101,7 +101,8 @@ class GazeController:
             size = picture.width, picture.height
             viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
             here = replace(here, viewer=viewer, identity=chosen.identity)
-            sharp = look.sharp or now - before.seen > _BLUNT or chosen.pace > _BRISK
+            own = look.sharp and look.sought is not None and look.sought.identity == chosen.identity
+            sharp = own or now - before.seen > _BLUNT or chosen.pace > _BRISK
             fresh = chosen.seen == now and sharp
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
                 # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
@@ -178,7 +179,7 @@ class GazeController:
         return replace(target, contact_from=now, contact_to=wanted, contact_at=lit)
 
     def _glance(self, before: GazeTarget, target: GazeTarget, pack: PackInfo, lit: float) -> GazeTarget:
-        """Let the eyes go over from where they look at the moment `lit`, unless it is hardly a way."""
+        """Let the eyes glance over from where they look at the moment `lit`, unless the change is small."""
         tracking = self._config.tracking
         start = looking_at(before, lit, tracking, pack)
         end = looking_at(replace(target, glance_at=-math.inf), lit, tracking, pack)

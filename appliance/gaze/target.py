@@ -33,7 +33,7 @@ class GazeTarget:
     that was and `captured` when the newest picture was taken, in seconds on the monotonic clock. `speed`
     is how fast the angle changes, degrees per second. `visitors` is how many people are in view.
     `eye_height_mm` is how far the viewer's eyes are above the sitter's, `elevation` how many degrees up
-    they are seen from there; both as measured, not smoothed, and None while nobody's place was measured
+    they are seen from there; both of the last measurement, not smoothed, and None before the first one
     (the mapping "original" measures none). After a change of viewer the eyes go over from the angle
     `glance_from`, beginning at the moment `glance_at`. From the moment `contact_at` the share of the angle
     that is taken away goes from `contact_from` to `contact_to`, so that a viewer who stands feels looked at.
@@ -95,7 +95,7 @@ def wander(empty: float, every: float) -> float:
     if empty < every:
         return 0.0
     number, into = divmod(empty, every)
-    # The golden ratio's multiples are as even and as unforeseeable as a visitor needs.
+    # Multiples of the golden ratio spread evenly and look random.
     side = math.cos(2 * math.pi * 0.618034 * number) * _WANDER_REACH
     return side * (ease(into / _WANDER_MOVE) - ease((into - _WANDER_MOVE - _WANDER_STAY) / _WANDER_MOVE))
 

@@ -126,8 +126,9 @@ def _heights(lowest: float, highest: float) -> str:
 def _absence(nearest: float, farthest: float) -> str:
     if nearest > min(farthest, FARTHEST):
         return "never in view"
-    beyond = f" and farther than {farthest / 1000:.2f} m" if farthest < FARTHEST else ""
-    return f"out of view nearer than {max(nearest, 0.0) / 1000:.2f} m{beyond}"
+    ends = [f"nearer than {nearest / 1000:.2f} m"] if nearest > 0 else []
+    ends += [f"farther than {farthest / 1000:.2f} m"] if farthest < FARTHEST else []
+    return f"out of view {' and '.join(ends)}" if ends else "in view at every distance"
 
 
 def _advice(view: UprightView, wide: UprightView) -> list[str]:

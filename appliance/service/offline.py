@@ -1,4 +1,4 @@
-"""The road without a screen: what is seen in picture files, as rows of JSON."""
+"""Face tracking on image files, without a screen: rows for `detect` and `track`."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector
 from appliance.vision.letterbox import PointSampledPicture
 
-# Seconds from a picture's exposure to its arrival, and from there to its understanding, of a Pi at
+# Seconds from a picture's exposure to its arrival, and from arrival to the end of detection, of a Pi at
 # 30 pictures/s (estimates: no Pi has been measured).
 LATENCIES: Final = (0.05, 0.015)
 
@@ -95,7 +95,7 @@ def simulate_refreshes(
     ----------
     pictures : in the order in which they were taken
     refresh : refreshes per second of the screen
-    latencies : seconds from a picture's exposure to its arrival, and from there to its understanding
+    latencies : seconds from a picture's exposure to its arrival, and from arrival to the end of detection
     """
     camera_latency, vision_latency = latencies
     controller = GazeController(config)

@@ -1,4 +1,4 @@
-"""Whom to look at: one viewer at a time, and with sharing everybody who stops, in turn."""
+"""Chooses the viewer: one person at a time; with sharing, people who stop take turns."""
 
 import math
 from collections import deque
@@ -31,9 +31,9 @@ _EQUAL: Final = 0.85
 _SURE: Final = 2.0
 # Seconds unseen for which a walking person is sure to be near their expected place.
 _SURE_WALKING: Final = 0.5
-# Seconds ahead: a walker who will have left the picture by then is looked at last.
+# A walker who leaves the picture within this many seconds is chosen last.
 _LEAVES: Final = 1.0
-# Seconds ahead: a viewer who will have left the picture by then gives the gaze to somebody who stays.
+# A viewer who leaves the picture within this many seconds gives the gaze to somebody who stays.
 _GOES: Final = 0.1
 # How many people share the gaze (asked for: up to four).
 _SHARERS: Final = 4
@@ -77,7 +77,7 @@ class Attention:
         return moment - self.arrived < _SURVEY
 
     def choose(self, tracks: Sequence[Track], moment: float, width: float) -> Track | None:
-        """Choose the viewer among the confirmed tracks of a picture `width` pixels wide, and return them.
+        """Return the viewer among the confirmed tracks of a picture `width` pixels wide, or None.
 
         A lost viewer is waited for during `hold` seconds, or `_PATIENCE` if somebody else is in view.
         """

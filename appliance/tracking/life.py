@@ -109,8 +109,8 @@ def samples_of(picture: Picture, region: Region) -> Samples | None:
 class Life:
     """Evidence of life in one face.
 
-    `after` is how many seconds without a sign of life make a picture of it, 0 for a face that counts as
-    alive whatever it does. `region` is where its samples are taken, in picture pixels. Moments are seconds
+    `after` is how many seconds without a sign of life make a picture of it, 0 for a face that
+    is never taken for one. `region` is where its samples are taken, in picture pixels. Moments are seconds
     on the monotonic clock: `sign` the last at which it moved or changed, `walked` the last at which it took
     a step, and `still_since` the one since which it has shown no life.
     """
@@ -132,7 +132,7 @@ class Life:
         return self.after == 0 or moment - self.sign < _LASTS
 
     def suspect(self, moment: float) -> bool:
-        """Tell whether the face could have shown life, had it any, and has not."""
+        """Tell whether the face was watched long enough to show life, and showed none."""
         return not self.alive(moment) and moment - self.still_since > _SUSPECT
 
     def lifeless(self, moment: float) -> bool:
@@ -210,7 +210,7 @@ class Life:
 
 @dataclass(slots=True)
 class StaticFace:
-    """A face that is none: a picture on the wall, a statue; or a spot left alone `until` a moment.
+    """What the detector takes for a face: a wall picture or a statue; or a spot left alone `until` a moment.
 
     `x`, `y` is its eye midpoint and `width` its width, in picture pixels. `looks` is what it looked like
     when it was recognised, None for a spot that is only doubted; `matched` is when it last looked so.
@@ -238,7 +238,7 @@ class StaticFace:
         return self.matches(picture) if self.looks else face.score < _SURE
 
     def matches(self, picture: Picture) -> bool:
-        """Tell whether its place still looks as it did; with a person in front of it it does not.
+        """Tell whether its place still looks as it did; it does not while a person stands in front of it.
 
         A match is learnt, so that daylight may change slowly.
         """

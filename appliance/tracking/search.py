@@ -41,7 +41,7 @@ _OVERLAP: Final = 1 / 6
 ROUND: Final = 4
 # Least score for a face that was expected; new ones need `vision.threshold`.
 _FOLLOW_SCORE: Final = 0.4
-# How much sooner a tile's turn comes when all of it moves (tuned on bench gaze).
+# Weight of motion in the choice of the next tile (tuned on bench gaze).
 _MOTION_WEIGHT: Final = 200.0
 # Fraction of the picture that moves, beside everybody known, from which on somebody new is looked for: a
 # head with shoulders at 5 m is some 40 of 9,000 samples.
@@ -350,7 +350,7 @@ class Search:
         return Look(self._room_model.detect(self._clear(picture), region), region)
 
     def _round_others(self, picture: Picture, tracker: Tracker, viewer: Track) -> Look:
-        """Look at somebody else known, or at a tile for who is as near as the viewer, or half as near."""
+        """Look at another person, or into a tile for people at the viewer's distance or twice as far."""
         now = picture.captured
         others = [
             t

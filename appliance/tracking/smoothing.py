@@ -43,8 +43,8 @@ class Doubt:
 class Gaze:
     """The state of the filter of a direction: degrees, degrees per second, seconds.
 
-    `value` is the smoothed direction at the moment `at`; `speed` is what may be counted on from there:
-    none below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
+    `value` is the smoothed direction at the moment `at`; `speed` is used for prediction: 0
+    below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
     `recent` the last samples (moment, direction), `noise` their standard deviation in mm. `doubted` is the
     sudden step that the next sample must confirm, if any; `known`: there were two samples.
     """
@@ -69,8 +69,9 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     """Advance the filter by one sample.
 
     While the viewer stands, the direction is low-passed and not extrapolated, so that it is calm. While
-    they walk it is the sample itself, and its speed is told. In between both are mixed by the speed. A
-    sudden step changes nothing until the next sample is on the same side of what was expected.
+    they walk it is the sample itself, and its speed is returned. In between both are mixed by the speed. A
+    sudden step changes nothing until the next sample is on the same side of what was expected; one that
+    goes on in the direction of a smaller step before it is no longer sudden.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
     off = value - min(max(value, low), high)  # a viewer who stops or slows down makes no sudden step
     before, since, known = state.raw, dt, state.recent
     allowed = _STEP + _CHANGES * abs(state.speed) * dt * millimetres
-    if abs(off) * millimetres > (allowed if state.known else _RUNS * dt):
+    sets_off = len(known) > 1 and off * (known[-1][1] - known[-2][1]) * millimetres > abs(off) * _STEP / 2
+    if abs(off) * millimetres > (allowed if state.known else _RUNS * dt) and not sets_off:
         doubted = state.doubted
         if doubted is None or moment <= doubted.at or off * doubted.off <= 0:
             return replace(state, doubted=Doubt(value, off, moment))

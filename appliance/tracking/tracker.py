@@ -23,7 +23,7 @@ _SURE: Final = 0.7
 _FAIR: Final = 0.6
 # Sightings after which a low mean score or motion may confirm a face.
 _LOOKS: Final = 4
-# Way by which a faint face is confirmed because it moves, face widths.
+# A faint face that moved this far is confirmed, face widths.
 _MOVES: Final = 0.8
 # Sightings by which a face must be confirmed; then its place is left alone for `_LEFT_ALONE` seconds.
 _DOUBTS: Final = 6
@@ -38,8 +38,8 @@ _BODY_HALF: Final = 1.8
 _BODY: Final = (0.8, 9.0)
 # Score below which a face on somebody's body is clothes or a bag.
 _CLOTHES: Final = 0.75
-# Way within which a face on a body keeps its place there if it is printed on the shirt, face widths: two
-# people sway by 9 mm (.06) each on their own.
+# A face printed on a shirt moves less than this relative to the wearer's eyes, face widths: two people sway
+# by 9 mm (.06) each on their own.
 _RIGID: Final = 0.06
 # Way from the last step's place that makes another step, face widths.
 _STEP: Final = 0.5
@@ -55,10 +55,12 @@ _COAST: Final = 0.6
 _WIDTH_TIME: Final = 0.25
 # Time constant of the eyes' distance, seconds: its noise moves the viewer's distance.
 _EYES_TIME: Final = 0.4
-# Looks that should have found a person until they are out of view; they are known again on their return.
+# Missed looks after which a person counts as out of view; they are still known when they return.
 _MISSES: Final = 3
 # Seconds unseen, without such looks, until a person is out of view.
 _UNSEEN: Final = 3.0
+# Seconds unseen after which a person's place and speed begin anew.
+_STRANGE: Final = 0.6
 # Seconds away after which a person who returns counts as new.
 _RETURNS: Final = 2.0
 # Regions of fewer face widths are crops, whose measurements are sharp.
@@ -83,9 +85,9 @@ _USUAL: Final = 0.75
 _DOUBTFUL: Final = 0.1
 # Weight of a usual score in the running mean.
 _SCORES: Final = 0.1
-# Weight of a weaker one, so that a head that turns away keeps its mean.
+# Weight of a score below usual: small, so that the mean stays while a head turns away.
 _SCORES_WEAK: Final = 0.02
-# Most faces of one look that are assigned to tracks, best first: more are never in reach.
+# At most this many faces of a look are assigned to tracks; the best come first.
 _ASSIGNED: Final = 10
 # Partial assignments kept while faces are assigned, cheapest first: bounds the time in a crowd.
 _KEPT: Final = 64
@@ -93,7 +95,7 @@ _KEPT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How far from its expected place a face may be a track's, in face widths (150 mm).
+    """How far a face may be from a track's expected place and still belong to it, in face widths (150 mm).
 
     `start` at once, `speed` more for each second unseen, `most` at the most.
     """
@@ -190,13 +192,15 @@ class Track:
         """Take in a new sighting (an alpha-beta filter); `coarse` is its localisation error in pixels."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
+        if dt > _STRANGE:
+            self.x, self.y, self.vx, self.vy = x, y, 0.0, 0.0  # where they went meanwhile is not known
         px, py = self.at(moment)
         expected = self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse
         if expected:
             x, y = px, py  # where the face should be is known better than where it was measured
         follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
         if dt > 0:
-            # The less a coarse sighting is off, beside its error, the less it tells of the speed.
+            # A small deviation of a coarse measurement is mostly error, so it changes the speed less.
             off = math.dist((x, y), (px, py))
             speeds *= 1.0 if sharp else off / (off + coarse)
             self._accelerate(speeds * (x - px) / dt, speeds * (y - py) / dt)
@@ -362,7 +366,7 @@ class Tracker:
         if face.score < self._threshold:
             return
         x, y = face.eye_midpoint
-        for other in self.tracks:  # half hidden behind somebody, or somebody seen oddly
+        for other in self.tracks:  # half hidden behind somebody, or the same person, badly measured
             if math.dist(other.at(moment), (x, y)) < 0.6 * max(other.width, face.width) and not other.misses:
                 return
             if other.confirmed and face.score < _CLOTHES and _on_body(other, x, y, moment):

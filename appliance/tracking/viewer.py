@@ -51,8 +51,8 @@ def locate(
     """Place a person in the room from their eyes, where they should be at a moment.
 
     The eyes' distance tells how far they are, corrected for the head's yaw; a head that turns away
-    keeps its place, though its eyes move to the side: beyond 14 degrees of yaw what lies beyond is
-    taken back, about the axis of the head.
+    keeps its place, though its eyes move to the side. Yaw above 14 degrees is corrected: the head's
+    place is computed by turning the eyes back about the axis of the head.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from appliance.service.eye_heights import (
     FARTHEST,
     TALL,
     UprightView,
+    _absence,
     report,
     upright_view,
 )
@@ -135,3 +136,17 @@ def test_the_report_says_who_is_never_or_only_nearby_in_view(
 ) -> None:
     said = report(STANDARD, GazeConfig(camera_up=up, camera_pitch=pitch), SITTERS)
     assert said[1].endswith(child) and said[2].endswith(man)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "farthest", "said"),
+    [
+        (1680.0, math.inf, "out of view nearer than 1.68 m"),
+        (1680.0, 3000.0, "out of view nearer than 1.68 m and farther than 3.00 m"),
+        (-10.0, 3000.0, "out of view farther than 3.00 m"),
+        (-10.0, math.inf, "in view at every distance"),
+        (4000.0, 3000.0, "never in view"),
+    ],
+)
+def test_where_a_height_is_out_of_view_is_told(nearest: float, farthest: float, said: str) -> None:
+    assert _absence(nearest, farthest) == said

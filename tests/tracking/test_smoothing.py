@@ -60,6 +60,10 @@ class TestWalking:
         states = smooth(walk, 1 / rate)
         assert states[rate + 2].value == pytest.approx(walk[rate + 2], abs=1.5)
 
+    def test_a_start_that_goes_on_is_not_doubted_again(self) -> None:
+        walk = [0.0] * 10 + [1.2, 4.5]  # at 2 m: 42 mm, then 115 mm within a tenth of a second
+        assert smooth(walk, 0.1)[-1].value > 4.0
+
     def test_a_slow_camera_sees_walkers_too(self) -> None:
         walk = [20 * i / 3 for i in range(9)]  # three pictures a second
         assert smooth(walk, 1 / 3)[-1].speed == pytest.approx(20, rel=0.05)

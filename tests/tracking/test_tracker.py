@@ -144,6 +144,14 @@ class TestIdentity:
         take(people, [face_at(310)], 150 * DT)
         assert people.confirmed() == [person]
 
+    def test_a_walker_who_returns_is_followed_from_there(self) -> None:
+        people = tracker()
+        walk(people, {300: 300.0}, 1.0)  # out at 600
+        take(people, [], 1.0)
+        take(people, [face_at(610)], 4.0)  # and back in after three seconds
+        (person,) = people.tracks
+        assert (person.identity, person.x, person.vx) == (1, 610, 0)
+
     def test_a_weak_pattern_does_not_inherit_a_strong_track(self) -> None:
         people = tracker()
         walk(people, {300: 0.0}, 1.0)
