@@ -274,9 +274,10 @@ def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_dama
         time.sleep(1.0)
         write_pack(tmp_path / "state" / "new", small_info(title="new"), base_image(), small_patches())
         time.sleep(1.0)
-        (tmp_path / "state" / "current").unlink()
         (tmp_path / "state" / "bad" / "patch_02.png").write_bytes(b"damaged")
-        (tmp_path / "state" / "current").symlink_to("bad")
+        (tmp_path / "state" / "next").symlink_to("bad")
+        # In one step, because the service may look at any moment.
+        (tmp_path / "state" / "next").replace(tmp_path / "state" / "current")
         time.sleep(1.0)
         stop.set()
 
