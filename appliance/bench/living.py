@@ -68,14 +68,14 @@ def _living(
 def _coming(
     z: float, x: float, face: int = 0, begins: float = 0.5, eyes: float = 63.0, down: float = _STANDING
 ) -> Person:
-    """Return a visitor who walks in at 1 m/s from the side on which they then stand."""
+    """Return a visitor who walks in at 1 m/s from the nearer side, then stands."""
     edge = math.copysign(0.75 * z + 300, x)
     arrived = begins + abs(edge - x) / 1000
     return _living("visitor", [(begins, edge, z), (arrived, x, z), (_LATE, x, z)], face, down, eyes)
 
 
 def _pacing() -> Person:
-    """Return a visitor who walks across at 1.2 m/s, stops within 0.2 s, and walks back."""
+    """Return a visitor who crosses at 1.2 m/s, stops within 0.2 s, stands for 1 s, and walks back."""
     x = [-930.0, 810.0, 930.0, 930.0, -810.0, -930.0, -930.0]
     times = (0.3, 1.75, 1.95, 2.95, 4.4, 4.6, 5.7)
     return _living("visitor", [(time, right, 1500.0) for time, right in zip(times, x, strict=True)])

@@ -51,7 +51,7 @@ _FACE: Final = 2.3
 def scatter_of(
     sights: Iterable[tuple[Picture, Point]], eye_distance: float, focal: float, z_mm: float
 ) -> Scatter:
-    """Measure one person who stands, in a crop as the search gives it.
+    """Measure one standing person, in the crop that the search would choose.
 
     Parameters
     ----------

@@ -28,14 +28,14 @@ from appliance.gaze.geometry import angle_to, position_of
 from appliance.pack import PackInfo
 from appliance.tracking.smoothing import settle
 
-# The eyes are on somebody within so many degrees, as visitors feel looked at.
+# Largest gaze error, in degrees, at which the eyes count as on a person: visitors still feel looked at.
 ON: Final = 6.0
 # A face counts as in view while so much around its eyes is, in mm: to the sides, and above and below.
 _MARGIN: Final = (90.0, 72.0)
-# Who walks more slowly stands, in mm/s; and the eyes have come to rest after so many seconds.
+# A person slower than this, in mm/s, counts as standing. The eyes come to rest within this many seconds.
 _STANDS: Final = 60.0
 _SETTLED: Final = 1.5
-# A change of frame that undoes the one before within so many seconds is a reversal.
+# A change of frame is a reversal if it goes back on the previous change within this many seconds.
 _REVERSAL: Final = 1.0
 # Whoever is looked at for a shorter time, in seconds, was only passed over.
 _PASSED: Final = 0.25

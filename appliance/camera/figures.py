@@ -23,7 +23,7 @@ Look = Literal["person", "back", "statue", "poster"]
 _FEATHER: Final = 1.4  # pixels of the photograph
 _SEAM: Final = 26  # rows over which the photograph gives way to paint
 _MARGIN: Final = 8
-# Stone: its tint, and grey levels from the darkest on, with so much of the photograph's contrast.
+# The stone of a statue: tint, darkest grey level, and the share of the photograph's contrast that it keeps.
 _STONE: Final = (1.03, 1.0, 0.95)
 _STONE_DARKEST: Final = 55
 _STONE_CONTRAST: Final = 0.65
