@@ -10,14 +10,13 @@ import numpy as np
 from appliance.assets import home
 from appliance.bench.following import acquiring, meetings, times
 from appliance.bench.living import living_trials
-from appliance.bench.peer import VERSION, Peer
+from appliance.bench.peer import start_peer
 from appliance.bench.rules import DISPLAY, FRAMES, LENS, REFRESH, VISION, Original, Ours, Shown, watch
 from appliance.bench.scatter import scatter
 from appliance.bench.visits import run_scene
 from appliance.bench.walks import Trial, trials
 from appliance.camera.walks import Visitor
 from appliance.config import GazeConfig
-from appliance.errors import AssetUnavailable
 from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack, PackInfo
 from appliance.progress import progress
@@ -91,13 +90,7 @@ def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]
 def _scenes(pack: PackInfo, peer: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
     """Return the figures of all scenes, and which peer took part, or why none."""
     with contextlib.ExitStack() as stack:
-        other, reason = None, "not asked for"
-        if peer:
-            say("starting MediaPipe; the first time it is installed")
-            try:
-                other, reason = stack.enter_context(Peer()), f"mediapipe {VERSION}"
-            except AssetUnavailable as error:
-                reason = f"not available ({error})"
+        other, reason = start_peer(stack, peer, say)
         chosen = living_trials()
         say(f"gaze: {len(chosen)} scenes")
         rows = progress(chosen, len(chosen), "scenes")

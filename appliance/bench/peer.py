@@ -1,8 +1,10 @@
 """The peer: MediaPipe's own legacy face detection, in a venv of its own, asked over a pipe."""
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -90,6 +92,19 @@ class Peer:
         if not line:
             raise AssetUnavailable(f"mediapipe {VERSION}: its process ended with {self._process.wait()}")
         return json.loads(line)
+
+
+def start_peer(
+    stack: contextlib.ExitStack, wanted: bool, say: Callable[[str], object]
+) -> tuple[Peer | None, str]:
+    """Return the running peer, which `stack` will end, and its version; or None, and why there is none."""
+    if not wanted:
+        return None, "not asked for"
+    say("starting MediaPipe; the first time it is installed")
+    try:
+        return stack.enter_context(Peer()), f"mediapipe {VERSION}"
+    except AssetUnavailable as error:
+        return None, f"not available ({error})"
 
 
 def _run(command: list[str]) -> None:

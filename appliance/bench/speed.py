@@ -8,10 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from appliance.bench.peer import VERSION, Peer
+from appliance.bench.peer import start_peer
 from appliance.bench.scenes import ASTRONAUT, scene, to_yuv
 from appliance.camera.base import Picture, RgbPicture, YuvPicture
-from appliance.errors import AssetUnavailable
 from appliance.vision.blazeface import FaceDetector
 
 SIZES: Final = ((640, 480), (640, 360))
@@ -56,13 +55,7 @@ def bench_vision(rounds: int = 100, peer: bool = False, say: Callable[[str], obj
     cases: dict[str, Run] = {}
     ratios: dict[str, tuple[str, str]] = {}
     with contextlib.ExitStack() as stack:
-        other, reason = None, "not asked for"
-        if peer:
-            say("starting MediaPipe; the first time it is installed")
-            try:
-                other, reason = stack.enter_context(Peer()), f"mediapipe {VERSION}"
-            except AssetUnavailable as error:
-                reason = f"not available ({error})"
+        other, reason = start_peer(stack, peer, say)
         kinds: tuple[str, ...] = ("short", "full")
         for kind in kinds:
             detector = FaceDetector(kind)
