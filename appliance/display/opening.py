@@ -1,6 +1,7 @@
 """Whether the house is open, and the wake and standby of the monitor that go with it."""
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 from appliance.config import WEEK, HoursConfig
@@ -35,7 +36,7 @@ class Opening:
         self._waker = _waker(config)
         self._believed = config.clock == "any"
         self._said_not_set = False
-        self._looked = self._began = -LOOK
+        self._looked, self._began = -math.inf, math.inf
 
     @property
     def asleep(self) -> bool:
@@ -56,9 +57,7 @@ class Opening:
         """
         if now - self._looked < LOOK:
             return
-        if self._looked < 0:
-            self._began = now
-        self._looked = now
+        self._looked, self._began = now, min(self._began, now)
         known = self._hours is None or self._clock_believed()
         if self._hours is not None:
             self.open = self._hours.open_at(wall) if known else True

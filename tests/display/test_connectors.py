@@ -127,3 +127,25 @@ def test_a_monitor_that_holds_the_line_in_standby_stays_lit(tmp_path: Path) -> N
     monitor = Monitor(tmp_path)
     for second in range(0, 40000, 100):
         monitor.check(second, asleep=20000 < second < 30000)
+
+
+def test_a_woken_monitor_has_half_a_minute_to_come_back(tmp_path: Path) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    plug(tmp_path, "card0-HDMI-A-1", "disconnected")
+    monitor.check(100.0, asleep=True)
+    for second in range(101, 131):
+        monitor.check(second, waking=True)
+    with pytest.raises(DisplayLost, match="gone in standby, no monitor now"):
+        monitor.check(131.0)
+
+
+def test_a_woken_monitor_that_comes_back_is_opened_anew_at_once(tmp_path: Path) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    plug(tmp_path, "card0-HDMI-A-1", "disconnected")
+    for second in range(10):  # switched off by its remote during opening hours
+        monitor.check(second, waking=True)
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    with pytest.raises(DisplayLost, match="gone in standby, HDMI-A-1 1080x1920 now"):
+        monitor.check(10.0, waking=True)
