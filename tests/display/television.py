@@ -29,6 +29,7 @@ cat $about.info
 case "$*" in
 *--image-view-on*) [ -e $about.wakes ] && . $about.wakes ;;
 esac
+echo "$@" >>{asked}.ended
 exit $(cat $about.code)
 """
 
@@ -81,6 +82,20 @@ class Rack:
             "wakes",
             f"cp $about.awake $about.info; echo 1080x1920 >{plug}/modes; echo connected >{plug}/status\n",
         )
+
+    def sleeps(self, name: str, plug: Path) -> None:
+        """Switch the television off, as with its remote: it lets go of the line, and does not wake."""
+        info = (self._about / f"{name}.info").read_text().splitlines()
+        rows = [row.partition(":")[0] + ": f.f.f.f" if "Physical Address" in row else row for row in info]
+        self._set(name, "info", "\n".join(rows) + "\n")
+        self._set(name, "wakes", "")
+        self.plug_in(plug, connected=False)
+
+    def unfinished(self) -> int:
+        """How many runs of cec-ctl have not come to their end, or were killed."""
+        ended = self.asked.with_name("asked.ended")
+        done = ended.read_text().splitlines() if ended.exists() else []
+        return len(self.asked.read_text().splitlines()) - len(done)
 
     def reply(self, name: str, text: str = SENT, code: int = 0) -> None:
         """Choose what the next messages through an adapter get as an answer."""
