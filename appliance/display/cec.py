@@ -163,8 +163,8 @@ class Cec:
     def _adapters(self) -> Generator[list[str], Reply, list[str]]:
         """Return the adapter of our connector; all where no monitor was seen yet, because any may be ours."""
         adapters = sorted(str(path) for path in self._devices.glob("cec[0-9]*"))
-        if not adapters:
-            self._say_once(NO_ADAPTER)
+        if not adapters and self._is_news(NO_ADAPTER):
+            log.warning(NO_ADAPTER)
         if not self.connector or len(adapters) < 2:
             return adapters
         replies = {}
@@ -176,7 +176,9 @@ class Cec:
         # A USB adapter tells no connector; it has an address only if a monitor is behind it.
         untold = [a for a in adapters if a not in names]
         ours = [a for a in untold if replies[a].address] or untold
-        self._say_once(UNTOLD % (self.connector, ", ".join(ours) or "none"))
+        through = ", ".join(ours) or "none"
+        if self._is_news(self.connector + through):
+            log.warning(UNTOLD, self.connector, through)
         return ours
 
     def _names(self, replies: dict[str, Reply]) -> dict[str, str]:
@@ -200,10 +202,10 @@ class Cec:
             log.warning(FAILED, what, fault)
         self._failed = True
 
-    def _say_once(self, line: str) -> None:
-        if line != self._said:
-            log.warning(line)
-        self._said = line
+    def _is_news(self, what: str) -> bool:
+        """Tell whether something else was said of the adapters before."""
+        before, self._said = self._said, what
+        return what != before
 
 
 def _plugs(system: Path, card: str, numbers: list[int]) -> dict[int, str]:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,6 +59,11 @@ def test_a_power_cut_at_night_wakes_no_television_while_the_clock_is_being_set(
     assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == woken
 
 
-def test_without_cec_nothing_of_it_is_loaded() -> None:
-    opening = Opening(HoursConfig())
-    assert opening._waker is None and not opening.asleep and not opening.waking(0.0)
+def test_without_cec_a_start_loads_nothing_of_it() -> None:
+    script = (
+        "import sys, appliance.service.loop; from appliance.config import HoursConfig;"
+        "from appliance.display.opening import Opening; Opening(HoursConfig()).step(0.0, 0.0);"
+        "print(sorted(name for name in sys.modules if name.endswith(('.cec', '.waker', '.hours'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
