@@ -131,7 +131,7 @@ class Monitor:
                 self._was_gone = True
                 return
             was, now_is = _names(self._at_start), _names(seen)
-            between = ", gone in standby" * self._was_gone
+            between = ", away for a while" * self._was_gone
             raise DisplayLost(f"display lost: {was} at the start{between}, {now_is} now")
 
     def _seen(self) -> list[tuple[str, str]]:

@@ -81,7 +81,6 @@ def run(
     if patient and config.display.film and not _can_film(Path(config.display.film)):
         config = replace(config, display=replace(config.display, film=""))
     reporter = Reporter(config, settings, status.folder() if patient else None)
-
     opening = Opening(config.hours)
 
     def wait() -> None:
