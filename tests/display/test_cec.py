@@ -39,7 +39,7 @@ def test_of_two_televisions_only_ours_is_woken_and_shows_us(rack: Rack, ids: tup
     assert rack.messages() == [f"cec1 {WAKE}", "cec1 --active-source phys-addr=2.0.0.0", f"cec1 {STANDBY}"]
 
 
-def test_before_a_monitor_was_seen_every_adapter_wakes_and_none_is_switched(rack: Rack) -> None:
+def test_before_a_monitor_was_seen_every_adapter_wakes(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.adapter("cec1", 42)
     rack.adapter("cecil")
@@ -55,7 +55,7 @@ def test_before_a_monitor_was_seen_every_adapter_wakes_and_none_is_switched(rack
     [("1.0.0.0", ["cec1"]), ("f.f.f.f", ["cec0", "cec1"])],
     ids=["one has a monitor", "none has"],
 )
-def test_adapters_that_tell_no_connector_are_told_of_and_used_by_address(
+def test_adapters_that_tell_no_connector_are_told_of(
     rack: Rack, address: str, through: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     rack.adapter("cec0")
@@ -71,7 +71,7 @@ def test_adapters_that_tell_no_connector_are_told_of_and_used_by_address(
     assert [record.getMessage() for record in caplog.records] == [cec.UNTOLD % ("HDMI-A-1", names)]
 
 
-def test_a_monitor_without_an_adapter_wakes_nobody_elses_television(
+def test_a_monitor_without_adapter_wakes_no_other_television(
     rack: Rack, caplog: pytest.LogCaptureFixture
 ) -> None:
     rack.adapter("cec0", 33, "1.0.0.0")
@@ -97,7 +97,7 @@ def test_a_monitor_without_an_adapter_wakes_nobody_elses_television(
         ("\nAdapter is unconfigured, please configure it first.\n", 0, "not sent"),
     ],
 )
-def test_what_cec_ctl_says_of_a_failure_is_told_once_until_it_heals(
+def test_a_wake_that_fails_is_told_once_until_it_heals(
     rack: Rack, text: str, code: int, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     rack.adapter("cec0", 33, "1.0.0.0")
@@ -112,7 +112,7 @@ def test_what_cec_ctl_says_of_a_failure_is_told_once_until_it_heals(
         assert line.msg == cec.FAILED and f"image-view-on: {said}" in line.getMessage()
 
 
-def test_one_television_that_answers_is_no_failure_of_the_empty_socket_beside(
+def test_an_empty_socket_beside_a_television_is_no_failure(
     rack: Rack, caplog: pytest.LogCaptureFixture
 ) -> None:
     rack.adapter("cec0", 33)
@@ -144,7 +144,7 @@ def test_a_wake_under_way_is_left_alone_for_half_a_minute(
     assert not caplog.records
 
 
-def test_a_missing_tool_is_told_at_the_start_and_nothing_is_sent(
+def test_a_missing_cec_ctl_is_told_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

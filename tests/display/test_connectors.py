@@ -140,7 +140,7 @@ def test_a_woken_monitor_has_half_a_minute_to_come_back(tmp_path: Path) -> None:
         monitor.check(131.0)
 
 
-def test_a_woken_monitor_that_comes_back_is_opened_anew_at_once(tmp_path: Path) -> None:
+def test_a_woken_monitor_that_comes_back_is_opened_anew(tmp_path: Path) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
     monitor = Monitor(tmp_path)
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")

@@ -38,13 +38,13 @@ def wakes_by(opening: Opening, rack: Rack, seconds: range, wall: float) -> int |
     return None
 
 
-def test_a_sleeping_television_wakes_at_opening_time_though_no_display_is_open(rack: Rack) -> None:
+def test_a_television_wakes_at_opening_with_no_display_open(rack: Rack) -> None:
     hours = HoursConfig(cec=True, timezone="UTC", clock="any", **dict.fromkeys(WEEK, "10:00-18:00"))
     assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == 3600
 
 
 @pytest.mark.parametrize(("comes", "woken"), [(20, 3600), (None, 45)], ids=["network", "no network"])
-def test_a_power_cut_at_night_wakes_no_television_while_the_clock_is_being_set(
+def test_a_power_cut_at_night_wakes_no_television(
     rack: Rack, comes: int | None, woken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0

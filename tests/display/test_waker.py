@@ -28,7 +28,7 @@ def times(waker: Waker, rack: Rack, begin: int, end: int, is_open: bool = True) 
     return woken
 
 
-def test_a_sleeping_television_is_woken_again_and_again_each_minute_at_last(rack: Rack) -> None:
+def test_a_sleeping_television_is_woken_until_it_wakes(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.connector("card1-HDMI-A-1", 33)
     woken = times(Waker(rack.devices, rack.system), rack, 0, 400)
@@ -37,7 +37,7 @@ def test_a_sleeping_television_is_woken_again_and_again_each_minute_at_last(rack
     assert pauses[:5] == [5, 10, 20, 40, 60] and set(pauses[4:]) == {60}
 
 
-def test_during_closed_hours_no_television_is_woken_and_at_opening_at_once(rack: Rack) -> None:
+def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.connector("card1-HDMI-A-1", 33)
     waker = Waker(rack.devices, rack.system)
@@ -52,14 +52,14 @@ def test_a_television_that_wakes_is_switched_to_us_and_left_alone(rack: Rack) ->
     assert rack.messages() == [WAKE, WAKE, "cec0 --active-source phys-addr=1.0.0.0"]
 
 
-def test_a_monitor_that_is_lit_and_does_not_listen_is_asked_four_times(rack: Rack) -> None:
+def test_a_lit_monitor_that_does_not_listen_is_asked_four_times(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.reply("cec0", REFUSED)
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
     assert times(Waker(rack.devices, rack.system), rack, 0, 600) == [0, 5, 15, 35]
 
 
-def test_a_television_switched_off_by_remote_during_hours_is_woken_again(rack: Rack) -> None:
+def test_a_television_switched_off_during_hours_is_woken_again(rack: Rack) -> None:
     rack.adapter("cec0", 33, "1.0.0.0")
     plug = rack.connector("card1-HDMI-A-1", 33)
     rack.plug_in(plug)

@@ -54,7 +54,7 @@ def service(folder: Path, pack: Pack, rack: Rack, hours: str = "") -> Iterator[P
         running.host.wait()
 
 
-def test_a_television_that_sleeps_through_a_restart_wakes_within_a_minute(
+def test_a_television_asleep_at_a_restart_wakes_within_a_minute(
     pack: Pack, tmp_path: Path, rack: Rack
 ) -> None:
     rack.wakes("cec1", rack.connector("card1-HDMI-A-2", 42), "2.0.0.0")
@@ -66,9 +66,7 @@ def test_a_television_that_sleeps_through_a_restart_wakes_within_a_minute(
         assert [row for row in sent if row.startswith("cec0")] == [WAKE.replace("cec1", "cec0")]
 
 
-def test_a_television_switched_off_by_remote_wakes_after_the_process_began_anew(
-    pack: Pack, tmp_path: Path, rack: Rack
-) -> None:
+def test_a_television_switched_off_by_remote_comes_back(pack: Pack, tmp_path: Path, rack: Rack) -> None:
     plug = rack.connector("card1-HDMI-A-2", 42)
     rack.wakes("cec1", plug, "2.0.0.0")
     with service(tmp_path, pack, rack) as running:
