@@ -45,7 +45,7 @@ def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:
     assert times(waker, rack, 1000, 1004) == [1000]
 
 
-def test_a_television_that_wakes_is_switched_to_us_and_left_alone(rack: Rack) -> None:
+def test_a_television_that_wakes_shows_us_and_is_left_alone(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.wakes("cec0", rack.connector("card1-HDMI-A-1", 33), "1.0.0.0")
     times(Waker(rack.devices, rack.system), rack, 0, 600)
