@@ -8,7 +8,7 @@ import pytest
 from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig, dump_config, parse_config
-from appliance.display import cec, connectors, curtain, hanging, screen
+from appliance.display import cec, connectors, curtain, hanging, opening, screen
 from appliance.service import best, journal, loop, recovery, reporter, settings, soundness
 from appliance.service.eye_heights import DISTANCES, report, upright_view
 
@@ -19,7 +19,20 @@ TROUBLE = (GUIDE / "troubleshooting.md").read_text("utf-8")
 HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$\w+")
 
 # The rooms whose lines reach the journal; film and replay are for the desk.
-ROOMS = [cec, connectors, curtain, hanging, screen, picamera, best, loop, recovery, reporter, settings]
+ROOMS = [
+    cec,
+    connectors,
+    curtain,
+    hanging,
+    opening,
+    screen,
+    picamera,
+    best,
+    loop,
+    recovery,
+    reporter,
+    settings,
+]
 
 
 def _logged() -> list[str]:

@@ -109,10 +109,10 @@ class Monitor:
         self._since: float | None = None
         self._was_gone = False
 
-    def check(self, now: float, asleep: bool = False) -> None:
+    def check(self, now: float, asleep: bool = False, waking: bool = False) -> None:
         """Look again at the moment `now` of the monotonic clock.
 
-        One that is `asleep`, in standby, may let go of the line: nobody would wake it who waits for it.
+        One that is `asleep`, in standby, may let go of the line; while it is `waking` it gets more time.
 
         Raises
         ------
@@ -127,8 +127,11 @@ class Monitor:
         elif self._since is None:
             self._since = now
         elif now - self._since >= _GRACE:
+            if waking and not seen:
+                self._was_gone = True
+                return
             was, now_is = _names(self._at_start), _names(seen)
-            between = ", gone in standby" * self._was_gone
+            between = ", away for a while" * self._was_gone
             raise DisplayLost(f"display lost: {was} at the start{between}, {now_is} now")
 
     def _seen(self) -> list[tuple[str, str]]:

@@ -10,11 +10,12 @@ from typing import Final, Self
 from appliance.config import DisplayConfig, HoursConfig
 from appliance.display.care import offset_at
 from appliance.display.connectors import Monitor
-from appliance.display.curtain import LOOK, Curtain
+from appliance.display.curtain import Curtain
 from appliance.display.frames import Frames
 from appliance.display.hanging import Hanger
 from appliance.display.layout import Layout, Size
 from appliance.display.observers import Observer, close_all, observers
+from appliance.display.opening import LOOK, Opening
 from appliance.display.outputs import chosen, open_surface, parsed
 from appliance.display.sdl import pygame
 from appliance.errors import ApplianceError, DisplayLost
@@ -42,11 +43,12 @@ class Screen:
     wants a `tick`, like `flipped`.
     """
 
-    def __init__(self, config: DisplayConfig, hours: HoursConfig | None = None) -> None:
+    def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:
         """Choose a screen; raises `ConfigError` if `config.output` is none."""
         self._kind, self._folder = parsed(config.output)
         self._config = config
-        self._curtain = Curtain(hours or HoursConfig())
+        self._opening = opening or Opening(HoursConfig())
+        self._curtain = Curtain(self._opening)
         self._observers: list[Observer] = []
         self._frames: Frames | None = None
         self._monitor: Monitor | None = None
@@ -91,7 +93,6 @@ class Screen:
     ) -> None:
         """Close the display; raises `CannotWrite` if what was recorded could not be kept."""
         self._frames = None
-        self._curtain.close()
         pygame.display.quit()
         close_all(self._observers)
 
@@ -187,7 +188,7 @@ class Screen:
             self._half = False
             self.show(self.shown)
         if self._monitor:
-            self._monitor.check(now, self._curtain.asleep)
+            self._monitor.check(now, self._opening.asleep, self._opening.waking(now))
         moved = self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.config import Config, TrackingConfig
+from appliance.display.opening import Opening
 from appliance.display.screen import Screen
 from appliance.display.waiting import wait_for_display
 from appliance.errors import BadPack, CannotWrite
@@ -80,14 +81,16 @@ def run(
     if patient and config.display.film and not _can_film(Path(config.display.film)):
         config = replace(config, display=replace(config.display, film=""))
     reporter = Reporter(config, settings, status.folder() if patient else None)
+    opening = Opening(config.hours)
 
     def wait() -> None:
+        opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for
         reporter.tell(Facts(time.monotonic(), dark=NO_MONITOR))
 
     if not wait_for_display(config.display.output, stop, end, wait):
         return
     hangs = _hanging(hanging)
-    with Screen(config.display, config.hours) as screen:
+    with Screen(config.display, opening) as screen:
         pack, reporter.wrong = light_best(screen, hangs[0], Settings.spare() if patient else None)
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)

@@ -118,7 +118,7 @@ def test_a_monitor_in_standby_may_let_go_of_the_line_until_it_was_woken(tmp_path
         plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
     monitor.check(40000.0)
     monitor.check(40002.9)  # meanwhile the wake is sent
-    with pytest.raises(DisplayLost, match="1080x1920 at the start, gone in standby, "):
+    with pytest.raises(DisplayLost, match="1080x1920 at the start, away for a while, "):
         monitor.check(40003.0)  # opened anew, which sets the mode again
 
 
@@ -127,3 +127,25 @@ def test_a_monitor_that_holds_the_line_in_standby_stays_lit(tmp_path: Path) -> N
     monitor = Monitor(tmp_path)
     for second in range(0, 40000, 100):
         monitor.check(second, asleep=20000 < second < 30000)
+
+
+def test_a_woken_monitor_has_half_a_minute_to_come_back(tmp_path: Path) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    plug(tmp_path, "card0-HDMI-A-1", "disconnected")
+    monitor.check(100.0, asleep=True)
+    for second in range(101, 131):
+        monitor.check(second, waking=True)
+    with pytest.raises(DisplayLost, match="away for a while, no monitor now"):
+        monitor.check(131.0)
+
+
+def test_a_woken_monitor_that_comes_back_is_opened_anew(tmp_path: Path) -> None:
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    monitor = Monitor(tmp_path)
+    plug(tmp_path, "card0-HDMI-A-1", "disconnected")
+    for second in range(10):  # switched off by its remote during opening hours
+        monitor.check(second, waking=True)
+    plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
+    with pytest.raises(DisplayLost, match="away for a while, HDMI-A-1 1080x1920 now"):
+        monitor.check(10.0, waking=True)

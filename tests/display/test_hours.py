@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from appliance.config import WEEK, HoursConfig
 from appliance.display import clock as system_clock
-from appliance.display import curtain
+from appliance.display import curtain, opening
 from appliance.display.clock import rtc_agrees
 from appliance.display.curtain import Curtain
 from appliance.display.hours import Hours, spans
+from appliance.display.opening import Opening
 
 ZONES = [
     "Europe/Berlin",
@@ -151,7 +152,7 @@ def test_times_are_read(text: str, expected: tuple[tuple[int, int], ...]) -> Non
 def test_a_clock_that_leaps_by_a_year_never_leaves_the_screen_wrong_for_a_minute(
     config: HoursConfig, wall: int, leaps: list[int]
 ) -> None:
-    screen = Curtain(config)
+    screen = Curtain(Opening(config))
     hours = Hours(config)
     now, wall_now = 1000.0, float(wall)
     screen.first(now, wall_now)
@@ -170,7 +171,7 @@ def test_a_clock_that_leaps_by_a_year_never_leaves_the_screen_wrong_for_a_minute
 
 def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     config = HoursConfig(timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00"))
-    screen = Curtain(config)
+    screen = Curtain(Opening(config))
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
     screen.first(0.0, closing - 10)
     levels = []
@@ -186,7 +187,7 @@ def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> N
 
 def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
     config = HoursConfig(timezone="UTC", clock="any", **dict.fromkeys(WEEK, "10:00-18:00"))
-    screen = Curtain(config)
+    screen = Curtain(Opening(config))
     screen.first(0.0, datetime(2026, 5, 4, 22, tzinfo=UTC).timestamp())
     assert screen.level == 0.0 and not screen.open
 
@@ -197,12 +198,12 @@ def test_a_clock_that_was_not_set_counts_as_open(
     monkeypatch.setattr(system_clock, "TIMESYNC", tmp_path / "synchronized")
     monkeypatch.setattr(system_clock, "RTC", tmp_path)
     monkeypatch.setattr(system_clock, "_kernel_synchronised", lambda: False)  # this machine's may well be
-    screen = Curtain(HoursConfig(**dict.fromkeys(WEEK, "closed")))
+    screen = Curtain(Opening(HoursConfig(**dict.fromkeys(WEEK, "closed"))))
     for second in range(5):
         screen.first(float(second), 0.0)
     assert screen.open
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, curtain.NOT_SET)
+        (logging.WARNING, opening.NOT_SET)
     ]
 
 

@@ -46,12 +46,14 @@ sys.exit(main(sys.argv[1:-1]))
 class Process:
     """The service's command in a process of its own."""
 
-    def __init__(self, folder: Path, pack: Pack, program: list[str], more: list[str]) -> None:
+    def __init__(
+        self, folder: Path, pack: Pack, program: list[str], more: list[str], config: str = ""
+    ) -> None:
         self._log = folder / "log"
         self._place = folder / "run"
         self._place.mkdir()
         self.config = folder / "config.toml"
-        self.config.write_text("[display]\nwidth = 90\nheight = 160\n")
+        self.config.write_text(f"[display]\nwidth = 90\nheight = 160\n{config}")
         command = ["run", "--service", "--config", str(self.config), "--camera", "gallery:still"]
         command += ["--display", f"offscreen:{folder / 'lit'}", "--pack", str(pack.folder)]
         environment = {**os.environ, "RUNTIME_DIRECTORY": str(self._place), "STATE_DIRECTORY": str(folder)}
