@@ -169,7 +169,7 @@ def test_a_bomb_in_place_of_a_patch_is_named(folder: Path) -> None:
     data[16:24] = (100_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(data)
-    assert refusal(folder).startswith(f"{path}: damaged (")
+    assert refusal(folder).startswith(f"{path}: 100000x100000 RGB, expected 20x12 RGB")
 
 
 def edit(folder: Path, old: str, new: str) -> None:
