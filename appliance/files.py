@@ -51,7 +51,7 @@ def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monoto
     _check_regular(path.stat().st_mode)
     end = clock() + SLOWEST_READ
     # Not blocking: it may have become a FIFO since.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         found = os.fstat(file.fileno())
         _check_regular(found.st_mode)
         if found.st_size > most:

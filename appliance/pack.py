@@ -28,7 +28,7 @@ LONGEST_SIDE: Final = 7680
 MOST_PIXELS: Final = 7680 * 4320
 # Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
 MOST_BOX: Final = 9_000_000
-# Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled they take 4 bytes each.
+# Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
 MOST_PATCHES: Final = 300_000_000
 # Bytes of pack.toml: 999 angles take 22,000.
 _MOST_TOML: Final = 65_536
