@@ -77,7 +77,12 @@ class Frames:
         if offset != (0, 0):
             self._screen.blit(self.base, (0, 0))
         self._screen.blit(self.base, offset)
-        if self.compiled and not again:
+        if not again:
+            self.forget_base()
+
+    def forget_base(self) -> None:
+        """Let go of the base's memory, if it can be read again."""
+        if self.compiled:
             self.base = None
 
     def patch(self, frame: int) -> pygame.Surface:

@@ -144,8 +144,6 @@ class Screen:
         at_rest = self._hanger.at_rest(pack)
         frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each))
         if not stop.is_set():
-            for observer in self._observers:
-                observer.forget()
             self._hang(pack, frames)
             with self._noting_damage():
                 frames.load()  # now that the old one's are gone: both would not fit the memory
@@ -245,6 +243,8 @@ class Screen:
         return go_on
 
     def _hang(self, pack: Pack, frames: Frames) -> None:
+        for observer in self._observers:
+            observer.forget()
         self._frames, self.shown, self._half, self.damage = frames, frames.resting, False, ""
         self._draw()
         self._tell(self.shown if self._curtain.level else None)
@@ -276,6 +276,8 @@ class Screen:
         level = self._curtain.level
         if level == 0 or self._frames is None:
             self._surface.fill((0, 0, 0))
+            if self._frames:
+                self._frames.forget_base()
             return
         with self._noting_damage():
             # All that is read is read before anything is drawn: what cannot be read changes nothing.
