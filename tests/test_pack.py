@@ -191,6 +191,8 @@ def edit(folder: Path, old: str, new: str) -> None:
         ("size = [40, 60]", "size = [40, 60.5]", "size = [40, 60.5]; expected [width, height]"),
         ("size = [40, 60]", "size = [0, 60]", "size = [0, 60]; expected [width, height]"),
         ("size = [40, 60]", "size = 40", "size = 40; expected [width, height]"),
+        ("size = [40, 60]", "size = [7681, 60]", "size = [7681, 60]; expected at most 7680 pixels a side"),
+        ("size = [40, 60]", "size = [7680, 4321]", "size = [7680, 4321]; expected at most 7680 pixels"),
         (
             "[8, 10, 28, 22]",
             "[8, 10, 41, 22]",
@@ -238,7 +240,15 @@ def test_settings_must_be_a_table(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"format = ", b"\xff\xfe", b"format = 1\nformat = 1", b"a = " + b"[" * 9999]
+    "content",
+    [
+        b"format = ",
+        b"\xff\xfe",
+        b"format = 1\nformat = 1",
+        b"a = " + b"[" * 9999,
+        b"a." * 20_000 + b"a = 1",
+        b"#" * 70_000,
+    ],
 )
 def test_a_pack_toml_that_is_no_toml_is_named(folder: Path, content: bytes) -> None:
     (folder / "pack.toml").write_bytes(content)

@@ -109,7 +109,7 @@ class Hanger:
     def _last(self, pack: Pack, error: BadPack, each: Callable[[], object] = bool) -> Frames:
         """Return a damaged pack as it was last compiled, all of it whole; raises `error` if it was not."""
         last = self._opened(pack, None)
-        if last is None or last.count != pack.info.frames:
+        if last is None:
             raise error
         assert last.compiled
         try:
@@ -123,7 +123,7 @@ class Hanger:
         """Return what was compiled of a pack, its base read; None if there is none that can be used."""
         path = store.path_of(pack, self._layout, self._pixels)
         try:
-            frames = self._compiled(Compiled(path, key))
+            frames = self._compiled(pack, Compiled(path, key))
             frames.read_base()
         except FileNotFoundError:
             return None
@@ -134,11 +134,13 @@ class Hanger:
         store.used(path)
         return frames
 
-    def _compiled(self, compiled: Compiled) -> Frames:
-        """Return the frames of a compiled file; raises `BadCache` if they are not those of this screen."""
+    def _compiled(self, pack: Pack, compiled: Compiled) -> Frames:
+        """Return the frames of a compiled file; raises `BadCache` if they do not fit."""
         plan = compiled.plan
         if (plan.size, plan.depth) != (self._screen.get_size(), self._screen.get_bytesize()):
             raise BadCache(f"{compiled.path}: of another screen than its name says")
+        if plan.frames != pack.info.frames:
+            raise BadCache(f"{compiled.path}: {plan.frames} frames, expected {pack.info.frames}")
         return Frames(plan.box, plan.frames, plan.resting, self._screen, compiled=compiled)
 
     def _drawn(self, pack: Pack) -> Frames:
@@ -183,7 +185,7 @@ class Hanger:
             log.warning(NOT_KEPT, error)
         else:
             _give_back()
-            return self._compiled(compiled)
+            return self._compiled(pack, compiled)
         if info.frames * plan.patch_bytes > MOST_KEPT:
             raise BadPack(f"{pack.folder}: its frames are too large to be kept in memory")
         frames = Frames(box, info.frames, info.resting, self._screen, base=base)
