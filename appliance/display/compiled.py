@@ -112,10 +112,10 @@ class Compiled:
         """Fill `pixels` with a frame's patch; raises `BadCache` if it is not as it was written."""
         self._read(frame + 1, pixels, f"patch {frame}")
 
-    def check(self, each: Callable[[], object]) -> None:
-        """Read every patch once, calling `each` in between; raises `BadCache`."""
+    def check(self, each: Callable[[], object], apart_from: Iterable[int] = ()) -> None:
+        """Read the patches of all frames but some, calling `each` in between; raises `BadCache`."""
         with memoryview(bytearray(self.plan.patch_bytes)) as pixels:
-            for frame in range(self.plan.frames):
+            for frame in set(range(self.plan.frames)).difference(apart_from):
                 self.read_patch(frame, pixels)
                 each()
 

@@ -1,9 +1,11 @@
 """A pack's frames as surfaces of the screen, those nearest rest kept ready."""
 
+from collections.abc import Callable
 from typing import Final
 
 from appliance.display.compiled import Compiled
 from appliance.display.sdl import pygame
+from appliance.errors import BadCache
 from appliance.pack import Box
 
 # Patches are kept ready up to so many times the screen's own memory: room for all of the bundled
@@ -43,13 +45,29 @@ class Frames:
         """Keep a patch for good: there is no file to read it from again."""
         self._patches[frame] = patch
 
-    def load(self) -> None:
-        """Read as many patches as the bound allows, those nearest rest first; raises `BadCache`."""
+    def load(self, each: Callable[[], object] = bool) -> None:
+        """Read as many patches as the bound allows, nearest rest first, and call `each` after every one.
+
+        Raises
+        ------
+        BadCache
+            If one cannot be read as it was written; none is kept then.
+        """
         if self.compiled:
             room = int(SCREENS * self.compiled.plan.base_bytes) // self.compiled.plan.patch_bytes
             order = sorted(range(self.count), key=lambda frame: abs(frame - self.resting))
-            for frame in order[:room]:
-                self._patches[frame] = self.patch(frame)
+            try:
+                for frame in order[:room]:
+                    self._patches[frame] = self.patch(frame)
+                    each()
+            except BadCache:
+                self._patches.clear()
+                raise
+
+    def check(self, each: Callable[[], object]) -> None:
+        """Read the patches that are not kept once, and call `each` after every one; raises `BadCache`."""
+        if self.compiled:
+            self.compiled.check(each, self._patches)
 
     def read_base(self) -> None:
         """Read the base of the compiled file, and keep it until it is drawn; raises `BadCache`."""

@@ -69,7 +69,7 @@ class Hanger:
             return self._last(pack, error)
 
     def complete(
-        self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object]
+        self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object], keep: bool
     ) -> Frames:
         """Return a pack with all its frames: those given, checked, or compiled now.
 
@@ -77,6 +77,7 @@ class Hanger:
         ----------
         frames : what `at_rest` returned; returned as it is if `stop` is set meanwhile
         each : called after every frame, so that the display goes on
+        keep : read those that are to be kept ready, because there is room for them already
 
         Raises
         ------
@@ -94,7 +95,9 @@ class Hanger:
             with as_bad_pack(pack.folder, _UNSHOWN):
                 if frames.compiled:
                     try:
-                        frames.compiled.check(go_on)
+                        if keep:
+                            frames.load(go_on)
+                        frames.check(go_on)
                     except BadCache as error:
                         log.warning(DAMAGED, error)
                     else:
@@ -111,9 +114,8 @@ class Hanger:
         last = self._opened(pack, None)
         if last is None:
             raise error
-        assert last.compiled
         try:
-            last.compiled.check(each)
+            last.check(each)
         except BadCache:
             raise error from None
         log.error(LAST_WHOLE, error)

@@ -129,7 +129,7 @@ class Screen:
             If one is missing or damaged; the resting picture stays, and `show` does nothing.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each))
+        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each), keep=True)
         with self._noting_damage():
             self._frames.load()
 
@@ -142,7 +142,7 @@ class Screen:
             If it is damaged; the old one stays.
         """
         at_rest = self._hanger.at_rest(pack)
-        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each))
+        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each), keep=False)
         if not stop.is_set():
             self._hang(pack, frames)
             with self._noting_damage():
