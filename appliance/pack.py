@@ -41,6 +41,7 @@ _MOST_BESIDE: Final = 1 << 20
 _MOST_CHUNKS: Final = 100_000
 # Characters of a wrong value that are told.
 _MOST_TOLD: Final = 200
+_ADVICE: Final = "; render the portrait again"
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOURS: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 
@@ -106,7 +107,7 @@ class Pack:
 
         path = self.folder / name
         try:
-            with as_bad_pack(path, "damaged"):
+            with as_bad_pack(path, "damaged", _ADVICE):
                 data = read_regular(path, _most_bytes(size))
                 found = _keep_pixels(data)
                 if found == (*size, "RGB"):
@@ -126,7 +127,7 @@ class Pack:
 
 
 @contextmanager
-def as_bad_pack(path: Path, verdict: str) -> Iterator[None]:
+def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
     """Make a `BadPack` of one line out of every fault met in a pack; the appliance's own errors pass.
 
     There is no list of kinds, because decoders raise what they like, and other versions something else:
@@ -136,6 +137,7 @@ def as_bad_pack(path: Path, verdict: str) -> Iterator[None]:
     ----------
     path : the file or folder at fault
     verdict : what the message says of it, before the cause
+    advice : what it says behind the cause
     """
     try:
         yield
@@ -144,7 +146,7 @@ def as_bad_pack(path: Path, verdict: str) -> Iterator[None]:
     except Exception as error:
         lines = (getattr(error, "strerror", None) or str(error)).splitlines()
         cause = lines[0][:_MOST_TOLD] if lines else type(error).__name__
-        raise BadPack(f"{path}: {verdict} ({cause}); render the portrait again") from error
+        raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
 
 
 def check_bounds(size: tuple[int, int], box: Box, frames: int) -> None:
@@ -294,7 +296,7 @@ def _toml(value: Any) -> str:
 def _read_info(folder: Path) -> PackInfo:
     path = folder / "pack.toml"
     try:
-        with as_bad_pack(path, "cannot be read"):
+        with as_bad_pack(path, "cannot be read", _ADVICE):
             text = read_regular(path, _MOST_TOML).decode("utf-8")
             if text.count(".") > _MOST_DOTS:
                 raise ValueError(f"{text.count('.')} dots, expected at most {_MOST_DOTS}")
