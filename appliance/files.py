@@ -1,19 +1,56 @@
 """Files that are whole or absent: temporary name, fsync, rename."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
+from typing import Final
 
 from appliance.errors import ApplianceError, CannotWrite
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+NOT_REGULAR: Final = "not a regular file"
+TOO_LARGE: Final = "larger than {:,} bytes"
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading, because a pipe keeps its reader waiting and a device may never end.
+
+    Raises OSError, whose `strerror` says in a few words what is wrong.
+    """
+    _check_regular(path.stat(), path)  # before it is opened, because opening some devices does something
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a regular file of at most `most` bytes; raises OSError as `open_regular`, also if it is larger."""
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, TOO_LARGE.format(most), str(path))
+    return data
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
 
 
 def sync(path: Path) -> None:
@@ -26,8 +63,8 @@ def sync(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is never held whole; raises OSError."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a regular file, which is never held whole; raises OSError."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
