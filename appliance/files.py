@@ -9,7 +9,8 @@ import signal
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -18,39 +19,9 @@ from typing import Final
 from appliance.errors import ApplianceError, CannotWrite
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-NOT_REGULAR: Final = "not a regular file"
-TOO_LARGE: Final = "larger than {:,} bytes"
-
-
-def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading, because a pipe keeps its reader waiting and a device may never end.
-
-    Raises OSError, whose `strerror` says in a few words what is wrong.
-    """
-    _check_regular(path.stat(), path)  # before it is opened, because opening some devices does something
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        _check_regular(os.fstat(descriptor), path)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def read_regular(path: Path, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes; raises OSError as `open_regular`, also if it is larger."""
-    with open_regular(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, TOO_LARGE.format(most), str(path))
-    return data
-
-
-def _check_regular(status: os.stat_result, path: Path) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+# Time limit for reading one file, seconds: below the watchdog's 30, because the display's thread reads.
+SLOWEST_READ: Final = 20.0
+_BLOCK: Final = 1 << 20  # bytes read between two looks at the clock
 
 
 def sync(path: Path) -> None:
@@ -62,10 +33,55 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading, as `read_regular` does; raises OSError."""
+    _check_regular(path.stat().st_mode)
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a regular file, which is never held whole; raises OSError."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monotonic) -> bytearray:
+    """Return the content of a regular file of at most `most` bytes.
+
+    A FIFO or a device is not even opened: it may never answer, never end, or do something when opened.
+
+    Raises
+    ------
+    OSError
+        If it is missing, no regular file, larger, or not read within `SLOWEST_READ` seconds.
+    """
+    _check_regular(path.stat().st_mode)
+    end = clock() + SLOWEST_READ
+    # Not blocking: it may have become a FIFO since.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        _check_regular(found.st_mode)
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"{found.st_size:,} bytes, expected at most {most:,}")
+        data, done = bytearray(found.st_size), 0
+        with memoryview(data) as view:
+            while got := file.readinto(view[done : done + _BLOCK]):
+                done += got
+                if clock() > end:
+                    raise OSError(errno.ETIMEDOUT, f"not read within {SLOWEST_READ:.0f} s")
+    del data[done:]
+    return data
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "no regular file")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

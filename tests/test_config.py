@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"[camera]\n\xff")
     for path, reason in (
         (tmp_path / "none.toml", "cannot be read (No such file or directory)"),
-        (tmp_path, "cannot be read (Is a directory)"),
+        (tmp_path, "cannot be read (no regular file)"),
         (binary, "not UTF-8 text (byte 9)"),
     ):
         with pytest.raises(ConfigError) as caught:
@@ -211,9 +211,9 @@ def test_a_config_that_never_ends_or_never_begins_is_refused(tmp_path: Path) -> 
     large = tmp_path / "large.toml"
     large.write_bytes(b"#" * 70_000)
     for path, reason in (
-        (tmp_path / "pipe", "not a regular file"),
-        (tmp_path / "zero", "not a regular file"),
-        (large, "larger than 65,536 bytes"),
+        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "zero", "no regular file"),
+        (large, "70,000 bytes, expected at most 65,536"),
     ):
         with pytest.raises(ConfigError) as caught:
             load_config(path)

@@ -14,7 +14,6 @@ import pytest
 from appliance import files
 from appliance.errors import AssetUnavailable, CannotWrite
 from appliance.files import (
-    NOT_REGULAR,
     new_folder,
     open_regular,
     read_regular,
@@ -304,20 +303,19 @@ def test_a_pipe_a_device_and_a_folder_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for path, reason in (
-        (tmp_path / "pipe", NOT_REGULAR),
-        (tmp_path / "zero", NOT_REGULAR),
-        (tmp_path, "Is a directory"),
+        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "zero", "no regular file"),
+        (tmp_path, "no regular file"),
         (tmp_path / "none", "No such file or directory"),
     ):
         for read in (open_regular, sha256_of, lambda path: read_regular(path, 10)):
-            with pytest.raises(OSError, match=reason) as caught:
+            with pytest.raises(OSError, match=reason):
                 read(path)
-            assert caught.value.filename == str(path) or caught.value.filename == path
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     assert read_regular(path, 10) == b"0123456789"
-    with pytest.raises(OSError, match="larger than 9 bytes"):
+    with pytest.raises(OSError, match="10 bytes, expected at most 9"):
         read_regular(path, 9)

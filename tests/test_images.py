@@ -252,7 +252,7 @@ def test_a_pipe_named_as_a_picture_is_refused_and_not_waited_for(tmp_path: Path)
     for name in ("a.png", "b.png"):
         with pytest.raises(BadImage) as caught:
             read_image(tmp_path / name)
-        assert str(caught.value).endswith("not a whole, readable image (not a regular file)")
+        assert str(caught.value).endswith("not a whole, readable image (no regular file)")
 
 
 def test_a_webp_of_a_gigabyte_is_refused_unread(tmp_path: Path) -> None:
