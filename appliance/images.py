@@ -1,5 +1,6 @@
 """Image files of any kind as upright RGB, opened and read within bounds of bytes, pixels and memory."""
 
+import logging
 import os
 import struct
 import warnings
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from appliance.errors import ApplianceError, BadImage
 from appliance.files import open_regular
 
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file is told once, by `BadImage`
 # A painting photographed at 15,000 x 20,000 is still a painting; more is a mistake or an attack.
 MAX_PIXELS = 300_000_000
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own refuses already 179 million
