@@ -1,5 +1,7 @@
 """Image files of any kind as upright RGB, opened and read within bounds of bytes, pixels and memory."""
 
+import ctypes
+import functools
 import logging
 import os
 import struct
@@ -89,6 +91,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             with open_regular(path) as file:
                 _check_bytes(path, file)
                 with Image.open(file, formats=_FORMATS) as image:
+                    if image.format == "TIFF":
+                        _silence_libtiff()
                     _check_pixels(path, image, MAX_PIXELS)
                     yield image
     except Image.DecompressionBombError as error:
@@ -188,6 +192,15 @@ def _converted(image: Image.Image) -> Image.Image:
         whole.paste(rgb(band, deep), (0, top))
     image.close()
     return whole
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep the libtiff that Pillow has loaded from writing to the terminal what is wrong with a file."""
+    for row in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
+        if "/libtiff" in row:
+            ctypes.CDLL(row[row.index("/") :]).TIFFSetErrorHandler(None)
+            return
 
 
 def _check_bytes(path: Path, file: BinaryIO) -> None:

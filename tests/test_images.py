@@ -276,3 +276,18 @@ def test_a_deep_picture_with_dark_rows_keeps_them_dark(tmp_path: Path) -> None:
     values[200:] = 60_000
     path = saved(tmp_path / "deep.tif", Image.fromarray(values, "I"))
     assert read_pixels(path)[:, 0, 0].tolist() == [1] * 200 + [233] * 100
+
+
+def test_a_damaged_tiff_says_nothing_of_its_own_on_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path / "a.tif", Image.effect_noise((99, 99), 50).convert("RGB"), compression="tiff_lzw")
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + bytes(40) + data[140:])  # libtiff tells of it
+    many = bytearray(data)
+    many[many.index(struct.pack("<HHI", 277, 3, 1)) + 8] = 16  # 16 samples a pixel: Pillow logs it
+    (tmp_path / "b.tif").write_bytes(many)
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(BadImage):
+            read_image(tmp_path / name)
+    assert capfd.readouterr() == ("", "")

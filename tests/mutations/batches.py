@@ -40,6 +40,8 @@ def faults(reader: str, files: Sequence[Path]) -> list[str]:
             name = batch[max(begun - 1, 0)].name
             how = f"over {LONGEST} s" if process.returncode == -signal.SIGALRM else process.returncode
             wrong.append(f"{name}: the process ended ({how}): {process.stderr[-300:]}")
+        elif process.stderr.strip():
+            wrong.append(f"{batch[0].name}...: said on stderr: {process.stderr[-300:]}")
         left = left[begun if rows and rows[-1] != DONE else len(batch) :]
     return wrong
 
