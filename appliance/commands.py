@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from appliance import assets, config
-from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost
+from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
 from appliance.library import current
 from appliance.progress import say
 from appliance.rules import Pattern
@@ -236,6 +236,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     def answer() -> str | None:
         nonlocal typed
         while b"\n" not in typed:
+            if len(typed) > calibration.LONGEST_ANSWER:
+                raise NotCalibrated(calibration.ENDLESS % len(typed))
             if not select.select([sys.stdin], [], [], 0)[0]:
                 return None
             if not (more := os.read(sys.stdin.fileno(), 4096)):

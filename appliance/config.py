@@ -1,14 +1,12 @@
 """The configuration: one typed, frozen tree, read from TOML; what it does not know it refuses."""
 
-import json
-import re
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from appliance.errors import ConfigError
 from appliance.rules import ListOf, OneOf, Pattern, Range, Text, TimeZone, YesNo
+from appliance.toml import names, parse_toml, read_toml, toml_value
 
 SYSTEM_CONFIG: Final = Path("/etc/mona-lisa/config.toml")
 
@@ -180,7 +178,7 @@ def load_config(path: Path | None = None) -> Config:
     if path is None:
         return Config()
     try:
-        text = path.read_text("utf-8-sig")  # an editor on Windows may put a byte-order mark first
+        text = read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -191,19 +189,18 @@ def load_config(path: Path | None = None) -> Config:
 def parse_config(text: str, name: str) -> Config:
     """Read a config from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
-        tree = tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError is one; a number of 5000 digits raises another
+        tree = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: not TOML: nested too deeply") from error
     sections = get_type_hints(Config)
     values: dict[str, Any] = {}
     for section, keys in tree.items():
-        where = f"{name}:{_line(text, section, None)}"
         if section not in sections:
+            where = f"{name}:{_line(text, section)}"
             raise ConfigError(f"{where}: unknown section [{section}]; expected one of {', '.join(sections)}")
         if not isinstance(keys, dict):
-            raise ConfigError(f"{where}: {section} = {_toml(keys)}; expected a section [{section}]")
+            where = f"{name}:{_line(text, section)}"
+            raise ConfigError(f"{where}: {section} = {toml_value(keys)}; expected a section [{section}]")
         values[section] = _section(sections[section], section, keys, text, name)
     return Config(**values)
 
@@ -213,7 +210,7 @@ def dump_config(config: Config) -> str:
     parts = []
     for part in fields(config):
         section = getattr(config, part.name)
-        rows = [f"{f.name} = {_toml(getattr(section, f.name))}" for f in fields(section)]
+        rows = [f"{f.name} = {toml_value(getattr(section, f.name))}" for f in fields(section)]
         parts.append("\n".join([f"[{part.name}]", *rows]))
     return "\n\n".join(parts) + "\n"
 
@@ -221,12 +218,16 @@ def dump_config(config: Config) -> str:
 def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
-    for key, value in keys.items():
+
+    def wrong(key: str, why: str) -> ConfigError:
         where = f"{name}:{_line(text, section, key)}: {section}.{key}"
+        return ConfigError(f"{where} = {toml_value(keys[key])}; {why}")
+
+    for key, value in keys.items():
         if why := REMOVED.get(f"{section}.{key}"):
-            raise ConfigError(f"{where} = {_toml(value)}; no longer used, because {why}: delete the line")
+            raise wrong(key, f"no longer used, because {why}: delete the line")
         if key not in hints:
-            raise ConfigError(f"{where} = {_toml(value)}; unknown key, expected one of {', '.join(hints)}")
+            raise wrong(key, f"unknown key, expected one of {', '.join(hints)}")
         assert get_origin(hints[key]) is Annotated
         wanted, rule = get_args(hints[key])
         plain = get_origin(wanted) or wanted
@@ -234,34 +235,17 @@ def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str
         if not right_type or not rule.accepts(value):
             kind_name = {int: "a whole number, ", float: "a number, "}.get(plain, "")
             kind_name = "" if isinstance(rule, OneOf) else kind_name
-            raise ConfigError(f"{where} = {_toml(value)}; expected {kind_name}{rule}")
+            raise wrong(key, f"expected {kind_name}{rule}")
         values[key] = plain(value)
     return kind(**values)
 
 
-def _toml(value: Any) -> str:
-    # JSON's strings, numbers, lists and booleans are TOML's; dates and tables only occur in errors.
-    if isinstance(value, float):
-        return repr(value)  # nan and inf, which JSON spells otherwise
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except ValueError:  # Python writes no number of more than 4300 digits; in hexadecimal it reads one
-        return "a number too long to write"
-
-
-def _line(text: str, section: str, key: str | None) -> int:
-    """Find the line of a section or key, since tomllib keeps none; 1 where it cannot be told."""
-    current, found = "", 1
-    for number, row in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*[\"']?([^\]\"']+?)[\"']?\s*\]", row):
-            current = header[1]
-            if current == section:
-                found = number
-                if key is None:
-                    return number
-        elif match := re.match(r"\s*([\w.\"'-]+)\s*=", row):
-            path = match[1].replace('"', "").replace("'", "")
-            full = f"{current}.{path}" if current else path
-            if full == f"{section}.{key}" or (key is None and full.split(".")[0] == section):
-                return number
-    return found
+def _line(text: str, section: str, *key: str) -> int:
+    """Find the line of a section or of a key in it, 1 where it cannot be told."""
+    found = 0
+    for name in names(text):
+        if name.path[: 1 + len(key)] == (section, *key):
+            return name.line
+        if name.path[0] == section:  # a table inside of a line holds the key
+            found = found or name.line
+    return found or 1

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -32,9 +33,21 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading, as `read_regular` does; raises OSError."""
+    _check_regular(path.stat().st_mode)
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is never held whole; raises OSError."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a regular file, which is never held whole; raises OSError."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,24 +1,77 @@
-"""Image files of any kind as upright RGB."""
+"""Image files of any kind as upright RGB, opened and read within bounds of bytes, pixels and memory."""
 
+import ctypes
+import functools
+import logging
+import os
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from appliance.errors import BadImage
+from appliance.errors import ApplianceError, BadImage
+from appliance.files import open_regular
 
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file is told once, by `BadImage`
 # A painting photographed at 15,000 x 20,000 is still a painting; more is a mistake or an attack.
 MAX_PIXELS = 300_000_000
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own refuses already 179 million
+# Largest file that is read in parts, in bytes: `MAX_PIXELS` of 16 bits in four colours, not compressed.
+_MOST_IN_PARTS: Final = 2_500_000_000
+# Largest file that is read whole, by us or by Pillow, in bytes: 25 million such pixels.
+_MOST_AT_ONCE: Final = 200_000_000
+# Bytes of memory that a picture read at full size may take: 25 million pixels, as a camera of 24 megapixels
+# has them, and with Python, the models and a picture half done below 300 MB (measured).
+_MOST_HELD: Final = 200_000_000
+# Bytes a pixel that reading at full size takes once the file is decoded: Pillow's copy and a turned one.
+_COST_WHOLE: Final = 8
+# Bytes a pixel while it is decoded: Pillow's own, and what the format's library holds besides. A
+# progressive JPEG's coefficients are all held.
+COST: Final = {"BMP": 4, "GIF": 4, "JPEG": 6, "PNG": 4, "PPM": 4, "TIFF": 8}
+COST_OF_OTHERS: Final = 16
+# The same of a JPEG in four colours read at full size, if it is progressive (measured: 11).
+_COST_OF_INKS: Final = 11
+# Rows that are converted at a time, so that a picture is held in one mode only.
+_ROWS: Final = 64
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-# What Pillow and its like raise on a damaged file.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+# Pillow's names of what has these suffixes: its readers of other formats are rarely used and less tested.
+_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# What Pillow and its like raise on a damaged file (seen in thousands of mutated files of each format).
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+# How a picture is turned upright, by EXIF's orientation.
+_ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @contextmanager
@@ -28,43 +81,73 @@ def opened(path: Path) -> Iterator[Image.Image]:
     Raises
     ------
     BadImage
-        If the file is missing, not an image, truncated or larger than `MAX_PIXELS`.
+        If the file is missing, not regular, not an image, truncated, or larger than its format may be or
+        `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning and damaged EXIF
             # The file is ours to close: Pillow 9.4 (Bookworm) trips over an image that was closed before.
-            with path.open("rb") as file, Image.open(file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadImage(
-                        f"{path}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}"
-                    )
-                yield image
+            with open_regular(path) as file:
+                _check_bytes(path, file)
+                with Image.open(file, formats=_FORMATS) as image:
+                    if image.format == "TIFF":
+                        _silence_libtiff()
+                    _check_pixels(path, image, MAX_PIXELS)
+                    yield image
     except Image.DecompressionBombError as error:
         raise BadImage(f"{path}: too many pixels, expected at most {MAX_PIXELS:,}") from error
     except FileNotFoundError as error:
         raise BadImage(f"{path}: no such file") from error
     except DAMAGE as error:
-        if isinstance(error, BadImage):
+        if isinstance(error, ApplianceError):
             raise
         raise BadImage(f"{path}: not a whole, readable image ({_brief(error)})") from error
 
 
+def format_of(image: Image.Image) -> str:
+    """Return the name of an opened file's format."""
+    return "JPEG" if image.format == "MPO" else image.format or "?"  # a telephone's, with a preview behind it
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether mode I or F of a file holds 16 bits: a PNG's does; of others the largest value tells."""
+    if image.format == "PNG":  # older Pillow has its 16 bits as mode I
+        return True
+    return image.mode in {"I", "F"} and bool(np.max(image.getextrema()) > 255)
+
+
 def read_image(path: Path) -> Image.Image:
-    """Read an image file as an upright PIL image of mode RGB; raises `BadImage`.
+    """Read an image file at full size as an upright PIL image of mode RGB.
 
     EXIF rotation is applied, 16-bit grey is scaled, transparency lies on black, CMYK is converted.
+
+    Raises
+    ------
+    BadImage
+        As `opened`; also if it would take more than some 200 MB of memory.
     """
     with opened(path) as image:
+        kind = format_of(image)
+        cost = max(COST.get(kind, COST_OF_OTHERS), _COST_WHOLE)
+        if kind == "JPEG" and image.mode == "CMYK":
+            cost = _COST_OF_INKS
+        most = _MOST_HELD // cost
+        _check_pixels(path, image, most, f" as {kind}", "; make it smaller")
         image.load()
         # Pillow turns a TIFF as it loads it, and old versions would turn it again.
-        upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
-        return rgb(upright, deep=image.format == "PNG")
+        turn = None if kind == "TIFF" else _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        whole = _converted(image)
+    return whole if turn is None else whole.transpose(turn)
 
 
 def read_pixels(path: Path) -> NDArray[np.uint8]:
     """Read an image file as upright RGB, uint8 of shape (height, width, 3); raises `BadImage`."""
-    return np.array(read_image(path), np.uint8)
+    image = read_image(path)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top, band in _bands(image):  # at once, NumPy would hold it twice
+        pixels[top : top + band.height] = band
+    return pixels
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -93,8 +176,51 @@ def rgb(image: Image.Image, deep: bool = False) -> Image.Image:
     return image.convert("RGB")
 
 
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    for top in range(0, image.height, _ROWS):
+        band = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        band.info = image.info  # which colour is transparent
+        yield top, band
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    """Return a loaded image as RGB; the one given is let go."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    deep, whole = is_deep(image), Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        whole.paste(rgb(band, deep), (0, top))
+    image.close()
+    return whole
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep the libtiff that Pillow has loaded from writing to the terminal what is wrong with a file."""
+    for row in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
+        if "/libtiff" in row:
+            ctypes.CDLL(row[row.index("/") :]).TIFFSetErrorHandler(None)
+            return
+
+
+def _check_bytes(path: Path, file: BinaryIO) -> None:
+    """Check an open file's size; Pillow reads a WebP whole before it tells how many pixels there are."""
+    size, head = os.fstat(file.fileno()).st_size, file.read(12)
+    file.seek(0)
+    most = _MOST_AT_ONCE if head[8:] == b"WEBP" else _MOST_IN_PARTS
+    if size > most:
+        raise BadImage(f"{path}: {size:,} bytes, expected at most {most:,}")
+
+
+def _check_pixels(path: Path, image: Image.Image, most: int, kind: str = "", todo: str = "") -> None:
+    if image.width * image.height > most:
+        raise BadImage(f"{path}: {image.width}x{image.height} pixels{kind}, expected at most {most:,}{todo}")
+
+
 def _brief(error: Exception) -> str:
     # A telephone's HEIC, a PDF: Pillow would name a Python object.
     if isinstance(error, UnidentifiedImageError):
         return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -7,15 +7,14 @@ it is said in the log and in mona-lisa.txt beside it.
 
 import argparse
 import hashlib
-import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import Final
 
 from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_config
 from appliance.errors import ApplianceError, ConfigError
-from appliance.files import write_atomic
+from appliance.files import read_regular, write_atomic
+from appliance.toml import MOST_BYTES, parse_toml, toml_value
 
 BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
@@ -33,14 +32,14 @@ def merged(card: str, name: str, config: Path) -> str:
         value and what was expected.
     """
     parse_config(card, name)
-    keys = tomllib.loads(dump_config(load_config(config) if config.exists() else parse_config("", "")))
-    for section, values in tomllib.loads(card).items():
+    keys = parse_toml(dump_config(load_config(config) if config.exists() else parse_config("", "")))
+    for section, values in parse_toml(card).items():
         keys[section].update(values)
     text = "\n\n".join(
         "\n".join(
             [
                 f"[{section}]",
-                *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
+                *(f"{key} = {toml_value(value)}" for key, value in values.items()),
             ]
         )
         for section, values in keys.items()
@@ -62,9 +61,12 @@ def apply(card: Path, config: Path, mark: Path) -> str | None:
     """
     if not card.exists():
         return None
-    data = card.read_bytes()
+    try:
+        data = bytes(read_regular(card, MOST_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{card}: cannot be read ({error.strerror})") from error
     seen = hashlib.sha256(data).hexdigest()
-    if mark.exists() and mark.read_text("ascii").strip() == seen:
+    if mark.exists() and mark.read_text("ascii", "replace").strip() == seen:
         return None
     try:
         text = merged(_decoded(data, card), str(card), config)

@@ -1,5 +1,7 @@
 import dataclasses
+import os
 import re
+import time
 import tomllib
 from datetime import date
 from itertools import product
@@ -179,12 +181,48 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"[camera]\n\xff")
     for path, reason in (
         (tmp_path / "none.toml", "cannot be read (No such file or directory)"),
-        (tmp_path, "cannot be read (Is a directory)"),
+        (tmp_path, "cannot be read (no regular file)"),
         (binary, "not UTF-8 text (byte 9)"),
     ):
         with pytest.raises(ConfigError) as caught:
             load_config(path)
         assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_row_of_spaces_after_a_bracket_does_not_stop_the_service() -> None:
+    text = "[camera]\nsource = '''\ngallery:[" + " " * 4000 + "\n'''\n"
+    text += "[hours]\nclosed_days = [\n[" + " " * 4000 + "\n'12-25']]\n"
+    began = time.process_time()
+    assert refusal(text.replace("gallery:[", "[")).startswith("config.toml:2: camera.source = ")
+    assert refusal("[hours]\n" + text.split("[hours]\n")[1]).startswith("config.toml:2: hours.closed_days = ")
+    assert time.process_time() - began < 1  # half a minute a key before
+
+
+@pytest.mark.parametrize("odd", ["\u0085", "\u2028", "\u2029"])
+def test_a_line_is_counted_as_editors_count_it(odd: str) -> None:
+    text = f"# Ge{odd}rman\r\n[camera]\nsource = '{odd}'\nrate = 500"
+    assert refusal(text).startswith("config.toml:3: camera.source")
+    assert refusal(text.replace(f"'{odd}'", "'picamera'")).startswith("config.toml:4: camera.rate = 500")
+
+
+def test_a_config_that_never_ends_or_never_begins_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * 70_000)
+    for path, reason in (
+        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "zero", "no regular file"),
+        (large, "70,000 bytes, expected at most 65,536"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert str(caught.value) == f"{path}: cannot be read ({reason})"
+
+
+@pytest.mark.parametrize("value", [f"{{{'a.' * 5000}a = 1}}", "[" * 400 + "]" * 400])
+def test_a_value_nested_deeply_is_refused_in_one_line(value: str) -> None:
+    assert "\n" not in refusal(f"[gaze]\ngain = {value}")
 
 
 def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(

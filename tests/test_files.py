@@ -13,7 +13,15 @@ import pytest
 
 from appliance import files
 from appliance.errors import AssetUnavailable, CannotWrite
-from appliance.files import new_folder, restore, sha256_of, uninterrupted, write_atomic
+from appliance.files import (
+    new_folder,
+    open_regular,
+    read_regular,
+    restore,
+    sha256_of,
+    uninterrupted,
+    write_atomic,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -289,3 +297,25 @@ def test_beside_the_main_thread_nothing_is_held_back() -> None:
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"painting" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"painting" * 100_000).hexdigest()
+
+
+def test_a_pipe_a_device_and_a_folder_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for path, reason in (
+        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "zero", "no regular file"),
+        (tmp_path, "no regular file"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
+        for read in (open_regular, sha256_of, lambda path: read_regular(path, 10)):
+            with pytest.raises(OSError, match=reason):
+                read(path)
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    assert read_regular(path, 10) == b"0123456789"
+    with pytest.raises(OSError, match="10 bytes, expected at most 9"):
+        read_regular(path, 9)

@@ -1,5 +1,8 @@
 import contextlib
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from PIL import Image
 
 from appliance.assets import photograph_path
 from appliance.errors import BadImage
-from appliance.images import image_files, read_image, read_pixels
+from appliance.images import image_files, opened, read_image, read_pixels
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -148,15 +151,15 @@ def test_a_missing_picture_and_a_folder_are_named(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-def png_header(width: int, height: int) -> bytes:
+def png_header(width: int, height: int, depth: int = 8, colour: int = 2, data: bytes = b"") -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IDAT", zlib.compress(data))
         + chunk(b"IEND", b"")
     )
 
@@ -172,8 +175,8 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, size: tuple[in
 def test_a_painting_photographed_at_14000_by_20000_is_no_bomb(tmp_path: Path) -> None:
     path = tmp_path / "painting.png"
     path.write_bytes(png_header(14_000, 20_000))
-    with pytest.raises(BadImage, match="not a whole, readable image"):  # for only its header is there
-        read_image(path)
+    with opened(path) as image:
+        assert image.size == (14_000, 20_000)
 
 
 def test_the_pictures_of_a_folder_come_in_name_order(tmp_path: Path) -> None:
@@ -190,3 +193,101 @@ def test_a_file_of_another_kind_is_refused_with_the_kinds_expected(tmp_path: Pat
         read_image(tmp_path / "IMG_0001.HEIC")
     expected = "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
     assert str(caught.value) == f"{tmp_path}/IMG_0001.HEIC: not a whole, readable image ({expected})"
+
+
+# Reads a picture as `detect` does; prints what it refuses, or its size, and the process's peak memory in MB.
+READ = """
+import re, sys
+from pathlib import Path
+from appliance.errors import BadImage
+from appliance.service.offline import describe_faces
+from appliance.vision.blazeface import FaceDetector
+try:
+    found = describe_faces(Path(sys.argv[1]), FaceDetector("full"), True)
+    said = f"{found['width']}x{found['height']}"
+except BadImage as refusal:
+    said = str(refusal)
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())  # ru_maxrss begins at the parent's
+print(said, int(peak[1]) // 1024, sep="\\n")
+"""
+
+
+def as_detect_reads(path: Path) -> tuple[str, int]:
+    done = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True, check=True)
+    said, peak = done.stdout.splitlines()
+    return said, int(peak)
+
+
+def test_detect_refuses_a_small_file_of_289_million_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(17_000, 17_000, depth=1, colour=0, data=bytes(17_000 * 2126)))
+    assert path.stat().st_size < 40_000
+    said, peak = as_detect_reads(path)
+    assert said == f"{path}: 17000x17000 pixels as PNG, expected at most 25,000,000; make it smaller"
+    assert peak < 100  # MB; 2,800 before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["png", "turned.jpg", "progressive.jpg", "lzw.tif", "bmp", "gif", "webp"])
+def test_detect_reads_a_cameras_24_megapixels_in_300_mb(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options: dict[str, dict[str, object]] = {
+        "png": {"compress_level": 1},
+        "turned.jpg": {"exif": exif},
+        "progressive.jpg": {"progressive": True, "subsampling": 0, "quality": 95},
+        "lzw.tif": {"compression": "tiff_lzw"},
+    }
+    size = (4000, 3000) if kind == "webp" else (6000, 4000)  # at most 12.5 million pixels of WebP
+    picture = Image.effect_noise((600, 400), 60).convert("RGB").resize(size)
+    path = saved(tmp_path / f"large.{kind}", picture, **options.get(kind, {}))
+    said, peak = as_detect_reads(path)
+    assert said == "x".join(map(str, size[::-1] if kind == "turned.jpg" else size))
+    assert peak < 300
+
+
+def test_a_pipe_named_as_a_picture_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(BadImage) as caught:
+            read_image(tmp_path / name)
+        assert str(caught.value).endswith("not a whole, readable image (no regular file)")
+
+
+def test_a_webp_of_a_gigabyte_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "large.webp"
+    with path.open("wb") as file:
+        file.write(b"RIFF" + bytes(4) + b"WEBP")
+        file.truncate(1_000_000_000)
+    with pytest.raises(BadImage, match=r"1,000,000,000 bytes, expected at most 200,000,000$"):
+        read_image(path)
+
+
+def test_a_format_that_is_not_offered_is_not_tried(tmp_path: Path) -> None:
+    path = saved(tmp_path / "picture.eps", Image.new("RGB", (4, 4)))  # Pillow would start Ghostscript
+    path = path.rename(tmp_path / "picture.png")
+    with pytest.raises(BadImage, match="of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"):
+        read_image(path)
+
+
+def test_a_deep_picture_with_dark_rows_keeps_them_dark(tmp_path: Path) -> None:
+    values = np.full((300, 20), 200, np.int32)
+    values[200:] = 60_000
+    path = saved(tmp_path / "deep.tif", Image.fromarray(values, "I"))
+    assert read_pixels(path)[:, 0, 0].tolist() == [1] * 200 + [233] * 100
+
+
+def test_a_damaged_tiff_says_nothing_of_its_own_on_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path / "a.tif", Image.effect_noise((99, 99), 50).convert("RGB"), compression="tiff_lzw")
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + bytes(40) + data[140:])  # libtiff tells of it
+    many = bytearray(data)
+    many[many.index(struct.pack("<HHI", 277, 3, 1)) + 8] = 16  # 16 samples a pixel: Pillow logs it
+    (tmp_path / "b.tif").write_bytes(many)
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(BadImage):
+            read_image(tmp_path / name)
+    assert capfd.readouterr() == ("", "")

@@ -11,15 +11,16 @@ PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"errors", "files", "images", "config", "assets"}
+HELPERS = {"errors", "files", "toml", "images", "config", "assets"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "files": {"errors"},
-    "images": {"errors"},
+    "toml": {"files"},
+    "images": {"errors", "files"},
     "rules": set(),
-    "config": {"errors", "rules"},
-    "assets": {"errors", "files"},
+    "config": {"errors", "rules", "toml"},
+    "assets": {"errors", "files", "toml"},
     "download": {"errors"},
     "progress": set(),
     "camera": HELPERS,

@@ -1,8 +1,6 @@
 """Who walks where in the simulated gallery: scripts that are data, and the exact truth at any time."""
 
-import json
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from appliance.camera.lens import Lens
 from appliance.camera.life import TURN, TURNING, smooth, stirring, sway
 from appliance.camera.motion import Curve
 from appliance.errors import ConfigError
+from appliance.toml import parse_toml, read_toml, toml_value
 
 Kind = Literal["person", "statue", "poster"]
 # The head rises and falls once with every step of this length, in millimetres.
@@ -174,7 +173,7 @@ def load_walk(name: str | Path) -> Walk:
             known = ", ".join(bundled_walks())
             raise ConfigError(f"no walk {str(name)!r}; expected one of {known}, or a .toml file")
     try:
-        text = path.read_text("utf-8")
+        text = read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -185,11 +184,9 @@ def load_walk(name: str | Path) -> Walk:
 def parse_walk(text: str, name: str) -> Walk:
     """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
-        tree = tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError is one; a number of 5000 digits raises another
+        tree = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: not TOML: nested too deeply") from error
     top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")
@@ -201,7 +198,7 @@ def parse_walk(text: str, name: str) -> Walk:
         person = _person(row, name, number, duration)
         if any(person.who == other.who for other in people):
             raise ConfigError(
-                f"{name}: person {number}: who = {_toml(person.who)}; expected a name of its own"
+                f"{name}: person {number}: who = {toml_value(person.who)}; expected a name of its own"
             )
         people.append(person)
     follow: list[tuple[float, str]] = []
@@ -231,7 +228,7 @@ class _Table:
                 raise self.wrong(key, value, f"one of the keys {', '.join(self.keys)}")
 
     def wrong(self, key: str, value: Any, expected: str) -> ConfigError:
-        shown = "missing" if value is None else f"= {_toml(value)}"
+        shown = "missing" if value is None else f"= {toml_value(value)}"
         return ConfigError(f"{self.file}: {self.where}{key} {shown}; expected {expected}")
 
     def _get(self, key: str, fits: Callable[[Any], bool], default: Any, expected: str) -> Any:
@@ -349,7 +346,3 @@ def _turned_away(table: _Table, duration: float) -> tuple[tuple[float, float], .
             times.append(float(row[key]))
         found.append((times[-2], times[-1]))
     return tuple(found)
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from appliance.errors import BadModel
+from appliance.files import open_regular
 from appliance.fomm.layers import fold
 from appliance.fomm.network import VOX, Architecture, Fomm
 
@@ -75,6 +76,7 @@ def load_checkpoint(path: Path, sizes: Architecture = VOX, dtype: torch.dtype = 
 
 def _read(path: Path) -> Any:
     try:
+        open_regular(path).close()  # from a pipe nothing may ever come
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 held = sum(entry.file_size for entry in archive.infolist())

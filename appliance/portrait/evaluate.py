@@ -12,12 +12,13 @@ from typing import Any, Final
 import numpy as np
 
 from appliance.camera.averaging import Pixels
-from appliance.errors import UnfitPortrait
+from appliance.errors import BadPack, UnfitPortrait
 from appliance.pack import Box, Pack
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
+from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
@@ -63,8 +64,8 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     pack = Pack(folder)
     base = np.array(pack.base())
     landmarker = Landmarker()
-    yaw, part = float(pack.info.settings.get("yaw", 0)), float(pack.info.settings.get("eyes", 1))
-    distance = float(pack.info.settings.get("distance_mm", 2000))
+    yaw, part = _setting(pack, "yaw", 0, 0, 15), _setting(pack, "eyes", 1, 0, 1.2)
+    distance = _setting(pack, "distance_mm", 2000, 100, 100_000)
     face = _face_number(landmarker.faces(base), pack.info.box)
     found = landmarker.find(base, face)
     sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance))
@@ -88,9 +89,20 @@ def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
         )
     if done.returncode:
-        raise UnfitPortrait(f"{image}: cannot be rendered again: {done.stderr.strip().splitlines()[-1]}")
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise UnfitPortrait(f"{image}: cannot be rendered again: {last}")
     seconds, peak = map(float, done.stdout.split()[-2:])
     return {"cpu_seconds": round(seconds, 2), "peak_mb": round(peak, 1)}
+
+
+def _setting(pack: Pack, key: str, default: float, low: float, high: float) -> float:
+    """Return a setting that a pack was rendered with; raises `BadPack` if it is no number that can be one."""
+    value = pack.info.settings.get(key, default)
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise BadPack(
+            f"{pack.folder / 'pack.toml'}: {key} = {toml_value(value)}; expected {low:g} to {high:g}"
+        )
+    return float(value)
 
 
 def _face_number(faces: list[Face], box: Box) -> int | None:

@@ -9,7 +9,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage
-from appliance.images import opened, rgb
+from appliance.files import open_regular
+from appliance.images import COST, COST_OF_OTHERS, format_of, is_deep, opened, rgb
 from appliance.portrait.bands import Banded, cut, reduce
 from appliance.portrait.png import open_png
 from appliance.portrait.tiff import open_tiff
@@ -20,10 +21,6 @@ _LONGEST: Final = 3840
 # a quarter of the free memory.
 MOST_WHOLE: Final = 140_000_000
 _SHARE: Final = 0.25
-# Bytes a pixel while it is decoded: Pillow's own, and what the format's library holds besides. A
-# progressive JPEG's coefficients are all held.
-_COST: Final = {"BMP": 4, "GIF": 4, "JPEG": 6, "PNG": 4, "PPM": 4, "TIFF": 8}
-_COST_OF_OTHERS: Final = 16
 # A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
 _MOST_JPEG: Final = 36_000_000
 _ORIENTATION: Final = 0x0112
@@ -47,12 +44,12 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
     """
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
-    with opened(path) as image, path.open("rb") as file:
+    with opened(path) as image, open_regular(path) as file:
         full = max(image.size)
         banded = _banded(image, file) if full > longest else None
         if banded is None:
             banded = _whole(image, path, longest)
-        small = _reduced(banded, longest, image.format == "PNG", _screen_colours(image))
+        small = _reduced(banded, longest, is_deep(image), _screen_colours(image))
         # An upright picture may have its sides exchanged; the long one tells the scale.
         return np.array(small, np.uint8), max(small.size) / full
 
@@ -77,9 +74,9 @@ def _banded(image: Image.Image, file: BinaryIO) -> Banded | None:
 def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
     """Read a picture whole, if there is the memory for it; a JPEG reduced."""
     width, height = image.size
-    kind = "JPEG" if image.format == "MPO" else image.format or "?"  # a telephone's, with a preview behind it
+    kind = format_of(image)
     if kind != "JPEG" or "progressive" in image.info:
-        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // _COST.get(kind, _COST_OF_OTHERS)
+        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // COST.get(kind, COST_OF_OTHERS)
         if width * height > most:
             raise BadImage(
                 f"{path}: {width}x{height} pixels as {kind}, which is read whole; expected at most {most:,} "

@@ -14,12 +14,13 @@ from appliance.camera.base import Camera
 from appliance.camera.lens import Lens
 from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
-from appliance.files import write_atomic
+from appliance.files import read_regular, write_atomic
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to
 from appliance.gaze.target import aim_at, frame_for
 from appliance.pack import PackInfo
 from appliance.service.eye_heights import report
+from appliance.toml import MOST_BYTES, names
 from appliance.tracking.viewer import Viewer
 
 MARKS: Final = {
@@ -43,6 +44,13 @@ ALIKE: Final = (
 UNSTEADY: Final = (
     "nobody was seen standing still; stand at the mark, facing the camera, and press Enter again"
 )
+ENDLESS: Final = "%d bytes typed without Enter; expected a height or Enter alone; nothing was written"
+GIVEN_UP: Final = "%d answers, none of them a height; nothing was written"
+NOBODY: Final = "%s: nobody was seen standing still in %d tries; nothing was written"
+# Longest line that is taken as an answer, in bytes: heights have ten.
+LONGEST_ANSWER: Final = 200
+# Wrong heights in a row, and tries at a mark, after which nobody is believed to read the replies.
+_TRIES: Final = 10
 # A place is measured over so many seconds, in which the head may move by so much; then patience ends.
 _WINDOW: Final = 1.0
 _SWAY_MM: Final = 120.0
@@ -72,8 +80,9 @@ def parse_height(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:[.,]\d+)?) *(m|cm)?", text.strip().lower())
     metres = float(found[1].replace(",", ".")) * (0.01 if found[2] == "cm" else 1) if found else math.nan
     if not _LOWEST <= metres <= _HIGHEST:
+        typed = text.strip()[:40]
         raise ValueError(
-            f"{text.strip()!r}; expected a height from {_LOWEST:g} to {_HIGHEST:g} m, like 1.62 or 162 cm"
+            f"{typed!r}; expected a height from {_LOWEST:g} to {_HIGHEST:g} m, like 1.62 or 162 cm"
         )
     return 1000 * metres
 
@@ -199,7 +208,7 @@ class _Session:
 
     def height(self, question: str) -> float | None:
         """Return the height that is typed, in millimetres; None for an empty line."""
-        while True:
+        for _ in range(_TRIES):
             self._say(question)
             typed = None
             while typed is None:
@@ -211,13 +220,15 @@ class _Session:
                 return parse_height(typed)
             except ValueError as error:
                 self._say(str(error))
+        raise NotCalibrated(GIVEN_UP % _TRIES)
 
     def place(self, name: str, text: str) -> Place:
         """Return where somebody stands still, after Enter."""
         self._say(f"{text}; then press Enter (q leaves everything as it was).")
         began: float | None = None
         seen: deque[Viewer] = deque()
-        while True:
+        tries = 0
+        while tries < _TRIES:
             viewer, captured = self._look()
             if began is None and self._typed() is not None:
                 began = captured
@@ -225,12 +236,14 @@ class _Session:
                 continue
             place = _standing(seen, viewer, captured)
             if place is not None:
-                break
+                self._say(
+                    f"{name}: {place.x_mm:.0f} mm aside and {place.z_mm / 1000:.2f} m ahead of the camera"
+                )
+                return place
             if captured - began > _PATIENCE:
                 self._say(UNSTEADY)
-                began = None
-        self._say(f"{name}: {place.x_mm:.0f} mm aside and {place.z_mm / 1000:.2f} m ahead of the camera")
-        return place
+                began, tries = None, tries + 1
+        raise NotCalibrated(NOBODY % (name, _TRIES))
 
     def _look(self, quiet: bool = False) -> tuple[Viewer | None, float]:
         """Take a picture and show the gaze; return who was seen, and when."""
@@ -279,7 +292,7 @@ def check_writable(path: Path) -> None:
 def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
     """Return a config file's bytes, None if there is none, and those with other gaze settings."""
     try:
-        old = path.read_bytes() if path.exists() else None
+        old = bytes(read_regular(path, MOST_BYTES)) if path.exists() else None
         text = "" if old is None else old.decode("utf-8-sig")
     except OSError as error:
         raise CannotWrite(f"{path}: cannot be read ({error.strerror})") from error
@@ -325,22 +338,21 @@ def _standing(seen: "deque[Viewer]", viewer: Viewer | None, now: float) -> Place
 
 
 def _with_keys(text: str, values: dict[str, str]) -> str:
-    """Set keys of the section [gaze] in a TOML text, none of them a string; everything else stays."""
-    rows = text.splitlines()
-    header = re.compile(r"\s*\[\s*[\"']?([\w-]+)[\"']?\s*\]")
-    starts = [i for i, row in enumerate(rows) if (m := header.match(row)) and m[1] == "gaze"]
-    if not starts:
+    """Set keys of the section [gaze] in a right config, none of them a string; everything else stays."""
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    rows = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+    stand = {name.path: name.line for name in names(text) if not name.header}
+    head = next((name.line for name in names(text) if name.header and name.path == ("gaze",)), None)
+    if head is None:
         rows += ["", "[gaze]"] if rows else ["[gaze]"]
-        starts = [len(rows) - 1]
-    first = starts[0] + 1
-    end = next((i for i in range(first, len(rows)) if header.match(rows[i])), len(rows))
-    section = rows[first:end]
+        head = len(rows)
+    new = []
     for key, value in values.items():
         line = f"{key} = {value}"
-        at = [i for i, row in enumerate(section) if re.match(rf"\s*[\"']?{key}[\"']?\s*=", row)]
-        if at:
-            _, mark, comment = section[at[0]].partition("#")
-            section[at[0]] = line + (f" {mark}{comment}" if mark else "")
+        at = stand.get(("gaze", key))
+        if at is None:
+            new.append(line)
         else:
-            section.insert(0, line)
-    return "\n".join(rows[:first] + section + rows[end:]) + "\n"
+            _, mark, comment = rows[at - 1].partition("#")
+            rows[at - 1] = line + (f" {mark}{comment}" if mark else "")
+    return line_end.join(rows[:head] + new[::-1] + rows[head:]) + line_end

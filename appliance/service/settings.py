@@ -8,8 +8,9 @@ from typing import Final
 from appliance.assets import home
 from appliance.config import Config, load_config, parse_config, system_config
 from appliance.errors import CannotWrite, ConfigError
-from appliance.files import write_atomic
+from appliance.files import read_regular, write_atomic
 from appliance.library import DEFAULT, current, library
+from appliance.toml import MOST_BYTES, read_toml
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +134,8 @@ def _later(old: Config, new: Config) -> list[str]:
 def _remember(path: Path) -> None:
     copy = library() / _COPY
     try:
-        text = path.read_bytes()
-        if not copy.exists() or copy.read_bytes() != text:
+        text = bytes(read_regular(path, MOST_BYTES))
+        if not copy.exists() or read_regular(copy, MOST_BYTES) != text:
             write_atomic(copy, text)
     except (OSError, CannotWrite):
         return  # a disk that is full or read-only: it will do without, as it would without a copy
@@ -143,6 +144,6 @@ def _remember(path: Path) -> None:
 def _last_right() -> tuple[Config, str]:
     copy = library() / _COPY
     try:
-        return parse_config(copy.read_text("utf-8-sig"), str(copy)), LAST_RIGHT
+        return parse_config(read_toml(copy), str(copy)), LAST_RIGHT
     except (OSError, ValueError):  # ConfigError is one, and what is not UTF-8 raises another
         return Config(), DEFAULTS

@@ -280,7 +280,7 @@ class TestWrongWalks:
             ),
             (
                 HEAD + key("{ time = 3.0, x_mm = nan, z_mm = 900 }"),
-                "w.toml: person 1 (anna): key 2: x_mm = NaN; expected a number from -20000 to 20000 mm",
+                "w.toml: person 1 (anna): key 2: x_mm = nan; expected a number from -20000 to 20000 mm",
             ),
         ],
     )

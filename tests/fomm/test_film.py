@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -116,6 +117,25 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path) -> None:
             Film(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
+
+
+def test_a_name_in_another_encoding_in_a_film_does_no_harm(tmp_path) -> None:
+    path = write_film(tmp_path / "f.mp4", [marked()] * 4)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"isom")] = 0xFF  # the brand, in ftyp
+    path.write_bytes(data)
+    assert len(Film(path)) == 4
+
+
+def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(BadFilm, match="no regular file"):
+        Film(tmp_path / "pipe.mp4")
+    path = write_film(tmp_path / "large.mp4", [marked(4096, 2320)] * 3)
+    with pytest.raises(
+        BadFilm, match="4096x2320 pixels; expected at most 9,500,000, as in 4K; make it smaller"
+    ):
+        Film(path)
 
 
 def test_a_film_on_its_side_or_its_head_is_refused(tmp_path) -> None:

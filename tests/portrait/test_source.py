@@ -217,3 +217,11 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
 
 def test_the_machine_tells_its_memory() -> None:
     assert free_memory() > 50_000_000
+
+
+def test_a_deep_picture_with_a_dark_upper_part_is_dark_there(tmp_path: Path) -> None:
+    values = np.full((1200, 1000), 200, np.int32)  # two bands
+    values[1100:] = 60_000
+    Image.fromarray(values, "I").save(tmp_path / "deep.tif")
+    pixels, _ = read_original(tmp_path / "deep.tif", None)
+    assert pixels[:1000].max() == 1 and pixels[1150:].min() == 233

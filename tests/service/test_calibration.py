@@ -1,11 +1,13 @@
 """Calibration on the gallery's technician, in virtual time, with answers given at scripted moments."""
 
 import math
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,10 @@ from appliance.config import Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack
+from appliance.service import calibration
 from appliance.service.calibration import (
     SITTERS_EYES,
+    UNSTEADY,
     Place,
     calibrate,
     check_writable,
@@ -46,7 +50,7 @@ def enter(seconds: float, typed: str = "") -> "list[str | None]":
 
 
 def run(
-    answers: "list[str | None]",
+    answers: "Iterable[str | None]",
     place: GazeConfig = LEVEL,
     eyes: float = SITTERS,
     marks: Sequence[tuple[float, float]] = MARKS,
@@ -244,6 +248,41 @@ def test_the_command_without_an_input_gives_up_in_one_line(tmp_path: Path, pack:
     assert ended.returncode == 1 and ended.stderr == "mona-lisa: given up; nothing was written\n"
 
 
+@pytest.mark.parametrize(
+    ("endless", "fault"),
+    [
+        ("cat /dev/zero", r"\d+ bytes typed without Enter; .*"),
+        ("yes tall", "10 answers, none of them a height; .*"),
+    ],
+)
+def test_calibrate_ends_in_one_line_when_its_input_does_not(
+    tmp_path: Path, pack: Pack, endless: str, fault: str
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n')
+    command = f"{endless} | {sys.executable} -m appliance calibrate --camera gallery:empty"
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} --config {config} --display offscreen:{tmp_path / 'lit'}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert re.fullmatch(rf"mona-lisa: {fault}nothing was written\n", ended.stderr)
+
+
+def test_calibrate_gives_up_where_nobody_is_ever_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_TRIES", 2)  # 10 s of pictures each
+    answers: Iterable[str | None] = chain([""], repeat(""))
+    said: list[str] = []
+    with pytest.raises(NotCalibrated, match="front: nobody was seen standing still in 2 tries"):
+        run(answers, marks=[(20_000, 500)] * 3, said=said)
+    assert said[2:] == [UNSTEADY] * 2
+
+
+def test_a_long_answer_is_shown_cut() -> None:
+    with pytest.raises(ValueError, match=r"^'x{40}'; expected a height"):
+        parse_height("x" * 5000)
+
+
 @pytest.mark.slow
 def test_the_command_asks_for_heights_and_marks_and_writes_them(tmp_path: Path, pack: Pack) -> None:
     (tmp_path / "marks.toml").write_text(WALK)
@@ -305,6 +344,24 @@ def test_the_config_gets_the_six_keys_and_keeps_everything_else(tmp_path: Path, 
         assert line.replace("3.0 #", "12.5 #") in path.read_text()
     write_gaze(path, GAZE)
     assert load_config(path) == new
+
+
+def test_calibrate_accepts_a_comment_with_the_line_ends_of_other_systems(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = (
+        "# a\u0085[gaze]\u2028x = 1\r\n[ \"gaze\" ] # b\u2029c\r\n'camera_up' = 3.0 # d\u0085e\r\n"
+        "gain = 1.5\r\n[display]\r\npack = '''\r\n[gaze]camera_pitch = 3'''\r\n"
+    )
+    path.write_bytes(text.encode())
+    check_writable(path)
+    write_gaze(path, GAZE)
+    expected = text.replace("'camera_up' = 3.0", "camera_up = -350.5").replace(
+        "c\r\n",
+        "c\r\nlimit_right = 28.5\r\nlimit_left = -31.0\r\nmirrored = true\r\n"
+        "camera_pitch = 8.0\r\ncamera_right = 12.5\r\n",
+    )
+    assert path.read_bytes().decode() == expected
+    assert load_config(path).gaze.camera_pitch == 8.0
 
 
 def test_without_a_config_one_is_made_and_there_is_no_old_one(tmp_path: Path) -> None:
