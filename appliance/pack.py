@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import BadPack, CannotWrite
 from appliance.files import new_folder, restore, uninterrupted, write_atomic
+from appliance.rights import as_owner
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
     from PIL import Image
@@ -139,9 +140,10 @@ def write_pack(
     CannotWrite
         If the folder cannot be written, or holds something else.
     """
-    check_place(folder)
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
+        held.enter_context(as_owner(folder))  # before a link there is looked up
+        check_place(folder)
         with new_folder(Path(os.path.realpath(folder))) as new:  # a link to a pack stays one
             _save(base, info.size, new / "base.png")
             count = 0

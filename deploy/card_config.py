@@ -16,6 +16,7 @@ from typing import Final
 from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import write_atomic
+from appliance.text import readable
 
 BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
@@ -97,7 +98,7 @@ def main() -> int:
     try:
         told = apply(card, arguments.config, arguments.config.with_name(".card-sha256"))
     except (ApplianceError, OSError) as error:
-        told, code = REFUSED.format(fault=error), 1
+        told, code = REFUSED.format(fault=readable(error)), 1
     if told is None:
         return 0
     print(told, file=sys.stderr)
@@ -107,7 +108,10 @@ def main() -> int:
         if not answer.exists() or answer.read_bytes() != text:
             write_atomic(answer, text)
     except (ApplianceError, OSError) as error:
-        print(f"{error}: the card is full or write-protected; the line above is only here", file=sys.stderr)
+        print(
+            f"{readable(error)}: the card is full or write-protected; the line above is only here",
+            file=sys.stderr,
+        )
     return code
 
 

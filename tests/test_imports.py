@@ -11,17 +11,19 @@ PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"errors", "files", "images", "config", "assets"}
+HELPERS = {"errors", "rights", "text", "files", "images", "config", "assets"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
-    "files": {"errors"},
+    "rights": set(),
+    "text": set(),
+    "files": {"errors", "rights"},
     "images": {"errors"},
     "rules": set(),
     "config": {"errors", "rules"},
     "assets": {"errors", "files"},
     "download": {"errors"},
-    "progress": set(),
+    "progress": {"text"},
     "camera": HELPERS,
     "pack": HELPERS,
     "library": HELPERS | {"pack"},
