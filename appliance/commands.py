@@ -24,7 +24,7 @@ from appliance.library import current
 from appliance.progress import say
 from appliance.rights import as_owner
 from appliance.rules import Pattern
-from appliance.text import escaped, readable
+from appliance.text import readable
 
 if TYPE_CHECKING:
     from appliance.service.settings import Flag
@@ -211,8 +211,7 @@ def config_check(arguments: argparse.Namespace) -> int:
 
 def config_show(arguments: argparse.Namespace) -> int:
     """Print the config in force."""
-    # In strings, where alone anything is to be escaped, that is TOML, too.
-    print("\n".join(map(escaped, config.dump_config(config.load_config(arguments.file)).split("\n"))), end="")
+    print(config.dump_config(config.load_config(arguments.file)), end="")
     return 0
 
 

@@ -13,10 +13,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 
 def escaped(text: str) -> str:
-    r"""Return a text with what is not printed as \uXXXX: controls, line ends, direction marks, surrogates.
-
-    In a string of TOML that stands for the same character.
-    """
+    r"""Return a text with what is not printed as \uXXXX: controls, line ends, direction marks, surrogates."""
     if text.isprintable():
         return text
     return "".join(char if _is_printed(char) else _code(char) for char in text)

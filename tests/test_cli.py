@@ -12,7 +12,6 @@ from PIL import Image
 
 from appliance.assets import home, photograph_path
 from appliance.cli import main
-from appliance.config import load_config, parse_config
 from appliance.pack import Pack, write_pack
 from appliance.service import condition
 from tests.conftest import base_image, small_info, small_patches
@@ -104,17 +103,6 @@ def test_a_hostile_title_is_told_in_plain_text(
     main(["doctor"])
     (line,) = [line for line in capsys.readouterr().out.splitlines(keepends=True) if "portrait: " in line]
     assert_plain(line)
-
-
-def test_a_config_with_escapes_is_shown_in_plain_text_and_means_the_same(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    config = tmp_path / "config.toml"
-    config.write_text('[camera]\nsource = "replay:\\u001b[2J all is well\\u009b1m\\u202e\\u2028\\u2066"\n')
-    assert main(["config", "show", str(config)]) == 0
-    shown = capsys.readouterr().out
-    assert all(line.isprintable() for line in shown.splitlines())
-    assert parse_config(shown, "shown") == load_config(config)
 
 
 def test_a_hostile_status_is_one_plain_line_and_whole_as_json(

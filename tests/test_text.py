@@ -1,10 +1,8 @@
-import tomllib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.text import LONGEST, escaped, readable
+from appliance.text import LONGEST, readable
 
 UNPRINTED = "\x00\t\n\r\x1b\x7f\x85\x9b\xad\u061c\u200b\u200e\u202a\u202e\u2028\u2029\u2066\u2069\ufeff\udcff\U000e0041"
 
@@ -19,12 +17,6 @@ def test_what_moves_the_cursor_or_turns_the_text_is_spelled_out(char: str) -> No
 )
 def test_letters_of_every_language_stay_as_they_are(text: str) -> None:
     assert readable(text) == text
-
-
-@given(st.text(st.characters(codec="utf-8")))
-def test_in_toml_the_spelled_out_text_is_the_text(text: str) -> None:
-    plain = text.replace("\\", "").replace('"', "")
-    assert tomllib.loads(f'title = "{escaped(plain)}"')["title"] == plain
 
 
 @given(st.text() | st.integers(1, 70_000).map(lambda count: "\x1b" * count))
