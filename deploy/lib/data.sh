@@ -50,7 +50,7 @@ use_data() {
     for pair in "${KEPT[@]}"; do
         name=${pair%%:*} place=${pair#*:}
         run mkdir -p "$DATA/$name" "$place"
-        run cp -a "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
+        run cp -a --remove-destination "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
         run chown --reference="$place" "$DATA/$name"
         [ "$name" != journal ] || lines+=("$DATA/$name $place none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0")
     done
