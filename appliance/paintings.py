@@ -78,7 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(results, indent=2))
     else:
-        print("\n".join(f"{name:32} {value}" for name, value in results.items()))
+        print("\n".join(readable(f"{name:32} {value}") for name, value in results.items()))
     return 0
 
 

@@ -49,6 +49,7 @@ use_data() {
     lines=("$FSTAB_BEGIN" "UUID=$uuid $DATA ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2")
     for pair in "${KEPT[@]}"; do
         name=${pair%%:*} place=${pair#*:}
+        [ ! -L "$DATA/$name" ] || { umount "$DATA" && fail "$1: $name on it is a link, expected a folder"; }
         run mkdir -p "$DATA/$name" "$place"
         run cp -a --remove-destination "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
         run chown --reference="$place" "$DATA/$name"

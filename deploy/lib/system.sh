@@ -115,6 +115,7 @@ hang() {
     say "rendering $what (10 s on a laptop, a minute or more on a Pi)"
     # What a rendering that was cut off left behind.
     [ ! -d "$LIBRARY" ] || find "$LIBRARY" -maxdepth 1 -name '.*.????????' -mmin +60 -exec rm -rf {} +
+    find /var/tmp -maxdepth 1 -user root -type d -name 'mona-lisa-given*' -exec rm -rf {} +
     if [ ! -f "$what" ]; then run as_appliance portrait install "$what"; return; fi
     [ -n "$dry" ] || given=$(mktemp -d "$given")
     run chmod 755 "$given" # the appliance's user reads it there
