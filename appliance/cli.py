@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from appliance import __version__, commands, paintings
 from appliance.errors import ApplianceError
 from appliance.service.journal import set_up
+from appliance.text import readable
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -23,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         command: Command = arguments.command
         return command(arguments)
     except ApplianceError as error:
-        print(f"mona-lisa: {error}", file=sys.stderr)
+        _complain(error)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except OSError as error:  # a disk that fills up, a folder that cannot be read
-        print(f"mona-lisa: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        _complain(f"{error.filename or 'output'}: {error.strerror or error}")
         return 1
     except (KeyboardInterrupt, ImportError) as error:
         if _interrupted(error):
@@ -37,8 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         if not isinstance(error, ModuleNotFoundError) or str(error.name).startswith("appliance"):
             raise
-        print(f"mona-lisa: {error}; deploy/setup installs it, on a Pi deploy/provision", file=sys.stderr)
+        _complain(f"{error}; deploy/setup installs it, on a Pi deploy/provision")
         return 1
+
+
+def _complain(fault: object) -> None:
+    print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quotes what was typed as every other error is quoted: a shell may have put a file's name there."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(readable(message))
 
 
 def _open_streams() -> None:
@@ -89,7 +101,7 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mona-lisa", description="A portrait whose eyes follow the visitor.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"mona-lisa {__version__}")

@@ -22,7 +22,9 @@ from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
 from appliance.library import current
 from appliance.progress import say
+from appliance.rights import as_owner
 from appliance.rules import Pattern
+from appliance.text import readable
 
 if TYPE_CHECKING:
     from appliance.service.settings import Flag
@@ -99,11 +101,9 @@ def status(arguments: argparse.Namespace) -> int:
     from appliance.service.condition import condition
     from appliance.service.status import folder
 
-    found = condition(folder())
-    if arguments.json:
-        print(json.dumps(asdict(found), indent=2, ensure_ascii=False))
-    else:
-        print(found.line)
+    with as_owner(folder()):
+        found = condition(folder())
+    print(json.dumps(asdict(found), indent=2) if arguments.json else readable(found.line))
     return 0 if found.healthy else 1
 
 
@@ -113,9 +113,9 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     failed = False
     for name, finding in examine(config_file=arguments.config):
-        print(f"{finding.grade:5} {name}: {finding.found}", flush=True)
+        print(f"{finding.grade:5} {name}: {readable(finding.found)}", flush=True)
         if finding.todo:
-            print(f"      -> {finding.todo}")
+            print(f"      -> {readable(finding.todo)}")
         failed |= finding.grade is Grade.FAIL
     return 1 if failed else 0
 
@@ -126,7 +126,8 @@ def logs(arguments: argparse.Namespace) -> int:
 
     people = [user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000]
     names = write_bundle(arguments.out, [socket.gethostname(), *people])
-    print(f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it")
+    told = f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it"
+    print(readable(told))
     return 0
 
 
@@ -141,13 +142,13 @@ def detect(arguments: argparse.Namespace) -> int:
         try:
             found.append(describe_faces(path, detector, arguments.sampling == "mediapipe"))
         except ApplianceError as error:
-            print(f"mona-lisa: {error}", file=sys.stderr)
+            print(f"mona-lisa: {readable(error)}", file=sys.stderr)
             failed = error.exit_code
     if arguments.json:
         print(json.dumps(found, indent=2))
         return failed
     for image in found:
-        print(f"{image['image']}: {len(image['faces'])} face(s)")
+        print(f"{readable(image['image'])}: {len(image['faces'])} face(s)")
         for face in image["faces"]:
             print(
                 f"  score {face['score']:.3f}, box {face['box']}, eyes {face['right_eye']} {face['left_eye']}"
@@ -179,7 +180,7 @@ def track(arguments: argparse.Namespace) -> int:
             print(json.dumps(row), flush=True)
         else:
             what = row.get("picture", f"{row['time']:.3f} s")
-            print(f"{what}: angle {row['angle']}, frame {row['frame']}")
+            print(f"{readable(what)}: angle {row['angle']}, frame {row['frame']}")
     return 0
 
 
@@ -194,7 +195,7 @@ def verify(arguments: argparse.Namespace) -> int:
     wanted = assets.load_assets()
     faults = [fault for asset in wanted if (fault := assets.fault(asset))]
     for fault in faults:
-        print(f"mona-lisa: {fault}", file=sys.stderr)
+        print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
     if not faults:
         print(f"{len(wanted)} files right")
     return 1 if faults else 0
@@ -204,7 +205,7 @@ def config_check(arguments: argparse.Namespace) -> int:
     """Check a config file."""
     config.load_config(arguments.file)
     used = arguments.file or config.system_config()
-    print(f"{used}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
+    print(f"{readable(used)}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
     return 0
 
 
@@ -229,7 +230,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
     path = arguments.config or config.SYSTEM_CONFIG
     calibration.check_writable(path)
     camera = camera_named(source, settings.camera)
-    pack = Pack(_pack_folder(settings))
+    folder = _pack_folder(settings)
+    with as_owner(folder):
+        pack = Pack(folder)
     on_terminal = sys.stdout.isatty()
     typed, told = b"", ""
 
@@ -248,7 +251,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         nonlocal told
-        told = line
+        told = line = readable(line)
         print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
 
     with board(display, pack, say) as show:

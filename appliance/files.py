@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import ApplianceError, CannotWrite
+from appliance.rights import as_owner
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 # Time limit for reading one file, seconds: below the watchdog's 30, because the display's thread reads.
 SLOWEST_READ: Final = 20.0
 _BLOCK: Final = 1 << 20  # bytes read between two looks at the clock
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def sync(path: Path) -> None:
@@ -92,12 +94,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     CannotWrite
         If the folder cannot be made or written.
     """
-    with _workplace(path) as folder:
-        new = folder / path.name
-        new.write_bytes(data)
-        new.chmod(0o644)
-        sync(new)
-        new.replace(path)
+    with _workplace(path) as (_, folder):
+        new = os.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+        with os.fdopen(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(new, 0o644)  # whatever the umask
+            os.fsync(new)
+        os.replace(path.name, path, src_dir_fd=folder)
         sync(path.parent)
 
 
@@ -115,8 +119,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         If the folder cannot be made, synced or renamed.
     """
     path = path.absolute()
-    with _workplace(path) as temporary:
-        temporary.chmod(0o755)
+    with _workplace(path) as (temporary, lock):
+        os.fchmod(lock, 0o755)
         yield temporary
         for child in temporary.iterdir():
             # Whatever the umask: what root installs, the service must be able to read.
@@ -130,14 +134,15 @@ def restore(path: Path) -> None:
     """Put back what a power cut in the middle of a swap left aside."""
     path = path.absolute()
     if path.name and _aside(path).exists() and not path.exists():
-        _aside(path).rename(path)
+        with as_owner(path.parent):
+            _aside(path).rename(path)
 
 
 def remove_abandoned(temporaries: Iterable[Path]) -> None:
     """Remove temporary folders that killed processes left; one that a process still holds stays."""
     for folder in temporaries:
         with suppress(OSError):  # another's, or just gone
-            lock = os.open(folder, os.O_RDONLY)
+            lock = os.open(folder, _FOLDER)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -165,10 +170,11 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _workplace(path: Path) -> Iterator[Path]:
+def _workplace(path: Path) -> Iterator[tuple[Path, int]]:
     """Yield a hidden folder beside `path`, gone afterwards, and with it what killed processes left of theirs.
 
-    It is locked as long as its process lives: a folder that nobody holds was left behind.
+    With it comes its descriptor, which is locked as long as its process lives: a folder that nobody holds
+    was left behind. Root makes it with the rights of whom the place belongs to.
 
     Raises
     ------
@@ -176,15 +182,17 @@ def _workplace(path: Path) -> Iterator[Path]:
         In place of any OSError, also the block's, that is none of the appliance's own.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name}.new-"
-        remove_abandoned(left for left in path.parent.iterdir() if left.name.startswith(prefix))
-        temporary, lock = _locked_folder(path.parent, prefix)
-        try:
-            yield temporary
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            os.close(lock)
+        with as_owner(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with as_owner(path.parent):  # asked again: now all of the way is there
+            prefix = f".{path.name}.new-"
+            remove_abandoned(left for left in path.parent.iterdir() if left.name.startswith(prefix))
+            temporary, lock = _locked_folder(path.parent, prefix)
+            try:
+                yield temporary, lock
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                os.close(lock)
     except ApplianceError:
         raise  # the caller's, and already told in one line
     except OSError as error:
@@ -196,7 +204,7 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
         with suppress(FileNotFoundError):  # taken for abandoned before it was locked
-            lock = os.open(temporary, os.O_RDONLY)
+            lock = os.open(temporary, _FOLDER)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if temporary.exists():
                 return temporary, lock

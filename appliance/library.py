@@ -14,6 +14,7 @@ from appliance.assets import home
 from appliance.errors import BadPack, CannotWrite, ConfigError
 from appliance.files import sync
 from appliance.pack import Pack
+from appliance.rights import as_owner
 
 DEFAULT: Final = "sconosciuta"
 SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")
@@ -56,7 +57,7 @@ def installed() -> list[Pack]:
     packs = []
     for folder in sorted(library().glob("[a-z0-9]*/")):
         if folder.name != _CURRENT and _NAME.fullmatch(folder.name):
-            with suppress(BadPack):
+            with suppress(BadPack), as_owner(folder):
                 packs.append(Pack(folder))
     return packs
 
@@ -80,15 +81,16 @@ def use(name: str) -> Pack:
     CannotWrite
         If the library cannot be written.
     """
-    pack = Pack(folder_of(name))
-    pack.check()
     link = library() / f".{_CURRENT}.{os.getpid()}"
-    try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(name)
-        link.replace(library() / _CURRENT)
-        sync(library())
-    except OSError as error:
-        link.unlink(missing_ok=True)
-        raise CannotWrite(f"{library() / _CURRENT}: cannot be written ({error.strerror})") from error
+    with as_owner(library()):
+        pack = Pack(folder_of(name))
+        pack.check()
+        try:
+            link.unlink(missing_ok=True)
+            link.symlink_to(name)
+            link.replace(library() / _CURRENT)
+            sync(library())
+        except OSError as error:
+            link.unlink(missing_ok=True)
+            raise CannotWrite(f"{library() / _CURRENT}: cannot be written ({error.strerror})") from error
     return pack

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ApplianceError, BadPack, CannotWrite
 from appliance.files import new_folder, read_regular, restore, uninterrupted, write_atomic
+from appliance.rights import as_owner
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
     from PIL import Image
@@ -243,10 +244,11 @@ def write_pack(
     CannotWrite
         If the folder cannot be written, or holds something else.
     """
-    check_place(folder)
     check_bounds(info.size, info.box, info.frames)
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
+        held.enter_context(as_owner(folder))  # before a link there is looked up
+        check_place(folder)
         with new_folder(Path(os.path.realpath(folder))) as new:  # a link to a pack stays one
             _save(base, info.size, new / "base.png")
             count = 0

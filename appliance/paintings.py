@@ -11,6 +11,7 @@ from appliance.files import sha256_of
 from appliance.library import current, installed
 from appliance.library import use as hang
 from appliance.progress import say
+from appliance.text import readable
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ def install(arguments: argparse.Namespace) -> int:
 
     display = config.load_config(arguments.config).display
     pack = install_portrait(arguments.what, (display.width, display.height), say, arguments.face)
-    print(f"{pack.info.title} hangs")
+    print(f"{readable(pack.info.title)} hangs")
     return 0
 
 
@@ -55,7 +56,7 @@ def list_portraits(arguments: argparse.Namespace) -> int:
     for pack in packs:
         mark = "*" if pack.folder == hanging else " "
         width, height = pack.info.size
-        print(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}")
+        print(readable(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}"))
     there = {pack.folder.name for pack in packs}
     for portrait in assets.load_portraits():
         if portrait.name not in there:
@@ -65,7 +66,7 @@ def list_portraits(arguments: argparse.Namespace) -> int:
 
 def use(arguments: argparse.Namespace) -> int:
     """Hang an installed portrait."""
-    print(f"{hang(arguments.name).info.title} hangs")
+    print(f"{readable(hang(arguments.name).info.title)} hangs")
     return 0
 
 
@@ -77,7 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(results, indent=2))
     else:
-        print("\n".join(f"{name:32} {value}" for name, value in results.items()))
+        print("\n".join(readable(f"{name:32} {value}") for name, value in results.items()))
     return 0
 
 

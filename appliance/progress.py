@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
+from appliance.text import readable
+
 T = TypeVar("T")
 
 _WIDTH: Final = 30
@@ -11,7 +13,7 @@ _WIDTH: Final = 30
 
 def say(line: str) -> None:
     """Tell one step, at once."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(readable(line) + "\n")
     sys.stderr.flush()
 
 

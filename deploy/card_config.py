@@ -14,6 +14,7 @@ from typing import Final
 from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import read_regular, write_atomic
+from appliance.text import readable
 from appliance.toml import MOST_BYTES, parse_toml, toml_value
 
 BOOT: Final = Path("/boot/firmware")
@@ -99,7 +100,7 @@ def main() -> int:
     try:
         told = apply(card, arguments.config, arguments.config.with_name(".card-sha256"))
     except (ApplianceError, OSError) as error:
-        told, code = REFUSED.format(fault=error), 1
+        told, code = REFUSED.format(fault=readable(error)), 1
     if told is None:
         return 0
     print(told, file=sys.stderr)
@@ -109,7 +110,10 @@ def main() -> int:
         if not answer.exists() or answer.read_bytes() != text:
             write_atomic(answer, text)
     except (ApplianceError, OSError) as error:
-        print(f"{error}: the card is full or write-protected; the line above is only here", file=sys.stderr)
+        print(
+            f"{readable(error)}: the card is full or write-protected; the line above is only here",
+            file=sys.stderr,
+        )
     return code
 
 

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from appliance.pack import Pack, PackInfo, write_pack
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The id of a user who is not root, where tests run as root.
+SERVICE = 4711
 SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
 
 
@@ -84,6 +88,25 @@ def pack(tmp_path: Path) -> Pack:
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def service_folder() -> Iterator[Path]:
+    """A folder of another user's; unlike `tmp_path`, that user gets there."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        os.chown(name, SERVICE, SERVICE)
+        yield Path(name)
+
+
+@pytest.fixture
+def secrets() -> Iterator[Path]:
+    """A folder of root's with a file that only root may read."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        (Path(name) / "key").write_text("secret")
+        (Path(name) / "key").chmod(0o600)
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

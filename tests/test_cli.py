@@ -12,7 +12,9 @@ from PIL import Image
 
 from appliance.assets import home, photograph_path
 from appliance.cli import main
-from appliance.pack import Pack
+from appliance.pack import Pack, write_pack
+from appliance.service import condition
+from tests.conftest import base_image, small_info, small_patches
 from tests.service.test_loop import portrait_at
 
 AUDIT = """
@@ -38,6 +40,85 @@ def failing(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 
 def offscreen(folder: Path) -> list[str]:
     return ["--display", f"offscreen:{folder}"]
+
+
+# A line of the log, red, on a cleared screen; the rest reads from right to left.
+HOSTILE = "\x1b[2J\x1b[31m\r2026-11-28 ended\nWARNING all is well\x9b1m\u202ereverse\u2028\u2066"
+
+
+def assert_plain(text: str, lines: int = 1) -> None:
+    assert text.count("\n") == lines and text.endswith("\n")
+    assert all(line.isprintable() and len(line) <= 1100 for line in text.splitlines())
+    assert "all is well" in text, "it was told"
+
+
+def test_a_hostile_file_name_is_told_in_one_plain_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = tmp_path / f"{HOSTILE}\udcff.jpg"
+    for command in (["detect"], ["config", "check"], ["portrait", "install"], ["run", "--film"]):
+        main([*command, str(name)])
+        assert_plain(capsys.readouterr().err)
+    name.write_bytes(photograph_path("astronaut.png").read_bytes())
+    assert main(["detect", str(name)]) == 0
+    assert_plain(capsys.readouterr().out, lines=2)
+    assert main(["detect", "--json", str(name)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["image"] == str(name)
+
+
+def test_a_hostile_key_or_a_refusal_of_70_000_characters_fits_on_a_screen(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    key = json.dumps(HOSTILE)
+    for text in (
+        f"[gaze]\n{key} = 1",
+        f"{key} = 1",
+        f"[{key}]",
+        f"[gaze]\ngain = {json.dumps(HOSTILE * 2000)}",
+    ):
+        config.write_text(text)
+        code, error = failing(capsys, "config", "check", config)
+        assert code == 2
+        assert_plain(error)
+
+
+def test_a_wrong_word_is_quoted_without_its_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["portrait", HOSTILE], ["demo", "--seconds", HOSTILE], ["status", HOSTILE * 2000]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert_plain("".join(capsys.readouterr().err.splitlines(keepends=True)[-1:]))
+
+
+def test_a_hostile_title_is_told_in_plain_text(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    info = small_info(title=HOSTILE, artist=HOSTILE)
+    write_pack(tmp_path / "duchess", info, base_image(), small_patches())
+    assert main(["portrait", "use", "duchess"]) == 0
+    assert_plain(capsys.readouterr().out)
+    assert main(["portrait", "list"]) == 0
+    assert_plain(capsys.readouterr().out.splitlines(keepends=True)[0])
+    main(["doctor"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines(keepends=True) if "portrait: " in line]
+    assert_plain(line)
+
+
+def test_a_hostile_status_is_one_plain_line_and_whole_as_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(condition, "ask_systemd", lambda: None)
+    fault = HOSTILE * 2000
+    known = {"monotonic": time.monotonic(), "sentence": "alone", "healthy": False, "fault": fault}
+    (tmp_path / "status.json").write_text(json.dumps(known))
+    assert main(["status"]) == 1
+    assert_plain(capsys.readouterr().out)
+    assert main(["status", "--json"]) == 1
+    told = capsys.readouterr().out
+    assert json.loads(told)["status"]["fault"] == fault
+    assert all(line.isprintable() for line in told.splitlines())
 
 
 @pytest.mark.parametrize("model", ["short", "full"])

@@ -3,10 +3,12 @@
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from appliance.assets import photograph_path
 from appliance.config import load_config
 from appliance.errors import ConfigError
+from appliance.pack import Pack, write_pack
+from tests.conftest import SERVICE, base_image, small_info, small_patches
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -239,24 +243,152 @@ SSH = """#!/bin/bash
 case "${!#}" in
     *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
     "tar "*) cat >/dev/null ;;
+    "mktemp "*) mktemp -d /tmp/mona-lisa.XXXXXX ;;
+    "rm -rf "*) bash -c "${!#}" ;;
 esac
 """
 
 
-def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> None:
-    (tmp_path / "ssh").write_text(SSH)
-    (tmp_path / "ssh").chmod(0o755)
-    picture = tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1"))
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def with_programs(folder: Path) -> dict[str, str]:
+    """The environment in which the programs in a folder are found first."""
+    return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+
+
+def previewed(folder: Path, picture: Path) -> bytes:
+    """What deploy/portrait tells of a picture, run in a folder, with a screen that answers to everything."""
+    program(folder / "ssh", SSH)
     picture.write_bytes(photograph_path("astronaut.png").read_bytes())
-    told = subprocess.run(
+    return subprocess.run(
         [DEPLOY / "portrait", "pi@screen", picture, "--dry-run"],
-        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"},
-        cwd=tmp_path,
+        env=with_programs(folder),
+        cwd=folder,
         capture_output=True,
         check=True,
     ).stdout
+
+
+def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> None:
+    told = previewed(tmp_path, tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1")))
     assert told.endswith(b"== dry run: would hang gr-fin-o\n")
     assert (tmp_path / "gr-fin-o-preview.png").exists()
+
+
+def test_a_preview_does_not_overwrite_what_a_link_of_its_name_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "duchess-preview.png").symlink_to("secret")
+    previewed(tmp_path, tmp_path / "duchess.png")
+    assert (tmp_path / "secret").read_text() == "secret"
+    assert not (tmp_path / "duchess-preview.png").is_symlink()
+
+
+@pytest.mark.parametrize("how", ["say", "step", "fail", "misuse", "log"])
+def test_no_script_lets_a_file_name_move_the_cursor_or_forge_a_line(tmp_path: Path, how: str) -> None:
+    program(tmp_path / "logger", '#!/bin/bash\nprintf "%s\\n" "${!#}"')
+    name = "a\x1b[2J\r\x07\nprovision: all is well\x9b1m\x7f\u061c\u200f\u202e\u2028\u2066b Gräfin 王"
+    for text in (name, name + "x" * 70_000):
+        done = subprocess.run(
+            ["bash", "-c", f'. {DEPLOY}/lib/tell.sh; {how} "$1"', "provision", text],
+            env=with_programs(tmp_path),
+            capture_output=True,
+            text=True,
+        )
+        lines = (done.stdout + done.stderr).splitlines()
+        assert all(line.isprintable() and len(line) < 1200 for line in lines), lines
+        assert any("all is well" in line and "b Gräfin 王" in line for line in lines)
+        assert not any(line.startswith("provision: all") for line in lines)
+
+
+def test_no_script_uses_a_name_that_another_user_can_take_first() -> None:
+    """In a folder that everybody writes, only a name that mktemp chooses; and no lock that everybody holds."""
+    fixed = re.compile(r"(?<![\w./-])(?:/var)?/tmp/(?![\w.-]*XXXXXX)[\w.-]+|/run/lock/|/dev/shm/")
+    scripts = [path for path in DEPLOY.rglob("*") if path.is_file() and "guide" not in path.parts]
+    assert len(scripts) > 20
+    assert not [
+        (path.name, found[0]) for path in scripts for found in fixed.finditer(path.read_text("utf-8"))
+    ]
+
+
+# A user's program that always comes first: whatever root has just made in the library leads elsewhere.
+PLANTING = """#!/bin/bash
+as=()
+if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid {user} --regid {user} --clear-groups); fi
+if [[ " $* " != *" -c "* ]]; then
+    for made in {library}/.duchess.????????; do
+        "${as[@]}" mv -T "$made" "$made-mine" && "${as[@]}" ln -sT {secrets} "$made"
+    done
+fi
+exec /bin/{name} "$@"
+"""
+
+
+def hang(folder: Path, library: Path, programs: Path) -> "subprocess.CompletedProcess[str]":
+    """Hang the portrait `duchess` of a folder in a library, as root does; the service's user is `SERVICE`."""
+    script = programs / "hang.sh"
+    script.write_text((DEPLOY / "lib" / "hang.sh").read_text().replace("/var/lib/mona-lisa", str(library)))
+    user = f"setpriv --reuid {SERVICE} --regid {SERVICE} --clear-groups"
+    program(programs / "runuser", f'#!/bin/bash\nshift 3\nexec {user} "$@"')
+    (programs / "venv/bin").mkdir(parents=True, exist_ok=True)
+    program(programs / "venv/bin/mona-lisa", '#!/bin/bash\nid -u >"$STATE_DIRECTORY/hung-by"\n')
+    command = ["bash", script, "duchess", folder, programs]
+    return subprocess.run(command, env=with_programs(programs), capture_output=True, text=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+@pytest.mark.parametrize("before", [False, True])
+def test_a_portrait_is_hung_with_the_services_rights(
+    tmp_path: Path, service_folder: Path, secrets: Path, before: bool
+) -> None:
+    write_pack(tmp_path / "duchess", small_info(), base_image(), small_patches())
+    secrets.chmod(0o755)
+    for _ in range(1 + before):
+        done = hang(tmp_path, service_folder, secrets)
+        assert done.returncode == 0, done
+    assert (service_folder / "hung-by").read_text() == f"{SERVICE}\n"
+    assert {path.name for path in service_folder.iterdir()} == {"duchess", "hung-by"}
+    assert {path.stat().st_uid for path in service_folder.rglob("*")} == {SERVICE}
+    assert Pack(service_folder / "duchess").info == small_info()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+def test_hanging_gives_away_nothing_that_a_link_planted_meanwhile_names(
+    tmp_path: Path, service_folder: Path, secrets: Path
+) -> None:
+    write_pack(tmp_path / "duchess", small_info(), base_image(), small_patches())
+    with tempfile.TemporaryDirectory() as name:
+        programs = Path(name)
+        programs.chmod(0o755)
+        for planting in ("cp", "tar"):
+            places = {"library": service_folder, "user": SERVICE, "secrets": secrets, "name": planting}
+            text = PLANTING
+            for key, value in places.items():
+                text = text.replace(f"{{{key}}}", str(value))
+            program(programs / planting, text)
+        hang(tmp_path, service_folder, programs)
+    assert [path.name for path in secrets.iterdir()] == ["key"]
+    assert secrets.stat().st_uid == (secrets / "key").stat().st_uid == 0
+    assert (secrets / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+def test_what_an_earlier_version_left_to_root_in_the_library_becomes_the_services(
+    tmp_path: Path, service_folder: Path, secrets: Path
+) -> None:
+    write_pack(tmp_path / "duchess", small_info(), base_image(), small_patches())
+    subprocess.run(["cp", "-r", tmp_path / "duchess", service_folder], check=True)
+    (service_folder / "link").symlink_to(secrets)
+    (service_folder / "name").hardlink_to(secrets / "key")
+    steps = (DEPLOY / "lib" / "switch.sh").read_text().replace("mona-lisa:mona-lisa", f"{SERVICE}:{SERVICE}")
+    (tmp_path / "switch.sh").write_text(steps)
+    given = f'. {tmp_path}/switch.sh; run() {{ "$@"; }}; LIBRARY={service_folder}; own_library'
+    subprocess.run(["bash", "-euc", given], check=True)
+    assert {path.stat().st_uid for path in (service_folder / "duchess").rglob("*")} == {SERVICE}
+    assert (service_folder / "duchess").stat().st_uid == SERVICE
+    assert secrets.stat().st_uid == (secrets / "key").stat().st_uid == 0
 
 
 # As a venv is made: its commands name the place of its Python, which itself is a link.

@@ -11,18 +11,20 @@ PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"errors", "files", "toml", "images", "config", "assets"}
+HELPERS = {"errors", "rights", "text", "files", "toml", "images", "config", "assets"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
-    "files": {"errors"},
+    "rights": set(),
+    "text": set(),
+    "files": {"errors", "rights"},
     "toml": {"files"},
     "images": {"errors", "files"},
     "rules": set(),
     "config": {"errors", "rules", "toml"},
     "assets": {"errors", "files", "toml"},
     "download": {"errors"},
-    "progress": set(),
+    "progress": {"text"},
     "camera": HELPERS,
     "pack": HELPERS,
     "library": HELPERS | {"pack"},

@@ -13,6 +13,7 @@ from appliance.display.layout import Size
 from appliance.display.png import write_png
 from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
+from appliance.rights import as_owner
 
 LOG_NAME: Final = "lit.jsonl"
 _WAITING: Final = 10_000_000  # bytes of pictures being written or waiting; one always may
@@ -38,11 +39,12 @@ class OffscreenFolder:
     def open(self) -> None:
         """Make the folder and clear what an earlier run left; raises `CannotWrite`."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for old in self._folder.glob("frame_*.png"):
-                old.unlink()
-            # Unbuffered: one call for each flip, which whoever reads along sees at once.
-            self._log = (self._folder / LOG_NAME).open("wb", buffering=0)
+            with as_owner(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                for old in self._folder.glob("frame_*.png"):
+                    old.unlink()
+                # Unbuffered: one call for each flip, which whoever reads along sees at once.
+                self._log = (self._folder / LOG_NAME).open("wb", buffering=0)
         except OSError as error:
             raise CannotWrite(f"{self._folder}: cannot be written ({error.strerror})") from error
         self._thread.start()
@@ -80,7 +82,8 @@ class OffscreenFolder:
         width, height = surface.get_size()
         try:
             with ExitStack() as undo:
-                taken = undo.enter_context(tempfile.TemporaryFile(dir=self._folder))
+                with as_owner(self._folder):
+                    taken = undo.enter_context(tempfile.TemporaryFile(dir=self._folder))
                 for top in range(0, height, _STRIP):
                     strip = surface.subsurface((0, top, width, min(_STRIP, height - top)))
                     taken.write(pygame.image.tostring(strip, "RGB"))
@@ -95,7 +98,7 @@ class OffscreenFolder:
             frame, size, taken = item
             path = self._folder / f"frame_{frame:02d}.png"
             part = path.with_suffix(".part")
-            with taken:
+            with taken, as_owner(self._folder):
                 try:
                     if not self._error:  # else only take, so that nobody waits for room
                         with part.open("wb") as file:

@@ -13,11 +13,13 @@ from appliance.display.layout import Layout
 from appliance.errors import ApplianceError, BadCache, CannotWrite
 from appliance.library import library
 from appliance.pack import Pack, patch_name
+from appliance.rights import as_owner
 
 # Compiled packs kept besides the newest: the portrait before, and a screen of another size.
 KEPT: Final = 2
 _SUFFIX: Final = ".lit"
 _PART: Final = ".part"
+_LOCK: Final = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def cache_folder() -> Path:
@@ -62,19 +64,20 @@ def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
     """
     part = path.with_name(f".{path.name}{_PART}")
     try:
-        _make(path.parent)
         with _alone(path.parent):
-            _tidy(path)
+            with as_owner(path.parent):
+                _tidy(path)
+                file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
-                file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
                 try:
-                    os.fchmod(file, 0o644)  # whatever root's umask: the service reads it
                     write_compiled(file, plan, parts)
                 finally:
                     os.close(file)
-                part.replace(path)
+                with as_owner(path.parent):
+                    part.replace(path)
             finally:
-                part.unlink(missing_ok=True)
+                with as_owner(path.parent):
+                    part.unlink(missing_ok=True)
         return Compiled(path, plan.key)
     except BadCache as error:
         raise CannotWrite(f"{path}: does not read as written ({error})") from error
@@ -89,29 +92,21 @@ def used(path: Path) -> None:
 
     Not where it is the newest anyway: on a root that is an overlay its new time would copy it all to memory.
     """
-    with suppress(OSError):
+    with suppress(OSError), as_owner(path.parent):
         if path.stat().st_mtime < max(other.stat().st_mtime for other in path.parent.glob(f"*{_SUFFIX}")):
             os.utime(path)
 
 
-def _make(folder: Path) -> None:
-    """Make the folder; what root makes, as in calibrating, is for whom its parent belongs to: the service."""
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        parent = folder.parent.stat()
-        os.chown(folder, parent.st_uid, parent.st_gid)
-
-
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing; raises `BlockingIOError` if one does."""
-    # Only read: it may be root's.
-    lock = os.open(folder / ".lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Make the folder and keep other processes from writing there; raises `BlockingIOError` if one does.
+
+    What root makes, as in calibrating, it makes as the folder's owner: the service must be able to use it.
+    """
+    with as_owner(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", _LOCK, 0o644)  # only read: an earlier version's may be root's
     try:
-        with suppress(PermissionError):  # another's
-            os.fchmod(lock, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
@@ -123,7 +118,7 @@ def _tidy(path: Path) -> None:
     for part in path.parent.glob(f".*{_PART}"):
         part.unlink(missing_ok=True)
     others = [other for other in path.parent.glob(f"*{_SUFFIX}") if other != path]
-    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+    others.sort(key=lambda other: other.lstat().st_mtime, reverse=True)
     kept = 0
     for other in others:
         if kept < KEPT and _has_pack(other):

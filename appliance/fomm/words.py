@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 
 from appliance.fomm import needs
+from appliance.text import readable
 
 
 def animate(
@@ -34,7 +35,7 @@ def check_driving(arguments: argparse.Namespace, show: Callable[[str], None]) ->
         show(json.dumps(result, indent=2))
     else:
         for name, finding in result["findings"].items():
-            show(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}")
+            show(readable(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}"))
         (first, last), verdict = result["sweep_seconds"], "will do" if result["fit"] else "will not do"
-        show(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s")
+        show(readable(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s"))
     return 0 if result["fit"] else 1

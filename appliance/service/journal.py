@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance import __version__
+from appliance.text import readable
 
 LEFT_OUT: Final = "%s (%d lines like this were left out before it)"
 
@@ -67,17 +68,29 @@ class Fields(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields; every line passes."""
-        record.__dict__.update(self.known)
+        record.__dict__.update({name: readable(value) for name, value in self.known.items()})
         return True
 
 
 FIELDS: Final = Fields()
 
 
+class Line(logging.Formatter):
+    """Writes one readable line, whatever a file's name, a title or a driver puts into it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+        """Return the line; a traceback follows it."""
+        return readable(super().formatMessage(record))
+
+    def formatException(self, *error: Any) -> str:  # noqa: N802
+        """Return a traceback, set in, so that no line of it can be taken for one of the log."""
+        return "\n".join(f"    {readable(line)}" for line in super().formatException(*error).splitlines())
+
+
 def set_up() -> None:
     """Log to the journal if it listens and systemd-python is there, else to standard error."""
     handler: logging.Handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(Line("%(levelname)s %(message)s"))
     if _journal_listens():
         try:
             journal: Any = importlib.import_module("systemd.journal")
@@ -85,7 +98,7 @@ def set_up() -> None:
             pass  # journald reads standard error as well, only without the fields
         else:
             handler = journal.JournalHandler(SYSLOG_IDENTIFIER="mona-lisa")
-            handler.setFormatter(logging.Formatter("%(message)s"))
+            handler.setFormatter(Line("%(message)s"))
     handler.addFilter(RateLimit())
     handler.addFilter(FIELDS)
     # Of others only what is wrong: picamera2 tells of every step.

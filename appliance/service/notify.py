@@ -3,6 +3,8 @@
 import os
 import socket
 
+from appliance.text import readable
+
 
 def notify(*fields: str) -> bool:
     """Send fields like "READY=1" or "STATUS=alone"; tell whether somebody listens.
@@ -15,7 +17,7 @@ def notify(*fields: str) -> bool:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]  # the abstract namespace
-    message = "\n".join(field.replace("\n", " ") for field in fields)
+    message = "\n".join(map(readable, fields))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.setblocking(False)  # a systemd that does not read must not stop the picture
         try:

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.rights import as_owner
 from appliance.service.health import State
+from appliance.text import escaped
 
 STATUS: Final = "status.json"
 PROMETHEUS: Final = "mona-lisa.prom"
@@ -41,8 +43,9 @@ def folder() -> Path:
 
 def write_status(place: Path, status: dict[str, Any]) -> None:
     """Write both files; a reader finds the old one or the new one, whole. Raises `OSError`."""
-    _replace(place / STATUS, json.dumps(status, indent=1, ensure_ascii=False) + "\n")
-    _replace(place / PROMETHEUS, prometheus(status))
+    with as_owner(place):
+        _replace(place / STATUS, json.dumps(status, indent=1) + "\n")
+        _replace(place / PROMETHEUS, prometheus(status))
 
 
 def prometheus(status: dict[str, Any]) -> str:
@@ -64,8 +67,8 @@ def prometheus(status: dict[str, Any]) -> str:
 
 
 def _label(text: str) -> str:
-    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'"{escaped}"'
+    quoted = escaped(text).replace("\\", r"\\").replace('"', r"\"")
+    return f'"{quoted}"'
 
 
 def _replace(path: Path, text: str) -> None:

@@ -49,8 +49,9 @@ use_data() {
     lines=("$FSTAB_BEGIN" "UUID=$uuid $DATA ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2")
     for pair in "${KEPT[@]}"; do
         name=${pair%%:*} place=${pair#*:}
+        [ ! -L "$DATA/$name" ] || { umount "$DATA" && fail "$1: $name on it is a link, expected a folder"; }
         run mkdir -p "$DATA/$name" "$place"
-        run cp -a "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
+        run cp -a --remove-destination "$place/." "$DATA/$name/" || { umount "$DATA" && fail "$1: too small for portraits, config and logs"; }
         run chown --reference="$place" "$DATA/$name"
         [ "$name" != journal ] || lines+=("$DATA/$name $place none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0")
     done

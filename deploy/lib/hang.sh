@@ -8,19 +8,25 @@ if [ $# -lt 2 ]; then
     [ "${1:-}" = --help ] || exit 2
     exit 0
 fi
-library=/var/lib/mona-lisa
-name=$1 release=${3:-/opt/mona-lisa/current}
-[ -f "$2/$name/pack.toml" ] || { echo "portrait: $name did not arrive whole; run it again" >&2; exit 1; }
-new=$(mktemp -d "$library/.$name.XXXXXXXX")
-trap 'rm -rf "$new"' EXIT
-cp -r "$2/$name" "$new/$name"
-chmod -R u=rwX,go=rX "$new/$name"
-chown -R mona-lisa:mona-lisa "$new"
-sync -f "$new"
-# What a power cut in the next two lines leaves aside, the program puts back (appliance/files.py).
-aside=$library/.$name.old
-rm -rf "$aside"
-if [ -d "$library/$name" ]; then mv -T "$library/$name" "$aside"; fi
-mv -T "$new/$name" "$library/$name"
-rm -rf "$aside"
-runuser -u mona-lisa -- env STATE_DIRECTORY="$library" "$release/venv/bin/mona-lisa" portrait use "$name"
+name=$1 folder=$2 release=${3:-/opt/mona-lisa/current}
+[ -f "$folder/$name/pack.toml" ] || { echo "portrait: $name did not arrive whole; run it again" >&2; exit 1; }
+
+# take LIBRARY NAME RELEASE: what comes on standard input, as the user whose folder the library is: root would write
+# wherever a link leads that this user plants meanwhile.
+take() {
+    set -euo pipefail
+    umask 022
+    new=$(mktemp -d "$1/.$2.XXXXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    tar --no-same-owner -x -C "$new"
+    sync -f "$new"
+    # What a power cut in the next two lines leaves aside, the program puts back (appliance/files.py).
+    aside=$1/.$2.old
+    rm -rf "$aside"
+    if [ -d "$1/$2" ]; then mv -T "$1/$2" "$aside"; fi
+    mv -T "$new/$2" "$1/$2"
+    rm -rf "$aside"
+    STATE_DIRECTORY="$1" "$3/venv/bin/mona-lisa" portrait use "$2"
+}
+tar -C "$folder" --mode=u=rwX,go=rX -c "$name" |
+    runuser -u mona-lisa -- bash -c "$(declare -f take); take \"\$@\"" take /var/lib/mona-lisa "$name" "$release"

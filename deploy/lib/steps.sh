@@ -7,18 +7,12 @@ readonly CONFIG=/etc/mona-lisa/config.toml
 readonly LIBRARY=/var/lib/mona-lisa      # portraits
 readonly BOOT=/boot/firmware
 readonly COMMAND=/usr/local/bin/mona-lisa
-script=$(basename "$0")
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-dry="" changes=0
+. "$project/deploy/lib/tell.sh"
+changes=0
 umask 022 # whatever the technician's is: the service's own user reads what is put in place
 set -E
 trap '[ "$BASH_SUBSHELL" != 0 ] || printf "%s: stopped by \"%s\" (%s, line %s)\n" "$script" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
-
-log() { [ -n "$dry" ] || logger -t "mona-lisa-$script" -- "$*" 2>/dev/null || true; }
-step() { printf '== %s\n' "$*"; log "$*"; }
-say() { printf '   %s\n' "$*"; log "$*"; }
-fail() { printf '%s: %s\n' "$script" "$*" >&2; log "failed: $*"; exit 1; }
-misuse() { printf '%s: %s; see %s --help\n' "$script" "$*" "$script" >&2; exit 2; }
 
 # A change: counted, told, and made unless --dry-run.
 run() {
@@ -102,7 +96,7 @@ release_now() { basename "$(readlink "$BASE/current" || true)"; }
 # One script at a time changes this machine; the lock ends with the script, however that ends.
 lock() {
     [ -n "$dry" ] && return
-    exec 9>/run/lock/mona-lisa-deploy || fail "/run/lock/mona-lisa-deploy: cannot be written"
+    exec 9>/run/mona-lisa-deploy.lock || fail "/run/mona-lisa-deploy.lock: cannot be written"
     flock -n 9 || fail "another deploy script is at work on this machine; wait for it"
 }
 

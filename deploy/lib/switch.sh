@@ -31,6 +31,7 @@ activate() {
     local folder=$BASE/releases/$1
     if [ -n "$dry" ]; then folder=$project; fi
     install_units "$folder"
+    own_library
     step "start"
     if [ "$(release_now)" != "$1" ]; then owe_restart; fi
     point "$BASE/current" "releases/$1"
@@ -41,6 +42,15 @@ activate() {
     if ! running_systemd; then say "systemd is not running here: the service starts at the next boot"
     elif [ -f "$RECORD/restart-owed" ]; then read_again
     elif ! up; then run systemctl start --no-block mona-lisa.service; fi
+}
+
+# own_library: what an earlier version, run as root, left in the library becomes the service's user's, who must be able
+# to replace it. By its folder and without following links: that user may plant some meanwhile.
+own_library() {
+    local roots=(find "$LIBRARY" -xdev -mindepth 1 -user root '(' -type d -o -type f -links 1 ')')
+    if [ -d "$LIBRARY" ] && [ -n "$("${roots[@]}" -print -quit)" ]; then
+        run "${roots[@]}" -execdir chown -h mona-lisa:mona-lisa {} +
+    fi
 }
 
 # Running, or on its way there.

@@ -97,7 +97,7 @@ check_portrait() {
 
 # hang [NAME|IMAGE]: renders a portrait on this machine and hangs it, unless it hangs already.
 hang() {
-    local what=${1:-} pack=$LIBRARY/current/pack.toml given=/var/tmp/mona-lisa-given
+    local what=${1:-} pack=$LIBRARY/current/pack.toml given=/var/tmp/mona-lisa-given.XXXXXX
     step "portrait"
     if [ -f "$pack" ]; then
         if [ -z "$what" ] || [ "$(readlink "$LIBRARY/current")" = "$what" ] ||
@@ -115,8 +115,11 @@ hang() {
     say "rendering $what (10 s on a laptop, a minute or more on a Pi)"
     # What a rendering that was cut off left behind.
     [ ! -d "$LIBRARY" ] || find "$LIBRARY" -maxdepth 1 -name '.*.????????' -mmin +60 -exec rm -rf {} +
+    find /var/tmp -maxdepth 1 -user root -type d -name 'mona-lisa-given*' -exec rm -rf {} +
     if [ ! -f "$what" ]; then run as_appliance portrait install "$what"; return; fi
-    run install -D -m 644 "$what" "$given/$(basename "$what")" # where the appliance's user can read it
+    [ -n "$dry" ] || given=$(mktemp -d "$given")
+    run chmod 755 "$given" # the appliance's user reads it there
+    run install -m 644 "$what" "$given/$(basename "$what")"
     run as_appliance portrait install "$given/$(basename "$what")" ||
         { rm -rf "$given" && fail "$what is not hung: see above; run this again with another picture"; }
     run rm -rf "$given"

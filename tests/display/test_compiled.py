@@ -21,11 +21,10 @@ from appliance.display.compiled import Compiled
 from appliance.display.screen import Screen
 from appliance.errors import BadPack, CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
-from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
+from tests.conftest import BOX, FRAMES, SERVICE, SIZE, base_image, small_info, small_patches
 from tests.display.test_screen import lit
 
 NEVER = threading.Event()
-SERVICE = 4711
 
 
 def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
@@ -273,26 +272,59 @@ def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
 def test_what_calibrating_as_root_compiled_is_no_obstacle_to_the_service(
-    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pack: Pack, tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = tmp_path / "library"
-    library.mkdir()
-    os.chown(library, SERVICE, SERVICE)
-    monkeypatch.setenv("CACHE_DIRECTORY", str(library / ".cache"))
+    monkeypatch.setenv("CACHE_DIRECTORY", str(service_folder / ".cache"))
     mask = os.umask(0o077)
     try:
         shown(pack, tmp_path / "one")
     finally:
         os.umask(mask)
     (cache,) = caches()
-    monkeypatch.chdir(cache.parent)  # the folders above are root's alone
     os.seteuid(SERVICE)
     try:
-        Compiled(Path(cache.name), None)
-        with store._alone(Path()):
-            Path(cache.name).unlink()
+        Compiled(cache, None)
+        with store._alone(cache.parent):
+            cache.unlink()
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+@pytest.mark.parametrize("place", [".cache/.lock", ".cache"])
+def test_root_who_calibrates_does_not_give_away_what_a_link_names(
+    pack: Pack,
+    tmp_path: Path,
+    service_folder: Path,
+    secrets: Path,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(service_folder / ".cache"))
+    link = service_folder / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(secrets / "key" if place.endswith(".lock") else secrets)
+    for planted in (link.parent, link):
+        os.chown(planted, SERVICE, SERVICE, follow_symlinks=False)
+    shown(pack, tmp_path / "one")
+    assert (secrets / "key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in secrets.iterdir()] == ["key"]
+    assert [record.msg for record in caplog.records].count(hanging.NOT_KEPT) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
+def test_root_who_calibrates_does_not_write_over_what_a_link_names(
+    pack: Pack, tmp_path: Path, service_folder: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(service_folder / ".cache"))
+    shown(pack, tmp_path / "one")
+    (cache,) = caches()
+    cache.unlink()
+    cache.with_name(f".{cache.name}.part").symlink_to(secrets / "key")
+    shown(pack, tmp_path / "two")
+    assert (secrets / "key").read_text() == "secret"
+    assert caches() == [cache] and cache.stat().st_uid == SERVICE
 
 
 def test_a_damaged_pack_is_shown_as_it_was_last_compiled(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from appliance.service import journal
 from appliance.service.journal import BURST, REFILL, Bucket, Fields, RateLimit, pour
+from appliance.text import LONGEST
 
 
 class Clock:
@@ -90,3 +91,30 @@ def test_elsewhere_the_log_is_plain_lines_on_standard_error(
     journal.set_up()
     logging.getLogger("appliance").warning("camera lost (%s)", "cable")
     assert capsys.readouterr().err == "WARNING camera lost (cable)\n"
+
+
+def test_no_file_name_forges_a_line_of_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    journal.set_up()
+    name = "a\x1b[2J\nWARNING all is well\r\u202e\u2028b\udcff"
+    logging.getLogger("appliance").warning("%s cannot be read", name)
+    logging.getLogger("appliance").warning("%s cannot be read", "x" * 70_000)
+    try:
+        raise ValueError(name)
+    except ValueError:
+        logging.getLogger("appliance").exception("unexpected")
+    first, second, third, *trace = capsys.readouterr().err.split("\n")
+    assert first.isprintable() and first.startswith("WARNING a\\u001b[2J\\u000aWARNING all")
+    assert len(second) <= LONGEST and second.endswith("xx cannot be read")
+    assert third == "ERROR unexpected" and trace[0].startswith("    Traceback")
+    assert all(line.isprintable() and line.startswith("    ") for line in trace[:-1])
+
+
+def test_the_journals_fields_are_plain_text_too() -> None:
+    fields = Fields()
+    fields.known["MONA_LISA_PORTRAIT"] = "La \x1b[31mGioconda\n"
+    line = record("camera lost")
+    assert fields.filter(line)
+    assert vars(line)["MONA_LISA_PORTRAIT"] == "La \\u001b[31mGioconda\\u000a"

@@ -12,8 +12,8 @@ def test_systemd_hears_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0" + name[1:] if abstract else name)
-        assert notify("READY=1", "STATUS=following 1 of 3\nvisitors")
-        assert systemd.recv(1000) == b"READY=1\nSTATUS=following 1 of 3 visitors"
+        assert notify("READY=1", "STATUS=following 1 of 3\nSTOPPING=1")
+        assert systemd.recv(1000) == b"READY=1\nSTATUS=following 1 of 3\\u000aSTOPPING=1"
 
 
 def test_nobody_listening_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
