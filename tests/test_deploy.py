@@ -123,7 +123,29 @@ def test_what_imager_wrote_into_firstrun_stays_and_ours_comes_before_its_end() -
     assert lines[3:5] == [first.COMMAND, "rm -f /boot/firmware/firstrun.sh"]
     assert [line for line in lines if line != first.COMMAND] == imager.splitlines()
     assert first.firstrun(first.firstrun(imager)) == first.firstrun(imager)
-    assert first.kernel("root=a systemd.run=x\n") == "root=a systemd.run=x\n"
+    imagers = "root=a systemd.run=/boot/firstrun.sh\n"
+    assert first.kernel(imagers) == imagers
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "dsmode: local\ninstance_id: rpios-image\n",
+        "instance-id: rpi-imager-1\ndsmode: local\n",
+        '"instance-id": a',
+    ],
+)
+def test_cloud_init_is_given_an_instance_id_that_it_has_not_seen(before: str) -> None:
+    after = first.new_instance(before)
+    assert after.splitlines()[-1] == f"instance-id: {first.INSTANCE}"
+    assert after.count("instance-id") == 1
+    assert [line for line in before.splitlines() if "instance-id" not in line] == after.splitlines()[:-1]
+
+
+def test_imagers_instance_id_on_the_kernels_command_line_gives_way() -> None:
+    after = first.named_instance("root=a ds=nocloud;i=rpi-imager-1;h=hall rootwait\n")
+    assert after == f"root=a ds=nocloud;i={first.INSTANCE};h=hall rootwait\n"
+    assert first.named_instance("root=a rootwait\n") == "root=a rootwait\n"
 
 
 @pytest.fixture
@@ -131,7 +153,7 @@ def bootfs(tmp_path: Path) -> Path:
     """A freshly written Trixie card's boot partition; beside it the beginnings of a bundle for it."""
     folder = tmp_path / "bootfs"
     folder.mkdir()
-    (folder / "cmdline.txt").write_text("console=tty1 root=PARTUUID=0-02\n")
+    (folder / "cmdline.txt").write_text("console=tty1 root=PARTUUID=0-02 resize\n")
     (folder / "config.txt").write_text("[all]\n")
     (folder / "meta-data").write_text("instance-id: rpi-image\n")
     (folder / "user-data").write_text("#cloud-config\nhostname: a\n")
@@ -156,6 +178,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     ("name", "text", "options", "says"),
     [
         ("user-data", "#!/bin/sh\n", [], "user-data: expected #cloud-config in its first line"),
+        (
+            "cmdline.txt",
+            "overlayroot=tmpfs:recurse=0 console=tty1",
+            [],
+            "the card's root is read-only; first deploy/readonly off",
+        ),
+        ("cmdline.txt", "console=tty1 cloud-init=disabled", [], "cloud-init is switched off"),
         ("config.txt", None, [], "no config.txt in it; expected a Raspberry Pi's boot partition"),
         (
             "meta-data",
@@ -189,7 +218,28 @@ def test_a_card_can_be_written_again_and_keeps_nothing_of_the_time_before(bootfs
     assert write_card(bootfs, "--no-camera").returncode == 0
     assert contents(bootfs).keys() - written.keys() == {"mona-lisa-no-camera"}
     assert write_card(bootfs).returncode == 0
-    assert contents(bootfs) == written
+    assert {**contents(bootfs), "meta-data": written["meta-data"]} == written
+
+
+def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -> None:
+    fresh = write_card(bootfs)
+    assert "booted before" not in fresh.stdout
+    words = (bootfs / "cmdline.txt").read_text().replace(" resize", " ds=nocloud;i=rpi-imager-1")
+    (bootfs / "cmdline.txt").write_text(words)
+    before = contents(bootfs)
+    told = write_card(bootfs).stdout
+    assert "== this card has booted before: cloud-init runs again at the next boot" in told
+    after = contents(bootfs)
+    assert after["meta-data"] != before["meta-data"]
+    ids = {after[name].decode().split("mona-lisa-")[1].split()[0] for name in ("meta-data", "cmdline.txt")}
+    assert len(ids) == 1, "both name the same instance"
+
+
+def test_a_card_that_runs_another_script_at_its_first_boot_is_refused() -> None:
+    with pytest.raises(
+        first.Unclear, match=r"^cmdline\.txt: systemd\.run=/boot/other\.sh; expected firstrun"
+    ):
+        first.kernel("root=a systemd.run=/boot/other.sh\n")
 
 
 def applied(folder: Path) -> str | None:
