@@ -33,7 +33,15 @@ boot, first, card = _module("boot_options"), _module("first_boot"), _module("car
 
 WORDS = st.lists(
     st.sampled_from(
-        ["console=serial0,115200", "console=tty1", "root=PARTUUID=1-02", "quiet", "loglevel=7", "rw"]
+        [
+            "console=serial0,115200",
+            "console=tty1",
+            "root=PARTUUID=1-02",
+            "quiet",
+            "loglevel=7",
+            "rw",
+            "splash",
+        ]
     ),
     unique=True,
 )
@@ -43,9 +51,21 @@ WORDS = st.lists(
 def test_boot_options_can_be_added_again_and_taken_out_without_a_trace(words: list[str]) -> None:
     before = " ".join(words) + "\n"
     after, undo = boot.quieten(before)
-    assert "console=tty1" not in after.split()
+    assert not {"console=tty1", "splash"} & set(after.split())
     assert boot.quieten(after) == (after, {"added": [], "replaced": []})
     assert boot.unquieten(after, undo) == before
+
+
+def test_a_desktops_splash_screen_does_not_hold_the_display() -> None:
+    after, undo = boot.quieten("console=tty1 root=a quiet splash plymouth.ignore-serial-consoles\n")
+    assert after.split()[:5] == [
+        "console=tty3",
+        "root=a",
+        "quiet",
+        "plymouth.enable=0",
+        "plymouth.ignore-serial-consoles",
+    ]
+    assert boot.unquieten(after, undo) == "console=tty1 root=a quiet splash plymouth.ignore-serial-consoles\n"
 
 
 @pytest.mark.parametrize("before", ["", "[all]\ncamera_auto_detect=1\n", "# no end of line"])
@@ -377,3 +397,45 @@ def test_a_first_boot_that_failed_is_not_tried_on_a_machine_that_was_provisioned
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "removing" in told and told.splitlines()[-1].startswith("   removing")
     assert "\nno_first_boot\n" in (DEPLOY / "provision").read_text()
+
+
+def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the deploy libraries, on empty /etc/systemd/system, /etc/rpi and /opt of its own."""
+    libraries = ("steps", "release", "packages", "system", "switch", "data", "console")
+    prelude = (
+        "for place in /etc/systemd /opt; do mount -t tmpfs none $place; done; mkdir /etc/systemd/system\n"
+    )
+    sources = "".join(f". {DEPLOY}/lib/{name}.sh\n" for name in libraries)
+    command = ["unshare", "-m", "bash", "-euc", prelude + sources + script, "provision"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+UNITS = "/etc/systemd/system"
+DESKTOP = f"ln -s /usr/lib/systemd/system/lightdm.service {UNITS}/display-manager.service\n"
+
+
+@as_root
+def test_a_desktop_that_holds_the_display_is_refused() -> None:
+    assert (
+        in_fake_root(
+            f"{DESKTOP} ln -s x/multi-user.target {UNITS}/default.target; check_desktop no"
+        ).returncode
+        == 0
+    )
+    assert in_fake_root("check_desktop no").returncode == 0, "no desktop"
+    done = in_fake_root(f"{DESKTOP} ln -s x/graphical.target {UNITS}/default.target; check_desktop no")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a desktop (lightdm) starts here and holds the display; write the card" in done.stderr
+
+
+@as_root
+@pytest.mark.parametrize("target", ["/lib/systemd/system/graphical.target", ""])
+def test_console_replaces_a_desktop_until_the_uninstall(target: str) -> None:
+    link = f"ln -s {target} {UNITS}/default.target\n" if target else ""
+    show = f"systemctl get-default; readlink {UNITS}/default.target || echo none\n"
+    script = f"{DESKTOP}{link} check_desktop yes; to_console; to_console\n{show} leave_console\n{show}"
+    done = in_fake_root(script)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("==", "   "))]
+    assert lines[0] == "multi-user.target", done.stderr
+    assert lines[2:] == ["graphical.target", target or "none"]
