@@ -400,11 +400,14 @@ def test_a_first_boot_that_failed_is_not_tried_on_a_machine_that_was_provisioned
 
 
 def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script with the deploy libraries, on empty /etc/systemd/system, /etc/rpi and /opt of its own."""
+    """Run a script with the deploy libraries, on an /etc of its own, with empty /etc/systemd/system and /opt."""
     libraries = ("steps", "release", "packages", "system", "switch", "data", "console")
-    prelude = (
-        "for place in /etc/systemd /opt; do mount -t tmpfs none $place; done; mkdir /etc/systemd/system\n"
-    )
+    prelude = """
+        mount -t tmpfs none /media; mkdir /media/upper /media/work
+        mount -t overlay none -o lowerdir=/etc,upperdir=/media/upper,workdir=/media/work /etc
+        mount -t tmpfs none /etc/systemd; mkdir /etc/systemd/system
+        mount -t tmpfs none /opt
+    """
     sources = "".join(f". {DEPLOY}/lib/{name}.sh\n" for name in libraries)
     command = ["unshare", "-m", "bash", "-euc", prelude + sources + script, "provision"]
     return subprocess.run(command, capture_output=True, text=True)
@@ -439,3 +442,34 @@ def test_console_replaces_a_desktop_until_the_uninstall(target: str) -> None:
     lines = [line for line in done.stdout.splitlines() if not line.startswith(("==", "   "))]
     assert lines[0] == "multi-user.target", done.stderr
     assert lines[2:] == ["graphical.target", target or "none"]
+
+
+SWAP = "mkdir /etc/rpi; printf '[Main]\n%s\n' '{0}' >/etc/rpi/swap.conf\n"
+SWAPS = "cat /etc/rpi/swap.conf.d/*.conf 2>/dev/null | grep ^Mechanism || echo untouched\n"
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("#Mechanism=auto", "Mechanism=zram"),
+        ("Mechanism=zram+file", "Mechanism=zram"),
+        ("Mechanism=swapfile", "Mechanism=zram"),
+        ("Mechanism=zram", "untouched"),
+        ("Mechanism=none", "untouched"),
+    ],
+)
+def test_a_read_only_root_swaps_to_memory_only_until_it_is_off(chosen: str, expected: str) -> None:
+    script = f"{SWAP.format(chosen)} swap_in_memory; swap_in_memory; {SWAPS}"
+    done = in_fake_root(f"{script} root_is_overlay() {{ false; }}; swap_as_before; {SWAPS}")
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("   ")]
+    assert lines == [expected, "untouched"], done.stderr
+    assert "writing /etc/rpi/swap.conf.d/99-mona-lisa.conf" in done.stdout or expected == "untouched"
+
+
+@as_root
+@pytest.mark.parametrize(("behind", "told"), [("/dev/loop0", "file"), ("none", "memory")])
+def test_swap_with_a_file_behind_it_is_noticed(behind: str, told: str) -> None:
+    disk = f"mount -t tmpfs none /sys/block; mkdir /sys/block/zram0; echo {behind} >/sys/block/zram0/backing_dev\n"
+    done = in_fake_root(f"{disk} if swap_has_file; then echo file; else echo memory; fi")
+    assert done.stdout == f"{told}\n", done.stderr

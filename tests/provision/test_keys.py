@@ -27,7 +27,10 @@ PARENTS = {
         "platform/107c701400.hdmi platform vc4_hdmi",
         "platform/107c701400.hdmi/rc0 rc -",
     ],
-    "infrared remote control": ["platform/ir-receiver platform gpio_ir_recv", "platform/ir-receiver/rc1 rc -"],
+    "infrared remote control": [
+        "platform/ir-receiver platform gpio_ir_recv",
+        "platform/ir-receiver/rc1 rc -",
+    ],
 }
 OWN = ["button of a Pi 5", "dtoverlay=gpio-shutdown", "button of a PC"]
 # The power key alone (116), which 70-power-switch.rules tags.
