@@ -247,10 +247,12 @@ def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -
     words = (bootfs / "cmdline.txt").read_text().replace(" resize", " ds=nocloud;i=rpi-imager-1")
     (bootfs / "cmdline.txt").write_text(words)
     before = contents(bootfs)
+    (bootfs / "mona-lisa.txt").write_text("provisioned: the portrait hangs\n")
     told = write_card(bootfs).stdout
     assert "== this card has booted before: cloud-init runs again at the next boot" in told
     after = contents(bootfs)
     assert after["meta-data"] != before["meta-data"]
+    assert "mona-lisa.txt" not in after, "it says how the next boot went, and no other"
     ids = {after[name].decode().split("mona-lisa-")[1].split()[0] for name in ("meta-data", "cmdline.txt")}
     assert len(ids) == 1, "both name the same instance"
 
@@ -442,6 +444,18 @@ def test_console_replaces_a_desktop_until_the_uninstall(target: str) -> None:
     lines = [line for line in done.stdout.splitlines() if not line.startswith(("==", "   "))]
     assert lines[0] == "multi-user.target", done.stderr
     assert lines[2:] == ["graphical.target", target or "none"]
+
+
+@as_root
+def test_sysrq_is_off_until_the_uninstall() -> None:
+    sysrq = "/proc/sys/kernel/sysrq"
+    done = in_fake_root(f"""
+        mount -t tmpfs none /proc/sys/kernel; echo 1 >{sysrq}
+        cp {DEPLOY}/../systemd/sysctl.d/99-mona-lisa.conf /etc/sysctl.d/
+        read_sysrq; read_sysrq; cat {sysrq}
+        sysrq_as_before "$(noted sysrq)"; cat {sysrq}
+    """)
+    assert done.stdout == "0\n1\n", done.stderr
 
 
 SWAP = "mkdir /etc/rpi; printf '[Main]\n%s\n' '{0}' >/etc/rpi/swap.conf\n"

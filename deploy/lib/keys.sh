@@ -5,7 +5,7 @@ readonly SYSRQ=/proc/sys/kernel/sysrq NO_SYSRQ=/etc/sysctl.d/99-mona-lisa.conf
 
 # SysRq as the file has it; what it was is written down for uninstall.
 read_sysrq() {
-    if [ ! -f "$NO_SYSRQ" ]; then return; fi
+    if [ ! -f "$NO_SYSRQ" ] || [ ! -f "$SYSRQ" ]; then return; fi # some kernels have none
     [ -n "$(noted sysrq)" ] || note sysrq "$(cat "$SYSRQ")"
     run /usr/lib/systemd/systemd-sysctl "$NO_SYSRQ"
 }
