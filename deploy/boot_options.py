@@ -10,9 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-# No kernel messages, no raspberries, no cursor on the panel. The watchdog stays as the system sets it.
+# No kernel messages, no raspberries, no cursor on the panel, and no splash screen, which would hold the
+# display. The watchdog stays as the system sets it.
 ADDED = ("quiet", "loglevel=3", "logo.nologo", "vt.global_cursor_default=0")
-REPLACED = {"console=tty1": "console=tty3"}
+REPLACED = {"console=tty1": "console=tty3", "splash": "plymouth.enable=0"}
 BEGIN, END = "# mona-lisa begin", "# mona-lisa end"
 BLOCK = f"{BEGIN}\n[all]\n# No rainbow before the portrait.\ndisable_splash=1\n{END}\n"
 RECORD = Path("/opt/mona-lisa/record/boot-options.json")

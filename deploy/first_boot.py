@@ -1,16 +1,20 @@
-"""What makes a freshly written card provision itself: one line in cloud-init's user-data, or in firstrun.sh.
+"""What makes a card provision itself at its next boot: one line in cloud-init's user-data, or in firstrun.sh.
 
 Both may already be there, written by Raspberry Pi Imager (user, Wi-Fi); then they keep what they say.
+cloud-init runs a command of user-data once per instance, so that a card which has booted before needs a
+new instance-id as well. firstrun.sh is run by words on the kernel's command line, which it takes out again.
 """
 
 import argparse
 import os
 import re
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 START = "mona-lisa-first-boot"
+INSTANCE = f"mona-lisa-{uuid.uuid4()}"  # another one each time this runs
 COMMAND = f"bash /boot/firmware/{START} --install"
 ITEM = f"- [bash, /boot/firmware/{START}, --install]"
 KERNEL = (
@@ -25,6 +29,14 @@ rm -f /boot/firmware/firstrun.sh
 sed -i 's| systemd.run.*||g' /boot/firmware/cmdline.txt
 exit 0
 """
+AGAIN = "this card has booted before: {} runs again at the next boot"
+# Words that the first boot takes out of cmdline.txt.
+FRESH = {"resize", "init=/usr/lib/raspberrypi-sys-mods/firstboot"}
+# Words of cmdline.txt with which nothing that the first boot writes lasts, or with which it does not run.
+HINDRANCES = {
+    r"overlayroot=|boot=overlay$": "the card's root is read-only; first deploy/readonly off, and boot once",
+    r"cloud-init=disabled$": "cloud-init is switched off; take the word out",
+}
 
 
 class Unclear(ValueError):
@@ -75,11 +87,38 @@ def firstrun(script: str) -> str:
 
 
 def kernel(cmdline: str) -> str:
-    """Return the kernel's command line such that it runs firstrun.sh once."""
+    """Return the kernel's command line such that it runs firstrun.sh once; raises `Unclear`."""
+    words = _unhindered(cmdline)
+    runs = next((word for word in words if word.startswith("systemd.run=")), None)
+    if runs is None:
+        return " ".join([*words, *KERNEL]) + "\n"
+    if not runs.strip('"').endswith("/firstrun.sh"):
+        raise Unclear(f"cmdline.txt: {runs}; expected firstrun.sh, or no systemd.run= at all")
+    return " ".join(words) + "\n"
+
+
+def new_instance(meta_data: str) -> str:
+    """Return meta-data with an instance-id that cloud-init has not seen."""
+    lines = [line for line in meta_data.splitlines() if not re.match(r"[\"']?instance-id\b", line)]
+    return "\n".join([*lines, f"instance-id: {INSTANCE}"]) + "\n"
+
+
+def named_instance(cmdline: str) -> str:
+    """Return the kernel's command line with that instance-id if it names one; raises `Unclear`.
+
+    Raspberry Pi Imager writes `ds=nocloud;i=rpi-imager-...`, which goes over the id in meta-data.
+    """
+    words = _unhindered(cmdline)
+    return " ".join(re.sub(r"(?<=;)(i|instance-id)=[^;]*", f"i={INSTANCE}", word) for word in words) + "\n"
+
+
+def _unhindered(cmdline: str) -> list[str]:
     words = cmdline.split()
-    if any(word.startswith("systemd.run=") for word in words):
-        return " ".join(words) + "\n"
-    return " ".join([*words, *KERNEL]) + "\n"
+    for word in words:
+        for pattern, reason in HINDRANCES.items():
+            if re.match(pattern, word):
+                raise Unclear(f"cmdline.txt: {word}: {reason}")
+    return words
 
 
 def _text(path: Path) -> str:
@@ -97,13 +136,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only tell whether it can be done")
     parser.add_argument("--remove", action="store_true", help="take our command out of user-data again")
     arguments = parser.parse_args()
-    edits: dict[str, Callable[[str], str]] = {"user-data": cloud_init}
+    edits: dict[str, Callable[[str], str]] = {"user-data": cloud_init, "meta-data": new_instance}
+    edits["cmdline.txt"] = named_instance
     if arguments.release == "bookworm":
         edits = {"firstrun.sh": firstrun, "cmdline.txt": kernel}
     if arguments.remove:
         edits = {"user-data": without}
     try:
         texts = {arguments.boot / name: edit(_text(arguments.boot / name)) for name, edit in edits.items()}
+        if arguments.check and FRESH.isdisjoint(_text(arguments.boot / "cmdline.txt").split()):
+            print(AGAIN.format("cloud-init" if arguments.release == "trixie" else "firstrun.sh"))
         for path, text in texts.items():
             if arguments.check or _text(path) == text:
                 continue

@@ -37,7 +37,15 @@ boot, first, card = _module("boot_options"), _module("first_boot"), _module("car
 
 WORDS = st.lists(
     st.sampled_from(
-        ["console=serial0,115200", "console=tty1", "root=PARTUUID=1-02", "quiet", "loglevel=7", "rw"]
+        [
+            "console=serial0,115200",
+            "console=tty1",
+            "root=PARTUUID=1-02",
+            "quiet",
+            "loglevel=7",
+            "rw",
+            "splash",
+        ]
     ),
     unique=True,
 )
@@ -47,9 +55,21 @@ WORDS = st.lists(
 def test_boot_options_can_be_added_again_and_taken_out_without_a_trace(words: list[str]) -> None:
     before = " ".join(words) + "\n"
     after, undo = boot.quieten(before)
-    assert "console=tty1" not in after.split()
+    assert not {"console=tty1", "splash"} & set(after.split())
     assert boot.quieten(after) == (after, {"added": [], "replaced": []})
     assert boot.unquieten(after, undo) == before
+
+
+def test_a_desktops_splash_screen_does_not_hold_the_display() -> None:
+    after, undo = boot.quieten("console=tty1 root=a quiet splash plymouth.ignore-serial-consoles\n")
+    assert after.split()[:5] == [
+        "console=tty3",
+        "root=a",
+        "quiet",
+        "plymouth.enable=0",
+        "plymouth.ignore-serial-consoles",
+    ]
+    assert boot.unquieten(after, undo) == "console=tty1 root=a quiet splash plymouth.ignore-serial-consoles\n"
 
 
 @pytest.mark.parametrize("before", ["", "[all]\ncamera_auto_detect=1\n", "# no end of line"])
@@ -127,7 +147,29 @@ def test_what_imager_wrote_into_firstrun_stays_and_ours_comes_before_its_end() -
     assert lines[3:5] == [first.COMMAND, "rm -f /boot/firmware/firstrun.sh"]
     assert [line for line in lines if line != first.COMMAND] == imager.splitlines()
     assert first.firstrun(first.firstrun(imager)) == first.firstrun(imager)
-    assert first.kernel("root=a systemd.run=x\n") == "root=a systemd.run=x\n"
+    imagers = "root=a systemd.run=/boot/firstrun.sh\n"
+    assert first.kernel(imagers) == imagers
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "dsmode: local\ninstance_id: rpios-image\n",
+        "instance-id: rpi-imager-1\ndsmode: local\n",
+        '"instance-id": a',
+    ],
+)
+def test_cloud_init_is_given_an_instance_id_that_it_has_not_seen(before: str) -> None:
+    after = first.new_instance(before)
+    assert after.splitlines()[-1] == f"instance-id: {first.INSTANCE}"
+    assert after.count("instance-id") == 1
+    assert [line for line in before.splitlines() if "instance-id" not in line] == after.splitlines()[:-1]
+
+
+def test_imagers_instance_id_on_the_kernels_command_line_gives_way() -> None:
+    after = first.named_instance("root=a ds=nocloud;i=rpi-imager-1;h=hall rootwait\n")
+    assert after == f"root=a ds=nocloud;i={first.INSTANCE};h=hall rootwait\n"
+    assert first.named_instance("root=a rootwait\n") == "root=a rootwait\n"
 
 
 @pytest.fixture
@@ -135,7 +177,7 @@ def bootfs(tmp_path: Path) -> Path:
     """A freshly written Trixie card's boot partition; beside it the beginnings of a bundle for it."""
     folder = tmp_path / "bootfs"
     folder.mkdir()
-    (folder / "cmdline.txt").write_text("console=tty1 root=PARTUUID=0-02\n")
+    (folder / "cmdline.txt").write_text("console=tty1 root=PARTUUID=0-02 resize\n")
     (folder / "config.txt").write_text("[all]\n")
     (folder / "meta-data").write_text("instance-id: rpi-image\n")
     (folder / "user-data").write_text("#cloud-config\nhostname: a\n")
@@ -160,6 +202,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     ("name", "text", "options", "says"),
     [
         ("user-data", "#!/bin/sh\n", [], "user-data: expected #cloud-config in its first line"),
+        (
+            "cmdline.txt",
+            "overlayroot=tmpfs:recurse=0 console=tty1",
+            [],
+            "the card's root is read-only; first deploy/readonly off",
+        ),
+        ("cmdline.txt", "console=tty1 cloud-init=disabled", [], "cloud-init is switched off"),
         ("config.txt", None, [], "no config.txt in it; expected a Raspberry Pi's boot partition"),
         (
             "meta-data",
@@ -193,7 +242,30 @@ def test_a_card_can_be_written_again_and_keeps_nothing_of_the_time_before(bootfs
     assert write_card(bootfs, "--no-camera").returncode == 0
     assert contents(bootfs).keys() - written.keys() == {"mona-lisa-no-camera"}
     assert write_card(bootfs).returncode == 0
-    assert contents(bootfs) == written
+    assert {**contents(bootfs), "meta-data": written["meta-data"]} == written
+
+
+def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -> None:
+    fresh = write_card(bootfs)
+    assert "booted before" not in fresh.stdout
+    words = (bootfs / "cmdline.txt").read_text().replace(" resize", " ds=nocloud;i=rpi-imager-1")
+    (bootfs / "cmdline.txt").write_text(words)
+    before = contents(bootfs)
+    (bootfs / "mona-lisa.txt").write_text("provisioned: the portrait hangs\n")
+    told = write_card(bootfs).stdout
+    assert "== this card has booted before: cloud-init runs again at the next boot" in told
+    after = contents(bootfs)
+    assert after["meta-data"] != before["meta-data"]
+    assert "mona-lisa.txt" not in after, "it says how the next boot went, and no other"
+    ids = {after[name].decode().split("mona-lisa-")[1].split()[0] for name in ("meta-data", "cmdline.txt")}
+    assert len(ids) == 1, "both name the same instance"
+
+
+def test_a_card_that_runs_another_script_at_its_first_boot_is_refused() -> None:
+    with pytest.raises(
+        first.Unclear, match=r"^cmdline\.txt: systemd\.run=/boot/other\.sh; expected firstrun"
+    ):
+        first.kernel("root=a systemd.run=/boot/other.sh\n")
 
 
 def applied(folder: Path) -> str | None:
@@ -459,3 +531,91 @@ def test_a_first_boot_that_failed_is_not_tried_on_a_machine_that_was_provisioned
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "removing" in told and told.splitlines()[-1].startswith("   removing")
     assert "\nno_first_boot\n" in (DEPLOY / "provision").read_text()
+
+
+def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the deploy libraries, on an /etc of its own, with empty /etc/systemd/system and /opt."""
+    libraries = ("steps", "release", "packages", "system", "switch", "data", "console")
+    prelude = """
+        mount -t tmpfs none /media; mkdir /media/upper /media/work
+        mount -t overlay none -o lowerdir=/etc,upperdir=/media/upper,workdir=/media/work /etc
+        mount -t tmpfs none /etc/systemd; mkdir /etc/systemd/system
+        mount -t tmpfs none /opt
+    """
+    sources = "".join(f". {DEPLOY}/lib/{name}.sh\n" for name in libraries)
+    command = ["unshare", "-m", "bash", "-euc", prelude + sources + script, "provision"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+UNITS = "/etc/systemd/system"
+DESKTOP = f"ln -s /usr/lib/systemd/system/lightdm.service {UNITS}/display-manager.service\n"
+
+
+@as_root
+def test_a_desktop_that_holds_the_display_is_refused() -> None:
+    assert (
+        in_fake_root(
+            f"{DESKTOP} ln -s x/multi-user.target {UNITS}/default.target; check_desktop no"
+        ).returncode
+        == 0
+    )
+    assert in_fake_root("check_desktop no").returncode == 0, "no desktop"
+    done = in_fake_root(f"{DESKTOP} ln -s x/graphical.target {UNITS}/default.target; check_desktop no")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a desktop (lightdm) starts here and holds the display; write the card" in done.stderr
+
+
+@as_root
+@pytest.mark.parametrize("target", ["/lib/systemd/system/graphical.target", ""])
+def test_console_replaces_a_desktop_until_the_uninstall(target: str) -> None:
+    link = f"ln -s {target} {UNITS}/default.target\n" if target else ""
+    show = f"systemctl get-default; readlink {UNITS}/default.target || echo none\n"
+    script = f"{DESKTOP}{link} check_desktop yes; to_console; to_console\n{show} leave_console\n{show}"
+    done = in_fake_root(script)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("==", "   "))]
+    assert lines[0] == "multi-user.target", done.stderr
+    assert lines[2:] == ["graphical.target", target or "none"]
+
+
+@as_root
+def test_sysrq_is_off_until_the_uninstall() -> None:
+    sysrq = "/proc/sys/kernel/sysrq"
+    done = in_fake_root(f"""
+        mount -t tmpfs none /proc/sys/kernel; echo 1 >{sysrq}
+        cp {DEPLOY}/../systemd/sysctl.d/99-mona-lisa.conf /etc/sysctl.d/
+        read_sysrq; read_sysrq; cat {sysrq}
+        sysrq_as_before "$(noted sysrq)"; cat {sysrq}
+    """)
+    assert done.stdout == "0\n1\n", done.stderr
+
+
+SWAP = "mkdir /etc/rpi; printf '[Main]\n%s\n' '{0}' >/etc/rpi/swap.conf\n"
+SWAPS = "cat /etc/rpi/swap.conf.d/*.conf 2>/dev/null | grep ^Mechanism || echo untouched\n"
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("#Mechanism=auto", "Mechanism=zram"),
+        ("Mechanism=zram+file", "Mechanism=zram"),
+        ("Mechanism=swapfile", "Mechanism=zram"),
+        ("Mechanism=zram", "untouched"),
+        ("Mechanism=none", "untouched"),
+    ],
+)
+def test_a_read_only_root_swaps_to_memory_only_until_it_is_off(chosen: str, expected: str) -> None:
+    script = f"{SWAP.format(chosen)} swap_in_memory; swap_in_memory; {SWAPS}"
+    done = in_fake_root(f"{script} root_is_overlay() {{ false; }}; swap_as_before; {SWAPS}")
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("   ")]
+    assert lines == [expected, "untouched"], done.stderr
+    assert "writing /etc/rpi/swap.conf.d/99-mona-lisa.conf" in done.stdout or expected == "untouched"
+
+
+@as_root
+@pytest.mark.parametrize(("behind", "told"), [("/dev/loop0", "file"), ("none", "memory")])
+def test_swap_with_a_file_behind_it_is_noticed(behind: str, told: str) -> None:
+    disk = f"mount -t tmpfs none /sys/block; mkdir /sys/block/zram0; echo {behind} >/sys/block/zram0/backing_dev\n"
+    done = in_fake_root(f"{disk} if swap_has_file; then echo file; else echo memory; fi")
+    assert done.stdout == f"{told}\n", done.stderr

@@ -144,13 +144,26 @@ def cameras() -> Finding:
         return fail("listing the cameras takes more than 30 s", "restart the Pi; then check cable and power")
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no more is known"])[-1]
-        return fail(f"picamera2: {last}", "sudo apt-get install python3-picamera2")
+        return fail(f"picamera2: {last}", camera_advice(last))
     found = json.loads(done.stdout.splitlines()[-1])
     if not found:
         return fail(
             "no camera is listed", "switch off, check both ends of its cable; rpicam-hello --list-cameras"
         )
     return ok(", ".join(found))
+
+
+def camera_advice(error: str) -> str:
+    """Return what to do, by the last line of the traceback with which listing the cameras ended."""
+    if error.endswith("No module named 'picamera2'"):
+        return "sudo apt-get install python3-picamera2"
+    if error.startswith(("ImportError:", "ModuleNotFoundError:", "AttributeError:")):
+        return (
+            "picamera2 and libcamera do not fit each other: sudo apt-get update; sudo apt-get full-upgrade; "
+            "sudo apt-get install --reinstall python3-picamera2 python3-libcamera; "
+            "take away copies in /usr/local that were built by hand"
+        )
+    return "restart the Pi; if it stays so, check the camera's cable and send `mona-lisa logs` to support"
 
 
 def connectors(root: Path) -> Finding:
@@ -245,7 +258,8 @@ def temperature(root: Path) -> Finding:
     machine = read_machine(root / "sys")
     if machine.temperature is None:
         return ok("no sensor")
-    said = f"{machine.temperature:.0f} degrees C" + (", throttled" if machine.throttled else "")
+    throttled = {True: ", throttled", False: "", None: ", throttling is not told"}[machine.throttled]
+    said = f"{machine.temperature:.0f} degrees C{throttled}"
     hot = machine.temperature >= 80 or machine.throttled
     return warn(said, "give the case air or a heat sink") if hot else ok(said)
 

@@ -1,12 +1,16 @@
 """The machine's own troubles, as the kernel tells them under /sys: heat, throttling, a weak power supply."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 SYSTEM: Final = Path("/sys")
 
-_FIRMWARE: Final = "devices/platform/soc/soc:firmware/get_throttled"
+# The firmware's device is named after its bus: soc/soc:firmware on a Pi 4, and on a Pi 5 up to Linux 6.6;
+# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743 and
+# 6621).
+_FIRMWARE: Final = "devices/platform/*/*:firmware/get_throttled"
 # Bits of the firmware's answer: under-voltage now and throttled now; 16 above, since it was last read.
 _UNDER_VOLTAGE: Final = 1 << 0 | 1 << 16
 _THROTTLED: Final = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 17 | 1 << 18 | 1 << 19
@@ -24,7 +28,8 @@ class Machine:
 def read_machine(system: Path = SYSTEM) -> Machine:
     """Read the sensors; never fails."""
     millidegrees = _number(system / "class/thermal/thermal_zone0/temp")
-    firmware = _number(system / _FIRMWARE, 16)
+    throttled = _firmware(system)
+    firmware = None if throttled is None else _number(throttled, 16)
     # The kernel's own watch on the power supply; it clears the firmware's bits every two seconds.
     alarms = [
         _number(sensor.parent / "in0_lcrit_alarm")
@@ -39,6 +44,12 @@ def read_machine(system: Path = SYSTEM) -> Machine:
         voltage,
         None if firmware is None else bool(firmware & _THROTTLED),
     )
+
+
+@cache
+def _firmware(system: Path) -> Path | None:
+    """Find the firmware's answer once: its driver is part of the kernel, so that it does not come later."""
+    return next(iter(sorted(system.glob(_FIRMWARE))), None)
 
 
 def _text(path: Path) -> str:

@@ -11,6 +11,23 @@ root_is_overlay() { [ "$(findmnt -n -o FSTYPE / | tail -1)" = overlay ]; }
 asks_for_overlay() { grep -qsE '(^| )(boot=overlay|overlayroot=)' "$@"; }
 overlay_is_asked_for() { asks_for_overlay "$BOOT/cmdline.txt"; }
 
+# Trixie's rpi-swap keeps a swap file behind its compressed memory. Its last drop-in counts.
+readonly SWAP=/etc/rpi/swap.conf SWAP_IN_MEMORY=/etc/rpi/swap.conf.d/99-mona-lisa.conf
+
+swap_in_memory() {
+    if [ ! -f "$SWAP" ]; then return; fi
+    case "$(cat "$SWAP" "$SWAP".d/*.conf 2>/dev/null | sed -n 's/^Mechanism=//p' | tail -1)" in
+        zram | none) ;; # chosen already, or ours
+        *) put "$project/deploy/swap-in-memory.conf" "$SWAP_IN_MEMORY" ;;
+    esac
+}
+
+# With the root still read-only it would be back at the next boot; then at-boot does it.
+swap_as_before() { root_is_overlay || drop "$SWAP_IN_MEMORY"; }
+
+# Whether compressed memory has a file behind it.
+swap_has_file() { grep -qsvx none /sys/block/zram*/backing_dev; }
+
 # need_lasting PLACE: refuses to change what would be as before after the next boot.
 need_lasting() {
     if [ "$(findmnt -n -o FSTYPE -T "$1" | tail -1)" = overlay ] && asks_for_overlay /proc/cmdline "$BOOT/cmdline.txt"; then

@@ -1,13 +1,15 @@
 # shellcheck shell=bash
 # The machine around the appliance: user, units, config, portrait, boot options; put in place and taken away.
 
+. "$(dirname "${BASH_SOURCE[0]}")/keys.sh"
+
 # Where a file of systemd/ belongs.
 place_of() {
     case "$1" in
         udev/*) printf '/etc/%s' "$1" ;;
-        sysusers.d/* | tmpfiles.d/*) printf '/etc/%s' "$1" ;;
-        journald.conf.d/*) printf '/etc/systemd/%s' "$1" ;;
-        *.service | *.timer | *.path | *.d/*.conf) printf '/etc/systemd/system/%s' "$1" ;;
+        sysusers.d/* | tmpfiles.d/* | sysctl.d/*) printf '/etc/%s' "$1" ;;
+        journald.conf.d/* | system.conf.d/*) printf '/etc/systemd/%s' "$1" ;;
+        *.service | *.timer | *.path | *.target | *.d/*.conf) printf '/etc/systemd/system/%s' "$1" ;;
     esac
 }
 
@@ -48,7 +50,8 @@ read_again() {
     [ -d /var/log/journal ] || note journal "made by the appliance"
     run systemctl daemon-reload
     run systemctl restart systemd-journald
-    if [ -S /run/udev/control ]; then run udevadm control --reload; run udevadm trigger --subsystem-match=drm; fi
+    read_sysrq
+    run read_rules
     run systemctl reset-failed mona-lisa.service
     run systemctl restart --no-block mona-lisa.service
     [ -n "$dry" ] || rm -f "$RECORD/restart-owed"

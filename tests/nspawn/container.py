@@ -43,11 +43,12 @@ def install(root: Path) -> None:
         skip = shutil.ignore_patterns("__pycache__", "*-sheet.png", "*-eyes.png")
         shutil.copytree(CHECKOUT / name, release / name, ignore=skip)
     for unit in (release / "systemd").iterdir():
-        if unit.name.endswith((".service", ".service.d", ".device.d")):
+        if unit.name.endswith((".service", ".service.d", ".device.d", ".target")):
             _copy(unit, root / "etc/systemd/system" / unit.name)
     _copy(release / "systemd/sysusers.d", root / "etc/sysusers.d")
     _copy(release / "systemd/tmpfiles.d", root / "etc/tmpfiles.d")
-    _copy(release / "systemd/journald.conf.d", root / "etc/systemd/journald.conf.d")
+    for folder in ("journald.conf.d", "system.conf.d"):
+        _copy(release / "systemd" / folder, root / "etc/systemd" / folder)
     _copy(release / "systemd/udev/rules.d", root / "etc/udev/rules.d")
     _copy(CHECKOUT / "frames/sconosciuta", root / "var/lib/mona-lisa/sconosciuta")
     for name in (DROP_IN, CONFIG):  # a container mounts its own over them

@@ -60,3 +60,12 @@ def test_sigterm_ends_it_within_two_seconds(own: Container) -> None:
     assert own.said()[-1] == loop.ENDED
     assert json.loads(last)["frame"] is None, "the portrait went to black"
     assert own.status()[0] == 1
+
+
+def test_ctrl_alt_del_at_the_frame_does_nothing(own: Container) -> None:
+    """The kernel sends SIGINT to systemd for it; more than seven within two seconds are a burst."""
+    pid = own.show("MainPID")
+    own.sh("for press in 1 2 3 4 5 6 7 8 9; do kill -INT 1; sleep 0.05; done; sleep 1")
+    assert own.show("ActiveState", "ctrl-alt-del.target") == "active", "it was pressed"
+    assert own.sh("systemctl is-system-running; systemctl list-jobs", ok=(0, 1)).endswith("No jobs running.")
+    assert (own.show("MainPID"), own.show("ActiveState")) == (pid, "active")

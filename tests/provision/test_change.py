@@ -151,6 +151,9 @@ def test_a_read_only_root_is_verified_and_not_believed(disk: Disk, tmp_path: Pat
     root = tmp_path / "plain"  # not itself an overlay
     subprocess.run(["cp", "-a", disk.root, root], check=True)
     tool = root / "usr/bin/raspi-config"
+    swap = root / "etc/rpi/swap.conf.d/99-mona-lisa.conf"
+    swap.parent.mkdir(parents=True)
+    swap.parent.with_name("swap.conf").write_text("[Main]\n#Mechanism=auto\n")
     try:
         with Machine(f"--directory={root}", *OFFLINE) as machine:
             assert "raspi-config is missing" in machine.run(f"{READONLY} on").stderr
@@ -164,10 +167,12 @@ def test_a_read_only_root_is_verified_and_not_believed(disk: Disk, tmp_path: Pat
             machine.sh(f"{READONLY} on")
             assert "overlayroot=tmpfs:recurse=0 " in (root / "boot/firmware/cmdline.txt").read_text()
             assert fstab.read_text() == FSTAB, "the boot partition stays as it was"
+            assert "\nMechanism=zram\n" in swap.read_text()
             assert "already asked for" in machine.sh(f"{READONLY} on")
             assert "switch it off" in machine.run(f"{READONLY} on --data /dev/sda1").stderr
             machine.sh(f"{READONLY} off")
             assert (root / "boot/firmware/cmdline.txt").read_text() == before
+            assert not swap.exists()
             machine.sh(f"{READONLY} on")
             fstab.write_text(kept)  # there is no such partition to boot with
         with Machine(f"--directory={root}", *OFFLINE) as machine:  # a kernel that silently did nothing
@@ -187,7 +192,12 @@ def test_a_read_only_root_is_verified_and_not_believed(disk: Disk, tmp_path: Pat
             ):
                 done = machine.run(f"/opt/mona-lisa/current/deploy/{script}")
                 assert (done.returncode, "gone at the next boot" in done.stderr) == (1, True), script
-            machine.sh("touch /var/lib/mona-lisa/new")
+            machine.sh(f"touch /var/lib/mona-lisa/new; {READONLY} off")
         assert not (root / "var/lib/mona-lisa/new").exists()
+        assert swap.exists(), "what was switched off under the overlay is on the card still"
+        (root / "boot/firmware/cmdline.txt").write_text(before)  # the Pi's boot partition is written
+        with Machine(f"--directory={root}", *OFFLINE) as machine:
+            machine.started(60)
+            assert not swap.exists()
     finally:
         shutil.rmtree(root)

@@ -46,6 +46,7 @@ def test_units_are_installed_exactly_as_they_stand(disk: Disk) -> None:
     units = {name.removeprefix("systemd/"): data for name, data in contents(CHECKOUT / "systemd").items()}
     installed = {name.removeprefix("system/"): data for name, data in contents(disk.root / "etc").items()}
     assert len(units) > 6
+    assert "Ctrl-Alt-Del" in (disk.root / "etc/systemd/system/ctrl-alt-del.target").read_text()
     assert installed == units | {"apt.conf.d/52mona-lisa": installed["apt.conf.d/52mona-lisa"]}
 
 
@@ -139,6 +140,27 @@ def test_a_package_cut_off_while_it_was_unpacked_is_installed_anew(disk: Disk, b
             machine.sh(f"{PROVISION} --bundle /srv/bundle", 120)
             assert machine.sh("dpkg --audit") == ""
         assert "== nothing to change" in machine.sh(f"{PROVISION} --bundle /srv/bundle", 120)
+
+
+def test_console_replaces_a_desktop_until_the_uninstall(disk: Disk, bundle: Path) -> None:
+    command = f"{PROVISION} --bundle /srv/bundle"
+    target = "systemctl get-default"
+    disk.write("/etc/systemd/system/lightdm.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    with disk.booted(OFFLINE, bundle=bundle) as machine:
+        machine.sh(
+            "ln -s lightdm.service /etc/systemd/system/display-manager.service; systemctl daemon-reload"
+        )
+        machine.sh("systemctl set-default graphical.target; systemctl start display-manager")
+        assert "a desktop (lightdm) starts here" in refused(machine, "true", command)
+        told = machine.sh(f"{command} --console", 120)
+        assert "a desktop holds the display until the next boot" in told
+        assert machine.sh(target) == "multi-user.target"
+        assert "== nothing to change" in machine.sh(command, 120)
+    with disk.booted(OFFLINE) as machine:
+        follows(machine)
+        assert machine.show("ActiveState", "display-manager.service") == "inactive"
+        machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        assert machine.sh(target) == "graphical.target"
 
 
 def refused(machine: Machine, prepare: str, command: str = PROVISION) -> str:

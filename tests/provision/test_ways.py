@@ -209,6 +209,55 @@ def test_firstrun_provisions_in_the_kernels_own_way(new_disk: NewDisk, bundle: P
         follows(machine)
 
 
+def add_cloud_init(disk: Disk) -> None:
+    """Install cloud-init, set up as Raspberry Pi OS has it."""
+    with disk.booted(ONLINE) as machine:
+        machine.sh("apt-get -qy update && apt-get -qy install --no-install-recommends cloud-init", 300)
+    disk.write(
+        "/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg",
+        "datasource_list: [NoCloud, None]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware\n"
+        "ssh_deletekeys: false\nssh_genkeytypes: []\n",
+    )
+
+
+# meta-data and the kernel's word for cloud-init, as the image has them, and as Raspberry Pi Imager writes them.
+SEEDS = [
+    ("dsmode: local\ninstance_id: rpios-image\n", ""),
+    ("instance-id: rpi-imager-1\n", " ds=nocloud;i=rpi-imager-1"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("meta_data", "word"), SEEDS, ids=["image", "imager"])
+def test_a_card_that_booted_before_runs_its_first_boot_again(
+    new_disk: NewDisk, release: str, tmp_path: Path, meta_data: str, word: str
+) -> None:
+    if release != "trixie":
+        pytest.skip("Trixie's way; Bookworm has firstrun.sh")
+    disk = new_disk()
+    card = disk.root / "boot/firmware"
+    add_cloud_init(disk)
+    disk.write("/boot/firmware/meta-data", meta_data)
+    disk.write("/boot/firmware/user-data", "#cloud-config\nruncmd:\n  - [touch, /root/imager]\n")
+    (card / "cmdline.txt").write_text(f"console=tty1 root=PARTUUID=0-02 rootwait{word}\n")
+
+    def boot() -> Machine:
+        words = [w for w in (card / "cmdline.txt").read_text().split() if w.startswith("ds=")]
+        return Machine(f"--directory={disk.root}", *OFFLINE, *words)
+
+    for expected in ("imager", ""):  # once, and not again at the second boot
+        with boot() as machine:
+            machine.run("cloud-init status --wait", 120)
+            assert machine.sh("ls /root") == expected
+            machine.sh("rm -f /root/imager")
+    (tmp_path / "for").write_text("trixie amd64")
+    subprocess.run(["tar", "-cf", tmp_path / "bundle", "-C", tmp_path, "./for"], check=True)
+    subprocess.run([CHECKOUT / "deploy/write-card", card, "--bundle", tmp_path / "bundle"], check=True)
+    with boot() as machine:
+        machine.until(lambda: "not provisioned: mona-lisa.bundle is damaged" in told(card), 120)
+        assert machine.sh("ls /root") == "imager", "what Imager wrote runs again, too"
+
+
 @pytest.mark.full
 def test_cloud_init_provisions(new_disk: NewDisk, bundle: Path, release: str) -> None:
     if release != "trixie":
@@ -216,12 +265,7 @@ def test_cloud_init_provisions(new_disk: NewDisk, bundle: Path, release: str) ->
     disk = new_disk()
     card = disk.root / "boot/firmware"
     disk.write("/boot/firmware/mona-lisa.toml", CONFIG)
-    with disk.booted(ONLINE) as machine:
-        machine.sh("apt-get -qy update && apt-get -qy install --no-install-recommends cloud-init", 300)
-    disk.write(
-        "/etc/cloud/cloud.cfg.d/99-raspberry.cfg",
-        "datasource_list: [NoCloud]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware/\n",
-    )
+    add_cloud_init(disk)
     disk.write(
         "/boot/firmware/user-data", "#cloud-config\nhostname: screen\nruncmd:\n  - [touch, /root/imager]\n"
     )

@@ -108,6 +108,41 @@ def test_the_machines_troubles_are_read_from_sys(
     assert read_machine(tmp_path / "elsewhere") == Machine(None, None, None)
 
 
+@pytest.mark.parametrize("bus", ["soc", "soc@107c000000"])
+def test_throttling_is_seen_on_a_pi_3_4_and_5(tmp_path: Path, bus: str) -> None:
+    files = {"sys/class/thermal/thermal_zone0/temp": "61500\n"}
+    files[f"sys/devices/platform/{bus}/{bus}:firmware/get_throttled"] = "80008\n"
+    assert doctor.temperature(write(tmp_path, files)).found == "62 degrees C, throttled"
+
+
+def test_a_machine_that_does_not_tell_of_throttling_is_not_called_unthrottled(tmp_path: Path) -> None:
+    write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "61000\n"})
+    assert doctor.temperature(tmp_path).found == "61 degrees C, throttling is not told"
+
+
+REINSTALL = "apt-get install --reinstall python3-picamera2 python3-libcamera"
+
+
+@pytest.mark.parametrize(
+    ("module", "found", "todo"),
+    [
+        ("import libcamera", "No module named 'libcamera'", REINSTALL),
+        ("raise ImportError('_libcamera.so: undefined symbol: _ZN9libcamera4_logE')", "undefined symbol", REINSTALL),
+        ("raise ModuleNotFoundError(\"No module named 'picamera2'\")", "'picamera2'", "apt-get install python3-picamera2"),
+        ("raise RuntimeError('failed to acquire')", "failed to acquire", "restart the Pi"),
+    ],
+)  # fmt: skip
+def test_a_broken_libcamera_is_not_called_a_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, found: str, todo: str
+) -> None:
+    (tmp_path / "picamera2.py").write_text(module + "\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    finding = doctor.cameras()
+    assert finding.grade is Grade.FAIL
+    assert found in finding.found and todo in finding.todo
+    assert ("--reinstall" in finding.todo) == (todo is REINSTALL)
+
+
 def test_heat_and_a_weak_power_supply_are_named(tmp_path: Path) -> None:
     hot = {f"sys/{name}": text for name, text in PI.items()} | {
         "sys/class/thermal/thermal_zone0/temp": "83000"
