@@ -6,8 +6,8 @@ from typing import Final
 
 from appliance.service.machine import Machine
 
-RARE: Final = "%.1f pictures/s instead of %.0f; %s"
-LATE: Final = "pictures come %.1f s late; %s"
+RARE: Final = "less than a third of the %.3g pictures/s wanted come; %s"
+LATE: Final = "pictures come more than %.3g s late; %s"
 WEAK: Final = "the power supply is too weak"
 HOT: Final = "the processor is too hot and slowed down"
 BUSY: Final = "other programs may take the processor's time"
@@ -65,8 +65,8 @@ class Slowness:
         wanted = min(asked, _PLENTY)
         self._passed += passed
         self._expected += passed * wanted
-        late = delay > max(_LATE, _INTERVALS / asked)
-        self._late = self._late + passed if late else 0.0
+        limit = max(_LATE, _INTERVALS / asked)
+        self._late = self._late + passed if delay > limit else 0.0
         if self._samples and self._passed - self._samples[-1][0] < 1:
             return
         self._samples.append((self._passed, pictures, self._expected))
@@ -82,7 +82,7 @@ class Slowness:
             self.cause, self.since = "", math.inf
         elif not self.cause:
             likely = _likely_cause(machine)
-            self.cause = RARE % (share * wanted, asked, likely) if rare else LATE % (delay, likely)
+            self.cause = RARE % (wanted, likely) if rare else LATE % (limit, likely)
             self.since = now
 
 
