@@ -23,7 +23,7 @@ from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
 log = logging.getLogger(__name__)
 
 CAMERA_CROPPED: Final = "camera sees %.0f %% of its sensor's width; field of view taken as %.1f degrees"
-CAMERA_DOUBTED: Final = "camera %s, field of view %g degrees: %s"
+CAMERA_DOUBTED: Final = "camera %s, field of view %.1f degrees: %s"
 ONLY_USB: Final = (
     "%s is a USB camera, which cannot be used here; connect a Raspberry Pi camera to the CSI socket"
 )

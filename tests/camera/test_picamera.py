@@ -286,7 +286,7 @@ def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCap
     (line,) = caplog.records
     assert line.msg == CAMERA_DOUBTED
     assert line.getMessage() == (
-        "camera imx708_wide, field of view 66 degrees: its own lens has 102 degrees; is "
+        "camera imx708_wide, field of view 66.0 degrees: its own lens has 102 degrees; is "
         "camera.field_of_view right?"
     )
 
