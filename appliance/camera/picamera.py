@@ -154,11 +154,15 @@ def _first_camera(picamera2: Any) -> tuple[int, str]:
 
     libcamera lists the cameras once for each manager, and is told of later ones by udev's netlink group
     alone, which does not reach the service's private network. picamera2 keeps one manager for the
-    process, so each opening makes a new one. The objects of an opening that failed refer to each other
-    and to the old manager: it ends only once they are collected.
+    process, so each opening makes a new one. What a failed opening leaves keeps the old manager alive:
+    a camera that is still registered (picamera2 0.3.25), and objects that refer to each other.
     """
+    manager = picamera2._cm
+    for left in list(manager.cameras):
+        manager.cleanup(left)
+    picamera2._cm = type(manager)()
+    del manager
     gc.collect()
-    picamera2._cm.reset()
     listed = picamera2.global_camera_info()
     for number, camera in enumerate(listed):
         if not is_usb(camera):

@@ -139,12 +139,14 @@ RIBBON = {"Model": "imx708_wide", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
 class Manager:
     """picamera2's, as it is on a service's private network: it lists what was there when it was made."""
 
+    plugged: list[dict[str, str]]
+
     def __init__(self) -> None:
-        self.plugged: list[dict[str, str]] = []
+        self.cameras: dict[int, object] = {}
         self.listed: list[dict[str, str]] | None = None
 
-    def reset(self) -> None:
-        self.listed = list(self.plugged)
+    def cleanup(self, number: int) -> None:
+        del self.cameras[number]
 
 
 class Driver:
@@ -159,6 +161,7 @@ class Driver:
     def __init__(self, number: int) -> None:
         self.notifyme_r, self.notifyme_w = os.pipe()
         weakref.finalize(self, os.close, self.notifyme_r)
+        self._cm.cameras[number] = self  # as picamera2 0.3.25 does
         if self.full or Driver.holder is not None:
             raise RuntimeError("Camera __init__ sequence did not complete.") from self.full
         Driver.holder = self
@@ -167,10 +170,9 @@ class Driver:
 
     @staticmethod
     def global_camera_info() -> list[dict[str, str]]:
-        manager = Driver._cm
-        if manager.listed is None:
-            manager.reset()
-        return manager.listed or []
+        if Driver._cm.listed is None:
+            Driver._cm.listed = list(Manager.plugged)
+        return Driver._cm.listed
 
     @property
     def sensor_modes(self) -> list[dict[str, Any]]:
@@ -213,6 +215,7 @@ class Driver:
 
     def close(self) -> None:
         Driver.holder = None
+        self._cm.cleanup(self.number)
         os.close(self.notifyme_w)
 
 
@@ -227,6 +230,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> type[Driver]:
     monkeypatch.setitem(sys.modules, "libcamera", libcamera)
     monkeypatch.setitem(sys.modules, "picamera2", picamera2)
     monkeypatch.setattr(Driver, "_cm", Manager())
+    monkeypatch.setattr(Manager, "plugged", [], raising=False)
     monkeypatch.setattr(Driver, "fails", None)
     monkeypatch.setattr(Driver, "full", None)
     return Driver
@@ -237,7 +241,7 @@ def camera(configured: float = 0, rotation: int = 0) -> PiCamera:
 
 
 def test_a_camera_that_failed_to_open_is_let_go(driver: type[Driver]) -> None:
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     driver.fails = OSError(errno.ENOMEM, "Cannot allocate memory")
     for _ in range(2):
         with pytest.raises(CameraBusy, match=r"imx708_wide: cannot be opened \(.*Cannot allocate memory\)"):
@@ -247,13 +251,13 @@ def test_a_camera_that_failed_to_open_is_let_go(driver: type[Driver]) -> None:
 def test_a_camera_plugged_in_after_the_first_look_is_found(driver: type[Driver]) -> None:
     with pytest.raises(CameraAbsent, match="no camera found"):
         camera().__enter__()
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     with camera() as opened:
         assert opened.model == "imx708_wide"
 
 
 def test_a_day_of_tries_leaves_no_descriptor_open(driver: type[Driver]) -> None:
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     driver.full = OSError(errno.EBUSY, "Device or resource busy")
 
     def descriptors() -> int:
@@ -267,7 +271,7 @@ def test_a_day_of_tries_leaves_no_descriptor_open(driver: type[Driver]) -> None:
 
 
 def test_the_first_picture_may_take_as_long_as_the_opening(driver: type[Driver]) -> None:
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     with camera() as opened:
         opened.newest()
         with pytest.raises(CameraStalled, match=r"^no picture for 0\.5 s$"):
@@ -277,7 +281,7 @@ def test_the_first_picture_may_take_as_long_as_the_opening(driver: type[Driver])
 
 
 def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCaptureFixture) -> None:
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     with camera() as opened:
         assert opened.horizontal_fov == 102
     assert not caplog.records
@@ -294,7 +298,7 @@ def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCap
 def test_an_unknown_sensor_is_asked_for_its_full_width(
     driver: type[Driver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver._cm.plugged = [{"Model": "imx519", "Id": "/base/soc/i2c0mux/i2c@1/imx519@1a"}]
+    Manager.plugged = [{"Model": "imx519", "Id": "/base/soc/i2c0mux/i2c@1/imx519@1a"}]
     with camera():
         assert driver.holder is not None
         assert driver.holder.wanted["sensor"] == {"output_size": (2328, 1748), "bit_depth": 10}
@@ -308,21 +312,21 @@ def test_an_unknown_sensor_is_asked_for_its_full_width(
 def test_a_camera_mounted_upside_down_is_turned(
     driver: type[Driver], rotation: int, flips: tuple[bool, bool]
 ) -> None:
-    driver._cm.plugged = [RIBBON]
+    Manager.plugged = [RIBBON]
     with camera(rotation=rotation):
         assert driver.holder is not None
         assert driver.holder.wanted["transform"] == flips
 
 
 def test_a_usb_camera_is_called_one(driver: type[Driver]) -> None:
-    driver._cm.plugged = [USB]
+    Manager.plugged = [USB]
     with pytest.raises(CameraAbsent) as raised:
         camera().__enter__()
     assert str(raised.value) == ONLY_USB % "HD Pro Webcam"
 
 
 def test_beside_a_usb_camera_the_one_on_the_ribbon_cable_is_used(driver: type[Driver]) -> None:
-    driver._cm.plugged = [USB, RIBBON]
+    Manager.plugged = [USB, RIBBON]
     with camera() as opened:
         assert driver.holder is not None
         assert (driver.holder.number, opened.model) == (1, "imx708_wide")
