@@ -225,6 +225,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     settings = config.load_config(arguments.config)
     source = arguments.camera or settings.camera.source
     _check("--camera", source, config.CAMERAS)
+    settings = replace(settings, camera=replace(settings.camera, source=source))
     display = replace(settings.display, output=arguments.display or settings.display.output)
     _check("--display", display.output, config.DISPLAYS)
     path = arguments.config or config.SYSTEM_CONFIG

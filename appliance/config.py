@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from appliance.errors import ConfigError
-from appliance.rules import ListOf, OneOf, Pattern, Range, Text, TimeZone, YesNo
+from appliance.rules import ListOf, OneOf, Pattern, Range, Text, TimeZone, YesNo, ZeroOr
 from appliance.toml import names, parse_toml, read_toml, toml_value
 
 SYSTEM_CONFIG: Final = Path("/etc/mona-lisa/config.toml")
@@ -40,6 +40,9 @@ DAYS: Final = Pattern(
 
 CAMERA_UP: Final = Range(-3000, 3000, "mm")
 CAMERA_PITCH: Final = Range(-60, 60, "degrees")
+# Seconds by which opening a camera, and then its first picture, may take longer than `camera.timeout`
+# (estimate for a small machine: picamera2 and the models are loaded; an AI Camera loads its firmware).
+OPENING: Final = 40.0
 # Keys of earlier versions, and why they are gone.
 REMOVED: Final = {
     "tracking.beta": "a walking viewer is followed without a filter",
@@ -56,7 +59,8 @@ class CameraConfig:
     width: Annotated[int, Range(64, 4608, "pixels")] = 640
     height: Annotated[int, Range(64, 2592, "pixels")] = 360
     rate: Annotated[float, Range(1, 120, "pictures/s")] = 30.0
-    field_of_view: Annotated[float, Range(10, 170, "degrees")] = 66.0
+    field_of_view: Annotated[float, ZeroOr("the camera's own lens", Range(10, 170, "degrees"))] = 0.0
+    rotation: Annotated[int, OneOf((0, 180))] = 0
     distortion: Annotated[float, Range(-0.3, 0.3)] = 0.0
     timeout: Annotated[float, Range(0.5, 60, "seconds")] = 5.0
 

@@ -23,6 +23,21 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroOr:
+    """0, which stands for `what`, or a number in a range."""
+
+    what: str
+    range: Range
+
+    def accepts(self, value: Any) -> bool:
+        """Tell whether the value is 0 or lies in the range."""
+        return value == 0 or self.range.accepts(value)
+
+    def __str__(self) -> str:
+        return f"0 ({self.what}) or {self.range}"
+
+
+@dataclass(frozen=True, slots=True)
 class OneOf:
     """One of a few words."""
 
@@ -110,4 +125,4 @@ class ListOf:
         return f"a list, each entry {self.rule}"
 
 
-Rule = Range | OneOf | Pattern | Text | YesNo | TimeZone | ListOf
+Rule = Range | ZeroOr | OneOf | Pattern | Text | YesNo | TimeZone | ListOf

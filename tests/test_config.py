@@ -16,7 +16,7 @@ import appliance
 from appliance import config
 from appliance.config import DAYS, Config, GazeConfig, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
-from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo
+from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo, ZeroOr
 from appliance.service.calibration import write_gaze
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
@@ -60,6 +60,11 @@ def test_a_key_that_is_set_changes_that_key_alone() -> None:
     assert changed.camera.rate == 15.0
     assert type(changed.camera.rate) is float
     assert dataclasses.replace(changed, camera=config.CameraConfig()) == Config()
+
+
+def test_an_old_config_with_66_degrees_is_as_valid_as_one_with_none() -> None:
+    assert parse_config("[camera]\nfield_of_view = 66.0\n", "config.toml").camera.field_of_view == 66.0
+    assert parse_config("[camera]\nfield_of_view = 0\n", "config.toml").camera.field_of_view == 0.0
 
 
 def test_nothing_can_be_changed_afterwards() -> None:
@@ -123,6 +128,15 @@ def test_nothing_can_be_changed_afterwards() -> None:
         (
             "\n\ncamera.rate = 0",
             "config.toml:3: camera.rate = 0; expected a number, 1 to 120 pictures/s",
+        ),
+        (
+            "[camera]\nfield_of_view = 9.9",
+            "config.toml:2: camera.field_of_view = 9.9; expected a number, 0 (the camera's own lens) or "
+            "10 to 170 degrees",
+        ),
+        (
+            "[camera]\nrotation = 90",
+            "config.toml:2: camera.rotation = 90; expected one of 0, 180",
         ),
         (
             "camera = { rate = 0 }",
@@ -268,6 +282,8 @@ def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(["", "Europe/Berlin", "Pacific/Apia"])
     if isinstance(rule, ListOf):
         return st.lists(value_of(str, rule.rule), max_size=4).map(tuple)
+    if isinstance(rule, ZeroOr):
+        return st.just(0.0) | value_of(wanted, rule.range)
     if isinstance(rule, Range):
         return st.integers(int(rule.low), int(rule.high)) if wanted is int else st.floats(rule.low, rule.high)
     return st.text().filter(str.isprintable)

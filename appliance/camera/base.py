@@ -12,6 +12,11 @@ from appliance.camera.yuv import read_yuv
 _UNIT: Final = 1 / 127.5
 
 
+def turned(pixels: Pixels, rotation: int) -> Pixels:
+    """Turn a picture, uint8 of shape (height, width, 3), by 0 or 180 degrees."""
+    return np.ascontiguousarray(pixels[::-1, ::-1]) if rotation == 180 else pixels
+
+
 @dataclass(frozen=True, slots=True)
 class RgbPicture:
     """A picture as RGB, uint8 of shape (height, width, 3).
@@ -133,10 +138,12 @@ class MeanPicture:
 class Camera(Protocol):
     """A source of pictures: a context manager that yields the newest one.
 
-    `horizontal_fov` is the angle of view across the picture's width, in degrees.
+    `horizontal_fov` is the angle of view across the picture's width, in degrees; `model` is the
+    name of a real camera, empty before it is open and of a simulated one.
     """
 
     horizontal_fov: float
+    model: str
 
     def __enter__(self) -> Self:
         """Open the camera; raises `CameraAbsent` or `CameraBusy`."""

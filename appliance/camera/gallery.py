@@ -4,7 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from appliance.camera.base import RgbPicture
+from appliance.camera.base import RgbPicture, turned
 from appliance.camera.lens import Lens
 from appliance.camera.pacing import Pace
 from appliance.camera.room import Room
@@ -28,6 +28,7 @@ class GalleryCamera:
         horizontal_fov: float = 66.0,
         latency: float = 0.06,
         pace: bool = True,
+        rotation: int = 0,
     ) -> None:
         """Prepare the room.
 
@@ -40,6 +41,7 @@ class GalleryCamera:
         latency : seconds from the middle of an exposure to the picture
         pace : in real time on the monotonic clock; if not, time is virtual, begins at 0, passes
             with every picture read, and no picture is dropped
+        rotation : degrees by which the pictures are turned, 0 or 180
 
         Raises
         ------
@@ -49,6 +51,8 @@ class GalleryCamera:
             If there is no such walk, or it is wrong.
         """
         self.horizontal_fov = horizontal_fov
+        self.model = ""
+        self._rotation = rotation
         self.walk = walk if isinstance(walk, Walk) else load_walk(walk)
         self._room = Room(self.walk, Lens(width, height, horizontal_fov))
         self._pace = Pace(rate, latency, pace)
@@ -69,7 +73,7 @@ class GalleryCamera:
         captured = self._pace.captured(number)
         pixels = self._room.draw(captured - self._pace.begun, number)
         self._pace.wait(number)
-        return RgbPicture(pixels, captured, number)
+        return RgbPicture(turned(pixels, self._rotation), captured, number)
 
     def set_rate(self, rate: float) -> None:
         """Take `rate` pictures per second from now on."""

@@ -1,43 +1,62 @@
 """The Pi's camera, through picamera2: one configuration for life, newest picture, no silent stall."""
 
+import gc
 import logging
 import math
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
 from appliance.camera.averaging import Pixels
 from appliance.camera.base import YuvPicture
+from appliance.camera.catalogue import (
+    USUAL_FIELD_OF_VIEW,
+    field_of_view,
+    is_usb,
+    known_mode,
+    widest_mode,
+)
+from appliance.config import OPENING
 from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
 
 log = logging.getLogger(__name__)
 
 CAMERA_CROPPED: Final = "camera sees %.0f %% of its sensor's width; field of view taken as %.1f degrees"
-
-# The smallest mode of each sensor that keeps its full width; left alone, picamera2 may choose a
-# cropped one, which halves the field of view. Variants ("imx708_wide", "imx708_noir") have the same.
-FULL_WIDTH: Final = {
-    "imx219": (1640, 1232),
-    "imx296": (1456, 1088),
-    "imx477": (2028, 1520),
-    "imx500": (2028, 1520),
-    "imx708": (2304, 1296),
-    "ov5647": (1296, 972),
-}
+CAMERA_DOUBTED: Final = "camera %s, field of view %.1f degrees: %s"
+ONLY_USB: Final = (
+    "%s is a USB camera, which cannot be used here; connect a Raspberry Pi camera to the CSI socket"
+)
 
 
 class PiCamera:
-    """The first camera libcamera lists; yields `YuvPicture`s.
+    """The first camera on a ribbon cable (CSI) that libcamera lists; yields `YuvPicture`s.
 
-    It is configured once and never switches its mode: that fragments the contiguous memory.
+    It is configured once and never switches its mode: that fragments the contiguous memory. `model` is
+    its name once it is open.
     """
 
-    def __init__(self, width: int, height: int, rate: float, horizontal_fov: float, timeout: float) -> None:
-        """Describe the pictures wanted: pixels, pictures/s, degrees at full sensor width, seconds."""
-        self.horizontal_fov = horizontal_fov
+    def __init__(
+        self, width: int, height: int, rate: float, configured: float, timeout: float, rotation: int = 0
+    ) -> None:
+        """Describe the pictures wanted.
+
+        Parameters
+        ----------
+        width, height : pixels
+        rate : pictures per second
+        configured : field of view at full sensor width in degrees, 0 for that of the camera's own lens
+        timeout : seconds without a picture until the camera counts as stalled; the first may take
+            `OPENING` seconds longer, because an AI Camera loads its firmware before it
+        rotation : 180 for a camera mounted upside down, else 0
+        """
+        self.horizontal_fov = configured or USUAL_FIELD_OF_VIEW
+        self.model = ""
         self._size = (width, height)
         self._rate = rate
+        self._configured = configured
         self._timeout = timeout
+        self._rotation = rotation
         self._camera: Any = None
         self._number = 0
 
@@ -48,20 +67,21 @@ class PiCamera:
             from picamera2 import Picamera2
         except ImportError as error:
             raise CameraAbsent(f"picamera2 cannot be loaded ({error}); install python3-picamera2") from error
-        listed = Picamera2.global_camera_info()
-        if not listed:
-            raise CameraAbsent(
-                "no camera found; check both ends of its cable, then `rpicam-hello --list-cameras`"
-            )
-        model = listed[0].get("Model", "camera")
+        number, self.model = _first_camera(Picamera2)
+        self.horizontal_fov, doubt = field_of_view(self.model, self._configured)
+        self._number = 0
         try:
-            self._camera = Picamera2(0)
-            self._camera.configure(self._configuration(model, libcamera.ColorSpace.Sycc()))
+            self._camera = _opened(Picamera2, number)
+            self._camera.configure(self._configuration(libcamera))
             self._camera.start()
         except Exception as error:  # buffers, too, may be refused for a while: an OSError
             cause = error.__cause__ or error
             self.__exit__(None, None, None)  # else it is this process that keeps it busy, for ever
-            raise CameraBusy(f"{model}: cannot be opened ({cause}); does another process use it?") from error
+            raise CameraBusy(
+                f"{self.model}: cannot be opened ({cause}); does another process use it?"
+            ) from error
+        if doubt:
+            log.warning(CAMERA_DOUBTED, self.model, self.horizontal_fov, doubt)
         return self
 
     def __exit__(
@@ -74,11 +94,12 @@ class PiCamera:
 
     def newest(self) -> YuvPicture:
         """Wait for the newest picture; raises `CameraStalled` after the timeout."""
+        patience = self._timeout if self._number else self._timeout + OPENING
         try:
-            request = self._camera.capture_request(wait=self._timeout)
+            request = self._camera.capture_request(wait=patience)
         except TimeoutError as error:
             self._camera.cancel_all_and_flush()
-            raise CameraStalled(f"no picture for {self._timeout:g} s") from error
+            raise CameraStalled(f"no picture for {patience:g} s") from error
         try:
             pixels = request.make_array("lores")
             metadata = request.get_metadata()
@@ -97,15 +118,24 @@ class PiCamera:
             self._rate = rate
             self._camera.set_controls({"FrameDurationLimits": _frame_durations(rate)})
 
-    def _configuration(self, model: str, full_range: Any) -> Any:
+    def _configuration(self, libcamera: Any) -> Any:
+        turned = self._rotation == 180
         return self._camera.create_video_configuration(
             main={"size": self._size, "format": "YUV420"},
             lores={"size": self._size, "format": "YUV420"},
-            colour_space=full_range,
+            transform=libcamera.Transform(hflip=turned, vflip=turned),
+            colour_space=libcamera.ColorSpace.Sycc(),
             buffer_count=4,
             controls={"FrameDurationLimits": _frame_durations(self._rate)},
-            sensor=sensor_mode(model),
+            sensor=known_mode(self.model) or self._widest_mode(),
         )
+
+    def _widest_mode(self) -> dict[str, Any]:
+        """Return the mode to ask of a sensor that is not known; empty if the camera lists none."""
+        try:
+            return widest_mode(self._camera.sensor_modes, self._size)
+        except Exception:  # noqa: BLE001  (picamera2 trips over a camera without raw modes: libcamera chooses)
+            return {}
 
     def _measure_crop(self, metadata: dict[str, Any]) -> None:
         crop = metadata.get("ScalerCrop")
@@ -119,10 +149,38 @@ class PiCamera:
             log.warning(CAMERA_CROPPED, 100 * share, self.horizontal_fov)
 
 
-def sensor_mode(model: str) -> dict[str, Any]:
-    """Return the mode to ask of a sensor, as picamera2 wants it; empty for one that is not known."""
-    size = FULL_WIDTH.get(model.split("_")[0])
-    return {"output_size": size, "bit_depth": 10} if size else {}
+def _first_camera(picamera2: Any) -> tuple[int, str]:
+    """Look for cameras afresh; return the number and the model of the first one on a ribbon cable.
+
+    libcamera lists the cameras once for each manager, and is told of later ones by udev's netlink group
+    alone, which does not reach the service's private network. picamera2 keeps one manager for the
+    process, so each opening makes a new one. What a failed opening leaves keeps the old manager alive:
+    a camera that is still registered (picamera2 0.3.25), and objects that refer to each other.
+    """
+    manager = picamera2._cm
+    for left in list(manager.cameras):
+        manager.cleanup(left)
+    picamera2._cm = type(manager)()
+    del manager
+    gc.collect()
+    listed = picamera2.global_camera_info()
+    for number, camera in enumerate(listed):
+        if not is_usb(camera):
+            return number, str(camera.get("Model", "camera"))
+    if listed:
+        raise CameraAbsent(ONLY_USB % listed[0].get("Model", "the camera"))
+    raise CameraAbsent("no camera found; check both ends of its cable, then `rpicam-hello --list-cameras`")
+
+
+def _opened(picamera2: Any, number: int) -> Any:
+    """Return an open Picamera2. One that cannot be opened leaves its pipe open: that is closed here."""
+    camera = picamera2.__new__(picamera2)
+    try:
+        camera.__init__(number)
+    except BaseException:
+        os.close(camera.notifyme_w)
+        raise
+    return camera
 
 
 def _frame_durations(rate: float) -> tuple[int, int]:

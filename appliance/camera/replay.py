@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from appliance.camera.base import RgbPicture
+from appliance.camera.base import RgbPicture, turned
 from appliance.camera.pacing import Pace
 from appliance.errors import BadImage, CameraAbsent, CameraEnded
 from appliance.images import image_files, read_pixels
@@ -29,6 +29,7 @@ class ReplayCamera:
         horizontal_fov: float = 66.0,
         pace: bool = True,
         loop: bool = False,
+        rotation: int = 0,
     ) -> None:
         """Name the folder; it is read on entering.
 
@@ -40,9 +41,12 @@ class ReplayCamera:
         pace : in real time on the monotonic clock, the newest picture first; if not, time is
             virtual, begins at 0, and no picture is dropped
         loop : begin again after the last picture, with numbers and times that go on
+        rotation : degrees by which the pictures are turned, 0 or 180
         """
         self.horizontal_fov = horizontal_fov
+        self.model = ""
         self.name = ""
+        self._rotation = rotation
         self._folder, self._loop = folder, loop
         self._pace = Pace(rate, real=pace)
         self._files: list[Path] = []
@@ -94,5 +98,5 @@ class ReplayCamera:
                 continue
             self._pace.wait(number)
             self.name = path.name
-            return RgbPicture(pixels, self._pace.captured(number), number)
+            return RgbPicture(turned(pixels, self._rotation), self._pace.captured(number), number)
         raise CameraAbsent(f"{self._folder}: none of its {count} image files can be read")

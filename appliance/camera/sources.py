@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from appliance.camera.base import Camera
+from appliance.camera.catalogue import USUAL_FIELD_OF_VIEW
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import ReplayCamera
@@ -20,11 +21,18 @@ def camera_named(source: str, config: CameraConfig) -> Camera:
         If `source` is none of these, or the walk is unknown.
     """
     kind, _, what = source.partition(":")
-    size = (config.width, config.height)
+    size, turn = (config.width, config.height), config.rotation
+    angle = config.field_of_view or USUAL_FIELD_OF_VIEW
     if source == "picamera":
-        return PiCamera(*size, config.rate, config.field_of_view, config.timeout)
+        return PiCamera(*size, config.rate, config.field_of_view, config.timeout, turn)
     if kind == "gallery":
-        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, config.field_of_view)
+        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, angle, rotation=turn)
     if kind == "replay" and what:
-        return ReplayCamera(Path(what), config.rate, config.field_of_view)
+        return ReplayCamera(Path(what), config.rate, angle, rotation=turn)
     raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")
+
+
+def described(source: str, camera: Camera) -> str:
+    """Return what is seen through: `source`, the model of a real camera, the angle of view."""
+    model = f" ({camera.model})" if camera.model else ""
+    return f"{source}{model}, {camera.horizontal_fov:.3g} degrees wide"

@@ -10,7 +10,7 @@ from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, origina
 from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.attention import Attention, stands
-from appliance.tracking.search import Search
+from appliance.tracking.search import Detectors, Search
 from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze, lead
 from appliance.tracking.tracker import Track, Tracker
 from appliance.tracking.viewer import locate
@@ -34,10 +34,10 @@ _USUAL: Final = 0.7
 class GazeController:
     """Sees one picture after another: searches it, knows who is there, and looks at one of them."""
 
-    def __init__(self, config: Config) -> None:
-        """Load the models; raises `BadAsset` or `BadModel`."""
+    def __init__(self, config: Config, detectors: Detectors | None = None) -> None:
+        """Prepare to see with `detectors`, by default new ones: raises `BadAsset` or `BadModel`."""
         self._config = config
-        self._search = Search(config.vision)
+        self._search = Search(detectors or Detectors(config.vision))
         self._forget()
 
     def _forget(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance.camera.base import Camera
 from appliance.camera.lens import Lens
+from appliance.camera.sources import described
 from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import read_regular, write_atomic
@@ -23,6 +24,7 @@ from appliance.service.eye_heights import report
 from appliance.toml import MOST_BYTES, names
 from appliance.tracking.viewer import Viewer
 
+SEEN_THROUGH: Final = "Seen through %s."
 MARKS: Final = {
     "front": "Stand straight in front of the portrait, about 2 m away, and look at it",
     "left": "Stand at the left mark, where your left is as you face the portrait",
@@ -156,7 +158,7 @@ def calibrate(
     say: Callable[[str], None],
     live: Callable[[str, int], None],
 ) -> GazeConfig:
-    """Ask for heights and marks, say which eye heights are in view, and return the fitted settings.
+    """Say which lens is used, ask for heights and marks, say which eyes are in view; return the settings.
 
     Parameters
     ----------
@@ -174,6 +176,8 @@ def calibrate(
     """
     gaze, session = config.gaze, _Session(camera, config, pack, answer, say, live)
     with camera:
+        camera.newest()  # whether the lens is cropped is known with the first picture
+        say(SEEN_THROUGH % described(config.camera.source, camera))
         eyes = session.height(YOUR_EYES % (gaze.camera_up, gaze.camera_pitch))
         sitter = None if eyes is None else session.height(SITTERS_EYES)
         marks = [session.place(name, text) for name, text in MARKS.items()]

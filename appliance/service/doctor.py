@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.config import Config, load_config, system_config
+from appliance.camera.catalogue import field_of_view, is_usb
+from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import connectors as plugs
 from appliance.errors import ApplianceError
 from appliance.library import current, library
@@ -29,7 +30,7 @@ _MEGABYTE: Final = 1 << 20
 _JOURNALS: Final = ("var/log/journal", "run/log/journal")
 _LIST_CAMERAS: Final = (
     "import json; from picamera2 import Picamera2; "
-    "print(json.dumps([str(c.get('Model')) for c in Picamera2.global_camera_info()]))"
+    "print(json.dumps([{k: str(c.get(k)) for k in ('Model', 'Id')} for c in Picamera2.global_camera_info()]))"
 )
 
 
@@ -79,7 +80,10 @@ def examine(root: Path = Path("/"), config_file: Path | None = None) -> Iterator
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("groups", groups),
         ("devices", lambda: devices(root, camera, kms)),
-        ("camera", cameras if camera else lambda: ok(f"{config.camera.source}: no hardware needed")),
+        (
+            "camera",
+            lambda: cameras(config.camera) if camera else ok(f"{config.camera.source}: no hardware needed"),
+        ),
         ("connectors", lambda: connectors(root) if kms else ok(f"{config.display.output}: none needed")),
         ("SDL", lambda: sdl(kms)),
         ("models", models),
@@ -134,8 +138,8 @@ def devices(root: Path, camera: bool, kms: bool) -> Finding:
     return ok(", ".join(f"/dev/{pattern}" for pattern, _ in wanted) or "none needed")
 
 
-def cameras() -> Finding:
-    """List the cameras in a process of its own, since a camera's driver may hang."""
+def cameras(config: CameraConfig) -> Finding:
+    """List the cameras in a process of its own, since a camera's driver may hang; check the lens's angle."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _LIST_CAMERAS], capture_output=True, text=True, timeout=30
@@ -145,12 +149,24 @@ def cameras() -> Finding:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no more is known"])[-1]
         return fail(f"picamera2: {last}", camera_advice(last))
-    found = json.loads(done.stdout.splitlines()[-1])
+    listed = json.loads(done.stdout.splitlines()[-1])
+    found = [camera["Model"] for camera in listed if not is_usb(camera)]
+    if listed and not found:
+        return fail(
+            f"{listed[0]['Model']}: a USB camera, which cannot be used here",
+            "connect a Raspberry Pi camera to the CSI socket, with the power off",
+        )
     if not found:
         return fail(
             "no camera is listed", "switch off, check both ends of its cable; rpicam-hello --list-cameras"
         )
-    return ok(", ".join(found))
+    angle, doubt = field_of_view(found[0], config.field_of_view)
+    said = f"{found[0]}, {angle:g} degrees wide"
+    if doubt:
+        return warn(
+            f"{said}: {doubt}", "camera.field_of_view: the lens's angle, or 0 for the camera's own lens"
+        )
+    return ok("; ".join([said, *(f"{other} is not used" for other in found[1:])]))
 
 
 def camera_advice(error: str) -> str:
@@ -170,8 +186,11 @@ def connectors(root: Path) -> Finding:
     """Check that a monitor is connected."""
     found = plugs.connectors(root / "sys/class/drm")
     connected = [plug.name for plug in found if plug.connected]
-    if connected:
+    if any(plug.connected and plug.modes for plug in found):
         return ok(f"monitor on {', '.join(connected)}")
+    if connected:
+        todo = "switch the monitor off and on, try another cable or HDMI socket; else another monitor"
+        return fail(f"the monitor on {', '.join(connected)} offers no picture size", todo)
     if found:
         todo = "switch the monitor on, check its cable and its input; or vc4.force_hotplug=1 in cmdline.txt"
         return fail(f"no monitor on {', '.join(plug.name for plug in found)}", todo)

@@ -7,6 +7,8 @@ from typing import Final
 
 # Longer than any step that is slow but right: opening a camera, loading a model, taking up a portrait.
 PATIENCE: Final = 20.0
+# Seconds for which pictures may come slowly before that is a fault: a portrait taken up costs less.
+SLOW_FOR: Final = 60.0
 
 
 class State(StrEnum):
@@ -16,6 +18,7 @@ class State(StrEnum):
     FOLLOWING = "following"  # the sitter looks at somebody
     ALONE = "alone"  # nobody is in view, the sitter rests
     BLIND = "blind"  # no camera, the sitter rests
+    SLOW = "slow"  # so few or so late pictures that the eyes lag behind
     DARK = "dark"  # no display
     CLOSED = "closed"  # black outside opening hours
 
@@ -41,6 +44,11 @@ class Facts:
     visitors: int = 0
     distance: float | None = None
     frame: int = 0
+    camera: str = ""
+    asked: float = 0.0
+    delay: float = 0.0
+    slow: str = ""
+    slow_since: float = math.inf
 
 
 def state_of(facts: Facts, hold: float) -> State:
@@ -53,7 +61,19 @@ def state_of(facts: Facts, hold: float) -> State:
         return State.BLIND
     if not facts.pictures:
         return State.STARTING
+    if facts.slow:
+        return State.SLOW
     return State.FOLLOWING if facts.now - facts.seen <= hold else State.ALONE
+
+
+def healthy(facts: Facts) -> bool:
+    """Tell whether nobody need come: opening hours make no difference."""
+    return not facts.dark and not facts.blind and facts.now - facts.slow_since <= SLOW_FOR
+
+
+def cause(facts: Facts) -> str:
+    """Return what keeps the sitter from following, empty if nothing does."""
+    return facts.dark or facts.blind or facts.slow
 
 
 def hung(facts: Facts) -> bool:
@@ -87,7 +107,10 @@ def sentence(facts: Facts, state: State, rate: float) -> str:
             return f"blind ({facts.blind}); the sitter rests"
         case State.DARK:
             return f"dark ({facts.dark}); waiting for a display"
+        case State.SLOW:
+            return f"slow ({facts.slow}); the eyes lag behind"
         case State.CLOSED:
-            return "closed, the screen is black"
+            trouble = cause(facts)
+            return "closed, the screen is black" + (f"; but {trouble}" if trouble else "")
         case State.STARTING:
             return "starting, the portrait is lit" if facts.lit > -math.inf else "starting"

@@ -171,6 +171,9 @@ def _facts(watcher: Watcher, screen: Screen, aim: GazeTarget | None) -> Facts:
         visitors=sight.visitors,
         distance=aim.viewer.distance_mm / 1000 if aim and aim.viewer else None,
         frame=screen.shown,
+        camera=sight.camera,
+        asked=sight.asked,
+        delay=sight.delay,
     )
 
 

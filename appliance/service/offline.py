@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.camera.base import Picture, RgbPicture
+from appliance.camera.catalogue import USUAL_FIELD_OF_VIEW
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import BadImage, CameraEnded
@@ -54,9 +55,10 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
         If a picture differs in size from the first one.
     """
     controller = GazeController(config)
+    field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
     shown = pack.resting
-    for name, picture in _pictures(folder, rate):
-        target = controller.see(picture, config.camera.field_of_view, pack)
+    for name, picture in _pictures(folder, rate, config.camera.rotation):
+        target = controller.see(picture, field_of_view, pack)
         shown = frame_for(target, picture.captured, shown, config.tracking, pack)
         yield {
             "picture": name,
@@ -74,7 +76,7 @@ def track_refreshes(
 
     Parameters and errors as for `track_folder`, and those of `simulate_refreshes`.
     """
-    pictures = (picture for _, picture in _pictures(folder, rate))
+    pictures = (picture for _, picture in _pictures(folder, rate, config.camera.rotation))
     return simulate_refreshes(pictures, config, pack, refresh, latencies)
 
 
@@ -99,6 +101,7 @@ def simulate_refreshes(
     """
     camera_latency, vision_latency = latencies
     controller = GazeController(config)
+    field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
     display_latency = config.tracking.display_latency
     first = last = 0.0
     understood: list[tuple[float, GazeTarget]] = []
@@ -111,7 +114,7 @@ def simulate_refreshes(
         nonlocal free
         free = max(free, picture.captured + camera_latency) + vision_latency
         lit = free + display_latency
-        understood.append((free, controller.see(picture, config.camera.field_of_view, pack, lit)))
+        understood.append((free, controller.see(picture, field_of_view, pack, lit)))
 
     def rows_until(end: float) -> Iterator[dict[str, Any]]:
         """Yield the rows whose frame is chosen before `end`, and whose light leaves by the last picture."""
@@ -146,10 +149,10 @@ def simulate_refreshes(
     yield from rows_until(math.inf)
 
 
-def _pictures(folder: Path, rate: float) -> Iterator[tuple[str, RgbPicture]]:
+def _pictures(folder: Path, rate: float, rotation: int) -> Iterator[tuple[str, RgbPicture]]:
     """Yield a folder's pictures with their file names; raises as `track_folder` says."""
     size = None
-    with ReplayCamera(folder, rate, pace=False) as camera:
+    with ReplayCamera(folder, rate, pace=False, rotation=rotation) as camera:
         while True:
             try:
                 picture = camera.newest()

@@ -14,11 +14,12 @@ from appliance.config import Config
 from appliance.display.sdl import pygame
 from appliance.errors import CameraStalled
 from appliance.service import status
-from appliance.service.health import Facts, State, hung, may_feed, sentence, state_of
+from appliance.service.health import Facts, State, cause, healthy, hung, may_feed, sentence, state_of
 from appliance.service.journal import FIELDS
 from appliance.service.machine import Machine, read_machine
 from appliance.service.notify import notify
 from appliance.service.settings import Settings
+from appliance.service.slowness import Slowness
 from appliance.service.tally import HOURLY, Counts, Delays, Rate, hourly
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ CAMERA_LOST: Final = "camera lost (%s); the sitter rests, %s"
 RETRYING: Final = "retrying in %.0f s"
 WATCHING: Final = "watching on"
 CAMERA_BACK: Final = "camera back"
+SLOW: Final = "slow: %s; the eyes lag behind"
+FAST_AGAIN: Final = "pictures come as they should again"
 STATUS_UNWRITTEN: Final = "the status cannot be written (%s); going on without it"
 HUNG: Final = (
     "the camera's driver does not answer (for %.0f s): the process ends to be started again; if this "
@@ -64,6 +67,8 @@ class Reporter:
         self._rate, self._per_second = Rate(), 0.0
         self._machine = self._worst = Machine(None, None, None)
         self._state, self._blind, self._dark, self._last = State.STARTING, "", "", self._began
+        self._slow = self._camera = ""
+        self._slowness = Slowness(STANDSTILL)
         self._unwritten: int | None = None
         self._awake = -math.inf
         FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
@@ -101,16 +106,21 @@ class Reporter:
         if facts.now - self._last > STANDSTILL:
             self._awake = facts.now
         facts = replace(facts, due=max(facts.due, self._awake))
+        if facts.closed and not pause and facts.blind != self._blind:
+            facts = replace(facts, blind="")  # the camera is open, and after hours a room is dark
+        self._slowness.take(facts.now, facts.pictures, facts.asked, facts.delay, self._machine)
+        facts = replace(facts, slow=self._slowness.cause, slow_since=self._slowness.since)
         if hung(facts):
             raise CameraStalled(HUNG % (facts.now - facts.due + self.config.camera.timeout))
         state = state_of(facts, self.config.tracking.hold)
         self._count(facts, state)
-        changed = state is not self._state or facts.blind != self._blind or facts.dark != self._dark
+        known = facts.blind, facts.dark, facts.slow, facts.camera
+        changed = state is not self._state or known != (self._blind, self._dark, self._slow, self._camera)
         if changed:
             self._log_change(facts, state, pause)
             if state is not self._state:
                 self._since = facts.now
-            self._state, self._blind, self._dark = state, facts.blind, facts.dark
+            self._state, (self._blind, self._dark, self._slow, self._camera) = state, known
         if changed or facts.now >= self._next:
             self._next = facts.now + SECOND
             self._speak(facts, state)
@@ -130,14 +140,19 @@ class Reporter:
     def _log_change(self, facts: Facts, state: State, pause: float) -> None:
         # What is dark or closed is told by the display, which knows more of it.
         FIELDS.known["MONA_LISA_STATE"] = state
-        FIELDS.known["MONA_LISA_CAUSE"] = facts.dark or facts.blind
+        FIELDS.known["MONA_LISA_CAUSE"] = cause(facts)
         if facts.blind != self._blind:
             if facts.blind:
                 log.warning(CAMERA_LOST, facts.blind, RETRYING % pause if pause else WATCHING)
             else:
                 log.info(CAMERA_BACK)
-        elif state is not self._state and State.STARTING is self._state and facts.pictures:
-            log.info(SEEING, self.config.camera.source)
+        if facts.camera != self._camera:
+            log.info(SEEING, facts.camera)
+        if facts.slow != self._slow:
+            if facts.slow:
+                log.warning(SLOW, facts.slow)
+            else:
+                log.info(FAST_AGAIN)
         if state is State.FOLLOWING and state is not self._state:
             log.info(FOLLOWING)
         if state is State.ALONE and self._state is State.FOLLOWING:
@@ -171,10 +186,10 @@ class Reporter:
         p95 = self._delays.p95()
         figures: dict[str, Any] = {
             **self._about,
-            "healthy": state not in (State.BLIND, State.DARK) and not fault,
+            "healthy": healthy(facts) and not fault,
             "state": state,
             "sentence": line,
-            "cause": facts.dark or facts.blind,
+            "cause": cause(facts),
             "fault": fault,
             "since_s": round(facts.now - self._since, 1),
             "uptime_s": round(facts.now - self._began, 1),
@@ -182,6 +197,7 @@ class Reporter:
             "monotonic": round(facts.now, 1),
             "pid": os.getpid(),
             "camera": self.config.camera.source,
+            "seen_through": facts.camera,
             "frame": facts.frame,
             "visitors": facts.visitors,
             "distance_m": None if facts.distance is None else round(facts.distance, 2),

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from appliance.config import Config
+from appliance.config import OPENING, Config
 from appliance.errors import ApplianceError, CameraAbsent, CameraBusy, CameraEnded, CameraStalled
 from appliance.pack import PackInfo
 from appliance.service.slot import Slot
 
 if TYPE_CHECKING:  # numpy and the model's runtime are imported once the portrait is lit
     from appliance.camera.base import Camera, Picture
+    from appliance.gaze.controller import GazeController
     from appliance.gaze.target import GazeTarget
     from appliance.service.soundness import Soundness
+    from appliance.tracking.search import Detectors
     from appliance.vision.blazeface import Face
 
 UNFORESEEN: Final = "%s: %s (%s:%s)"
@@ -27,8 +29,6 @@ _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 _PATIENCE: Final = 0.5
 _LONGEST: Final = 400  # characters of a cause
-# Loading picamera2 and the models and starting the camera takes a small machine so much longer.
-OPENING: Final = 40.0
 
 
 class Witness(Protocol):
@@ -47,7 +47,9 @@ class Sight:
 
     `blind` says why nothing is seen, empty while pictures come or are still awaited; the camera is
     opened again after `pause` seconds, or never closed if 0. `pictures` came since the start, with
-    `visitors` in view. The thread comes by again until `due`, monotonic seconds.
+    `visitors` in view. The thread comes by again until `due`, monotonic seconds. `camera` is what is
+    seen through, with its angle; `asked` pictures per second are expected of it, 0 while it is not
+    open, and the newest came `delay` seconds after its exposure.
     """
 
     due: float
@@ -55,6 +57,9 @@ class Sight:
     pause: float = 0.0
     pictures: int = 0
     visitors: int = 0
+    camera: str = ""
+    asked: float = 0.0
+    delay: float = 0.0
 
 
 class Watcher:
@@ -84,6 +89,7 @@ class Watcher:
         self._witness = witness
         self._patient = patient
         self._sound: Soundness | None = None  # kept over a new start: a frozen camera may stay frozen
+        self._detectors: Detectors | None = None  # kept, because memory given back does not shrink a process
         self._failure: BaseException | None = None
         # A daemon: a camera driver that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -124,6 +130,8 @@ class Watcher:
             except Exception as error:
                 if not self._waits_for(error):
                     raise
+                if not isinstance(error, CameraAbsent | CameraBusy | CameraStalled):
+                    self._detectors = None  # what failed may be a model
                 pause = _FIRST_PAUSE if self.sight.pictures > before else min(2 * pause, _LONGEST_PAUSE)
                 self._rest(_cause(error), pause)
 
@@ -134,28 +142,32 @@ class Watcher:
         return self._patient or isinstance(error, CameraAbsent | CameraBusy | CameraStalled)
 
     def _rest(self, cause: str, pause: float) -> None:
-        self.sight = replace(self.sight, blind=cause, pause=pause, visitors=0, due=time.monotonic() + pause)
+        due = time.monotonic() + pause
+        self.sight = replace(self.sight, blind=cause, pause=pause, visitors=0, due=due, asked=0.0)
         self._stop.wait(pause)
 
     def _see(self) -> None:
         """Open the camera and see, until it fails or the config changes what it needs."""
-        from appliance.camera.sources import camera_named
-        from appliance.gaze.controller import GazeController
+        from appliance.camera.sources import camera_named, described
         from appliance.service.soundness import black, frozen, look
 
         config = self._config
+        self.sight = replace(self.sight, asked=0.0)
         self._expect(config, OPENING)
-        follower = GazeController(config)
+        follower = self._follower(config)
+        first = True
         with camera_named(config.camera.source, config.camera) as camera:
             while not self._stop.is_set():
                 if self._config is not config:
                     if self._config.camera != config.camera or self._config.vision != config.vision:
                         return
                     config = self._config
-                    follower = GazeController(config)
-                self._expect(config)
+                    follower = self._follower(config)
+                self._expect(config, OPENING if first else 0.0)
                 picture = camera.newest()
-                self._sound = look(picture, self._sound, time.monotonic())
+                came = time.monotonic()
+                first = False
+                self._sound = look(picture, self._sound, came)
                 stuck = CameraStalled(frozen(self._sound))
                 if str(stuck) and self._waits_for(stuck):
                     raise stuck
@@ -163,10 +175,27 @@ class Watcher:
                 aim = follower.see(picture, camera.horizontal_fov, self.pack, lit)
                 self.aims.put(aim)
                 camera.set_rate(follower.rate)
-                count = self.sight.pictures + 1
-                self.sight = Sight(self.sight.due, black(self._sound), pictures=count, visitors=aim.visitors)
+                self.sight = Sight(
+                    self.sight.due,
+                    black(self._sound),
+                    pictures=self.sight.pictures + 1,
+                    visitors=aim.visitors,
+                    camera=described(config.camera.source, camera),
+                    asked=follower.rate,
+                    delay=came - picture.captured,
+                )
                 if self._witness:
                     self._witness.saw(picture, follower.faces, aim, camera)
+
+    def _follower(self, config: Config) -> GazeController:
+        """Return a controller that sees with the models that are loaded, or with new ones in their place."""
+        from appliance.gaze.controller import GazeController
+        from appliance.tracking.search import Detectors
+
+        if self._detectors is None or self._detectors.vision != config.vision:
+            self._detectors = None  # before the new ones, so that there are never two sets
+            self._detectors = Detectors(config.vision)
+        return GazeController(config, self._detectors)
 
     def _expect(self, config: Config, more: float = 0.0) -> None:
         self.sight = replace(self.sight, due=time.monotonic() + config.camera.timeout + more)

@@ -200,14 +200,23 @@ class Motion:
         return np.count_nonzero(self._change > 8 * (self._noise + 1)) > 0.001 * self._change.size
 
 
+class Detectors:
+    """The models a search looks with: `crop` for crops around a person, `room` for the rest of the room."""
+
+    def __init__(self, vision: VisionConfig) -> None:
+        """Load the models, which takes some 12 MB for each; raises `BadAsset` or `BadModel`."""
+        self.vision = vision
+        self.crop = FaceDetector("short", _FOLLOW_SCORE)
+        self.room = FaceDetector("full", vision.threshold) if vision.model == "full" else self.crop
+
+
 class Search:
     """Chooses a region and a model for every picture, and looks there once."""
 
-    def __init__(self, vision: VisionConfig) -> None:
-        """Load the models; raises `BadAsset` or `BadModel`."""
-        self._crop_model = FaceDetector("short", _FOLLOW_SCORE)
-        full = vision.model == "full"
-        self._room_model = FaceDetector("full", vision.threshold) if full else self._crop_model
+    def __init__(self, detectors: Detectors) -> None:
+        """Prepare to look with models that are loaded."""
+        vision = detectors.vision
+        self._crop_model, self._room_model = detectors.crop, detectors.room
         self._shares = _TILES[vision.model]
         self._rotations: dict[tuple[int, ...], Rotation] = {}
         self._crop = Region(0, 0, 0, 0)

@@ -15,6 +15,8 @@ from PIL import Image
 from appliance.camera.base import Camera
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.replay import ReplayCamera
+from appliance.camera.sources import camera_named
+from appliance.config import CameraConfig
 from appliance.vision.letterbox import letterbox
 
 RATE = 200.0
@@ -161,3 +163,16 @@ class TestInVirtualTime:
                 runs.append([virtual.newest().rgb() for _ in range(4)])
         for first, second in zip(*runs, strict=True):
             np.testing.assert_array_equal(first, second)
+
+    def test_turned_by_180_degrees_it_shows_every_picture_upside_down(self, tmp_path: Path) -> None:
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 160, 3), np.uint8)).save(
+            tmp_path / "a.png"
+        )
+        for source in ("gallery:still", f"replay:{tmp_path}"):
+            upright, upside_down = (
+                camera_named(source, CameraConfig(width=160, height=90, rotation=rotation))
+                for rotation in (0, 180)
+            )
+            with upright, upside_down:
+                pictures = [camera.newest().rgb().astype(int) for camera in (upright, upside_down)]
+            assert np.abs(pictures[0] - pictures[1][::-1, ::-1]).mean() < 5, "a visitor may have swayed"

@@ -18,7 +18,7 @@ from appliance.bench.walks import FACES
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.motion import Curve
 from appliance.camera.walks import Person, RoomSpec, Walk
-from appliance.config import Config, GazeConfig, load_config
+from appliance.config import CameraConfig, Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack
@@ -71,13 +71,20 @@ def run(
     left = iter(answers)
     gaze = calibrate(
         camera,
-        Config(gaze=before or GazeConfig()),
+        Config(camera=CameraConfig(source="gallery"), gaze=before or GazeConfig()),
         small_info(),
         lambda: next(left, "q"),
         said.append,
         lambda line, _: lines.append(line),
     )
     return gaze, said, lines
+
+
+def test_calibrating_begins_with_the_lens_and_its_angle() -> None:
+    said: list[str] = []
+    with pytest.raises(NotCalibrated):
+        run(["q"], said=said)
+    assert said[0] == "Seen through gallery, 66 degrees wide."
 
 
 def test_three_marks_give_offset_mirror_and_limits() -> None:
@@ -88,8 +95,8 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     assert (gaze.camera_up, gaze.camera_pitch) == (-12.25, 0.75)
     expected = [angle_to(p.x_mm, p.y_mm, p.z_mm, LEVEL) for p in (LEFT, RIGHT)]
     assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
-    assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[0]
-    assert said[2].startswith("front: ") and said[2].endswith("m ahead of the camera")
+    assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[1]
+    assert said[3].startswith("front: ") and said[3].endswith("m ahead of the camera")
     assert len(said) == 7
     assert lines[0] == ""  # else it would overwrite the height while that is typed
     assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
@@ -118,7 +125,7 @@ def test_a_wrong_height_is_told_and_asked_for_again() -> None:
     with pytest.raises(NotCalibrated, match="given up; nothing was written"):
         run(["1.7", "155", "q"], said=said)
     wrong = "'155'; expected a height from 0.3 to 4 m, like 1.62 or 162 cm"
-    assert said[1:] == [SITTERS_EYES, wrong, SITTERS_EYES]
+    assert said[2:] == [SITTERS_EYES, wrong, SITTERS_EYES]
 
 
 def test_without_the_sitters_height_three_marks_are_enough() -> None:

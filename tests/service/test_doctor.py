@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config import CameraConfig
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
 from appliance.service.machine import Machine, read_machine
@@ -58,6 +59,46 @@ def test_connectors(tmp_path: Path, states: dict[str, str], grade: Grade, words:
     write(tmp_path, {f"sys/class/drm/{name}/modes": "1920x1080\n" for name in states})
     finding = doctor.connectors(tmp_path)
     assert finding.grade is grade and words in finding.found
+
+
+def test_a_monitor_that_offers_no_picture_size_is_no_monitor(tmp_path: Path) -> None:
+    plug = "sys/class/drm/card1-HDMI-A-1"
+    finding = doctor.connectors(write(tmp_path, {f"{plug}/status": "connected\n", f"{plug}/modes": ""}))
+    assert finding.grade is Grade.FAIL
+    assert finding.found == "the monitor on HDMI-A-1 offers no picture size"
+
+
+WIDE = {"Model": "imx708_wide", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
+WEBCAM = {"Model": "HD Pro Webcam", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.3:1.0-046d:0825"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "angle", "grade", "words"),
+    [
+        ([WIDE], 0, Grade.OK, "imx708_wide, 102 degrees wide"),
+        ([WIDE], 66, Grade.WARN, "imx708_wide, 66 degrees wide: its own lens has 102 degrees"),
+        ([WIDE | {"Model": "imx477"}], 0, Grade.WARN, "imx477, 66 degrees wide: a guess"),
+        ([WIDE | {"Model": "imx477"}], 40, Grade.OK, "imx477, 40 degrees wide"),
+        ([WEBCAM], 0, Grade.FAIL, "HD Pro Webcam: a USB camera, which cannot be used here"),
+        ([WEBCAM, WIDE], 0, Grade.OK, "imx708_wide, 102 degrees wide"),
+        ([], 0, Grade.FAIL, "no camera is listed"),
+    ],
+)
+def test_the_camera_its_lens_and_its_angle_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listed: list[dict[str, str]],
+    angle: float,
+    grade: Grade,
+    words: str,
+) -> None:
+    # Stands in for picamera2 in the process that lists the cameras.
+    lister = f"class Picamera2:\n    @staticmethod\n    def global_camera_info(): return {listed!r}\n"
+    write(tmp_path, {"picamera2.py": lister})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    finding = doctor.cameras(CameraConfig(field_of_view=angle))
+    assert finding.grade is grade and finding.found.startswith(words)
+    assert (finding.todo == "") == (grade is Grade.OK)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import errno
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from appliance.camera.base import RgbPicture
 from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
 from appliance.pack import Pack
 from appliance.service import health, loop, reporter, settings, soundness, watcher
+from appliance.vision import runtime
 from tests.service.running import Running
 
 pytestmark = pytest.mark.faults
@@ -200,25 +203,40 @@ def test_a_camera_thread_that_blocks_for_ever_ends_the_process(running: Running,
     release.set()
 
 
-def test_a_model_that_vanished_is_waited_for_when_the_camera_comes_back(
+def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take the full-range model away from the service; return where it was."""
+    shutil.copytree(assets.home() / "models", home / "models")
+    monkeypatch.setenv("MONA_LISA_HOME", str(home))
+    (model,) = (home / "models").glob("face_detection_full*")
+    model.rename(home / "away")
+    return model
+
+
+def test_a_model_that_vanished_is_not_missed_when_the_camera_comes_back(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(assets.home() / "models", tmp_path / "home" / "models")
-    monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path / "home"))
-    (model,) = (tmp_path / "home" / "models").glob("face_detection_full*")
-    model.rename(tmp_path / "away")
+    vanish(tmp_path / "home", monkeypatch)
     running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
     running.until_state("blind")
     running.camera.mend()
+    heals(running)
+
+
+def test_a_model_that_vanished_is_waited_for_when_another_one_is_asked_for(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = vanish(tmp_path / "home", monkeypatch)
+    running.config_file.write_text("[camera]\ntimeout = 0.5\n[vision]\nthreshold = 0.6\n")
+    running.settings.reread.set()
     running.until(lambda: "missing; run `mona-lisa assets fetch`" in running.status()["cause"])
-    assert running.portrait_is_lit() and len(running.lines.warnings()) == 2
+    assert running.portrait_is_lit() and len(running.lines.warnings()) == 1
     model.write_bytes(b"not a model")
     running.until(
         lambda: (
             "face_detection_full" in running.status()["cause"] and "missing" not in running.status()["cause"]
         )
     )
-    shutil.move(tmp_path / "away", model)
+    shutil.move(tmp_path / "home" / "away", model)
     running.until_state("following")
     assert running.lines.messages().count(reporter.CAMERA_BACK) == 1
 
@@ -307,3 +325,51 @@ def test_a_systemd_that_does_not_listen(
     before = running.status()["counts"]["pictures"]
     running.until(lambda: running.status()["counts"]["pictures"] > before + 30)
     assert running.portrait_is_lit() and not running.lines.warnings()
+
+
+class Interpreters:
+    """The real runtime, which counts how many of its interpreters are alive as each new one is made."""
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.most = self.made = 0
+        self._real = runtime.runtime()
+
+    def __call__(self) -> Any:
+        return self.make
+
+    def make(self, **given: Any) -> Any:
+        interpreter = self._real(**given)
+        self.alive.add(interpreter)
+        self.made += 1
+        self.most = max(self.most, len(self.alive))
+        return interpreter
+
+
+@pytest.fixture
+def interpreters(monkeypatch: pytest.MonkeyPatch) -> Interpreters:
+    counted = Interpreters()
+    monkeypatch.setattr(runtime, "runtime", lambda: counted.make)
+    return counted
+
+
+def test_a_camera_that_stalls_again_and_again_needs_no_second_set_of_models(
+    interpreters: Interpreters, running: Running
+) -> None:
+    for _ in range(3):
+        running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
+        running.until_state("blind")
+        running.camera.mend()
+        running.until_state("following")
+    assert (interpreters.made, interpreters.most) == (2, 2), "one for crops, one for the room"
+
+
+def test_a_reload_with_another_model_replaces_the_models(
+    interpreters: Interpreters, running: Running
+) -> None:
+    for number, vision in enumerate(("threshold = 0.6", "threshold = 0.7", "threshold = 0.5"), 2):
+        running.config_file.write_text(f"[camera]\ntimeout = 0.5\n[vision]\n{vision}\n")
+        running.settings.reread.set()
+        running.until(lambda number=number: interpreters.made == 2 * number)
+        running.until_state("following")
+    assert interpreters.most == 2

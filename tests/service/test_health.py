@@ -4,7 +4,18 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.service.health import PATIENCE, Facts, State, hung, may_feed, sentence, state_of
+from appliance.service.health import (
+    PATIENCE,
+    SLOW_FOR,
+    Facts,
+    State,
+    cause,
+    healthy,
+    hung,
+    may_feed,
+    sentence,
+    state_of,
+)
 
 HOLD = 1.5
 WELL = Facts(now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17)
@@ -13,6 +24,7 @@ TIMES = st.floats(0, 1000)
 FACTS = st.builds(
     Facts, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
     blind=st.sampled_from(["", "no camera found"]), dark=st.sampled_from(["", "no monitor"]), closed=st.booleans(),
+    slow=st.sampled_from(["", "pictures come more than 1 s late; ..."]),
 )  # fmt: skip
 
 
@@ -24,6 +36,30 @@ def test_the_states() -> None:
     assert state_of(replace(WELL, blind="no camera found"), HOLD) is State.BLIND
     assert state_of(replace(WELL, blind="no camera found", closed=True), HOLD) is State.CLOSED
     assert state_of(replace(WELL, closed=True, dark="no monitor"), HOLD) is State.DARK
+    slow = replace(WELL, slow="pictures come more than 1 s late; the power supply is too weak")
+    assert state_of(slow, HOLD) is State.SLOW
+    assert state_of(replace(slow, blind="no camera found"), HOLD) is State.BLIND
+    assert state_of(replace(slow, closed=True), HOLD) is State.CLOSED
+
+
+def test_closed_hours_hide_neither_a_missing_camera_nor_a_dead_screen() -> None:
+    closed = replace(WELL, closed=True)
+    assert healthy(closed) and sentence(closed, State.CLOSED, 5) == "closed, the screen is black"
+    blind = replace(closed, blind="no camera found")
+    assert not healthy(blind) and cause(blind) == "no camera found"
+    assert sentence(blind, State.CLOSED, 0) == "closed, the screen is black; but no camera found"
+    dark = replace(blind, dark="no monitor")
+    assert not healthy(dark) and cause(dark) == "no monitor"
+
+
+def test_pictures_that_come_slowly_are_a_fault_after_a_minute() -> None:
+    slow = replace(WELL, slow="pictures come more than 1 s late; ...", slow_since=WELL.now - SLOW_FOR)
+    assert healthy(slow)
+    for closed in (False, True):
+        assert not healthy(replace(slow, now=WELL.now + 1, closed=closed))
+    assert (
+        sentence(slow, State.SLOW, 2) == "slow (pictures come more than 1 s late; ...); the eyes lag behind"
+    )
 
 
 @given(FACTS)

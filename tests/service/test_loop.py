@@ -81,7 +81,7 @@ def test_the_sitter_follows_the_gallerys_visitor(
     assert all(a != b for a, b in pairwise(flips)), "it flips only on a change"
     said = messages(caplog)
     assert said[0].startswith("Test Sitter lit at rest on 90x160 (offscreen:")
-    assert said[1:3] == [reporter.SEEING % "gallery:cross", reporter.FOLLOWING]
+    assert said[1:3] == [reporter.SEEING % "gallery:cross, 66 degrees wide", reporter.FOLLOWING]
     assert said[-1] == loop.ENDED
 
 
@@ -139,7 +139,8 @@ def test_a_camera_that_comes_back_is_used_again(
     notes = Notes()
     run(config_for("picamera", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 30, notes)
     later.join()
-    assert messages(caplog)[2:4] == [reporter.CAMERA_BACK, reporter.FOLLOWING]
+    seeing = reporter.SEEING % "picamera, 66 degrees wide"
+    assert messages(caplog)[2:5] == [reporter.CAMERA_BACK, seeing, reporter.FOLLOWING]
     assert notes.frames
 
 

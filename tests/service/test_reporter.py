@@ -1,7 +1,9 @@
+import json
 import logging
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from appliance.service import reporter as module
 from appliance.service.health import PATIENCE, Facts
 from appliance.service.machine import Machine
 from appliance.service.reporter import HOUR, Reporter
+from appliance.service.slowness import HOT, RARE
+from appliance.service.status import STATUS
 
 
 def told(reporter: Reporter, facts: Facts, seconds: float) -> None:
@@ -70,3 +74,75 @@ def test_a_status_that_cannot_be_written_is_told_once_whichever_file_meets_it(
         (tmp_path / obstacle).mkdir()
         told(reporter, Facts(now + 10 * step, lit=now), 5)
     assert [record.msg for record in caplog.records] == [module.STATUS_UNWRITTEN]
+
+
+def written(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / STATUS).read_text())
+    return found
+
+
+def test_a_starved_service_says_so_once_and_is_unhealthy_after_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "read_machine", lambda: Machine(84.0, False, True))
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+
+    def starve(seconds: int, pictures: float) -> dict[str, Any]:
+        nonlocal now, total
+        for _ in range(10 * seconds):
+            now, total = now + 0.1, total + pictures / 10
+            reporter.tell(Facts(now, lit=now, due=now + 5, pictures=int(total), asked=30.0, delay=0.1))
+        return written(tmp_path)
+
+    total = 1.0
+    assert starve(20, 30)["healthy"]
+    slow = starve(30, 2)
+    assert (slow["state"], slow["healthy"]) == ("slow", True)
+    assert slow["cause"] == RARE % (30, HOT)
+    late = starve(60, 2)
+    assert (late["state"], late["healthy"]) == ("slow", False)
+    assert starve(20, 30)["healthy"]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [module.SLOW % slow["cause"], module.FAST_AGAIN]
+
+
+def test_a_camera_lost_after_hours_is_told_but_not_a_dark_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+    night = Facts(now, lit=now, pictures=100, closed=True)
+    reporter.tell(night)
+    reporter.tell(replace(night, now=now + 2, blind="pictures are black for 10 s"))
+    assert written(tmp_path)["healthy"] and not caplog.records
+    reporter.tell(replace(night, now=now + 4, blind="no camera found"), pause=2.0)
+    status = written(tmp_path)
+    assert (status["state"], status["healthy"], status["cause"]) == ("closed", False, "no camera found")
+    assert status["sentence"] == "closed, the screen is black; but no camera found"
+    assert [record.msg for record in caplog.records] == [module.CAMERA_LOST]
+    reporter.tell(replace(night, now=now + 6, blind="pictures are black for 10 s"))
+    assert written(tmp_path)["healthy"], "it is back, in a dark room"
+
+
+def test_a_lens_covered_by_day_stays_a_fault_after_hours(tmp_path: Path) -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+    covered = Facts(now, lit=now, pictures=100, blind="pictures are black for 10 s")
+    reporter.tell(covered)
+    reporter.tell(replace(covered, now=now + 2, closed=True))
+    assert not written(tmp_path)["healthy"]
+
+
+def test_what_is_seen_through_is_told_once_also_of_a_service_started_after_hours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+    night = Facts(now, lit=now, closed=True)
+    reporter.tell(night)
+    lens = "picamera (imx708_wide), 102 degrees wide"
+    for step in range(5):
+        reporter.tell(replace(night, now=now + step, pictures=1 + step, camera=lens))
+    assert [record.getMessage() for record in caplog.records] == [module.SEEING % lens]
+    assert written(tmp_path)["seen_through"] == lens

@@ -1,10 +1,10 @@
 """picamera2 itself, taught the few things in which libcamera's virtual camera differs from a Pi's.
 
-It has no raw mode; its buffers have one plane each for brightness and colour, which picamera2's own
-allocator does not make; and it does not say how many bytes of a buffer it filled. It delivers as fast
-as buffers come back, which would leave an emulated processor no time for anything else: here it has
-to wait for `PAUSE` between handfuls. Nor can it be unplugged: while the file `UNPLUGGED` exists no
-picture arrives, and no camera is listed.
+It has no raw mode, and libcamera logs an error when it is asked for some. Its buffers have one plane
+each for brightness and colour, which picamera2's own allocator does not make; and it does not say how
+many bytes of a buffer it filled. It delivers as fast as buffers come back, which would leave an
+emulated processor no time for anything else: here it has to wait for `PAUSE` between handfuls. Nor can
+it be unplugged: while the file `UNPLUGGED` exists no picture arrives, and no camera is listed.
 """
 
 import importlib.util
@@ -58,6 +58,10 @@ class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
 
     def _get_raw_modes(self) -> list[dict[str, Any]]:
         return [{"format": "SBGGR8", "size": (640, 360)}]
+
+    @property
+    def sensor_modes(self) -> list[dict[str, Any]]:
+        return []
 
     @staticmethod
     def global_camera_info() -> list[Any]:
