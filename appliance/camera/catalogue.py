@@ -88,3 +88,16 @@ def widest_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[
         return {}
     best = min(wide, key=lambda mode: (mode["size"][0] * mode["size"][1], mode["bit_depth"]))
     return {"output_size": best["size"], "bit_depth": best["bit_depth"]}
+
+
+def listing_advice(error: str) -> str:
+    """Return what to do when the cameras cannot be listed, by the last line of the traceback."""
+    if error.endswith("No module named 'picamera2'"):
+        return "sudo apt-get install python3-picamera2"
+    if error.startswith(("ImportError:", "ModuleNotFoundError:", "AttributeError:")):
+        return (
+            "picamera2 and libcamera do not fit each other: sudo apt-get update; sudo apt-get full-upgrade; "
+            "sudo apt-get install --reinstall python3-picamera2 python3-libcamera; "
+            "take away copies in /usr/local that were built by hand"
+        )
+    return "restart the Pi; if it stays so, check the camera's cable and send `mona-lisa logs` to support"

@@ -1,6 +1,7 @@
 """The Pi's camera, through picamera2: one configuration for life, newest picture, no silent stall."""
 
 import gc
+import importlib
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ from appliance.camera.catalogue import (
     field_of_view,
     is_usb,
     known_mode,
+    listing_advice,
     widest_mode,
 )
 from appliance.config import OPENING
@@ -63,10 +65,12 @@ class PiCamera:
     def __enter__(self) -> Self:
         """Open and start the camera; raises `CameraAbsent` or `CameraBusy`."""
         try:
-            import libcamera
             from picamera2 import Picamera2
-        except ImportError as error:
-            raise CameraAbsent(f"picamera2 cannot be loaded ({error}); install python3-picamera2") from error
+
+            libcamera = importlib.import_module("libcamera")  # after it: the message names what is missing
+        except (ImportError, AttributeError) as error:
+            advice = listing_advice(f"{type(error).__name__}: {error}")
+            raise CameraAbsent(f"picamera2 cannot be loaded ({error}); {advice}") from error
         number, self.model = _first_camera(Picamera2)
         self.horizontal_fov, doubt = field_of_view(self.model, self._configured)
         self._number = 0

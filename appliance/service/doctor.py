@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.camera.catalogue import field_of_view, is_usb
+from appliance.camera.catalogue import field_of_view, is_usb, listing_advice
 from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import connectors as plugs
 from appliance.errors import ApplianceError
@@ -148,7 +148,7 @@ def cameras(config: CameraConfig) -> Finding:
         return fail("listing the cameras takes more than 30 s", "restart the Pi; then check cable and power")
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no more is known"])[-1]
-        return fail(f"picamera2: {last}", camera_advice(last))
+        return fail(f"picamera2: {last}", listing_advice(last))
     listed = json.loads(done.stdout.splitlines()[-1])
     found = [camera["Model"] for camera in listed if not is_usb(camera)]
     if listed and not found:
@@ -167,19 +167,6 @@ def cameras(config: CameraConfig) -> Finding:
             f"{said}: {doubt}", "camera.field_of_view: the lens's angle, or 0 for the camera's own lens"
         )
     return ok("; ".join([said, *(f"{other} is not used" for other in found[1:])]))
-
-
-def camera_advice(error: str) -> str:
-    """Return what to do, by the last line of the traceback with which listing the cameras ended."""
-    if error.endswith("No module named 'picamera2'"):
-        return "sudo apt-get install python3-picamera2"
-    if error.startswith(("ImportError:", "ModuleNotFoundError:", "AttributeError:")):
-        return (
-            "picamera2 and libcamera do not fit each other: sudo apt-get update; sudo apt-get full-upgrade; "
-            "sudo apt-get install --reinstall python3-picamera2 python3-libcamera; "
-            "take away copies in /usr/local that were built by hand"
-        )
-    return "restart the Pi; if it stays so, check the camera's cable and send `mona-lisa logs` to support"
 
 
 def connectors(root: Path) -> Finding:

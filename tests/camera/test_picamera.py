@@ -57,7 +57,9 @@ def test_full_range_colours_come_out_right(yuv: tuple[int, ...], rgb: tuple[int,
 
 @pytest.mark.skipif(importlib.util.find_spec("picamera2") is not None, reason="picamera2 is installed")
 def test_without_picamera2_the_camera_is_absent_in_one_line() -> None:
-    with pytest.raises(CameraAbsent, match=r"^picamera2 cannot be loaded .*; install python3-picamera2$"):
+    with pytest.raises(
+        CameraAbsent, match=r"^picamera2 cannot be loaded .*; sudo apt-get install python3-picamera2$"
+    ):
         PiCamera(640, 360, 30, 66, 5).__enter__()
 
 
