@@ -34,8 +34,8 @@ ONLY_USB: Final = (
 class PiCamera:
     """The first camera on a ribbon cable (CSI) that libcamera lists; yields `YuvPicture`s.
 
-    It is configured once and never switches its mode: that fragments the contiguous memory. `model` is
-    its name once it is open.
+    It is configured once and never switches its mode, because that fragments the contiguous memory; only
+    a sensor that is not known is first asked for its modes. `model` is its name once it is open.
     """
 
     def __init__(
