@@ -24,8 +24,9 @@ FRAMES: Final = 33
 
 # The longest side of a screen that config and `portrait render` take, pixels.
 LONGEST_SIDE: Final = 7680
-# Pixels of the whole picture: a screen of 8K. Reading it takes up to 7 bytes each: the file, and Pillow's 4.
-MOST_PIXELS: Final = 7680 * 4320
+# Pixels of the whole picture: more than `portrait render` makes unless told a size (3840x3840), and nearly two
+# screens of 4K. Reading takes up to 7 bytes each, the file's 3 and Pillow's 4: 112 MB.
+MOST_PIXELS: Final = 16_000_000
 # Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
 MOST_BOX: Final = 9_000_000
 # Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
