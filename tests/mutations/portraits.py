@@ -110,8 +110,8 @@ class Gallery:
         for frame in range(FRAMES):
             self.screen.show(frame)
         if self.screen.damage:
-            pack, wrong = light_again(self.screen, pack, None, NEVER, bool)
-            assert (pack.folder, wrong, self.screen.damage) == (self.place, "", "")
+            lit, wrong = light_again(self.screen, self.place, None, NEVER, bool)
+            assert lit and (lit.folder, wrong, self.screen.damage) == (self.place, "", "")
             self.is_lit(pack)
         return f"{done} while shown"
 
