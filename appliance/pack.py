@@ -25,8 +25,9 @@ FRAMES: Final = 33
 
 # The longest side of a screen that config and `portrait render` take, pixels.
 LONGEST_SIDE: Final = 7680
-# Pixels of the whole picture: a screen of 8K. Reading it takes up to 7 bytes each: the file, and Pillow's 4.
-MOST_PIXELS: Final = 7680 * 4320
+# Pixels of the whole picture: what `portrait render` makes unless told a size (3840x3840), nearly two screens
+# of 4K. Reading takes up to 7 bytes each, the file's 3 and Pillow's 4: 112 MB.
+MOST_PIXELS: Final = 16_000_000
 # Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
 MOST_BOX: Final = 9_000_000
 # Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
@@ -150,13 +151,6 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
         raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
 
 
-def check_bounds(size: tuple[int, int], box: Box, frames: int) -> None:
-    """Raise `BadPack` if a pack of these pixels would take too much memory to be shown."""
-    for name, right, expected in _bounds(size, box, frames):
-        if not right:
-            raise BadPack(f"{name} = {size if name == 'size' else box}; expected {expected}")
-
-
 def _most_bytes(size: tuple[int, int]) -> int:
     """Return how many bytes a PNG file of so many RGB pixels may have: 3 a pixel, as if not compressed."""
     return 3 * size[0] * size[1] + _MOST_BESIDE
@@ -240,11 +234,13 @@ def write_pack(
     ValueError
         If an image does not fit `info`: a fault of the caller.
     BadPack
-        If it is larger than a pack may be.
+        If it is larger than a pack may be: it could not be read.
     CannotWrite
         If the folder cannot be written, or holds something else.
     """
-    check_bounds(info.size, info.box, info.frames)
+    for name, right, expected in _bounds(info.size, info.box, info.frames):
+        if not right:
+            raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
         held.enter_context(as_owner(folder))  # before a link there is looked up

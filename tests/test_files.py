@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -313,9 +314,18 @@ def test_a_pipe_a_device_and_a_folder_are_not_opened(tmp_path: Path) -> None:
                 read(path)
 
 
-def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
-    assert read_regular(path, 10) == b"0123456789"
-    with pytest.raises(OSError, match="10 bytes, expected at most 9"):
-        read_regular(path, 9)
+def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000  # more than one block
+    (tmp_path / "file").write_bytes(data)
+    (tmp_path / "link").symlink_to("file")
+    assert files.read_regular(tmp_path / "file", len(data)) == data
+    assert files.read_regular(tmp_path / "link", len(data)) == data
+    with pytest.raises(OSError, match="2,304,000 bytes, expected at most 2,303,999"):
+        files.read_regular(tmp_path / "file", len(data) - 1)
+
+
+def test_a_card_that_takes_longer_than_the_watchdog_waits_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(3 << 20))
+    clock = itertools.count(0.0, files.SLOWEST_READ / 2)  # half the limit for each look at it
+    with pytest.raises(OSError, match="not read within 20 s"):
+        files.read_regular(tmp_path / "file", 3 << 20, lambda: next(clock))

@@ -192,7 +192,7 @@ def edit(folder: Path, old: str, new: str) -> None:
         ("size = [40, 60]", "size = [0, 60]", "size = [0, 60]; expected [width, height]"),
         ("size = [40, 60]", "size = 40", "size = 40; expected [width, height]"),
         ("size = [40, 60]", "size = [7681, 60]", "size = [7681, 60]; expected at most 7680 pixels a side"),
-        ("size = [40, 60]", "size = [7680, 4321]", "size = [7680, 4321]; expected at most 7680 pixels"),
+        ("size = [40, 60]", "size = [4000, 4001]", "size = [4000, 4001]; expected at most 7680 pixels"),
         (
             "[8, 10, 28, 22]",
             "[8, 10, 41, 22]",
@@ -278,6 +278,28 @@ def test_a_pack_that_does_not_fit_itself_is_not_written(
     with pytest.raises(ValueError, match=fault):
         write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (
+            {"size": (4001, 4000)},
+            r"size = \[4001, 4000\]; expected at most 7680 pixels a side and 16,000,000",
+        ),
+        (
+            {"size": (4000, 4000), "box": (0, 0, 3001, 3000)},
+            r"box = \[0, 0, 3001, 3000\]; expected at most 9,000,000",
+        ),
+        ({"size": (4000, 4000), "box": (0, 0, 999, 999), "frames": 999}, "300,000,000 in all frames"),
+    ],
+)
+def test_a_pack_too_large_to_be_read_is_not_written(
+    tmp_path: Path, changed: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(BadPack, match=fault):
+        write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
+    assert not (tmp_path / "pack").exists()
 
 
 def test_an_error_while_the_frames_are_rendered_leaves_the_old_pack(folder: Path) -> None:

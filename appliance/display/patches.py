@@ -6,7 +6,7 @@ from typing import Final
 from PIL import Image
 
 from appliance.display.layout import Fit, Layout
-from appliance.pack import Box, Pack
+from appliance.pack import MOST_PIXELS, Box, Pack
 
 # Pillow turns counter-clockwise.
 _TURNS: Final = {
@@ -21,10 +21,9 @@ def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
     base = pack.base()
     fit = layout.placed(base.size, pack.info.box)
     x0, y0, x1, y1 = seen = _seen(fit, (0, 0, *fit.size))
-    if seen == (0, 0, *fit.size):
+    if fit.size[0] * fit.size[1] <= MOST_PIXELS:
         base = base.resize(fit.size, Image.Resampling.LANCZOS) if fit.size != base.size else base
-    elif fit.size == base.size:
-        base = base.crop(seen)
+        base = base.crop(seen) if seen != (0, 0, *fit.size) else base
     else:
         # Only what is seen, because the whole of a long, thin picture that covers the screen has gigabytes.
         right, bottom = min(x1 / fit.scale_x, base.width), min(y1 / fit.scale_y, base.height)

@@ -67,25 +67,21 @@ def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callab
 
 
 def light_again(
-    screen: Screen,
-    pack: Pack,
-    spare: Path | None,
-    stop: threading.Event,
-    each: Callable[[], object],
-) -> tuple[Pack, str]:
-    """Light a portrait as at the start, because its compiled file was damaged while it was shown.
+    screen: Screen, folder: Path, spare: Path | None, stop: threading.Event, each: Callable[[], object]
+) -> tuple[Pack | None, str]:
+    """Light and load a portrait as at the start, because the compiled file was damaged while it was shown.
 
     Returns
     -------
-    The pack that is lit, and what is wrong; where no portrait can be read any more, `pack`, whose picture
-    stays on the screen.
+    The pack that is lit, and what is wrong; None where no portrait can be read any more: the picture stays
+    on the screen.
     """
     try:
-        lit, wrong = light_best(screen, pack.folder, spare)
+        pack, wrong = light_best(screen, folder, spare)
     except BadPack as error:
         log.error(HELD, error)
-        return pack, HELD % error
-    return lit, load_or_rest(screen, lit, stop, each) or wrong
+        return None, HELD % error
+    return pack, load_or_rest(screen, pack, stop, each) or wrong
 
 
 def _others(spare: Path | None) -> list[Pack]:

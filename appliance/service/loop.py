@@ -128,8 +128,10 @@ def run(
                         if another:
                             pack = took_up(another)
                     if screen.damage and time.monotonic() >= mend:
-                        lit_again, reporter.wrong = light_again(screen, pack, spare, stop, tell)
-                        pack, mend = took_up(lit_again), time.monotonic() + MEND_AGAIN
+                        another, reporter.wrong = light_again(screen, hangs[0], spare, stop, tell)
+                        mend = time.monotonic() + MEND_AGAIN
+                        if another:
+                            pack = took_up(another)
                 reporter.tell(_facts(watcher, screen, aim), watcher.sight.pause)
                 if aim is None:
                     continue  # nobody was looked for yet

@@ -8,6 +8,7 @@ import struct
 import tomllib
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ BESIDE = [
     b"tRNS", b"PLTE", b"iCCP", b"zTXt", b"tEXt", b"iTXt", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME",
     b"eXIf", b"bKGD", b"sBIT", b"hIST", b"sPLT", b"acTL", b"fcTL", b"fdAT", b"CgBI", b"xxXx", b"QQQQ",
 ]  # fmt: skip
+BOMB = 40_000_000  # bytes of a picture's pixels, thousands of times too many
 NUMBERS = [0, 1, 2, 3, 7, 8, 16, 89, 91, 255, 4096, 7680, 9400, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
 VALUES: list[Any] = [
     *NUMBERS, -1, 0.5, 1e308, True, "", "a", "\x00", "\u202e", "x" * 2000, [], [1], [[]], {}, {"a": 1},
@@ -51,6 +53,12 @@ def flipped(rng: random.Random, data: bytes) -> bytes:
         if changed:
             changed[rng.randrange(len(changed))] = rng.randrange(256)
     return bytes(changed)
+
+
+@cache
+def zeros(length: int, level: int) -> bytes:
+    """Return so many zeros, packed."""
+    return zlib.compress(bytes(length), level)
 
 
 def _any(rng: random.Random, chunks: Chunks) -> int:
@@ -94,7 +102,7 @@ def header(rng: random.Random, chunks: Chunks) -> None:
 
 
 def beside(rng: random.Random, chunks: Chunks) -> None:
-    bomb = zlib.compress(bytes(rng.choice([10_000, 30_000_000])), 9)
+    bomb = zeros(rng.choice([10_000, 30_000_000]), 9)
     data = rng.choice(
         [b"", b"\0", rng.randbytes(rng.randrange(300)), b"k\0\0" + bomb, b"k\0\1\0\0\0" + bomb, bomb]
     )
@@ -111,9 +119,10 @@ def pixels(rng: random.Random, chunks: Chunks) -> None:
         return
     rows = rng.choice([
         flipped(rng, rows), rows[: rng.randrange(len(rows) + 1)], rows + rng.randbytes(5000), b"",
-        bytes([rng.randrange(256)]) * len(rows), bytes(40_000_000),
+        bytes([rng.randrange(256)]) * len(rows), bytes(BOMB),
     ])  # fmt: skip
-    packed = zlib.compress(rows, rng.choice([0, 1, 9]))
+    level = rng.choice([0, 1, 9])
+    packed = zlib.compress(rows, level) if len(rows) < BOMB else zeros(BOMB, level)
     step = rng.choice([len(packed) + 1, 1 + len(packed) // 7, 1 + len(packed) // 3000])
     parts = [(b"IDAT", packed[at : at + step]) for at in range(0, len(packed), step)]
     parts += [(b"IDAT", b"")] * rng.choice([0, 0, 1, 2000])

@@ -32,6 +32,7 @@ def light(what: str, count: int, seed: int, folder: Path) -> Counter[str]:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         assert found["peak_mb"] < MOST_MB, found
         met.update(found["met"])
+        print(f"from {first}: {found['peak_mb']} MB, {found['slowest_s']} s")  # noqa: T201
     return met
 
 
