@@ -304,6 +304,23 @@ def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
     assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"
 
 
+def test_a_config_on_the_card_that_is_a_pipe_or_endless_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mona-lisa.toml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"mona-lisa\.toml: cannot be read \(no regular file\)$"):
+        applied(tmp_path)
+    path.unlink()
+    path.write_bytes(b"#" * 70_000)
+    with pytest.raises(ConfigError, match=r"cannot be read \(70,000 bytes, expected at most 65,536\)$"):
+        applied(tmp_path)
+
+
+def test_a_damaged_note_of_the_last_config_does_not_end_the_boot(tmp_path: Path) -> None:
+    (tmp_path / "mona-lisa.toml").write_text("[gaze]\ngain = 1.5\n")
+    (tmp_path / "mark").write_bytes(b"\xff\x00")
+    assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
+
+
 def test_what_a_technician_with_a_strict_umask_puts_in_place_can_be_read(tmp_path: Path) -> None:
     steps = f"umask 077; . {DEPLOY}/lib/steps.sh; run mkdir -p {tmp_path}/release; run touch {tmp_path}/file"
     subprocess.run(["bash", "-euc", steps, "provision"], check=True)

@@ -14,15 +14,7 @@ import pytest
 
 from appliance import files
 from appliance.errors import AssetUnavailable, CannotWrite
-from appliance.files import (
-    new_folder,
-    open_regular,
-    read_regular,
-    restore,
-    sha256_of,
-    uninterrupted,
-    write_atomic,
-)
+from appliance.files import new_folder, restore, sha256_of, uninterrupted, write_atomic
 
 
 def names(folder: Path) -> set[str]:
@@ -35,6 +27,20 @@ def test_a_file_is_written_with_its_folders_and_readable_by_all(tmp_path: Path) 
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o644
     assert names(path.parent) == {"file"}
+
+
+def test_a_pipe_a_device_and_a_folder_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for path, reason in (
+        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "zero", "no regular file"),
+        (tmp_path, "no regular file"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
+        for read in (files.open_regular, sha256_of, lambda path: files.read_regular(path, 10)):
+            with pytest.raises(OSError, match=reason):
+                read(path)
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one_never_a_part(tmp_path: Path) -> None:
@@ -298,20 +304,6 @@ def test_beside_the_main_thread_nothing_is_held_back() -> None:
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"painting" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"painting" * 100_000).hexdigest()
-
-
-def test_a_pipe_a_device_and_a_folder_are_not_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    for path, reason in (
-        (tmp_path / "pipe", "no regular file"),
-        (tmp_path / "zero", "no regular file"),
-        (tmp_path, "no regular file"),
-        (tmp_path / "none", "No such file or directory"),
-    ):
-        for read in (open_regular, sha256_of, lambda path: read_regular(path, 10)):
-            with pytest.raises(OSError, match=reason):
-                read(path)
 
 
 def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:

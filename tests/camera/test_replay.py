@@ -9,6 +9,7 @@ from PIL import Image
 
 from appliance.camera.replay import PICTURE_SKIPPED, ReplayCamera
 from appliance.errors import CameraAbsent, CameraEnded
+from tests.test_images import png_header
 
 
 def grey(path: Path, value: int, size: tuple[int, int] = (8, 6)) -> None:
@@ -85,6 +86,16 @@ def test_a_broken_picture_is_named_once_and_skipped(folder: Path, caplog: pytest
     (record,) = [r for r in caplog.record_tuples if r[0] == "appliance.camera.replay"]
     assert record[1] == logging.WARNING
     assert record[2].startswith(PICTURE_SKIPPED % f"{broken}: not a whole, readable image (")
+
+
+def test_a_picture_of_289_million_pixels_in_a_folder_is_skipped(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bomb = png_header(17_000, 17_000, depth=1, colour=0, data=bytes(17_000 * 2126))
+    (folder / "15.png").write_bytes(bomb)
+    assert values(ReplayCamera(folder, pace=False)) == [10, 20, 30]
+    fault = f"{folder / '15.png'}: 17000x17000 pixels as PNG, expected at most 25,000,000; make it smaller"
+    assert caplog.record_tuples == [("appliance.camera.replay", logging.WARNING, PICTURE_SKIPPED % fault)]
 
 
 def test_after_the_last_picture_it_has_ended(folder: Path) -> None:

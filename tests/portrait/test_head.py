@@ -1,7 +1,12 @@
+import re
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from appliance.assets import home
+from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate
@@ -82,3 +87,15 @@ def test_the_bundled_painting_measures_as_promised(tmp_path) -> None:
     assert found["background_shift_px"] < 1
     # An eye's room is found to a hundredth of its width, which not every processor finds alike.
     assert 7 < Pack(tmp_path / "pack").info.settings["yaw"] <= 8
+
+
+@pytest.mark.parametrize("line", ['yaw = "wide"', "yaw = nan", "distance_mm = 0", "eyes = 1e999"])
+def test_a_pack_of_settings_that_cannot_be_is_refused_in_one_line(tmp_path: Path, line: str) -> None:
+    pack = Pack(home() / "frames" / "sconosciuta").folder
+    shutil.copytree(pack, tmp_path / "pack")
+    text = (pack / "pack.toml").read_text("utf-8")
+    key = line.split(" ")[0]
+    (tmp_path / "pack" / "pack.toml").write_text(re.sub(rf"(?m)^{key} = .*$", line, text), "utf-8")
+    assert line in (tmp_path / "pack" / "pack.toml").read_text("utf-8")
+    with pytest.raises(BadPack, match=rf"pack\.toml: {key} = .*; expected [\d.]+ to [\d,.]+$"):
+        evaluate(tmp_path / "pack", render_again=False)
