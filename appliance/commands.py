@@ -22,7 +22,6 @@ from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
 from appliance.library import current
 from appliance.progress import say
-from appliance.rights import as_owner
 from appliance.rules import Pattern
 from appliance.text import readable
 
@@ -101,8 +100,7 @@ def status(arguments: argparse.Namespace) -> int:
     from appliance.service.condition import condition
     from appliance.service.status import folder
 
-    with as_owner(folder()):
-        found = condition(folder())
+    found = condition(folder())
     print(json.dumps(asdict(found), indent=2) if arguments.json else readable(found.line))
     return 0 if found.healthy else 1
 
@@ -231,9 +229,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     path = arguments.config or config.SYSTEM_CONFIG
     calibration.check_writable(path)
     camera = camera_named(source, settings.camera)
-    folder = _pack_folder(settings)
-    with as_owner(folder):
-        pack = Pack(folder)
+    pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
     typed, told = b"", ""
 

@@ -94,7 +94,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     CannotWrite
         If the folder cannot be made or written.
     """
-    with _workplace(path) as (_, folder):
+    with _workplace(path) as (_, folder), as_owner(path.parent):
         new = os.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
         with os.fdopen(new, "wb") as file:
             file.write(data)
@@ -111,7 +111,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     A folder already at `path` is replaced; a power cut in between leaves one of the two under
     `path` or, where the file system cannot exchange them in one step, in the instant of the swap the
-    old one as `.<name>.old`, which `restore` puts back.
+    old one as `.<name>.old`, which `restore` puts back. Whoever may be root writes into it within `as_owner`.
 
     Raises
     ------
@@ -122,12 +122,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     with _workplace(path) as (temporary, lock):
         os.fchmod(lock, 0o755)
         yield temporary
-        for child in temporary.iterdir():
-            # Whatever the umask: what root installs, the service must be able to read.
-            child.chmod(0o755 if child.is_dir() else 0o644)
-            sync(child)
-        sync(temporary)
-        _swap(temporary, path)
+        with as_owner(path.parent):
+            for child in temporary.iterdir():
+                # Whatever the umask: what root installs, the service must be able to read.
+                child.chmod(0o755 if child.is_dir() else 0o644)
+                sync(child)
+            sync(temporary)
+            _swap(temporary, path)
 
 
 def restore(path: Path) -> None:
@@ -188,11 +189,12 @@ def _workplace(path: Path) -> Iterator[tuple[Path, int]]:
             prefix = f".{path.name}.new-"
             remove_abandoned(left for left in path.parent.iterdir() if left.name.startswith(prefix))
             temporary, lock = _locked_folder(path.parent, prefix)
-            try:
-                yield temporary, lock
-            finally:
+        try:
+            yield temporary, lock
+        finally:
+            with as_owner(path.parent):
                 shutil.rmtree(temporary, ignore_errors=True)
-                os.close(lock)
+            os.close(lock)
     except ApplianceError:
         raise  # the caller's, and already told in one line
     except OSError as error:

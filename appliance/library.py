@@ -57,7 +57,7 @@ def installed() -> list[Pack]:
     packs = []
     for folder in sorted(library().glob("[a-z0-9]*/")):
         if folder.name != _CURRENT and _NAME.fullmatch(folder.name):
-            with suppress(BadPack), as_owner(folder):
+            with suppress(BadPack):
                 packs.append(Pack(folder))
     return packs
 
@@ -81,16 +81,18 @@ def use(name: str) -> Pack:
     CannotWrite
         If the library cannot be written.
     """
+    pack = Pack(folder_of(name))
+    pack.check()
     link = library() / f".{_CURRENT}.{os.getpid()}"
-    with as_owner(library()):
-        pack = Pack(folder_of(name))
-        pack.check()
-        try:
-            link.unlink(missing_ok=True)
-            link.symlink_to(name)
-            link.replace(library() / _CURRENT)
-            sync(library())
-        except OSError as error:
-            link.unlink(missing_ok=True)
-            raise CannotWrite(f"{library() / _CURRENT}: cannot be written ({error.strerror})") from error
+    try:
+        with as_owner(library()):
+            try:
+                link.unlink(missing_ok=True)
+                link.symlink_to(name)
+                link.replace(library() / _CURRENT)
+                sync(library())
+            finally:
+                link.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotWrite(f"{library() / _CURRENT}: cannot be written ({error.strerror})") from error
     return pack

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ApplianceError, BadPack, CannotWrite
 from appliance.files import new_folder, read_regular, restore, uninterrupted, write_atomic
-from appliance.rights import as_owner
+from appliance.rights import as_owner, owner_of
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
     from PIL import Image
@@ -238,14 +238,16 @@ def write_pack(
     CannotWrite
         If the folder cannot be written, or holds something else.
     """
+    check_place(folder)
     for name, right, expected in _bounds(info.size, info.box, info.frames):
         if not right:
             raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
+    target = Path(os.path.realpath(folder))  # a link to a pack stays one
+    if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
+        raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
-        held.enter_context(as_owner(folder))  # before a link there is looked up
-        check_place(folder)
-        with new_folder(Path(os.path.realpath(folder))) as new:  # a link to a pack stays one
+        with new_folder(target) as new:
             _save(base, info.size, new / "base.png")
             count = 0
             for patch in patches:
@@ -253,7 +255,7 @@ def write_pack(
                 count += 1
             if count != info.frames or len(info.angles) != info.frames:
                 raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
-            (new / "pack.toml").write_text(_dump(info), "utf-8")
+            _write(new / "pack.toml", _dump(info).encode())
             files = beside()
             held.enter_context(uninterrupted())
         for name, data in files.items():
@@ -270,7 +272,12 @@ def _save(image: "Image.Image", size: tuple[int, int], path: Path) -> None:
         raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} RGB")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    path.write_bytes(buffer.getvalue())
+    _write(path, buffer.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
+    with as_owner(path.parent):
+        path.write_bytes(data)
 
 
 def _dump(info: PackInfo) -> str:

@@ -38,8 +38,9 @@ def owner_of(folder: Path) -> int:
 def as_owner(folder: Path) -> Iterator[None]:
     """Open and change files with the rights of the `owner_of` a folder, if this process is root.
 
-    For this thread alone (setfsuid(2)), since others may open devices meanwhile. A thread started here keeps
-    these rights, a program started here runs as root.
+    For this thread alone (setfsuid(2)), since others may open devices meanwhile. Keep it to calls that touch
+    files: a thread started here keeps these rights, a program started here runs as root, and a module that is
+    imported here must be open to the owner.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def test_another_thread_keeps_roots_rights_meanwhile(service_folder: Path, secre
 
 def test_what_root_writes_in_a_users_folder_is_that_users(service_folder: Path) -> None:
     write_atomic(service_folder / "new" / "file", b"text")
-    with new_folder(service_folder / "portrait") as new:
+    with new_folder(service_folder / "portrait") as new, as_owner(new):
         (new / "part").touch()
     for made in ("new", "new/file", "portrait", "portrait/part"):
         assert (service_folder / made).stat().st_uid == SERVICE

@@ -21,7 +21,6 @@ from appliance.display import connectors as plugs
 from appliance.errors import ApplianceError
 from appliance.library import current, library
 from appliance.pack import Pack
-from appliance.rights import as_owner
 from appliance.service.condition import ask_systemd
 from appliance.service.machine import read_machine
 
@@ -206,10 +205,8 @@ def models() -> Finding:
 def portrait(config: Config) -> Finding:
     """Check every image of the portrait that hangs."""
     try:
-        folder = Path(config.display.pack) if config.display.pack else current()
-        with as_owner(folder):
-            pack = Pack(folder)
-            pack.check()
+        pack = Pack(Path(config.display.pack) if config.display.pack else current())
+        pack.check()
     except ApplianceError as error:
         return fail(str(error), "mona-lisa portrait install sconosciuta")
     return ok(f"{pack.info.title}, {pack.info.frames} frames, {pack.folder}")
