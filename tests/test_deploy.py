@@ -618,7 +618,7 @@ SWAPS = "cat /etc/rpi/swap.conf.d/*.conf 2>/dev/null | grep ^Mechanism || echo u
         ("#Mechanism=auto", "Mechanism=zram"),
         ("Mechanism=zram+file", "Mechanism=zram"),
         ("Mechanism=swapfile", "Mechanism=zram"),
-        ("Mechanism=zram", "untouched"),
+        ("Mechanism = zram", "untouched"),
         ("Mechanism=none", "untouched"),
     ],
 )

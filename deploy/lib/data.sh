@@ -16,7 +16,7 @@ readonly SWAP=/etc/rpi/swap.conf SWAP_IN_MEMORY=/etc/rpi/swap.conf.d/99-mona-lis
 
 swap_in_memory() {
     if [ ! -f "$SWAP" ]; then return; fi
-    case "$(cat "$SWAP" "$SWAP".d/*.conf 2>/dev/null | sed -n 's/^Mechanism=//p' | tail -1)" in
+    case "$(cat "$SWAP" "$SWAP".d/*.conf 2>/dev/null | sed -n 's/^Mechanism *= *//p' | tail -1)" in
         zram | none) ;; # chosen already, or ours
         *) put "$project/deploy/swap-in-memory.conf" "$SWAP_IN_MEMORY" ;;
     esac
