@@ -16,6 +16,7 @@ from appliance.display.hanging import Hanger
 from appliance.display.layout import Layout, Size
 from appliance.display.observers import Observer, close_all, observers
 from appliance.display.outputs import chosen, open_surface, parsed
+from appliance.display.scanout import Scanout, observe
 from appliance.display.sdl import pygame
 from appliance.errors import ApplianceError, DisplayLost
 from appliance.pack import Pack
@@ -50,6 +51,7 @@ class Screen:
         self._observers: list[Observer] = []
         self._frames: Frames | None = None
         self._monitor: Monitor | None = None
+        self._scanout: Scanout | None = None
         self.shown = 0
         self._half = False
         self._offset = (0, 0)
@@ -78,6 +80,7 @@ class Screen:
             raise
         if kind == "kmsdrm":
             self._monitor = Monitor()
+            self._scanout = observe()
         self.driver = pygame.display.get_driver()
         if self._surface.get_bitsize() < 24:
             log.warning(COARSE, self._surface.get_bitsize())
@@ -178,7 +181,9 @@ class Screen:
         Raises
         ------
         DisplayLost
-            If the monitor was unplugged or has changed its mode.
+            If the monitor was unplugged or has changed its mode, or another program holds the display.
+        DisplayStuck
+            If the graphics driver no longer shows what is flipped.
         """
         if now < self.due:
             return
@@ -188,6 +193,8 @@ class Screen:
             self.show(self.shown)
         if self._monitor:
             self._monitor.check(now, self._curtain.asleep)
+        if self._scanout:
+            self._scanout.check(now, self._curtain.asleep)
         moved = self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:
@@ -275,6 +282,8 @@ class Screen:
         DisplayLost
             If the display does not take it.
         """
+        if self._scanout:
+            self._scanout.look()
         try:
             if part is None:
                 pygame.display.flip()
@@ -283,6 +292,8 @@ class Screen:
         except pygame.error as error:
             raise DisplayLost(f"display lost: {error}") from error
         self.flipped = time.monotonic()
+        if self._scanout:
+            self._scanout.flipped(self.flipped)
 
     def _tell(self, frame: int | None) -> None:
         for observer in self._observers:
