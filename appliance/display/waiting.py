@@ -74,13 +74,14 @@ def wait_for_free_card(
     while wait_for_monitor(stop, end, each, system):
         if not wait_for_card(stop, min(end, time.monotonic() + _HANDED_OVER), cards):
             return False
-        card = next((cards / plug.card for plug in usable(system)), None)  # SDL takes the first one too
-        if card is None or not taken(card):
+        lit = sorted({cards / plug.card for plug in usable(system)})
+        free = [card for card in lit if not taken(card)]
+        if free or not lit:  # SDL takes one that is free
             if said:
-                log.info(FREE, said)
+                log.info(FREE, ", ".join(map(str, free)))
             return True
         if not said:
-            said = str(card)
+            said = ", ".join(map(str, lit))
             log.warning(HELD, said)
         held()
         if time.monotonic() >= end:

@@ -89,6 +89,20 @@ def test_a_screen_that_nobody_holds_is_not_spoken_of(
     assert not looks and not caplog.records
 
 
+def test_of_two_monitors_the_free_one_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(waiting, "taken", lambda card: card.name in held)
+    for card in ("card0", "card1"):
+        plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
+        (tmp_path / card).touch()
+    held = {"card0"}
+    assert wait(tmp_path, threading.Event(), 0, [])
+    held = {"card0", "card1"}
+    assert not wait(tmp_path, threading.Event(), 0, [])
+    assert caplog.messages == [waiting.HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
+
+
 def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_path: Path) -> None:
     kernel.master = False
     stop = threading.Event()

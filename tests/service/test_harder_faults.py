@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from appliance.config import WEEK
 from appliance.display import connectors, waiting
 from appliance.errors import CameraAbsent
 from appliance.pack import Pack
@@ -71,16 +72,20 @@ from appliance.cli import main
 sys.exit(main(sys.argv[1:-1]))
 """
 
+CLOSED = "\n".join(["[hours]", 'clock = "any"', *(f'{day} = "closed"' for day in WEEK), ""])
+
 
 class Process:
     """The service's command in a process of its own."""
 
-    def __init__(self, folder: Path, pack: Pack, program: list[str], more: list[str]) -> None:
+    def __init__(
+        self, folder: Path, pack: Pack, program: list[str], more: list[str], config: str = ""
+    ) -> None:
         self._log = folder / "log"
         self._place = folder / "run"
         self._place.mkdir()
         self.config = folder / "config.toml"
-        self.config.write_text("[display]\nwidth = 90\nheight = 160\n")
+        self.config.write_text(f"[display]\nwidth = 90\nheight = 160\n{config}")
         command = ["run", "--service", "--config", str(self.config), "--camera", "gallery:still"]
         command += ["--display", f"offscreen:{folder / 'lit'}", "--pack", str(pack.folder)]
         environment = {**os.environ, "RUNTIME_DIRECTORY": str(self._place), "STATE_DIRECTORY": str(folder)}
@@ -107,11 +112,13 @@ class Process:
 
 
 @contextmanager
-def process(folder: Path, pack: Pack, program: list[str], more: list[str]) -> Iterator[Process]:
-    """Run the command until it follows somebody; afterwards it must end well."""
-    running = Process(folder, pack, program, more)
+def process(
+    folder: Path, pack: Pack, program: list[str], more: list[str], config: str = "", state: str = "following"
+) -> Iterator[Process]:
+    """Run the command until it is in a state; afterwards it must end well."""
+    running = Process(folder, pack, program, more, config)
     try:
-        running.until(lambda: running.status().get("state") == "following")
+        running.until(lambda: running.status().get("state") == state)
         yield running
         running.host.terminate()
         assert running.host.wait(20) == 0
@@ -133,11 +140,14 @@ def test_a_display_that_is_lost_is_told_once_and_the_process_begins_anew(pack: P
         assert lost == "ERROR display lost: drmModePageFlip failed; starting anew"
 
 
-def test_a_screen_held_by_another_program_is_told_and_waited_for(pack: Pack, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("config", "state"), [("", "following"), (CLOSED, "closed")])
+def test_a_screen_held_by_another_program_is_told_and_waited_for(
+    pack: Pack, tmp_path: Path, config: str, state: str
+) -> None:
     place = tmp_path / "drm"
     plug(place / "system", "card0-HDMI-A-1", "connected", "1080x1920")
     (place / "card0").touch()
-    with process(tmp_path, pack, ["-c", HELD_DISPLAY], [str(place)]) as running:
+    with process(tmp_path, pack, ["-c", HELD_DISPLAY], [str(place)], config, state) as running:
         before, began = running.status(), time.monotonic()
         (place / "held").touch()
         running.until(lambda: running.status()["state"] == "dark")
@@ -148,7 +158,7 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(pack: Pack, tmp
         time.sleep(3)  # it goes on waiting
         assert running.status()["pid"] == before["pid"] and not running.status()["healthy"]
         (place / "held").unlink()
-        running.until(lambda: running.status()["state"] == "following" and running.status()["healthy"])
+        running.until(lambda: running.status()["state"] == state and running.status()["healthy"])
         assert running.status()["pid"] == before["pid"], "systemd has restarted nothing"
         wrong = [line for line in running.lines() if not line.startswith("INFO")]
         assert wrong[0].startswith("ERROR display lost: no new picture has been shown for ")
