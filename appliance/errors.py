@@ -76,12 +76,20 @@ class NotCalibrated(ApplianceError, RuntimeError):
 
 
 class DisplayLost(ApplianceError, OSError):
-    """The display was unplugged or changed its mode: the process ends and is started anew.
+    """The display was unplugged, changed its mode or is another program's: the process starts anew.
 
     SDL cannot open KMSDRM twice in a process without crashing, so that a new start is the way back.
     """
 
     exit_code = 75  # sysexits' EX_TEMPFAIL: try again
+
+
+class DisplayStuck(ApplianceError, OSError):
+    """The graphics driver shows nothing new, though no other program holds the display.
+
+    The process ends instead of starting anew by itself, because systemd counts that: it restarts the service,
+    and after five times the machine, which may mend a driver.
+    """
 
 
 class BadCache(ApplianceError, ValueError):

@@ -8,7 +8,7 @@ import pytest
 from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig, dump_config, parse_config
-from appliance.display import cec, connectors, curtain, hanging, opening, screen
+from appliance.display import cec, connectors, curtain, hanging, opening, scanout, screen, waiting
 from appliance.service import best, journal, loop, recovery, reporter, settings, soundness
 from appliance.service.eye_heights import DISTANCES, report, upright_view
 
@@ -20,24 +20,14 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 
 # The rooms whose lines reach the journal; film and replay are for the desk.
 ROOMS = [
-    cec,
-    connectors,
-    curtain,
-    hanging,
-    opening,
-    screen,
-    picamera,
-    best,
-    loop,
-    recovery,
-    reporter,
-    settings,
+    *(cec, connectors, curtain, hanging, opening, scanout, screen, waiting, picamera),
+    *(best, loop, recovery, reporter, settings),
 ]
 
 
 def _logged() -> list[str]:
     """Every line the service may log: the constants given to `log`, and what ends the process."""
-    found = [reporter.HUNG, journal.LEFT_OUT, "display lost: %s; starting anew"]
+    found = [reporter.HUNG, scanout.STUCK, journal.LEFT_OUT, "display lost: %s; starting anew"]
     found += [reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (soundness.BLACK, soundness.FROZEN)]
     for room in ROOMS:
         calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(room.__file__)).read_text("utf-8"))

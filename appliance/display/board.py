@@ -15,7 +15,7 @@ from appliance.config import DisplayConfig
 from appliance.display.patches import finished
 from appliance.display.screen import Screen, layout_for
 from appliance.display.sdl import pygame
-from appliance.errors import DisplayLost, NoDisplay
+from appliance.errors import DisplayLost, DisplayStuck, NoDisplay
 from appliance.pack import Pack
 
 ONLY_HERE: Final = "nothing is written on the screen (%s)"
@@ -115,7 +115,7 @@ def board(
                 screen.write(frame, text)
                 screen.tick(now, time.time())
                 screen.closed()  # a window wants its events taken
-            except DisplayLost as error:
+            except (DisplayLost, DisplayStuck) as error:
                 screen = None
                 say(ONLY_HERE % error)
 

@@ -23,11 +23,15 @@ _GRACE: Final = 3.0  # a monitor that changes its input lets go of the line for 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A plug of a graphics card; `modes` are those its monitor offers, the preferred one first."""
+    """A plug of a graphics card; `modes` are those its monitor offers, the preferred one first.
+
+    `card` is the name of the card's device in /dev/dri.
+    """
 
     name: str
     connected: bool
     modes: tuple[str, ...]
+    card: str
 
 
 def connectors(system: Path = SYSTEM) -> list[Connector]:
@@ -40,7 +44,8 @@ def connectors(system: Path = SYSTEM) -> list[Connector]:
         except OSError:
             continue  # the card was taken out this moment
         if "Writeback" not in folder.name:
-            found.append(Connector(folder.name.partition("-")[2], status == "connected", modes))
+            card, _, name = folder.name.partition("-")
+            found.append(Connector(name, status == "connected", modes, card))
     return found
 
 

@@ -18,6 +18,7 @@ from appliance.display.layout import Layout, Size
 from appliance.display.observers import Observer, close_all, observers
 from appliance.display.opening import LOOK, Opening
 from appliance.display.outputs import chosen, open_surface, parsed
+from appliance.display.scanout import Scanout, observe
 from appliance.display.sdl import pygame
 from appliance.errors import ApplianceError, BadCache, DisplayLost
 from appliance.pack import Pack
@@ -55,6 +56,7 @@ class Screen:
         self._frames: Frames | None = None
         self._monitor: Monitor | None = None
         self.damage = ""
+        self._scanout: Scanout | None = None
         self.shown = 0
         self._half = False
         self._offset = self._drawn = (0, 0)
@@ -83,6 +85,7 @@ class Screen:
             raise
         if kind == "kmsdrm":
             self._monitor = Monitor()
+            self._scanout = observe()
         self.driver = pygame.display.get_driver()
         if self._surface.get_bitsize() < 24:
             log.warning(COARSE, self._surface.get_bitsize())
@@ -186,7 +189,9 @@ class Screen:
         Raises
         ------
         DisplayLost
-            If the monitor was unplugged or has changed its mode.
+            If the monitor was unplugged or has changed its mode, or another program holds the display.
+        DisplayStuck
+            If the graphics driver no longer shows what is flipped.
         """
         if now < self.due:
             return
@@ -196,6 +201,8 @@ class Screen:
             self.show(self.shown)
         if self._monitor:
             self._monitor.check(now, self._opening.asleep, self._opening.waking(now))
+        if self._scanout:
+            self._scanout.check(now, self._opening.asleep)
         moved = not self.damage and self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:
@@ -301,6 +308,8 @@ class Screen:
         DisplayLost
             If the display does not take it.
         """
+        if self._scanout:
+            self._scanout.look()
         try:
             if part is None:
                 pygame.display.flip()
@@ -309,6 +318,8 @@ class Screen:
         except pygame.error as error:
             raise DisplayLost(f"display lost: {error}") from error
         self.flipped = time.monotonic()
+        if self._scanout:
+            self._scanout.flipped(self.flipped)
 
     def _tell(self, frame: int | None) -> None:
         for observer in self._observers:

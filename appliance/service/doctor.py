@@ -18,10 +18,11 @@ from appliance import assets
 from appliance.camera.catalogue import field_of_view, is_usb, listing_advice
 from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import connectors as plugs
+from appliance.display.holders import holders
 from appliance.errors import ApplianceError
 from appliance.library import current, library
 from appliance.pack import Pack
-from appliance.service.condition import ask_systemd
+from appliance.service.condition import UNIT, ask_systemd
 from appliance.service.machine import read_machine
 
 USER: Final = "mona-lisa"
@@ -84,6 +85,7 @@ def examine(root: Path = Path("/"), config_file: Path | None = None) -> Iterator
             lambda: cameras(config.camera) if camera else ok(f"{config.camera.source}: no hardware needed"),
         ),
         ("connectors", lambda: connectors(root) if kms else ok(f"{config.display.output}: none needed")),
+        ("display", lambda: display(root) if kms else ok(f"{config.display.output}: no card needed")),
         ("SDL", lambda: sdl(kms)),
         ("models", models),
         ("portrait", lambda: portrait(config)),
@@ -181,6 +183,21 @@ def connectors(root: Path) -> Finding:
         todo = "switch the monitor on, check its cable and its input; or vc4.force_hotplug=1 in cmdline.txt"
         return fail(f"no monitor on {', '.join(plug.name for plug in found)}", todo)
     return fail("no connector in /sys/class/drm", "check dtoverlay=vc4-kms-v3d in config.txt")
+
+
+def display(root: Path) -> Finding:
+    """Check that no other program than the service holds the display."""
+    found = holders(root)
+    named = ", ".join(f"{each.name} (process {each.pid}{each.unit and ', ' + each.unit})" for each in found)
+    others = [each for each in found if each.unit != UNIT]
+    todo = "end that program and disable what starts it; the portrait then returns by itself"
+    if any(each.master for each in others):
+        return fail(f"another program holds it: {named}", todo)
+    if os.getuid() != 0:
+        return warn("which program holds it is unknown", "sudo mona-lisa doctor")
+    if any(each.master is None for each in others):
+        return warn(f"it is opened by {named}", f"if the screen does not show the portrait, {todo}")
+    return ok(f"held by {named}" if found else "held by no program")
 
 
 def sdl(kms: bool) -> Finding:

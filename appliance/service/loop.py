@@ -15,7 +15,7 @@ from appliance.config import Config, TrackingConfig
 from appliance.display.opening import Opening
 from appliance.display.screen import Screen
 from appliance.display.waiting import wait_for_display
-from appliance.errors import BadPack, CannotWrite
+from appliance.errors import BadPack, CannotWrite, DisplayLost, DisplayStuck
 from appliance.pack import Pack, as_bad_pack
 from appliance.service import status
 from appliance.service.best import light_again, light_best, load_or_rest
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 SWITCHED: Final = "%s lit in place of the portrait before"
 SWITCH_REFUSED: Final = "the portrait stays: %s"
 NO_MONITOR: Final = "no monitor is connected"
+HELD: Final = "another program holds the display"
 NOT_FILMED: Final = "%s; nothing is filmed"
 ENDED: Final = "ended"
 
@@ -69,12 +70,12 @@ def run(
     Raises
     ------
     BadPack, NoDisplay, DisplayLost, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
-        If no pack at all, the display or the model cannot be used. A monitor that is not connected
-        yet is waited for; one that is lost ends the process. Camera faults are not raised but
-        logged, and the camera is retried; a pack that is damaged is logged, and the best that can
+        If no pack at all, the display or the model cannot be used. A monitor that is not connected yet, or
+        that another program holds, is waited for; one that is lost ends the process. Camera faults are not
+        raised but logged, and the camera is retried; a pack that is damaged is logged, and the best that can
         be shown is. A patient run waits for a model and for whatever else seeing needs as well.
-    CameraStalled
-        If the camera's thread hangs: only the end of the process ends it.
+    CameraStalled, DisplayStuck
+        If the camera's thread or the graphics driver hangs: only the end of the process ends it.
     """
     end = time.monotonic() + seconds if seconds is not None else math.inf
     patient = settings is not None and settings.patient
@@ -86,11 +87,14 @@ def run(
     reporter = Reporter(config, settings, status.folder() if patient else None)
     opening = Opening(config.hours)
 
-    def wait() -> None:
-        opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for
-        reporter.tell(Facts(time.monotonic(), dark=NO_MONITOR))
+    def dark(cause: str) -> None:
+        reporter.tell(Facts(time.monotonic(), dark=cause))
 
-    if not wait_for_display(config.display.output, stop, end, wait):
+    def no_monitor() -> None:
+        opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for
+        dark(NO_MONITOR)
+
+    if not wait_for_display(config.display.output, stop, end, no_monitor, lambda: dark(HELD)):
         return
     hangs = _hanging(hanging)
     with Screen(config.display, opening) as screen:
@@ -147,6 +151,9 @@ def run(
                 screen.fade(FADE)
                 if config.display.film:
                     notify(MORE_TIME)  # packing it may take longer than systemd grants an end
+        except (DisplayLost, DisplayStuck) as error:
+            dark(str(error))  # until the new start, seconds later, writes its own
+            raise
         finally:
             watcher.close()
     log.info(ENDED)

@@ -151,6 +151,7 @@ def _furnish(root: Path) -> None:
         ("console.service", units / "boot-console.service"),
         ("70-virtual-camera.rules", root / "etc/udev/rules.d/70-virtual-camera.rules"),
         ("emulation.conf", units / "mona-lisa.service.d/90-emulation.conf"),
+        ("take-display", root / "opt/take-display"),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(guest / source, target)

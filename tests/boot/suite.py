@@ -21,7 +21,7 @@ from appliance.gaze.geometry import angle_to, position_of
 from appliance.pack import Pack
 from tests.boot.conftest import packs
 from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk
-from tests.boot.look import BLACK, NO_SIGNAL, Eye, Frame, Shown, Sight, Watch
+from tests.boot.look import BLACK, NO_SIGNAL, UNKNOWN, Eye, Frame, Shown, Sight, Watch
 from tests.boot.machine import Machine
 from tests.boot.places import CACHE, say
 from tests.boot.strip import film_strip
@@ -38,6 +38,9 @@ LYING: Final = SIZE[1], SIZE[0]
 NEXT: Final = 1
 # Longer than the visitor is ever away, and out of mind.
 ALONE: Final = 20.0
+# Seconds in which a display that was taken is to be told, and for which it is held at least.
+TOLD: Final = 10.0
+HELD: Final = 30
 UNPLUGGED: Final = "/run/virtual-camera-unplugged"
 CONFIG: Final = "/etc/mona-lisa/config.toml"
 # Where the visitor stands, in seconds into visitor.toml. The camera looks the visitor in the face, so that
@@ -174,6 +177,36 @@ def test_in_all_that_time_nothing_but_whole_frames_was_shown(watch: Watch) -> No
     assert median(pauses) < 1.1 and max(pauses) < 5
 
 
+def test_a_display_that_another_program_takes_is_told_and_the_portrait_returns(
+    machine: Machine, watch: Watch, acts: dict[float, str]
+) -> None:
+    watch.until(following, WHILE, since=machine.uptime)
+    process = machine.run("systemctl show -P MainPID mona-lisa").text.strip()
+    begun = machine.uptime
+    machine.run(f"systemd-run --quiet --unit=take-display /opt/take-display {process}")
+    acts[watch.until(lambda shown: shown == UNKNOWN, WHILE, since=begun).moment] = "display taken"
+    await_log(machine, "another program may hold the display; `sudo mona-lisa doctor` names it")
+    status = machine.run("mona-lisa status")
+    assert status.code == 1 and status.text.startswith("dark ("), status.text
+    taken, told = (
+        said_at(machine, unit, words)
+        for unit, words in (("take-display", "taken"), ("mona-lisa", "display lost"))
+    )
+    say(f"told {told - taken:.1f} s after it was taken")
+    assert told - taken < TOLD
+    doctor = machine.run("mona-lisa doctor", WHILE).text
+    assert re.search(r"fail +display: .*python3 \(process \d+, take-display.service\)", doctor), doctor
+    await_log(machine, "no display: another program holds /dev/dri/card0")
+    machine.run(f"sleep {HELD}")  # it goes on waiting
+    assert machine.run("mona-lisa status").text.startswith("dark (another program holds the display)")
+    let_go = machine.uptime
+    machine.run("systemctl stop take-display")
+    acts[watch.until(at_rest, WHILE, since=let_go).moment] = "and let go"
+    watch.until(following, WHILE, since=let_go)
+    assert machine.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
+    assert machine.run("mona-lisa status").code == 0
+
+
 def test_after_a_power_cut_while_following_the_portrait_is_there_again(
     machine: Machine, watch: Watch, disk: Disk, folder: Path, eye: Eye, life: ExitStack
 ) -> None:
@@ -218,6 +251,13 @@ def test_after_a_cut_while_switching_a_whole_portrait_is_lit_on_a_monitor_connec
     assert at_rest(until_lit(watch_in_the_dark).shown)
     await_log(dark, "display connected: Virtual-1")
     assert dark.run("systemctl show -P NRestarts mona-lisa").text.strip() == "0"
+
+
+def said_at(machine: Machine, unit: str, words: str) -> float:
+    """Return when a unit first said something, in seconds since the kernel started."""
+    log = machine.run(f"journalctl -u {unit} -b --no-pager -o short-monotonic").text
+    (moment,) = re.findall(rf"^\[ *([\d.]+)\] .*{re.escape(words)}", log, re.MULTILINE)[:1]
+    return float(moment)
 
 
 def frame_towards(place: str, pack: Path) -> int:

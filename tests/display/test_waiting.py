@@ -1,8 +1,15 @@
+import fcntl
+import logging
 import threading
 import time
 from pathlib import Path
 
-from appliance.display.waiting import wait_for_card
+import pytest
+
+from appliance.display import waiting
+from appliance.display.waiting import wait_for_card, wait_for_free_card
+from tests.display.kernel import Kernel
+from tests.display.test_connectors import plug
 
 
 def test_a_card_that_may_not_be_opened_yet_is_waited_for(tmp_path: Path) -> None:
@@ -26,3 +33,95 @@ def test_that_wait_too_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     assert not wait_for_card(stop, time.monotonic() + 60, tmp_path)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """The second of two cards has a monitor, and a master."""
+    kernel = Kernel()
+    monkeypatch.setattr(fcntl, "ioctl", kernel.ioctl)
+    for card, status in (("card0", "disconnected"), ("card1", "connected")):
+        plug(tmp_path / "system", f"{card}-HDMI-A-1", status, "1080x1920")
+        (tmp_path / card).touch()
+    return kernel
+
+
+def wait(folder: Path, stop: threading.Event, seconds: float, looks: list[str]) -> bool:
+    def absent() -> None:
+        looks.append("absent")
+
+    def held() -> None:
+        looks.append("held")
+
+    end = time.monotonic() + seconds
+    return wait_for_free_card(stop, end, absent, held, folder / "system", folder)
+
+
+def test_a_screen_held_by_another_program_is_waited_for(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waiting, "_LOOK_AGAIN", 0.01)
+    kernel.master = False
+    looks: list[str] = []
+
+    def let_go() -> None:
+        kernel.master = True
+
+    later = threading.Timer(0.5, let_go)
+    later.start()
+    assert wait(tmp_path, threading.Event(), 60, looks)
+    later.join()
+    assert set(looks) == {"held"} and len(looks) > 5
+    card = str(tmp_path / "card1")
+    assert caplog.record_tuples == [
+        ("appliance.display.waiting", logging.WARNING, waiting.HELD % card),
+        ("appliance.display.waiting", logging.INFO, waiting.FREE % card),
+    ]
+
+
+def test_a_screen_that_nobody_holds_is_not_spoken_of(
+    kernel: Kernel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    looks: list[str] = []
+    assert wait(tmp_path, threading.Event(), 60, looks)
+    assert not looks and not caplog.records
+
+
+def test_of_two_monitors_the_free_one_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(waiting, "taken", lambda card: card.name in held)
+    for card in ("card0", "card1"):
+        plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
+        (tmp_path / card).touch()
+    held = {"card0"}
+    assert wait(tmp_path, threading.Event(), 0, [])
+    held = {"card0", "card1"}
+    assert not wait(tmp_path, threading.Event(), 0, [])
+    assert caplog.messages == [waiting.HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
+
+
+def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.master = False
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    assert not wait(tmp_path, stop, 60, [])
+    assert not wait(tmp_path, threading.Event(), 0, [])
+
+
+def test_a_monitor_unplugged_while_the_screen_is_held_is_waited_for(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_LOOK_AGAIN", 0.01)
+    kernel.master = False
+    looks: list[str] = []
+
+    def unplug() -> None:
+        plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected")
+
+    later = threading.Timer(0.2, unplug)
+    later.start()
+    assert not wait(tmp_path, threading.Event(), 1.5, looks)
+    assert looks[0] == "held" and looks[-1] == "absent"

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from appliance.config import CameraConfig
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
 from appliance.service.machine import Machine, read_machine
+from tests.display.test_holders import NEW_KERNEL, clients, process
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -22,8 +24,8 @@ def test_every_check_says_what_to_do_unless_it_is_well(tmp_path: Path) -> None:
     config.write_text('[camera]\nsource = "gallery"\n')
     found = dict(examine(tmp_path, config))
     assert set(found) >= {
-        "config", "groups", "devices", "camera", "connectors", "SDL", "models", "portrait", "clock", "disk",
-        "memory", "temperature", "power", "journal", "watchdog", "service",
+        "config", "groups", "devices", "camera", "connectors", "display", "SDL", "models", "portrait", "clock",
+        "disk", "memory", "temperature", "power", "journal", "watchdog", "service",
     }  # fmt: skip
     for name, finding in found.items():
         assert (finding.grade is Grade.OK) == (finding.todo == ""), name
@@ -99,6 +101,45 @@ def test_the_camera_its_lens_and_its_angle_are_told(
     finding = doctor.cameras(CameraConfig(field_of_view=angle))
     assert finding.grade is grade and finding.found.startswith(words)
     assert (finding.todo == "") == (grade is Grade.OK)
+
+
+@pytest.fixture(params=[0, 1000], ids=["root", "a user"])
+def user(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(os, "getuid", lambda: request.param)
+    return int(request.param)
+
+
+def test_the_program_that_holds_the_screen_is_named(tmp_path: Path, user: int) -> None:
+    process(tmp_path, 412, "kmscube", "kiosk.service", "/dev/dri/card0")
+    process(tmp_path, 367, "mona-lisa", "mona-lisa.service", "/dev/dri/card0")
+    if user == 0:  # else debugfs cannot be read
+        clients(tmp_path, NEW_KERNEL)
+    finding = doctor.display(tmp_path)
+    if user == 0:
+        named = "kmscube (process 412, kiosk.service), mona-lisa (process 367, mona-lisa.service)"
+        assert (finding.grade, finding.found) == (Grade.FAIL, f"another program holds it: {named}")
+        assert "the portrait then returns by itself" in finding.todo
+    else:
+        assert (finding.grade, finding.todo) == (Grade.WARN, "sudo mona-lisa doctor")
+
+
+def test_a_screen_that_the_service_holds_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert doctor.display(tmp_path).found == "held by no program"
+    process(tmp_path, 412, "mona-lisa", "mona-lisa.service", "/dev/dri/card0")
+    assert doctor.display(tmp_path).grade is Grade.OK
+    clients(tmp_path, NEW_KERNEL)
+    assert doctor.display(tmp_path) == doctor.ok("held by mona-lisa (process 412, mona-lisa.service)")
+
+
+def test_without_debugfs_who_opened_the_screen_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    process(tmp_path, 412, "kmscube", "kiosk.service", "/dev/dri/card0")
+    finding = doctor.display(tmp_path)
+    assert finding.grade is Grade.WARN
+    assert finding.found == "it is opened by kmscube (process 412, kiosk.service)"
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 
-from appliance.display import connectors
+from appliance.config import WEEK
+from appliance.display import connectors, waiting
 from appliance.errors import CameraAbsent
 from appliance.pack import Pack
 from appliance.service import loop, reporter, settings
 from appliance.service.status import STATUS
+from tests.display.test_connectors import plug
 from tests.service.running import Running
 from tests.service.test_settings import mutated
 
@@ -41,6 +43,36 @@ pygame.display.flip = flips
 from appliance.cli import main
 sys.exit(main(sys.argv[1:-1]))
 """
+
+# The command itself, on a card that another program holds while a file beside its `system` is there.
+HELD_DISPLAY = """
+import fcntl, pathlib, sys, pygame
+from appliance.display import scanout, waiting
+from appliance.display.screen import Screen
+from appliance.service import loop
+from tests.display.kernel import Kernel
+folder, kernel = pathlib.Path(sys.argv[-1]), Kernel()
+def ioctl(*question):
+    kernel.master = not (folder / "held").exists()
+    return kernel.ioctl(*question)
+def flips(flip):
+    def both(*part):
+        kernel.master = not (folder / "held").exists()
+        kernel.flip()
+        flip(*part)
+    return both
+def enter(screen, opened=Screen.__enter__):
+    opened(screen)
+    screen._scanout = scanout.Scanout(scanout.Card(0))
+    return screen
+fcntl.ioctl, Screen.__enter__ = ioctl, enter
+pygame.display.flip, pygame.display.update = flips(pygame.display.flip), flips(pygame.display.update)
+loop.wait_for_display = lambda _, *what: waiting.wait_for_free_card(*what, folder / "system", folder)
+from appliance.cli import main
+sys.exit(main(sys.argv[1:-1]))
+"""
+
+CLOSED = "\n".join(["[hours]", 'clock = "any"', *(f'{day} = "closed"' for day in WEEK), ""])
 
 
 class Process:
@@ -80,11 +112,13 @@ class Process:
 
 
 @contextmanager
-def process(folder: Path, pack: Pack, program: list[str], more: list[str]) -> Iterator[Process]:
-    """Run the command until it follows somebody; afterwards it must end well."""
-    running = Process(folder, pack, program, more)
+def process(
+    folder: Path, pack: Pack, program: list[str], more: list[str], config: str = "", state: str = "following"
+) -> Iterator[Process]:
+    """Run the command until it is in a state; afterwards it must end well."""
+    running = Process(folder, pack, program, more, config)
     try:
-        running.until(lambda: running.status().get("state") == "following")
+        running.until(lambda: running.status().get("state") == state)
         yield running
         running.host.terminate()
         assert running.host.wait(20) == 0
@@ -104,6 +138,35 @@ def test_a_display_that_is_lost_is_told_once_and_the_process_begins_anew(pack: P
         assert running.status()["pid"] == before["pid"], "systemd's main process stays the same"
         (lost,) = [line for line in running.lines() if not line.startswith("INFO")]
         assert lost == "ERROR display lost: drmModePageFlip failed; starting anew"
+
+
+@pytest.mark.parametrize(("config", "state"), [("", "following"), (CLOSED, "closed")])
+def test_a_screen_held_by_another_program_is_told_and_waited_for(
+    pack: Pack, tmp_path: Path, config: str, state: str
+) -> None:
+    place = tmp_path / "drm"
+    plug(place / "system", "card0-HDMI-A-1", "connected", "1080x1920")
+    (place / "card0").touch()
+    with process(tmp_path, pack, ["-c", HELD_DISPLAY], [str(place)], config, state) as running:
+        before, began = running.status(), time.monotonic()
+        (place / "held").touch()
+        running.until(lambda: running.status()["state"] == "dark")
+        assert time.monotonic() - began < 10
+        assert not running.status()["healthy"]
+        assert "another program may hold the display" in running.status()["cause"]
+        running.until(lambda: running.status()["cause"] == loop.HELD)
+        time.sleep(3)  # it goes on waiting
+        assert running.status()["pid"] == before["pid"] and not running.status()["healthy"]
+        (place / "held").unlink()
+        running.until(lambda: running.status()["state"] == state and running.status()["healthy"])
+        assert running.status()["pid"] == before["pid"], "systemd has restarted nothing"
+        wrong = [line for line in running.lines() if not line.startswith("INFO")]
+        assert wrong[0].startswith("ERROR display lost: no new picture has been shown for ")
+        assert wrong[0].endswith(
+            "another program may hold the display; `sudo mona-lisa doctor` names it; starting anew"
+        )
+        assert wrong[1:] == [f"WARNING {waiting.HELD % (place / 'card0')}"]
+        assert f"INFO {waiting.FREE % (place / 'card0')}" in running.lines()
 
 
 def test_no_memory_for_another_model_is_a_fault_of_seeing_that_heals(pack: Pack, tmp_path: Path) -> None:
@@ -139,7 +202,7 @@ def test_a_monitor_that_is_not_there_is_waited_for(
     monkeypatch.setattr(
         loop,
         "wait_for_display",
-        lambda _, stop, end, each: connectors.wait_for_monitor(stop, end, each, plug.parent),
+        lambda _, stop, end, each, held: connectors.wait_for_monitor(stop, end, each, plug.parent),
     )
     with running:
         running.until_state("dark")
