@@ -29,8 +29,10 @@ class Facts:
 
     `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due`
     is when the camera's thread should have come by at the latest. `blind` says why nothing is
-    seen, `dark` why there is no display. `visitors` are in view, the one followed at `distance`
-    metres.
+    seen, `dark` why there is no display: no fault of one that is `asleep`, sent to standby after hours.
+    `visitors` are in view, the one followed at `distance` metres. `camera` is what is seen through;
+    `asked` pictures per second are expected of it, 0 while it is not open, and the newest came `delay`
+    seconds after its exposure. `slow` says how slowly pictures come, since the moment `slow_since`.
     """
 
     now: float
@@ -40,6 +42,7 @@ class Facts:
     seen: float = -math.inf
     blind: str = ""
     dark: str = ""
+    asleep: bool = False
     closed: bool = False
     visitors: int = 0
     distance: float | None = None
@@ -53,7 +56,7 @@ class Facts:
 
 def state_of(facts: Facts, hold: float) -> State:
     """Return the state; somebody seen within the last `hold` seconds is still followed."""
-    if facts.dark:
+    if facts.dark and not facts.asleep:
         return State.DARK
     if facts.closed:
         return State.CLOSED
@@ -68,12 +71,13 @@ def state_of(facts: Facts, hold: float) -> State:
 
 def healthy(facts: Facts) -> bool:
     """Tell whether nobody need come: opening hours make no difference."""
-    return not facts.dark and not facts.blind and facts.now - facts.slow_since <= SLOW_FOR
+    dead = facts.dark and not facts.asleep
+    return not dead and not facts.blind and facts.now - facts.slow_since <= SLOW_FOR
 
 
 def cause(facts: Facts) -> str:
     """Return what keeps the sitter from following, empty if nothing does."""
-    return facts.dark or facts.blind or facts.slow
+    return ("" if facts.asleep else facts.dark) or facts.blind or facts.slow
 
 
 def hung(facts: Facts) -> bool:

@@ -88,7 +88,7 @@ def run(
     opening = Opening(config.hours)
 
     def dark(cause: str) -> None:
-        reporter.tell(Facts(time.monotonic(), dark=cause))
+        reporter.tell(Facts(time.monotonic(), dark=cause, asleep=opening.asleep, closed=not opening.open))
 
     def no_monitor() -> None:
         opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for

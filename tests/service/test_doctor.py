@@ -219,7 +219,7 @@ def test_a_broken_libcamera_is_not_called_a_missing_one(
 ) -> None:
     (tmp_path / "picamera2.py").write_text(module + "\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    finding = doctor.cameras()
+    finding = doctor.cameras(CameraConfig())
     assert finding.grade is Grade.FAIL
     assert found in finding.found and todo in finding.todo
     assert ("--reinstall" in finding.todo) == (todo is REINSTALL)

@@ -52,6 +52,13 @@ def test_closed_hours_hide_neither_a_missing_camera_nor_a_dead_screen() -> None:
     assert not healthy(dark) and cause(dark) == "no monitor"
 
 
+def test_a_monitor_that_was_sent_to_sleep_is_not_dead() -> None:
+    asleep = Facts(now=100.0, dark="no monitor is connected", asleep=True, closed=True)
+    assert state_of(asleep, HOLD) is State.CLOSED
+    assert healthy(asleep) and may_feed(asleep) and cause(asleep) == ""
+    assert sentence(asleep, State.CLOSED, 0) == "closed, the screen is black"
+
+
 def test_pictures_that_come_slowly_are_a_fault_after_a_minute() -> None:
     slow = replace(WELL, slow="pictures come more than 1 s late; ...", slow_since=WELL.now - SLOW_FOR)
     assert healthy(slow)

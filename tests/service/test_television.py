@@ -87,6 +87,7 @@ def test_a_restart_in_closed_hours_wakes_nobody(pack: Pack, tmp_path: Path, rack
     days = "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
     hours = 'clock = "any"\n' + "".join(f'{day} = "closed"\n' for day in days)
     with service(tmp_path, pack, rack, hours) as running:
-        running.until(lambda: running.status().get("state") == "dark")
+        running.until(lambda: running.status().get("state") == "closed")
         time.sleep(3)
         assert rack.messages() == []
+        assert running.status()["healthy"], "a monitor that sleeps after hours is no fault"
