@@ -16,12 +16,12 @@ WAKE, SWITCH = "cec1 --playback --to 0 --image-view-on", "cec1 --active-source p
 # The command itself; only the places of the kernel's files differ, and the half minute is two seconds.
 PROGRAM = """
 import pathlib, sys
-from appliance.display import connectors, screen, waker
+from appliance.display import connectors, screen, waiting, waker
 from appliance.service import loop
 devices, system = map(pathlib.Path, sys.argv[-2:])
 waker.Waker.__init__.__defaults__ = (devices, system)
 waker._WAKES = 2.0
-loop.wait_for_display = lambda _, stop, end, each: connectors.wait_for_monitor(stop, end, each, system)
+loop.wait_for_display = lambda _, *what: waiting.wait_for_free_card(*what, system, devices)
 enter = screen.Screen.__enter__
 def watched(self):
     self._monitor = connectors.Monitor(system)
