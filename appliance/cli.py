@@ -76,6 +76,10 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(
             f"{text}; expected WIDTHxHEIGHT, each from 64 to 7680, like 1080x1920"
         )
+    from appliance.pack import MOST_PIXELS
+
+    if int(width) * int(height) > MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text}; expected at most {MOST_PIXELS:,} pixels")
     return int(width), int(height)
 
 

@@ -1,21 +1,28 @@
 """Files that are whole or absent: temporary name, fsync, rename."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from appliance.errors import ApplianceError, CannotWrite
 from appliance.rights import as_owner
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Time limit for reading one file, seconds: below the watchdog's 30, because the display's thread reads.
+SLOWEST_READ: Final = 20.0
+_BLOCK: Final = 1 << 20  # bytes read between two looks at the clock
 
 
 def sync(path: Path) -> None:
@@ -31,6 +38,41 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, which is never held whole; raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monotonic) -> bytearray:
+    """Return the content of a regular file of at most `most` bytes.
+
+    A FIFO or a device is not even opened: it may never answer, never end, or do something when opened.
+
+    Raises
+    ------
+    OSError
+        If it is missing, no regular file, larger, or not read within `SLOWEST_READ` seconds.
+    """
+    with as_owner(path):
+        _check_regular(path.stat().st_mode)
+        # Not blocking: it may have become a FIFO since.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    end = clock() + SLOWEST_READ
+    with os.fdopen(opened, "rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        _check_regular(found.st_mode)
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"{found.st_size:,} bytes, expected at most {most:,}")
+        data, done = bytearray(found.st_size), 0
+        with memoryview(data) as view:
+            while got := file.readinto(view[done : done + _BLOCK]):
+                done += got
+                if clock() > end:
+                    raise OSError(errno.ETIMEDOUT, f"not read within {SLOWEST_READ:.0f} s")
+    del data[done:]
+    return data
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "no regular file")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

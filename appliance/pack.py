@@ -3,16 +3,18 @@
 import io
 import json
 import os
+import struct
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.errors import BadPack, CannotWrite
-from appliance.files import new_folder, restore, uninterrupted, write_atomic
+from appliance.errors import ApplianceError, BadPack, CannotWrite
+from appliance.files import new_folder, read_regular, restore, uninterrupted, write_atomic
 from appliance.rights import as_owner, owner_of
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
@@ -20,6 +22,30 @@ if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would
 
 FORMAT: Final = 1
 FRAMES: Final = 33
+
+# The longest side of a screen that config and `portrait render` take, pixels.
+LONGEST_SIDE: Final = 7680
+# Pixels of the whole picture: what `portrait render` makes unless told a size (3840x3840), nearly two screens
+# of 4K. Reading takes up to 7 bytes each, the file's 3 and Pillow's 4: 112 MB.
+MOST_PIXELS: Final = 16_000_000
+# Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
+MOST_BOX: Final = 9_000_000
+# Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
+MOST_PATCHES: Final = 300_000_000
+# Bytes of pack.toml: 999 angles take 22,000.
+_MOST_TOML: Final = 65_536
+# Dots in pack.toml; 999 angles have one each. The parser takes the square of a dotted key's parts: 40 kB of
+# "a.a.a..." took 2.4 GB and 19 s.
+_MOST_DOTS: Final = 2_000
+# Bytes of a PNG beside its pixels: headers, a colour profile, texts.
+_MOST_BESIDE: Final = 1 << 20
+# Chunks of a PNG; encoders put 8 kB and more into each, which makes 12,000 of the largest picture.
+_MOST_CHUNKS: Final = 100_000
+# Characters of a wrong value that are told.
+_MOST_TOLD: Final = 200
+_ADVICE: Final = "; render the portrait again"
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_COLOURS: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 
 Box = tuple[int, int, int, int]
 
@@ -58,10 +84,8 @@ class Pack:
         BadPack
             If the folder or pack.toml is missing, damaged or of another format.
         """
-        try:
+        with as_bad_pack(folder, "cannot be read"):
             restore(folder)
-        except OSError as error:
-            raise BadPack(f"{folder}: cannot be read ({error.strerror})") from error
         self.folder = folder
         self.info = _read_info(folder)
 
@@ -81,24 +105,96 @@ class Pack:
             self.patch(frame)
 
     def _image(self, name: str, size: tuple[int, int]) -> "Image.Image":
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         path = self.folder / name
         try:
-            data = io.BytesIO(path.read_bytes())
-            Image.open(data).verify()  # the checksums of all chunks, which load() does not look at
-            with Image.open(data) as image:
-                if image.size == size and image.mode == "RGB":
+            with as_bad_pack(path, "damaged", _ADVICE):
+                data = read_regular(path, _most_bytes(size))
+                found = _keep_pixels(data)
+                if found == (*size, "RGB"):
+                    image = Image.open(io.BytesIO(data), formats=("PNG",))
+                    del data  # which may be nearly as large as the picture
                     image.load()
-                    return image.copy()
-                found = f"{image.width}x{image.height} {image.mode}"
-        except FileNotFoundError as error:
-            raise BadPack(f"{path}: missing; render the portrait again") from error
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            cause = "no image" if isinstance(error, UnidentifiedImageError) else error
-            raise BadPack(f"{path}: damaged ({cause}); render the portrait again") from error
+                    if image.size != size or image.mode != "RGB":
+                        raise ValueError(f"decoded as {image.width}x{image.height} {image.mode}")
+                    return image
+        except BadPack as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise BadPack(f"{path}: missing; render the portrait again") from error
+            raise
+        told = "{}x{} {}".format(*found)
         expected = f"{size[0]}x{size[1]} RGB"
-        raise BadPack(f"{path}: {found}, expected {expected} (pack.toml); render the portrait again")
+        raise BadPack(f"{path}: {told}, expected {expected} (pack.toml); render the portrait again")
+
+
+@contextmanager
+def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
+    """Make a `BadPack` of one line out of every fault met in a pack; the appliance's own errors pass.
+
+    There is no list of kinds, because decoders raise what they like, and other versions something else:
+    TypeError, IndexError, struct.error, RecursionError, MemoryError.
+
+    Parameters
+    ----------
+    path : the file or folder at fault
+    verdict : what the message says of it, before the cause
+    advice : what it says behind the cause
+    """
+    try:
+        yield
+    except ApplianceError:
+        raise
+    except Exception as error:
+        lines = (getattr(error, "strerror", None) or str(error)).splitlines()
+        cause = lines[0][:_MOST_TOLD] if lines else type(error).__name__
+        raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
+
+
+def _most_bytes(size: tuple[int, int]) -> int:
+    """Return how many bytes a PNG file of so many RGB pixels may have: 3 a pixel, as if not compressed."""
+    return 3 * size[0] * size[1] + _MOST_BESIDE
+
+
+def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
+    """Return the width, height and kind of a PNG, in which only the chunks that hold its pixels are left.
+
+    Texts, profiles, palettes and animations are taken out: pixels of RGB need none of them, and decoders
+    fail in them in many ways.
+
+    Raises
+    ------
+    ValueError
+        If a chunk is cut off, does not fit its checksum, or one of the necessary ones is missing.
+
+    Source: W3C, "Portable Network Graphics (PNG) Specification (Second Edition)", 2003.
+    """
+    if data[:8] != _SIGNATURE or data[8:16] != b"\0\0\0\x0dIHDR":
+        raise ValueError("no image")
+    at = kept = 8
+    with memoryview(data) as view:
+        for _ in range(_MOST_CHUNKS):
+            if at + 12 > len(data):
+                raise ValueError("cut off")
+            length, kind = struct.unpack_from(">I4s", data, at)
+            end = at + 12 + length
+            if end > len(data):
+                raise ValueError("cut off")
+            if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+                raise ValueError("wrong checksum")
+            if at == 8 or kind in (b"IDAT", b"IEND"):
+                if kept != at:
+                    view[kept : kept + end - at] = view[at:end]
+                kept += end - at
+            if kind == b"IEND":
+                break
+            at = end
+        else:
+            raise ValueError("too many chunks")
+    del data[kept:]
+    width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
+    mode = _COLOURS.get(colours, "?")
+    return width, height, mode if bits == 8 else f"{mode} of {bits} bits"
 
 
 def check_place(folder: Path) -> None:
@@ -137,6 +233,8 @@ def write_pack(
     ------
     ValueError
         If an image does not fit `info`: a fault of the caller.
+    BadPack
+        If it is larger than a pack may be: it could not be read.
     CannotWrite
         If the folder cannot be written, or holds something else.
     """
@@ -144,6 +242,9 @@ def write_pack(
     target = Path(os.path.realpath(folder))  # a link to a pack stays one
     if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
         raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
+    for name, right, expected in _bounds(info.size, info.box, info.frames):
+        if not right:
+            raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
         with new_folder(target) as new:
@@ -200,21 +301,29 @@ def _toml(value: Any) -> str:
 def _read_info(folder: Path) -> PackInfo:
     path = folder / "pack.toml"
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise BadPack(f"{folder}: no pack there; make one with `mona-lisa portrait render`") from error
-    except (OSError, ValueError, RecursionError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise BadPack(f"{path}: cannot be read ({cause}); render the portrait again") from error
+        with as_bad_pack(path, "cannot be read", _ADVICE):
+            text = read_regular(path, _MOST_TOML).decode("utf-8")
+            if text.count(".") > _MOST_DOTS:
+                raise ValueError(f"{text.count('.')} dots, expected at most {_MOST_DOTS}")
+            return _checked(path, tomllib.loads(text))
+    except BadPack as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise BadPack(f"{folder}: no pack there; make one with `mona-lisa portrait render`") from error
+        raise
+
+
+def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
     found = tree.pop("format", None)
     if found != FORMAT:
-        raise BadPack(f"{path}: format = {found}, expected {FORMAT}; render the portrait again")
+        raise BadPack(f"{path}: format = {_told(found)}, expected {FORMAT}; render the portrait again")
     names = {field.name for field in fields(PackInfo)}
     if wrong := names ^ tree.keys():
-        raise BadPack(f"{path}: missing or unknown key {', '.join(sorted(wrong))}; render the portrait again")
+        keys = _told(", ".join(sorted(wrong)))
+        raise BadPack(f"{path}: missing or unknown key {keys}; render the portrait again")
     for name, right, expected in _rules(tree):
         if not right:
-            raise BadPack(f"{path}: {name} = {tree[name]}; expected {expected}; render the portrait again")
+            found = _told(tree[name])
+            raise BadPack(f"{path}: {name} = {found}; expected {expected}; render the portrait again")
     tree |= {name: tuple(tree[name]) for name in ("size", "box")}
     tree["angles"] = tuple(float(angle) for angle in tree["angles"])
     return PackInfo(**tree)
@@ -231,10 +340,24 @@ def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
     inside = _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
     yield "box", inside, "[x0, y0, x1, y1] inside the picture"
     yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
+    yield from _bounds(size, box, frames)
     yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
     numbers = isinstance(angles, list) and all(type(a) in (int, float) and abs(a) <= 360 for a in angles)
     rising = numbers and all(a < b for a, b in pairwise(angles))
     yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
+
+
+def _bounds(size: tuple[int, int], box: Box, frames: int) -> Iterable[tuple[str, bool, str]]:
+    fits = max(size) <= LONGEST_SIDE and size[0] * size[1] <= MOST_PIXELS
+    yield "size", fits, f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS:,} altogether"
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    small = area <= MOST_BOX and frames * area <= MOST_PATCHES
+    yield "box", small, f"at most {MOST_BOX:,} pixels, and {MOST_PATCHES:,} in all frames"
+
+
+def _told(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}..."
 
 
 def _integers(value: Any, count: int) -> bool:

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -289,3 +290,27 @@ def test_beside_the_main_thread_nothing_is_held_back() -> None:
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"painting" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"painting" * 100_000).hexdigest()
+
+
+def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000  # more than one block
+    (tmp_path / "file").write_bytes(data)
+    (tmp_path / "link").symlink_to("file")
+    assert files.read_regular(tmp_path / "file", len(data)) == data
+    assert files.read_regular(tmp_path / "link", len(data)) == data
+    with pytest.raises(OSError, match="2,304,000 bytes, expected at most 2,303,999"):
+        files.read_regular(tmp_path / "file", len(data) - 1)
+
+
+def test_what_may_never_answer_or_end_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero"), Path("/dev/full")):
+        with pytest.raises(OSError, match="no regular file"):
+            files.read_regular(path, 100)
+
+
+def test_a_card_that_takes_longer_than_the_watchdog_waits_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(3 << 20))
+    clock = itertools.count(0.0, files.SLOWEST_READ / 2)  # half the limit for each look at it
+    with pytest.raises(OSError, match="not read within 20 s"):
+        files.read_regular(tmp_path / "file", 3 << 20, lambda: next(clock))

@@ -169,7 +169,7 @@ def test_a_bomb_in_place_of_a_patch_is_named(folder: Path) -> None:
     data[16:24] = (100_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(data)
-    assert refusal(folder).startswith(f"{path}: damaged (")
+    assert refusal(folder).startswith(f"{path}: 100000x100000 RGB, expected 20x12 RGB")
 
 
 def edit(folder: Path, old: str, new: str) -> None:
@@ -191,6 +191,8 @@ def edit(folder: Path, old: str, new: str) -> None:
         ("size = [40, 60]", "size = [40, 60.5]", "size = [40, 60.5]; expected [width, height]"),
         ("size = [40, 60]", "size = [0, 60]", "size = [0, 60]; expected [width, height]"),
         ("size = [40, 60]", "size = 40", "size = 40; expected [width, height]"),
+        ("size = [40, 60]", "size = [7681, 60]", "size = [7681, 60]; expected at most 7680 pixels a side"),
+        ("size = [40, 60]", "size = [4000, 4001]", "size = [4000, 4001]; expected at most 7680 pixels"),
         (
             "[8, 10, 28, 22]",
             "[8, 10, 41, 22]",
@@ -238,7 +240,15 @@ def test_settings_must_be_a_table(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"format = ", b"\xff\xfe", b"format = 1\nformat = 1", b"a = " + b"[" * 9999]
+    "content",
+    [
+        b"format = ",
+        b"\xff\xfe",
+        b"format = 1\nformat = 1",
+        b"a = " + b"[" * 9999,
+        b"a." * 20_000 + b"a = 1",
+        b"#" * 70_000,
+    ],
 )
 def test_a_pack_toml_that_is_no_toml_is_named(folder: Path, content: bytes) -> None:
     (folder / "pack.toml").write_bytes(content)
@@ -268,6 +278,28 @@ def test_a_pack_that_does_not_fit_itself_is_not_written(
     with pytest.raises(ValueError, match=fault):
         write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (
+            {"size": (4001, 4000)},
+            r"size = \[4001, 4000\]; expected at most 7680 pixels a side and 16,000,000",
+        ),
+        (
+            {"size": (4000, 4000), "box": (0, 0, 3001, 3000)},
+            r"box = \[0, 0, 3001, 3000\]; expected at most 9,000,000",
+        ),
+        ({"size": (4000, 4000), "box": (0, 0, 999, 999), "frames": 999}, "300,000,000 in all frames"),
+    ],
+)
+def test_a_pack_too_large_to_be_read_is_not_written(
+    tmp_path: Path, changed: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(BadPack, match=fault):
+        write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
+    assert not (tmp_path / "pack").exists()
 
 
 def test_an_error_while_the_frames_are_rendered_leaves_the_old_pack(folder: Path) -> None:

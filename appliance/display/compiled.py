@@ -1,16 +1,19 @@
-"""A pack compiled for one screen: a raw file in the screen's own pixels, memory-mapped.
+"""A pack compiled for one screen: a raw file in the screen's own pixels.
 
 Starting then costs no decoding and no scaling. The file is a head (magic, length, checksum, JSON),
-then the whole screen with the resting picture, then the patch of every frame, each beginning on a
-page of its own. It holds checksums instead of being flushed to the disk: what a power cut leaves
-is noticed at the next start and made anew.
+then the whole screen with the resting picture, then the patch of every frame. It holds checksums
+instead of being flushed to the disk: what a power cut leaves is noticed at the next start and made anew.
+
+Every read is compared with its checksum. The file is not memory-mapped, because the kernel may drop a
+mapped page and read it again from a card whose bytes have changed since, and where the card gives none,
+touching the page ends the process with SIGBUS.
 """
 
-import errno
 import json
-import mmap
 import os
+import stat
 import struct
+import weakref
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -20,16 +23,13 @@ from typing import Any, Final
 from appliance.display.layout import Size
 from appliance.errors import BadCache
 from appliance.pack import Box
+from appliance.rights import as_owner
 
 _FAMILY: Final = b"mona-lisa lit "
 MAGIC: Final = _FAMILY + b"2\n"
-# The largest of the kernel's pages: a Pi 5's have 16 KiB, arm64 knows 64. What is let go of with madvise
-# must begin on one.
+# Parts begin on multiples of this, bytes: the largest of the kernel's pages. Earlier versions map the file.
 _PAGE: Final = 65536
 _HEAD: Final = struct.Struct("<16sII")
-# madvise(2) of Linux 5.14: read pages in now and return an error, where touching one that the disk does not
-# give any more would end the process with SIGBUS, at every start anew.
-_MADV_POPULATE_READ: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ class Plan:
 
 
 class Compiled:
-    """A compiled pack, mapped into memory."""
+    """A compiled pack, open for reading as long as this object lives."""
 
     def __init__(self, path: Path, key: str | None) -> None:
-        """Map a compiled file and check its base.
+        """Open a compiled file and check its head.
 
         Parameters
         ----------
@@ -84,78 +84,91 @@ class Compiled:
         """
         self.path = path
         try:
-            with path.open("rb") as file:
-                self.map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        except NotADirectoryError as error:
+            with as_owner(path):
+                # Not blocking: a FIFO would never answer.
+                self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(path) from error
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError) as error:  # an empty file cannot be mapped
-            raise BadCache(f"{path}: cannot be read ({error})") from error
-        self.plan, self._sums = self._head()
-        if key is not None and self.plan.key != key:
-            raise BadCache(f"{path}: made of another pack or for another screen", stale=True)
-        if len(self.map) != self._start(self.plan.frames + 1):
-            raise BadCache(f"{path}: {len(self.map)} bytes, expected {self._start(self.plan.frames + 1)}")
-        self._check(0, "base")
-
-    def base(self) -> memoryview:
-        """Return the pixels of the whole screen at rest."""
-        return self._part(0)
-
-    def patch(self, frame: int) -> memoryview:
-        """Return the pixels of a frame's patch."""
-        return self._part(frame + 1)
-
-    def check(self, each: Callable[[], object]) -> None:
-        """Compare every patch with its checksum, calling `each` in between; raises `BadCache`."""
-        for frame in range(self.plan.frames):
-            self._check(frame + 1, f"patch {frame}")
-            self.forget(frame)
-            each()
-
-    def forget(self, frame: int = -1) -> None:
-        """Let go of the memory of a patch, or of the base: it is read again when next wanted."""
-        start, end = self._start(frame + 1), self._start(frame + 2)
-        self.map.madvise(mmap.MADV_DONTNEED, start, end - start)
-
-    def _head(self) -> tuple[Plan, list[int]]:
-        self._read_in(0, _PAGE, "head")
+        except OSError as error:
+            raise BadCache(f"{path}: cannot be read ({error.strerror})") from error
+        weakref.finalize(self, os.close, self._file)
         try:
-            magic, length, checksum = _HEAD.unpack_from(self.map)
-            if magic != MAGIC and magic.startswith(_FAMILY):
-                raise BadCache(f"{self.path}: of another version", stale=True)
-            text = self.map[_HEAD.size : _HEAD.size + length]
-            if magic != MAGIC or zlib.crc32(text) != checksum:
-                raise BadCache(f"{self.path}: its head is damaged")
-            tree: dict[str, Any] = json.loads(text)
-            sums = tree.pop("sums")
-            tree["size"], tree["box"] = tuple(tree["size"]), tuple(tree["box"])
-            return Plan(**tree), sums
+            found = os.fstat(self._file)
+            if not stat.S_ISREG(found.st_mode):
+                raise BadCache(f"{path}: no regular file")
+            self.plan, self._sums = _read_head(os.pread(self._file, _PAGE, 0))
+            if key is not None and self.plan.key != key:
+                raise BadCache(f"{path}: made of another pack or for another screen", stale=True)
+            if found.st_size != (length := _start(self.plan, self.plan.frames + 1)):
+                raise BadCache(f"{path}: {found.st_size} bytes, expected {length}")
         except BadCache:
             raise
-        except (struct.error, ValueError, KeyError, TypeError) as error:
-            raise BadCache(f"{self.path}: its head is damaged ({error})") from error
+        except Exception as error:  # TypeError, KeyError, RecursionError: a head says what it likes
+            raise BadCache(f"{path}: its head is damaged ({error})") from error
 
-    def _start(self, part: int) -> int:
-        return _start(self.plan, part)
+    def read_base(self, pixels: memoryview) -> None:
+        """Fill `pixels` with the whole screen at rest; raises `BadCache` if it is not as it was written."""
+        self._read(0, pixels, "base")
 
-    def _part(self, part: int) -> memoryview:
-        start = self._start(part)
-        length = self.plan.patch_bytes if part else self.plan.base_bytes
-        return memoryview(self.map)[start : start + length]
+    def read_patch(self, frame: int, pixels: memoryview) -> None:
+        """Fill `pixels` with a frame's patch; raises `BadCache` if it is not as it was written."""
+        self._read(frame + 1, pixels, f"patch {frame}")
 
-    def _check(self, part: int, name: str) -> None:
-        self._read_in(self._start(part), self._start(part + 1), name)
-        if zlib.crc32(self._part(part)) != self._sums[part]:
+    def check(self, each: Callable[[], object], apart_from: Iterable[int] = ()) -> None:
+        """Read the patches of all frames but some, calling `each` in between; raises `BadCache`."""
+        with memoryview(bytearray(self.plan.patch_bytes)) as pixels:
+            for frame in set(range(self.plan.frames)).difference(apart_from):
+                self.read_patch(frame, pixels)
+                each()
+
+    def _read(self, part: int, pixels: memoryview, name: str) -> None:
+        start, done = _start(self.plan, part), 0
+        try:
+            while done < len(pixels):
+                with pixels[done:] as rest:
+                    got = os.preadv(self._file, [rest], start + done)
+                if not got:
+                    raise BadCache(f"{self.path}: its {name} is cut off")
+                done += got
+        except OSError as error:
+            raise BadCache(f"{self.path}: the disk does not give its {name} ({error.strerror})") from error
+        if zlib.crc32(pixels) != self._sums[part]:
             raise BadCache(f"{self.path}: its {name} is damaged")
 
-    def _read_in(self, start: int, end: int, name: str) -> None:
-        try:
-            self.map.madvise(_MADV_POPULATE_READ, start, end - start)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # an older kernel
-                raise BadCache(f"{self.path}: the disk does not give its {name}") from error
+
+def _read_head(data: bytes) -> tuple[Plan, list[int]]:
+    """Return what a head says, and the checksum of each part.
+
+    Raises
+    ------
+    BadCache
+        If it is of another version.
+    Exception
+        Of any kind, if it is damaged.
+    """
+    magic, length, checksum = _HEAD.unpack_from(data)
+    if magic != MAGIC and magic.startswith(_FAMILY):
+        raise BadCache("compiled by another version", stale=True)
+    text = data[_HEAD.size : _HEAD.size + length]
+    if magic != MAGIC or zlib.crc32(text) != checksum:
+        raise ValueError("wrong checksum")
+    tree: dict[str, Any] = json.loads(text)
+    sums = tree.pop("sums")
+    (width, height), (x0, y0, x1, y1) = tree["size"], tree["box"]
+    tree["size"], tree["box"] = (width, height), (x0, y0, x1, y1)
+    plan = Plan(**tree)
+    numbers = [width, height, x0, y0, x1, y1, plan.depth, plan.frames, plan.resting, *sums]
+    if not (
+        all(type(number) is int for number in numbers)
+        and 0 <= x0 < x1 <= width
+        and 0 <= y0 < y1 <= height
+        and 1 <= plan.depth <= 4
+        and 0 <= plan.resting < plan.frames == len(sums) - 1
+        and isinstance(plan.key, str)
+        and isinstance(plan.pack, str)
+    ):
+        raise ValueError("impossible values")
+    return plan, sums
 
 
 def write_compiled(file: int, plan: Plan, parts: Iterable[memoryview]) -> None:

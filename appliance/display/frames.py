@@ -1,15 +1,16 @@
 """A pack's frames as surfaces of the screen, those nearest rest kept ready."""
 
+from collections.abc import Callable
 from typing import Final
 
 from appliance.display.compiled import Compiled
 from appliance.display.sdl import pygame
+from appliance.errors import BadCache
 from appliance.pack import Box
 
 # Patches are kept ready up to so many times the screen's own memory: room for all of the bundled
-# portrait's. Where they are larger, those farthest from rest are copied when wanted, which doubles that
-# change's time and more. Drawing from the mapped file instead was measured and gains nothing: its pages
-# take the same memory while they are kept, and as much time to come back when they are not.
+# portrait's. Where they are larger, those farthest from rest are read when wanted, which doubles that
+# change's time and more.
 SCREENS: Final = 4.0
 
 
@@ -19,8 +20,7 @@ class Frames:
     Patches are blitted and only their rectangle is flipped: textures of SDL's renderer, which draws
     the whole screen for every change, took longer in a window and on KMSDRM (`bench display --display`).
 
-    Blits come from surfaces of the screen's own format, since those over the mapped file carry an
-    alpha channel, which costs up to half as much again. Without a compiled file all of it is kept.
+    Without a compiled file all of it is kept. With one, the base is let go of once it is drawn.
     """
 
     def __init__(
@@ -45,48 +45,75 @@ class Frames:
         """Keep a patch for good: there is no file to read it from again."""
         self._patches[frame] = patch
 
-    def load(self) -> None:
-        """Copy as many patches as the bound allows, those nearest the resting frame first."""
+    def load(self, each: Callable[[], object] = bool) -> None:
+        """Read as many patches as the bound allows, nearest rest first, and call `each` after every one.
+
+        Raises
+        ------
+        BadCache
+            If one cannot be read as it was written; none is kept then.
+        """
         if self.compiled:
             room = int(SCREENS * self.compiled.plan.base_bytes) // self.compiled.plan.patch_bytes
             order = sorted(range(self.count), key=lambda frame: abs(frame - self.resting))
-            for frame in order[:room]:
-                self._patches[frame] = self.patch(frame)
+            try:
+                for frame in order[:room]:
+                    self._patches[frame] = self.patch(frame)
+                    each()
+            except BadCache:
+                self._patches.clear()
+                raise
 
-    def draw_base(self, offset: tuple[int, int]) -> None:
-        """Draw the whole screen at rest, moved by `offset`; what that uncovers keeps the base's edge."""
-        base = self.base or self._mapped_base()
-        if offset != (0, 0):
-            self._screen.blit(base, (0, 0))
-        self._screen.blit(base, offset)
+    def check(self, each: Callable[[], object]) -> None:
+        """Read the patches that are not kept once, and call `each` after every one; raises `BadCache`."""
         if self.compiled:
-            del base
-            self.compiled.forget()
+            self.compiled.check(each, self._patches)
+
+    def read_base(self) -> None:
+        """Read the base of the compiled file, and keep it until it is drawn; raises `BadCache`."""
+        assert self.compiled
+        base = pygame.Surface(self.compiled.plan.size, 0, self._screen)
+        with pixels_of(base) as pixels:
+            self.compiled.read_base(pixels)
+        self.base = base
+
+    def draw_base(self, offset: tuple[int, int], again: bool) -> None:
+        """Draw the whole screen at rest, moved by `offset`; what that uncovers keeps the base's edge.
+
+        Parameters
+        ----------
+        again : keep the base, because it is drawn again within a moment
+
+        Raises
+        ------
+        BadCache
+            If it cannot be read any more; the screen is as it was.
+        """
+        if self.base is None:
+            self.read_base()
+        assert self.base
+        if offset != (0, 0):
+            self._screen.blit(self.base, (0, 0))
+        self._screen.blit(self.base, offset)
+        if not again:
+            self.forget_base()
+
+    def forget_base(self) -> None:
+        """Let go of the base's memory, if it can be read again."""
+        if self.compiled:
+            self.base = None
 
     def patch(self, frame: int) -> pygame.Surface:
-        """Return a frame's patch: one kept ready, or copied now."""
+        """Return a frame's patch: one kept ready, or read now; raises `BadCache`."""
         found = self._patches.get(frame)
         if found is None:
             assert self.compiled
-            found = surface_of(self.compiled.patch(frame), self.compiled.plan.patch_size, self._screen)
-            self.compiled.forget(frame)
+            found = pygame.Surface(self.compiled.plan.patch_size, 0, self._screen)
+            with pixels_of(found) as pixels:
+                self.compiled.read_patch(frame, pixels)
         return found
 
-    def _mapped_base(self) -> pygame.Surface:
-        assert self.compiled
-        plan = self.compiled.plan
-        if plan.depth == 4 and self._screen.get_masks()[:3] == (0xFF0000, 0xFF00, 0xFF):
-            try:
-                surface = pygame.image.frombuffer(self.compiled.base(), plan.size, "BGRA")
-                surface.set_alpha(None)
-                return surface
-            except ValueError:  # pygame before 2.1.3 does not know this order
-                pass
-        return surface_of(self.compiled.base(), plan.size, self._screen)
 
-
-def surface_of(pixels: memoryview, size: tuple[int, int], screen: pygame.Surface) -> pygame.Surface:
-    """Copy raw pixels of the screen's format into a surface."""
-    surface = pygame.Surface(size, 0, screen)
-    memoryview(surface.get_buffer())[:] = pixels  # type: ignore[arg-type]  # it is a buffer
-    return surface
+def pixels_of(surface: pygame.Surface) -> memoryview:
+    """Return a surface's pixels, not copied; until this is let go of, nothing can be drawn from it."""
+    return memoryview(surface.get_buffer())  # type: ignore[arg-type]  # it is a buffer

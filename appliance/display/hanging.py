@@ -3,6 +3,7 @@
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ctypes import CDLL
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.display import store
 from appliance.display.compiled import Compiled, Plan
-from appliance.display.frames import Frames
+from appliance.display.frames import Frames, pixels_of
 from appliance.display.layout import Layout
 from appliance.display.sdl import pygame
 from appliance.errors import BadCache, BadPack, CannotWrite
-from appliance.pack import Pack
+from appliance.pack import Pack, as_bad_pack
 
 if TYPE_CHECKING:  # loaded when there is something to compile: the first light needs none of it
     from PIL import Image
@@ -24,6 +25,17 @@ log = logging.getLogger(__name__)
 DAMAGED: Final = "%s; compiling the portrait anew"
 NOT_KEPT: Final = "the compiled portrait is not kept, the next start is slower: %s"
 LAST_WHOLE: Final = "%s; showing it as it was last compiled"
+
+# Time limit for making all frames of a pack ready, seconds; the display goes on meanwhile. A guess: a slow
+# card and a slow processor need one for the bundled portrait, and a visitor of a pack that takes longer
+# sees its sitter at rest.
+LONGEST: Final = 300.0
+# Bytes of patches kept in memory where there is no compiled file to read them from: four screens of 4K, as
+# many as are kept where there is one.
+MOST_KEPT: Final = 4 * 2160 * 3840 * 4
+# Bytes of a compiled file in screens: twice those of 33 frames which change all of it.
+_MOST_SCREENS: Final = 64
+_UNSHOWN: Final = "cannot be shown"
 
 
 class _Stopped(Exception):
@@ -50,15 +62,14 @@ class Hanger:
             If nothing of it can be shown.
         """
         try:
-            key = store.key_of(pack, self._layout, self._pixels)
-            if compiled := self._opened(pack, key):
-                return self._mapped(compiled)
-            return self._drawn(pack)
+            with as_bad_pack(pack.folder, _UNSHOWN):
+                key = store.key_of(pack, self._layout, self._pixels)
+                return self._opened(pack, key) or self._drawn(pack)
         except BadPack as error:
             return self._last(pack, error)
 
     def complete(
-        self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object]
+        self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object], keep: bool
     ) -> Frames:
         """Return a pack with all its frames: those given, checked, or compiled now.
 
@@ -66,42 +77,56 @@ class Hanger:
         ----------
         frames : what `at_rest` returned; returned as it is if `stop` is set meanwhile
         each : called after every frame, so that the display goes on
+        keep : read those that are to be kept ready, because there is room for them already
 
         Raises
         ------
         BadPack
-            If a patch is missing or damaged.
+            If a patch is missing or damaged, or it takes longer than `LONGEST`.
         """
-        if frames.compiled:
-            try:
-                frames.compiled.check(each)
-            except BadCache as error:
-                log.warning(DAMAGED, error)
-            else:
-                return frames
-        try:
-            return self._compile(pack, frames, stop, each)
-        except _Stopped:
-            return frames
-        except BadPack as error:
-            return self._last(pack, error)
+        end = time.monotonic() + LONGEST
 
-    def _last(self, pack: Pack, error: BadPack) -> Frames:
+        def go_on() -> None:
+            if time.monotonic() > end:
+                raise BadPack(f"{pack.folder}: not ready within {LONGEST:.0f} s")
+            each()
+
+        try:
+            with as_bad_pack(pack.folder, _UNSHOWN):
+                if frames.compiled:
+                    try:
+                        if keep:
+                            frames.load(go_on)
+                        frames.check(go_on)
+                    except BadCache as error:
+                        log.warning(DAMAGED, error)
+                    else:
+                        return frames
+                try:
+                    return self._compile(pack, frames, stop, go_on)
+                except _Stopped:
+                    return frames
+        except BadPack as error:
+            return self._last(pack, error, each)
+
+    def _last(self, pack: Pack, error: BadPack, each: Callable[[], object] = bool) -> Frames:
         """Return a damaged pack as it was last compiled, all of it whole; raises `error` if it was not."""
         last = self._opened(pack, None)
-        if last is None or last.plan.frames != pack.info.frames:
+        if last is None:
             raise error
         try:
-            last.check(bool)
+            last.check(each)
         except BadCache:
             raise error from None
         log.error(LAST_WHOLE, error)
-        return self._mapped(last)
+        return last
 
-    def _opened(self, pack: Pack, key: str | None) -> Compiled | None:
+    def _opened(self, pack: Pack, key: str | None) -> Frames | None:
+        """Return what was compiled of a pack, its base read; None if there is none that can be used."""
         path = store.path_of(pack, self._layout, self._pixels)
         try:
-            compiled = Compiled(path, key)
+            frames = self._compiled(pack, Compiled(path, key))
+            frames.read_base()
         except FileNotFoundError:
             return None
         except BadCache as error:
@@ -109,10 +134,15 @@ class Hanger:
                 log.warning(DAMAGED, error)
             return None
         store.used(path)
-        return compiled
+        return frames
 
-    def _mapped(self, compiled: Compiled) -> Frames:
+    def _compiled(self, pack: Pack, compiled: Compiled) -> Frames:
+        """Return the frames of a compiled file; raises `BadCache` if they do not fit."""
         plan = compiled.plan
+        if (plan.size, plan.depth) != (self._screen.get_size(), self._screen.get_bytesize()):
+            raise BadCache(f"{compiled.path}: of another screen than its name says")
+        if plan.frames != pack.info.frames:
+            raise BadCache(f"{compiled.path}: {plan.frames} frames, expected {pack.info.frames}")
         return Frames(plan.box, plan.frames, plan.resting, self._screen, compiled=compiled)
 
     def _drawn(self, pack: Pack) -> Frames:
@@ -148,16 +178,18 @@ class Hanger:
             info.frames,
             info.resting,
         )
+        if info.frames * plan.patch_bytes > _MOST_SCREENS * plan.base_bytes:
+            raise BadPack(f"{pack.folder}: its frames are larger than {_MOST_SCREENS} of this screen")
         path = store.path_of(pack, self._layout, self._pixels)
         try:
-            compiled = store.make(path, plan, map(_raw, itertools.chain([base], surfaces())))
+            compiled = store.make(path, plan, map(pixels_of, itertools.chain([base], surfaces())))
         except CannotWrite as error:
             log.warning(NOT_KEPT, error)
         else:
-            frames = self._mapped(compiled)
-            compiled.forget()
             _give_back()
-            return frames
+            return self._compiled(pack, compiled)
+        if info.frames * plan.patch_bytes > MOST_KEPT:
+            raise BadPack(f"{pack.folder}: its frames are too large to be kept in memory")
         frames = Frames(box, info.frames, info.resting, self._screen, base=base)
         box, images = fitted_patches(pack, self._layout)
         for frame, surface in enumerate(surfaces()):
@@ -173,8 +205,3 @@ def _give_back() -> None:
     """Return to the system what scaling took: glibc would keep it, several pictures' worth."""
     with suppress(AttributeError, OSError):
         CDLL(None).malloc_trim(0)
-
-
-def _raw(surface: pygame.Surface) -> memoryview:
-    """Return a surface's pixels, not copied."""
-    return memoryview(surface.get_buffer())  # type: ignore[arg-type]  # it is a buffer

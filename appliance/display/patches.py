@@ -20,13 +20,20 @@ def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
     """Return the whole screen with the resting picture, RGB; raises `BadPack`."""
     base = pack.base()
     fit = layout.placed(base.size, pack.info.box)
-    if fit.size != base.size:
-        base = base.resize(fit.size, Image.Resampling.LANCZOS)
-    if (fit.size, fit.left, fit.top) == (layout.upright, 0, 0):
+    x0, y0, x1, y1 = seen = _seen(fit, (0, 0, *fit.size))
+    if seen == (0, 0, *fit.size):
+        base = base.resize(fit.size, Image.Resampling.LANCZOS) if fit.size != base.size else base
+    elif fit.size == base.size:
+        base = base.crop(seen)
+    else:
+        # Only what is seen, because the whole of a long, thin picture that covers the screen has gigabytes.
+        right, bottom = min(x1 / fit.scale_x, base.width), min(y1 / fit.scale_y, base.height)
+        part = x0 / fit.scale_x, y0 / fit.scale_y, right, bottom
+        base = base.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, part)
+    if base.size == layout.upright:
         return finished(base, layout)
     lit = Image.new("RGB", layout.upright, layout.border)
-    x0, y0, x1, y1 = _seen(fit, (0, 0, *fit.size))
-    lit.paste(base.crop((x0, y0, x1, y1)), (fit.left + x0, fit.top + y0))
+    lit.paste(base, (fit.left + x0, fit.top + y0))
     return finished(lit, layout)
 
 

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,7 +18,7 @@ from appliance.display.layout import Layout, Size
 from appliance.display.observers import Observer, close_all, observers
 from appliance.display.outputs import chosen, open_surface, parsed
 from appliance.display.sdl import pygame
-from appliance.errors import ApplianceError, DisplayLost
+from appliance.errors import ApplianceError, BadCache, DisplayLost
 from appliance.pack import Pack
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class Screen:
 
     `shown` is the frame that is lit, or will be once it is no longer black; `flipped` the moment of the
     last flip on the monotonic clock, `driver` SDL's name of what drives the display, `due` when it next
-    wants a `tick`, like `flipped`.
+    wants a `tick`, like `flipped`. `damage` is what was wrong with the compiled file when it was last read:
+    until a pack is lit again, the picture stays as it is where it would have to be read.
     """
 
     def __init__(self, config: DisplayConfig, hours: HoursConfig | None = None) -> None:
@@ -50,9 +52,10 @@ class Screen:
         self._observers: list[Observer] = []
         self._frames: Frames | None = None
         self._monitor: Monitor | None = None
+        self.damage = ""
         self.shown = 0
         self._half = False
-        self._offset = (0, 0)
+        self._offset = self._drawn = (0, 0)
         self.due = 0.0
         self.flipped = 0.0
         self.driver = ""
@@ -126,8 +129,9 @@ class Screen:
             If one is missing or damaged; the resting picture stays, and `show` does nothing.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each))
-        self._frames.load()
+        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each), keep=True)
+        with self._noting_damage():
+            self._frames.load()
 
     def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Show another pack at rest once all of it is loaded, with `each` called as by `load`.
@@ -138,12 +142,11 @@ class Screen:
             If it is damaged; the old one stays.
         """
         at_rest = self._hanger.at_rest(pack)
-        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each))
+        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each), keep=False)
         if not stop.is_set():
-            for observer in self._observers:
-                observer.forget()
             self._hang(pack, frames)
-            frames.load()  # now that the old one's are gone: both would not fit the memory
+            with self._noting_damage():
+                frames.load()  # now that the old one's are gone: both would not fit the memory
 
     def show(self, frame: int) -> bool:
         """Light another frame of the loaded pack, by way of half of it if that is wanted.
@@ -155,7 +158,11 @@ class Screen:
         before, self.shown = self.shown, frame
         if self._curtain.level < 1:
             return False  # black, or drawn anew with the next step of the curtain
-        patch = self._frames.patch(frame)
+        try:
+            patch = self._frames.patch(frame)
+        except BadCache as error:
+            self.shown, self.damage = before, str(error)
+            return False
         self._half = self._config.crossfade and abs(frame - before) == 1
         if self._half:
             patch.set_alpha(128)
@@ -188,7 +195,7 @@ class Screen:
             self.show(self.shown)
         if self._monitor:
             self._monitor.check(now, self._curtain.asleep)
-        moved = self._move(now)
+        moved = not self.damage and self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:
             self._draw()
@@ -236,9 +243,19 @@ class Screen:
         return go_on
 
     def _hang(self, pack: Pack, frames: Frames) -> None:
-        self._frames, self.shown, self._half = frames, frames.resting, False
+        for observer in self._observers:
+            observer.forget()
+        self._frames, self.shown, self._half, self.damage = frames, frames.resting, False, ""
         self._draw()
         self._tell(self.shown if self._curtain.level else None)
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """End the block where the compiled file cannot be read as it was written, and note what is wrong."""
+        try:
+            yield
+        except BadCache as error:
+            self.damage = str(error)
 
     def _place(self) -> tuple[int, int]:
         assert self._frames
@@ -259,13 +276,21 @@ class Screen:
         level = self._curtain.level
         if level == 0 or self._frames is None:
             self._surface.fill((0, 0, 0))
-        else:
-            self._frames.draw_base(self._offset)
-            if self.shown != self._frames.resting:
-                self._surface.blit(self._frames.patch(self.shown), self._place())
+            if self._frames:
+                self._frames.forget_base()
+            return
+        with self._noting_damage():
+            # All that is read is read before anything is drawn: what cannot be read changes nothing.
+            patch = self._frames.patch(self.shown) if self.shown != self._frames.resting else None
+            self._frames.draw_base(self._offset, again=self._curtain.moving)
+            self._drawn = self._offset
+            if patch:
+                self._surface.blit(patch, self._place())
             if level < 1:
                 # Squared, since eyes are more sensitive to changes in the dark.
                 self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)
+            return
+        self._offset = self._drawn
 
     def _flip(self, part: pygame.Rect | tuple[int, int, int, int] | None) -> None:
         """Show what was drawn, all of it or a part, and note when.

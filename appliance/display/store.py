@@ -51,7 +51,7 @@ def path_of(pack: Pack, layout: Layout, pixels: str) -> Path:
 
 
 def make(path: Path, plan: Plan, parts: Iterable[memoryview]) -> Compiled:
-    """Write a compiled pack and map it; older ones beyond `KEPT`, and those of packs gone, are deleted.
+    """Write a compiled pack and open it; older ones beyond `KEPT`, and those of packs gone, are deleted.
 
     `parts` are the pixels of the base and of each patch.
 

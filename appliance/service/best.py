@@ -10,12 +10,13 @@ from typing import Final
 from appliance.display.screen import Screen
 from appliance.errors import BadPack
 from appliance.library import DEFAULT, folder_of, installed
-from appliance.pack import Pack
+from appliance.pack import Pack, as_bad_pack
 
 log = logging.getLogger(__name__)
 
 INSTEAD: Final = "%s; showing %s instead"
 RESTS: Final = "%s; the sitter rests"
+HELD: Final = "%s; the picture stays as it is"
 SHAPE: Final = "%s is %dx%d and the screen %dx%d: %s; render it for this screen"
 
 
@@ -32,12 +33,14 @@ def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> tuple
         What is wrong with the portrait of the folder, if nothing else can be shown either.
     """
     try:
-        pack = Pack(folder)
-        screen.light(pack)
+        with as_bad_pack(folder, "cannot be shown"):
+            pack = Pack(folder)
+            screen.light(pack)
     except BadPack as error:
         for other in _others(spare):
             try:
-                screen.light(other)
+                with as_bad_pack(other.folder, "cannot be shown"):
+                    screen.light(other)
             except BadPack:
                 continue  # that one is not what the technician asked for
             log.error(INSTEAD, error, other.info.title)
@@ -53,13 +56,32 @@ def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callab
     """
     wrong = ""
     try:
-        screen.load(pack, stop, each)
+        with as_bad_pack(pack.folder, "cannot be shown"):
+            screen.load(pack, stop, each)
     except BadPack as error:
         wrong = RESTS % error
         log.error(RESTS, error)
     if shape := screen.misfit(pack):
         log.warning(SHAPE, pack.info.title, *pack.info.size, *screen.size, shape)
     return wrong
+
+
+def light_again(
+    screen: Screen, folder: Path, spare: Path | None, stop: threading.Event, each: Callable[[], object]
+) -> tuple[Pack | None, str]:
+    """Light and load a portrait as at the start, because the compiled file was damaged while it was shown.
+
+    Returns
+    -------
+    The pack that is lit, and what is wrong; None where no portrait can be read any more: the picture stays
+    on the screen.
+    """
+    try:
+        pack, wrong = light_best(screen, folder, spare)
+    except BadPack as error:
+        log.error(HELD, error)
+        return None, HELD % error
+    return pack, load_or_rest(screen, pack, stop, each) or wrong
 
 
 def _others(spare: Path | None) -> list[Pack]:

@@ -15,9 +15,9 @@ from appliance.config import Config, TrackingConfig
 from appliance.display.screen import Screen
 from appliance.display.waiting import wait_for_display
 from appliance.errors import BadPack, CannotWrite
-from appliance.pack import Pack
+from appliance.pack import Pack, as_bad_pack
 from appliance.service import status
-from appliance.service.best import light_best, load_or_rest
+from appliance.service.best import light_again, light_best, load_or_rest
 from appliance.service.health import Facts
 from appliance.service.notify import notify
 from appliance.service.reporter import MORE_TIME, Reporter
@@ -41,6 +41,9 @@ TICK: Final = 1 / 60
 IDLE: Final = 0.1
 # How often the library is asked which portrait hangs, in seconds.
 LOOK_AGAIN: Final = 1.0
+# Seconds between two tries to light a portrait whose compiled file was damaged while it was shown: each reads
+# every file there is.
+MEND_AGAIN: Final = 60.0
 # Seconds in which the portrait goes to black when the service ends.
 FADE: Final = 0.6
 
@@ -88,14 +91,21 @@ def run(
         return
     hangs = _hanging(hanging)
     with Screen(config.display, config.hours) as screen:
-        pack, reporter.wrong = light_best(screen, hangs[0], Settings.spare() if patient else None)
+        spare = Settings.spare() if patient else None
+        pack, reporter.wrong = light_best(screen, hangs[0], spare)
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
         watcher = Watcher(config, pack.info, stop, witness, patient)
         aim: GazeTarget | None = None
+        mend = 0.0
 
         def tell() -> None:
             reporter.tell(_facts(watcher, screen, watcher.aims.newest(0)), watcher.sight.pause)
+
+        def took_up(lit: Pack) -> Pack:
+            watcher.pack = lit.info
+            reporter.portrait(lit.info.title, lit.folder)
+            return lit
 
         try:
             watcher.open()
@@ -113,9 +123,12 @@ def run(
                         hangs = now_hangs
                         another, reporter.wrong = _switch(screen, hangs[0], stop, tell)
                         if another:
-                            pack = another
-                            watcher.pack = pack.info
-                            reporter.portrait(pack.info.title, pack.folder)
+                            pack = took_up(another)
+                    if screen.damage and time.monotonic() >= mend:
+                        another, reporter.wrong = light_again(screen, hangs[0], spare, stop, tell)
+                        mend = time.monotonic() + MEND_AGAIN
+                        if another:
+                            pack = took_up(another)
                 reporter.tell(_facts(watcher, screen, aim), watcher.sight.pause)
                 if aim is None:
                     continue  # nobody was looked for yet
@@ -177,7 +190,7 @@ def _hanging(hanging: Callable[[], Path]) -> tuple[Path, int]:
     folder = hanging()
     try:
         return folder, (folder / "pack.toml").stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # a name with a NUL in it is a ValueError
         return folder, 0
 
 
@@ -186,8 +199,9 @@ def _switch(
 ) -> tuple[Pack | None, str]:
     """Light another pack at rest, without a black moment; None, and what is wrong with it, if it is bad."""
     try:
-        pack = Pack(folder)
-        screen.switch(pack, stop, each)
+        with as_bad_pack(folder, "cannot be shown"):
+            pack = Pack(folder)
+            screen.switch(pack, stop, each)
     except BadPack as error:
         log.warning(SWITCH_REFUSED, error)
         return None, SWITCH_REFUSED % error

@@ -109,14 +109,6 @@ def test_a_compiled_file_of_another_version_is_made_anew_without_a_word(
     assert not [record for record in caplog.records if record.name == "appliance.display.hanging"]
 
 
-def test_parts_begin_on_whole_pages_of_any_kernel(pack: Pack, tmp_path: Path) -> None:
-    shown(pack, tmp_path / "one")
-    made = Compiled(caches()[0], None)
-    for frame in range(FRAMES):
-        start = bytes(made.map).index(made.patch(frame))
-        assert start % 16384 == 0 and start % 65536 == 0, "else a Pi 5 refuses to let go of it"
-
-
 def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,20 +182,61 @@ def test_what_a_killed_process_left_is_deleted(pack: Pack, tmp_path: Path) -> No
     assert not list(store.cache_folder().glob(".*.part"))
 
 
-def test_a_part_that_the_disk_does_not_give_any_more_is_damage_and_not_the_processs_end(
-    pack: Pack, tmp_path: Path
+def hurt(cache: Path, how: str) -> None:
+    """Change a byte of every part of a compiled file, or cut it off behind its head."""
+    if how == "cut":
+        os.truncate(cache, compiled._PAGE)
+    else:
+        data = bytearray(cache.read_bytes())
+        for start in range(compiled._PAGE, len(data), compiled._PAGE):
+            data[start + 5] ^= 1
+        with cache.open("r+b") as file:  # the same file, as a card that fails has it
+            file.write(data)
+
+
+@pytest.mark.parametrize("how", ["changed", "cut"])
+@pytest.mark.parametrize("kept", [4.0, 0.0])
+def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
+    pack: Pack, tmp_path: Path, how: str, kept: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown(pack, tmp_path / "one")
+    first = shown(pack, tmp_path / "one")
+    monkeypatch.setattr(frames, "SCREENS", kept)
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1], shift=2)
+    with Screen(config) as screen:
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        hurt(caches()[0], how)
+        before = pixels(screen)
+        screen.tick(time.monotonic() + 90 * config.shift_time, time.time())
+        assert caches()[0].name in screen.damage
+        assert np.array_equal(pixels(screen), before), "the picture did not move"
+        for frame in range(FRAMES):
+            assert screen.show(frame) == bool(kept)
+            assert np.array_equal(pixels(screen), first[frame if kept else FRAMES // 2])
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        assert not screen.damage
+        assert screen.show(0) and np.array_equal(pixels(screen), first[0])
+
+
+def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, tmp_path: Path) -> None:
+    first = shown(pack, tmp_path / "one")
     (cache,) = caches()
-    program = (
-        "import os, sys; from pathlib import Path; from appliance.display.compiled import Compiled\n"
-        "cache = Path(sys.argv[1]); lit = Compiled(cache, None)\n"
-        "os.truncate(cache, cache.stat().st_size // 2)\n"  # to the mapped pages this is what a bad block is
-        "lit.check(bool)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(cache)], capture_output=True, text=True)
-    assert done.returncode == 1, done
-    assert "BadCache" in done.stderr.splitlines()[-1] and "the disk does not give its patch" in done.stderr
+    cache.unlink()
+    os.mkfifo(cache)
+    assert np.array_equal(shown(pack, tmp_path / "two"), first)
+    assert caches()[0].is_file()
+
+
+def test_the_base_is_let_go_of_once_it_is_drawn_from_a_compiled_file(pack: Pack, tmp_path: Path) -> None:
+    shown(pack, tmp_path / "one")
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
+    with Screen(config) as screen:
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        assert screen._frames and screen._frames.base is None
+        screen.fade(0.01)
+        assert screen._frames.base is None
 
 
 @pytest.mark.parametrize("obstacle", ["read-only", "full", "busy"])
