@@ -20,10 +20,10 @@ from appliance.errors import ApplianceError, CannotWrite
 from appliance.rights import as_owner
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Time limit for reading one file, seconds: below the watchdog's 30, because the display's thread reads.
 SLOWEST_READ: Final = 20.0
 _BLOCK: Final = 1 << 20  # bytes read between two looks at the clock
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def sync(path: Path) -> None:
@@ -63,10 +63,12 @@ def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monoto
     OSError
         If it is missing, no regular file, larger, or not read within `SLOWEST_READ` seconds.
     """
-    _check_regular(path.stat().st_mode)
+    with as_owner(path):
+        _check_regular(path.stat().st_mode)
+        # Not blocking: it may have become a FIFO since.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     end = clock() + SLOWEST_READ
-    # Not blocking: it may have become a FIFO since.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with os.fdopen(opened, "rb", buffering=0) as file:
         found = os.fstat(file.fileno())
         _check_regular(found.st_mode)
         if found.st_size > most:

@@ -239,12 +239,12 @@ def write_pack(
         If the folder cannot be written, or holds something else.
     """
     check_place(folder)
-    for name, right, expected in _bounds(info.size, info.box, info.frames):
-        if not right:
-            raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
     target = Path(os.path.realpath(folder))  # a link to a pack stays one
     if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
         raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
+    for name, right, expected in _bounds(info.size, info.box, info.frames):
+        if not right:
+            raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
     x0, y0, x1, y1 = info.box
     with ExitStack() as held:
         with new_folder(target) as new:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance import library
-from appliance.errors import CannotWrite
+from appliance.display.compiled import Compiled
+from appliance.errors import BadCache, BadPack, CannotWrite
 from appliance.files import new_folder, remove_abandoned, write_atomic
 from appliance.pack import Pack, write_pack
 from appliance.rights import as_owner, owner_of
@@ -115,3 +116,20 @@ def test_a_portrait_that_root_hangs_is_hung_with_the_services_rights(
     assert (service_folder / "current").lstat().st_uid == SERVICE
     assert library.current() == service_folder / "duchess"
     assert Pack(library.current()).info == small_info()
+
+
+@pytest.mark.parametrize("name", ["pack.toml", "base.png"])
+def test_root_reads_nothing_that_only_root_may_read_for_a_portrait(
+    service_folder: Path, secrets: Path, name: str
+) -> None:
+    write_pack(service_folder / "duchess", small_info(), base_image(), small_patches())
+    (service_folder / "duchess" / name).unlink()
+    (service_folder / "duchess" / name).symlink_to(secrets / "key")
+    with pytest.raises(BadPack, match="Permission denied"):
+        Pack(service_folder / "duchess").check()
+
+
+def test_root_takes_no_compiled_file_that_only_root_may_read(service_folder: Path, secrets: Path) -> None:
+    (service_folder / "duchess.lit").symlink_to(secrets / "key")
+    with pytest.raises(BadCache, match="Permission denied"):
+        Compiled(service_folder / "duchess.lit", None)

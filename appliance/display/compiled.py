@@ -23,6 +23,7 @@ from typing import Any, Final
 from appliance.display.layout import Size
 from appliance.errors import BadCache
 from appliance.pack import Box
+from appliance.rights import as_owner
 
 _FAMILY: Final = b"mona-lisa lit "
 MAGIC: Final = _FAMILY + b"2\n"
@@ -83,8 +84,9 @@ class Compiled:
         """
         self.path = path
         try:
-            # Not blocking: a FIFO would never answer.
-            self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with as_owner(path):
+                # Not blocking: a FIFO would never answer.
+                self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(path) from error
         except OSError as error:

@@ -1,9 +1,7 @@
 """`mona-lisa logs`: one archive for support; text only, without secrets, addresses or pictures."""
 
 import io
-import os
 import re
-import stat
 import subprocess
 import tarfile
 import time
@@ -12,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import SYSTEM_CONFIG
-from appliance.files import write_atomic
+from appliance.files import read_regular, write_atomic
 from appliance.library import current
-from appliance.rights import as_owner
 from appliance.service import redaction, status
 from appliance.service.doctor import examine
 from appliance.service.redaction import known_entries, known_lines, redact
@@ -132,12 +129,7 @@ def _findings(names: tuple[str, ...]) -> Iterator[str]:
 
 def _read(path: Path, known: Known, names: Iterable[str]) -> str:
     try:
-        with as_owner(path):
-            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would keep us waiting
-        with os.fdopen(file, "rb") as open_file:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return f"{path}: no file\n"
-            return known(open_file.read(_LONGEST).decode("utf-8", "replace"), names)
+        return known(read_regular(path, _LONGEST).decode("utf-8", "replace"), names)
     except OSError as error:
         return f"{path}: {error.strerror}\n"
 

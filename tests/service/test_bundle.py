@@ -208,4 +208,4 @@ def test_a_status_that_is_a_pipe_or_endless_does_not_keep_the_archive_waiting(
     with tarfile.open(tmp_path / "logs.tar.gz") as archive:
         for name in ("status.json", "mona-lisa.prom"):
             file = archive.extractfile(f"mona-lisa-logs/{name}")
-            assert file and file.read().endswith(b": no file\n")
+            assert file and file.read().endswith(b": no regular file\n")
