@@ -379,3 +379,12 @@ def test_a_portrait_may_lie_in_a_folder_of_any_name(pack: Pack, tmp_path: Path) 
     pack.folder.rename(odd)
     where = ["--pack", str(odd), *offscreen(tmp_path / "lit")]
     assert main(["run", "--camera", "gallery:empty", "--seconds", "1", *where]) == 0
+
+
+@pytest.mark.parametrize("size", ["63x1920", "1080", "7681x64", "7680x4320"])
+def test_a_size_that_no_pack_may_have_is_refused_before_anything_is_drawn(
+    size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["portrait", "render", "none.png", "--size", size])
+    assert f"argument --size: {size}; expected " in capsys.readouterr().err

@@ -13,6 +13,7 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -71,7 +72,11 @@ class Gallery:
     def is_lit(self, pack: Pack) -> None:
         """Assert that a pack's base is what the screen shows, and what Pillow finds in the file itself."""
         assert same(picture(), fitted_base(pack, self.layout)), "the base is not what is lit"
-        with suppress(Exception), Image.open(pack.folder / "base.png") as image:
+        with (
+            suppress(Exception),
+            warnings.catch_warnings(action="ignore"),
+            Image.open(pack.folder / "base.png") as image,
+        ):
             other = image.convert(
                 "RGB"
             )  # Pillow alone refuses some that have only odd things beside the pixels
