@@ -37,8 +37,11 @@ def sync(path: Path) -> None:
 
 def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading, as `read_regular` does; raises OSError."""
-    _check_regular(path.stat().st_mode)
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    with as_owner(path):
+        _check_regular(path.stat().st_mode)
+        # Not blocking: it may have become a FIFO since.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(opened, "rb")
     try:
         _check_regular(os.fstat(file.fileno()).st_mode)
     except OSError:
@@ -63,17 +66,12 @@ def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monoto
     OSError
         If it is missing, no regular file, larger, or not read within `SLOWEST_READ` seconds.
     """
-    with as_owner(path):
-        _check_regular(path.stat().st_mode)
-        # Not blocking: it may have become a FIFO since.
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     end = clock() + SLOWEST_READ
-    with os.fdopen(opened, "rb", buffering=0) as file:
-        found = os.fstat(file.fileno())
-        _check_regular(found.st_mode)
-        if found.st_size > most:
-            raise OSError(errno.EFBIG, f"{found.st_size:,} bytes, expected at most {most:,}")
-        data, done = bytearray(found.st_size), 0
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, expected at most {most:,}")
+        data, done = bytearray(size), 0
         with memoryview(data) as view:
             while got := file.readinto(view[done : done + _BLOCK]):
                 done += got

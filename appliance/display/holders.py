@@ -74,15 +74,11 @@ def _readable(paths: Iterator[Path]) -> Iterator[str]:
 
 
 def _describe(process: Path) -> tuple[str, str]:
-    """Return a process's name and unit; a name may hold anything, a terminal's escapes too."""
+    """Return a process's name and unit, as they are: whoever prints them escapes them."""
     try:
         name = (process / "comm").read_text("utf-8", "replace").rstrip("\n")
         groups = (process / "cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:
         return "?", ""
     unit = next((row.rpartition("/")[2] for row in groups if row.startswith("0::")), "")
-    return _printable(name), _printable(unit)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return name, unit

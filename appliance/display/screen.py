@@ -202,7 +202,7 @@ class Screen:
         if self._monitor:
             self._monitor.check(now, self._opening.asleep, self._opening.waking(now))
         if self._scanout:
-            self._scanout.check(now, self._opening.asleep)
+            self._scanout.check(now, self._opening.asleep or self._opening.waking(now))
         moved = not self.damage and self._move(now)
         stepped = self._curtain.step(now, wall)
         if stepped or moved:

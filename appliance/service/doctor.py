@@ -194,7 +194,7 @@ def display(root: Path) -> Finding:
     if any(each.master for each in others):
         return fail(f"another program holds it: {named}", todo)
     if os.getuid() != 0:
-        return warn("which program holds it is unknown", "sudo mona-lisa doctor")
+        return ok("which program holds it is told to root alone: sudo mona-lisa doctor")
     if any(each.master is None for each in others):
         return warn(f"it is opened by {named}", f"if the screen does not show the portrait, {todo}")
     return ok(f"held by {named}" if found else "held by no program")

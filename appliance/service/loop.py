@@ -88,13 +88,11 @@ def run(
     opening = Opening(config.hours)
 
     def dark(cause: str) -> None:
-        reporter.tell(Facts(time.monotonic(), dark=cause, asleep=opening.asleep, closed=not opening.open))
-
-    def no_monitor() -> None:
         opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for
-        dark(NO_MONITOR)
+        asleep = opening.asleep and cause == NO_MONITOR
+        reporter.tell(Facts(time.monotonic(), dark=cause, asleep=asleep, closed=not opening.open))
 
-    if not wait_for_display(config.display.output, stop, end, no_monitor, lambda: dark(HELD)):
+    if not wait_for_display(config.display.output, stop, end, lambda: dark(NO_MONITOR), lambda: dark(HELD)):
         return
     hangs = _hanging(hanging)
     with Screen(config.display, opening) as screen:

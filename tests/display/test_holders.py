@@ -56,12 +56,6 @@ def test_a_master_that_has_ended_meanwhile_is_still_told(tmp_path: Path) -> None
     assert [(each.pid, each.name) for each in holders(tmp_path)] == [(412, "?")]
 
 
-def test_a_programs_name_cannot_command_the_terminal(tmp_path: Path) -> None:
-    process(tmp_path, 9, "\x1b[2Jk\u202e", "u\x07.service", "/dev/dri/card0")
-    ((name, unit),) = [(each.name, each.unit) for each in holders(tmp_path)]
-    assert (name, unit) == ("?[2Jk?", "u?.service")
-
-
 def test_no_process_and_no_table_hold_nothing(tmp_path: Path) -> None:
     assert holders(tmp_path) == []
 
