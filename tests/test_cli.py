@@ -66,7 +66,7 @@ def test_a_hostile_file_name_is_told_in_one_plain_line(
     assert json.loads(capsys.readouterr().out)[0]["image"] == str(name)
 
 
-def test_a_hostile_key_or_a_refusal_of_70_000_characters_fits_on_a_screen(
+def test_a_hostile_key_or_a_refusal_of_50_000_characters_fits_on_a_screen(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     config = tmp_path / "config.toml"
@@ -75,7 +75,7 @@ def test_a_hostile_key_or_a_refusal_of_70_000_characters_fits_on_a_screen(
         f"[gaze]\n{key} = 1",
         f"{key} = 1",
         f"[{key}]",
-        f"[gaze]\ngain = {json.dumps(HOSTILE * 2000)}",
+        f"[gaze]\ngain = {json.dumps(HOSTILE * 700)}",
     ):
         config.write_text(text)
         code, error = failing(capsys, "config", "check", config)
@@ -84,7 +84,7 @@ def test_a_hostile_key_or_a_refusal_of_70_000_characters_fits_on_a_screen(
 
 
 def test_a_wrong_word_is_quoted_without_its_escapes(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["portrait", HOSTILE], ["demo", "--seconds", HOSTILE], ["status", HOSTILE * 2000]):
+    for arguments in (["portrait", HOSTILE], ["demo", "--seconds", HOSTILE], ["status", HOSTILE * 700]):
         with pytest.raises(SystemExit):
             main(arguments)
         assert_plain("".join(capsys.readouterr().err.splitlines(keepends=True)[-1:]))
@@ -110,7 +110,7 @@ def test_a_hostile_status_is_one_plain_line_and_whole_as_json(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     monkeypatch.setattr(condition, "ask_systemd", lambda: None)
-    fault = HOSTILE * 2000
+    fault = HOSTILE * 700
     known = {"monotonic": time.monotonic(), "sentence": "alone", "healthy": False, "fault": fault}
     (tmp_path / "status.json").write_text(json.dumps(known))
     assert main(["status"]) == 1
