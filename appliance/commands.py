@@ -147,10 +147,10 @@ def detect(arguments: argparse.Namespace) -> int:
         return failed
     for image in found:
         print(f"{readable(image['image'])}: {len(image['faces'])} face(s)")
-        for face in image["faces"]:
-            print(
-                f"  score {face['score']:.3f}, box {face['box']}, eyes {face['right_eye']} {face['left_eye']}"
-            )
+        from_left = sorted(image["faces"], key=lambda face: face["right_eye"][0] + face["left_eye"][0])
+        for number, face in enumerate(from_left, 1):  # as `portrait render --face` counts them
+            eyes = f"eyes {face['right_eye']} {face['left_eye']}"
+            print(f"  {number}: score {face['score']:.3f}, box {face['box']}, {eyes}")
     return failed
 
 

@@ -2,13 +2,16 @@
 
 import ctypes
 import functools
+import importlib.util
 import logging
 import os
+import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -41,8 +44,12 @@ _COST_OF_INKS: Final = 11
 # Rows that are converted at a time, so that a picture is held in one mode only.
 _ROWS: Final = 64
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-# Pillow's names of what has these suffixes: its readers of other formats are rarely used and less tested.
-_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Pillow's names of what curators bring: its readers of other formats are rarely used and less tested. It
+# reads AVIF by itself from 11.3 on.
+_FORMATS: Final = (
+    *("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"),
+    *(["AVIF"] if importlib.util.find_spec("PIL.AvifImagePlugin") else []),
+)
 # What Pillow and its like raise on a damaged file (seen in thousands of mutated files of each format).
 DAMAGE = (
     ArithmeticError,
@@ -72,6 +79,29 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BITS: Final = 258
+_PHOTOMETRIC: Final = 262
+_SAMPLE_FORMAT: Final = 339
+ADDRESS: Final = ("http:", "https:")
+NOT_DOWNLOADED: Final = "a web address; download the picture and give the file's name"
+# How files begin that people take for pictures, what they are, and what to do.
+_OTHER_KINDS: Final = (
+    (rb"$", "an empty file; copy it again"),
+    (rb"%PDF", "a PDF; save its page as a PNG or a TIFF"),
+    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photograph; save it as a JPEG"),
+    (rb"....ftypavif", "an AVIF picture, which this Pillow cannot read; save it as a PNG"),
+    (rb"....ftyp", "a film; save one picture of it as a PNG"),
+    (rb"8BPS", "a Photoshop file; save a flattened copy as a PNG or a TIFF"),
+    (rb"gimp xcf", "a GIMP file; export it as a PNG or a TIFF"),
+    (rb"\s*<(!doctype|html)", "a web page; download the picture itself"),
+    (rb"\s*<(\?xml|svg)", "a drawing (SVG) or other XML; export it as a PNG"),
+    (
+        rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+        "a TIFF of a kind that cannot be read here (JPEG 2000 or WebP in it, floating-point or 32-bit "
+        "values, or a camera's raw picture); save it with 8 or 16 bits and LZW compression or none",
+    ),
+    (rb"PK\x03\x04", "a ZIP archive or an office document; take the picture out of it"),
+)
 
 
 @contextmanager
@@ -93,16 +123,29 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 with Image.open(file, formats=_FORMATS) as image:
                     if image.format == "TIFF":
                         _silence_libtiff()
-                    _check_pixels(path, image, MAX_PIXELS)
+                    check_pixels(path, image)
                     yield image
     except Image.DecompressionBombError as error:
         raise BadImage(f"{path}: too many pixels, expected at most {MAX_PIXELS:,}") from error
     except FileNotFoundError as error:
-        raise BadImage(f"{path}: no such file") from error
+        what = NOT_DOWNLOADED if str(path).startswith(ADDRESS) else "no such file"
+        raise BadImage(f"{path}: {what}") from error
     except DAMAGE as error:
         if isinstance(error, ApplianceError):
             raise
-        raise BadImage(f"{path}: not a whole, readable image ({_brief(error)})") from error
+        what = _known_by_its_beginning(path) if isinstance(error, UnidentifiedImageError) else _brief(error)
+        raise BadImage(f"{path}: not a whole, readable image ({what})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """How grey values deeper than 8 bits are meant, which Pillow leaves open.
+
+    `white` is the value of white; `white_is_zero` is TIFF's other way round.
+    """
+
+    white: float = 255.0
+    white_is_zero: bool = False
 
 
 def format_of(image: Image.Image) -> str:
@@ -110,11 +153,20 @@ def format_of(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else image.format or "?"  # a telephone's, with a preview behind it
 
 
-def is_deep(image: Image.Image) -> bool:
-    """Tell whether mode I or F of a file holds 16 bits: a PNG's does; of others the largest value tells."""
-    if image.format == "PNG":  # older Pillow has its 16 bits as mode I
-        return True
-    return image.mode in {"I", "F"} and bool(np.max(image.getextrema()) > 255)
+def grey_of(image: Image.Image) -> Grey:
+    """Tell how the grey values of a file that was read whole are meant; 8 bits need no help."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return Grey()
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS, (0,))[0] if tags.get(_SAMPLE_FORMAT, (1,))[0] == 1 else 0
+    if image.format == "PNG" or image.mode.startswith("I;16"):  # older Pillow has a PNG's 16 bits as mode I
+        bits = 16
+    if bits in {16, 32}:
+        white = 2.0**bits - 1
+    else:  # nothing tells: programs write floats from 0 to 1, and whole numbers of 8 or of 16 bits
+        most = float(np.max(image.getextrema()))
+        white = 1.0 if image.mode == "F" and most <= 1 else 255.0 if most <= 255 else 65535.0
+    return Grey(white, tags.get(_PHOTOMETRIC) == 0)
 
 
 def read_image(path: Path) -> Image.Image:
@@ -133,7 +185,7 @@ def read_image(path: Path) -> Image.Image:
         if kind == "JPEG" and image.mode == "CMYK":
             cost = _COST_OF_INKS
         most = _MOST_HELD // cost
-        _check_pixels(path, image, most, f" as {kind}", "; make it smaller")
+        check_pixels(path, image, most, f" as {kind}", "; make it smaller")
         image.load()
         # Pillow turns a TIFF as it loads it, and old versions would turn it again.
         turn = None if kind == "TIFF" else _TURNS.get(image.getexif().get(_ORIENTATION, 1))
@@ -155,19 +207,16 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def rgb(image: Image.Image, deep: bool = False) -> Image.Image:
-    """Return an image of any mode as RGB.
-
-    Parameters
-    ----------
-    deep : mode I holds 16 bits, as older Pillow has it for PNG; else its values tell
-    """
+def rgb(image: Image.Image, grey: Grey | None = None) -> Image.Image:
+    """Return an image of any mode as RGB; `grey` says how deep grey values are meant, else they tell."""
     if image.mode.startswith("I") or image.mode == "F":
+        grey = grey or grey_of(image)
         values = np.asarray(image, np.float64)
-        deep = deep or image.mode.startswith("I;16") or values.max(initial=0) > 255
-        image = Image.fromarray(
-            (np.clip(values / (65535.0 if deep else 255.0), 0, 1) * 255 + 0.5).astype(np.uint8)
-        )
+        if grey.white > 65535:
+            values = np.where(values < 0, values + 2.0**32, values)  # Pillow reads 32 bits as signed
+        light = np.clip(values / grey.white, 0, 1)
+        light = 1 - light if grey.white_is_zero else light
+        image = Image.fromarray((light * 255 + 0.5).astype(np.uint8))
     if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
         image = image.convert("RGBA")
         canvas = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -187,9 +236,9 @@ def _converted(image: Image.Image) -> Image.Image:
     """Return a loaded image as RGB; the one given is let go."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    deep, whole = is_deep(image), Image.new("RGB", image.size)
+    grey, whole = grey_of(image), Image.new("RGB", image.size)
     for top, band in _bands(image):
-        whole.paste(rgb(band, deep), (0, top))
+        whole.paste(rgb(band, grey), (0, top))
     image.close()
     return whole
 
@@ -212,15 +261,25 @@ def _check_bytes(path: Path, file: BinaryIO) -> None:
         raise BadImage(f"{path}: {size:,} bytes, expected at most {most:,}")
 
 
-def _check_pixels(path: Path, image: Image.Image, most: int, kind: str = "", todo: str = "") -> None:
+def check_pixels(
+    path: Path, image: Image.Image, most: int = MAX_PIXELS, kind: str = "", todo: str = ""
+) -> None:
+    """Raise `BadImage` if an open image has more pixels than `most`; the message ends with `todo`."""
     if image.width * image.height > most:
         raise BadImage(f"{path}: {image.width}x{image.height} pixels{kind}, expected at most {most:,}{todo}")
 
 
+def _known_by_its_beginning(path: Path) -> str:
+    """Say what a file is that Pillow cannot read, and what to save it as."""
+    with open_regular(path) as file:
+        start = file.read(32)
+    for beginning, what in _OTHER_KINDS:
+        if re.match(beginning, start, re.DOTALL | re.IGNORECASE):
+            return what
+    return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
+
+
 def _brief(error: Exception) -> str:
-    # A telephone's HEIC, a PDF: Pillow would name a Python object.
-    if isinstance(error, UnidentifiedImageError):
-        return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0][:100]

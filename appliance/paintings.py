@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from appliance import assets, config
-from appliance.errors import BadImage
 from appliance.files import sha256_of
 from appliance.library import current, installed
 from appliance.library import use as hang
@@ -100,8 +99,8 @@ def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:
     """Return title, artist and licence: as given, or as known of the bundled pictures."""
     try:
         sha256 = sha256_of(image)
-    except OSError as error:
-        raise BadImage(f"{image}: {error.strerror}") from error
+    except OSError:
+        sha256 = ""  # the command itself opens the file and says what is wrong
     known = next((p for p in assets.load_portraits() if p.sha256 == sha256), None)
     return {
         "title": arguments.title or (known.title if known else image.stem),

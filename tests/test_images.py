@@ -186,13 +186,37 @@ def test_the_pictures_of_a_folder_come_in_name_order(tmp_path: Path) -> None:
     assert [path.name for path in image_files(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
 
 
-@pytest.mark.parametrize("data", [b"", b"%PDF-1.7\n", bytes(4) + b"\x18ftypheic" + bytes(99)])
-def test_a_file_of_another_kind_is_refused_with_the_kinds_expected(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "IMG_0001.HEIC").write_bytes(data)
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (b"", "an empty file; copy it again"),
+        (b"%PDF-1.7\n", "a PDF; save its page as a PNG or a TIFF"),
+        (bytes(4) + b"ftypheic" + bytes(99), "a HEIC photograph; save it as a JPEG"),
+        (bytes(4) + b"ftypmp42" + bytes(99), "a film; save one picture of it as a PNG"),
+        (b"<!DOCTYPE html><p>not found", "a web page; download the picture itself"),
+        (b"8BPS\0\x01" + bytes(99), "a Photoshop file; save a flattened copy as a PNG or a TIFF"),
+        (b"MM\0*" + bytes(99), "a TIFF of a kind that cannot be read here"),
+        (b"nothing of the kind", "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_advice(tmp_path: Path, data: bytes, advice: str) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(data)
     with pytest.raises(BadImage) as caught:
-        read_image(tmp_path / "IMG_0001.HEIC")
-    expected = "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
-    assert str(caught.value) == f"{tmp_path}/IMG_0001.HEIC: not a whole, readable image ({expected})"
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: not a whole, readable image ({advice}")
+
+
+def test_a_photoshop_file_that_pillow_knows_is_refused_too(tmp_path: Path) -> None:
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 2, 2, 8, 3)
+    (tmp_path / "layers.psd").write_bytes(header + bytes(12) + struct.pack(">H", 0) + bytes(12))
+    with pytest.raises(BadImage, match="a Photoshop file; save a flattened copy"):
+        read_image(tmp_path / "layers.psd")
+
+
+def test_a_web_address_is_no_file() -> None:
+    with pytest.raises(BadImage, match="a web address; download the picture and give the file's name"):
+        read_image(Path("https://example.org/picture.jpg"))
 
 
 # Reads a picture as `detect` does; prints what it refuses, or its size, and the process's peak memory in MB.

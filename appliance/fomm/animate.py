@@ -89,7 +89,7 @@ def animate(
     check_place(out)
     film, model = Film(driving), load_checkpoint(checkpoint, architecture)
     landmarker = Landmarker()
-    canvas = prepare(source, choices.size, landmarker, choices.face)
+    canvas = prepare(source, out, choices.size, landmarker, choices.face)
     face = canvas.face.mesh[:, :2]
     height, width = canvas.pixels.shape[:2]
     place = Place(*choices.place) if choices.place else head_square(face[None], (width, height))

@@ -15,6 +15,7 @@ from appliance.pack import PackInfo, write_pack
 from appliance.portrait import blend
 from appliance.portrait.detail import Detail
 from appliance.portrait.landmarks import Landmarker, Landmarks
+from appliance.portrait.question import in_the_name_of
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import Sheet, png
 from appliance.portrait.source import read_original
@@ -65,12 +66,13 @@ class Look:
 
 
 def prepare(
-    image: Path, size: tuple[int, int] | None, landmarker: Landmarker, choose: int | None = None
+    image: Path, out: Path, size: tuple[int, int] | None, landmarker: Landmarker, choose: int | None = None
 ) -> Canvas:
     """Read a painting, fit it to the screen and find the sitter's face.
 
     Parameters
     ----------
+    out : the pack's folder, beside which a question about several faces is shown
     size : (width, height) of the screen in pixels; the picture's own by default
     choose : which of several faces, counted from 1 at picture left
 
@@ -80,12 +82,10 @@ def prepare(
         If it is no whole image, or has no such face.
     """
     original, _ = read_original(image, size)
-    try:
+    with in_the_name_of(image, out):
         found = landmarker.find(original, choose)
         pixels, found = fitted(original, found, size or (original.shape[1], original.shape[0]))
         return Canvas(image, pixels, landmarker.landmarks(pixels, found))
-    except UnfitPortrait as error:
-        raise UnfitPortrait(f"{image}: {error}") from error
 
 
 def check_square(canvas: Canvas, place: blend.Place, whose: str) -> None:

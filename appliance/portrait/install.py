@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance.assets import Portrait, home, load_portraits
 from appliance.download import download
 from appliance.errors import BadAsset, BadImage
+from appliance.images import ADDRESS, NOT_DOWNLOADED
 from appliance.library import folder_of, name_for, use
 from appliance.pack import Pack
 from appliance.portrait.render import render
@@ -39,6 +40,8 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
     if what not in known:
         picture = Path(what)
         if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
+            if what.startswith(ADDRESS):
+                raise BadImage(f"{what}: {NOT_DOWNLOADED}")
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
         name = name_for(picture)
         render(picture, folder_of(name), size=size, say=say, choose=choose)

@@ -19,6 +19,7 @@ from appliance.camera.averaging import Pixels, Region
 from appliance.camera.base import RgbPicture
 from appliance.errors import UnfitPortrait
 from appliance.portrait.crop import Crop, apply
+from appliance.portrait.question import ask
 from appliance.portrait.sampling import Array
 from appliance.vision.blazeface import Face, FaceDetector
 from appliance.vision.letterbox import letterbox
@@ -31,9 +32,15 @@ _ENOUGH: Final = 0.9
 _CANDIDATES: Final = 8
 _FACE_SCORE: Final = 0.4
 _MESH_SCORE: Final = 0.5
-# Another face as sure, and as large as this part of the best, could be the sitter too.
+# A second face must be this sure to the mesh model once its crop is centred, from 0 to 1 (a chin with
+# the neck below it was read at 0.70; a confidence under 0.75 is refused as a sitter, too).
+_SECOND_MESH: Final = 0.75
+# Two meshes that share more than this part of the smaller one's rectangle are one face read twice: a
+# forehead within a face shares .83, two heads cheek to cheek .1.
+_SHARED: Final = 0.3
+# A face whose score times width is more than this part of the largest such product could be the
+# sitter, too (chosen: a face half as large asks, a spectator in the background does not).
 _RIVAL: Final = 0.45
-_RIVAL_MESH: Final = 0.9
 
 _MESH_SIDE: Final = 192
 _MESH_MARGIN: Final = 1.5
@@ -117,7 +124,9 @@ class Landmarker:
         Raises
         ------
         UnfitPortrait
-            If there is no face, no face of that number, or several and none chosen.
+            If there is no face or no face of that number.
+        SeveralFaces
+            If several could be the sitter and none was chosen.
         """
         faces = self.faces(pixels)
         if not faces:
@@ -125,14 +134,21 @@ class Landmarker:
                 f"no face found in {pixels.shape[1]}x{pixels.shape[0]} pixels; expected a sitter looking "
                 "out of it, the head at least a tenth of its size; crop it closer to the face"
             )
-        if choice is None and len(faces) > 1:
-            raise UnfitPortrait(f"{len(faces)} faces found; choose with --face N, 1 at picture left")
-        if choice is not None and not 1 <= choice <= len(faces):
-            raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
-        return faces[(choice or 1) - 1]
+        if choice is not None:
+            if not 1 <= choice <= len(faces):
+                raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
+            return faces[choice - 1]
+        most = max(map(_weight, faces))
+        rivals = [face for face in faces if _weight(face) > _RIVAL * most]
+        if len(rivals) > 1:
+            raise ask(Image.fromarray(pixels), faces, rivals)
+        return rivals[0]
 
     def faces(self, pixels: Pixels) -> list[Face]:
-        """Return the faces that could be the sitter's, from picture left to picture right."""
+        """Return the faces that the mesh model confirms, from picture left to picture right.
+
+        They are counted by their eyes' midpoint, as `detect` counts them.
+        """
         picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
         found: list[Face] = []
         for part, windows in _windows(picture.width, picture.height):
@@ -142,14 +158,16 @@ class Landmarker:
             found += [f for window in windows for f in self._detector.detect(picture, window)]
         sure = []
         for face in _distinct(found)[:_CANDIDATES]:
-            confidence = self._read_mesh(image, _around(face))[1]
+            mesh, confidence = self._read_mesh(image, _around(face))
             if confidence > _MESH_SCORE:
-                sure.append((confidence * face.score * face.width, confidence, face))
-        if not sure:
-            return []
-        most, _, best = max(sure, key=lambda entry: entry[0])
-        rivals = [f for value, c, f in sure if f is best or (c > _RIVAL_MESH and value > _RIVAL * most)]
-        return sorted(rivals, key=lambda face: face.box[0])
+                mesh, centred = self._read_mesh(image, _recentred(mesh))
+                sure.append((confidence * _weight(face), centred, _rectangle(mesh), face))
+        sure.sort(key=lambda entry: -entry[0])
+        kept = sure[:1]
+        for entry in sure[1:]:
+            if entry[1] >= _SECOND_MESH and all(_shared(entry[2], other[2]) <= _SHARED for other in kept):
+                kept.append(entry)
+        return sorted((entry[3] for entry in kept), key=lambda face: face.eye_midpoint[0])
 
     def landmarks(self, pixels: Pixels, face: Face) -> Landmarks:
         """Find the landmarks of a face.
@@ -258,6 +276,23 @@ def _distinct(faces: list[Face]) -> list[Face]:
         if all(math.dist(_centre(face), _centre(k)) > 0.5 * max(face.width, k.width) for k in kept):
             kept.append(face)
     return kept
+
+
+def _weight(face: Face) -> float:
+    """Return how much a face looks like the sitter's: large and sure."""
+    return face.score * face.width
+
+
+def _rectangle(mesh: Array) -> Array:
+    """Return the corners of a mesh, [[x0, y0], [x1, y1]]."""
+    return np.stack([mesh[:, :2].min(0), mesh[:, :2].max(0)])
+
+
+def _shared(one: Array, other: Array) -> float:
+    """Return the part of the smaller of two rectangles that both cover."""
+    overlap = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
+    smaller = min(float(np.prod(r[1] - r[0])) for r in (one, other))
+    return float(np.prod(np.maximum(overlap, 0))) / max(smaller, 1e-6)
 
 
 def _centre(face: Face) -> tuple[float, float]:

@@ -6,11 +6,12 @@ from typing import Final
 
 from PIL import Image
 
-from appliance.errors import ConfigError, UnfitPortrait
+from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.question import in_the_name_of
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import CloseUp, Sheet, png
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
@@ -76,13 +77,11 @@ def render(
     original, reduced = read_original(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
     landmarker = Landmarker()
-    try:
+    with in_the_name_of(image, out):
         found = landmarker.find(original, choose)
         pixels, placed = fitted(original, found, size or (original.shape[1], original.shape[0]))
         scale = reduced * placed.width / found.width
         sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm), scale)
-    except UnfitPortrait as error:
-        raise UnfitPortrait(f"{image}: {error}") from error
     del original
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")

@@ -58,7 +58,7 @@ def render_from(
     out = out.absolute()
     check_place(out)
     landmarker = Landmarker()
-    canvas = prepare(image, size, landmarker, choose)
+    canvas = prepare(image, out, size, landmarker, choose)
     first = read_pixels(files[len(files) // 2])
     try:
         head = landmarker.landmarks(first, landmarker.find(first))

@@ -10,10 +10,10 @@ from PIL import Image, ImageCms, ImageOps
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage
 from appliance.files import open_regular
-from appliance.images import COST, COST_OF_OTHERS, format_of, is_deep, opened, rgb
+from appliance.images import COST, COST_OF_OTHERS, Grey, check_pixels, format_of, grey_of, opened, rgb
 from appliance.portrait.bands import Banded, cut, reduce
 from appliance.portrait.png import open_png
-from appliance.portrait.tiff import open_tiff
+from appliance.portrait.tiff import largest_page, open_tiff
 
 # Without a screen's size, a picture is kept up to this, in pixels.
 _LONGEST: Final = 3840
@@ -24,6 +24,9 @@ _SHARE: Final = 0.25
 # A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
 _MOST_JPEG: Final = 36_000_000
 _ORIENTATION: Final = 0x0112
+# A profile is sRGB if it moves no test colour by more than this, in grey levels: colour libraries round
+# differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by 40).
+_SAME: Final = 2
 
 
 def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
@@ -45,11 +48,15 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
     with opened(path) as image, open_regular(path) as file:
+        page, offset = largest_page(file) if image.format == "TIFF" else (0, 0)
+        if page:  # a scanner may put a preview before the picture
+            image.seek(page)
+            check_pixels(path, image)
         full = max(image.size)
-        banded = _banded(image, file) if full > longest else None
+        banded = _banded(image, file, offset) if full > longest else None
         if banded is None:
             banded = _whole(image, path, longest)
-        small = _reduced(banded, longest, is_deep(image), _screen_colours(image))
+        small = _reduced(banded, longest, grey_of(image), _screen_colours(image))
         # An upright picture may have its sides exchanged; the long one tells the scale.
         return np.array(small, np.uint8), max(small.size) / full
 
@@ -63,12 +70,12 @@ def free_memory() -> int:
     return next((1024 * int(row.split()[1]) for row in rows if row.startswith("MemAvailable:")), 0)
 
 
-def _banded(image: Image.Image, file: BinaryIO) -> Banded | None:
-    """Return the bands of a picture whose file can be read so."""
+def _banded(image: Image.Image, file: BinaryIO, offset: int) -> Banded | None:
+    """Return the bands of a picture whose file can be read so; `offset` is where a TIFF's page begins."""
     if image.format == "PNG":
         return open_png(file)
     # How values of 32 bits are to be scaled only the whole tells.
-    return open_tiff(file) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
+    return open_tiff(file, offset) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
 
 
 def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
@@ -96,26 +103,40 @@ def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
 
 
 def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]:
-    """Return how a picture's colours become the screen's, by its mode: as the ICC profile in it tells."""
+    """Return how a picture's colours become the screen's, by its mode: as the ICC profile in it tells.
+
+    Empty where they are the screen's already, so that every bit stays: the profile's colours tell that,
+    because names lie ("sRGB built-in, linear").
+    """
     try:
         profile = ImageCms.getOpenProfile(io.BytesIO(image.info["icc_profile"]))
-        if "sRGB" in ImageCms.getProfileDescription(profile):
-            return {}  # every bit stays
-        mode = {"RGB ": "RGB", "CMYK": "CMYK"}[profile.profile.xcolor_space]
-        return {mode: ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")}
+        mode = {"RGB ": "RGB", "CMYK": "CMYK", "GRAY": "L"}[profile.profile.xcolor_space]
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+        if mode != "CMYK" and _changes_nothing(transform, mode):
+            return {}
+        return {mode: transform}
     except (KeyError, TypeError, OSError, ImageCms.PyCMSError):  # none, a damaged one, or of another mode
         return {}
 
 
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Tell whether a transform leaves a grid of test colours as they are."""
+    levels = np.linspace(0, 255, 6).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+    test = Image.fromarray(colours if mode == "RGB" else levels[None])
+    shown = np.asarray(transform.apply(test), int)
+    return bool(np.abs(shown - np.asarray(test.convert("RGB"), int)).max() <= _SAME)
+
+
 def _reduced(
-    banded: Banded, longest: int, deep: bool, colours: dict[str, ImageCms.ImageCmsTransform]
+    banded: Banded, longest: int, grey: Grey, colours: dict[str, ImageCms.ImageCmsTransform]
 ) -> Image.Image:
     """Return the picture upright, as RGB, its long side at most `longest`."""
 
     def shown(band: Image.Image) -> Image.Image:
         if band.mode == "CMYK" and "CMYK" in colours:
             return colours["CMYK"].apply(band)
-        return rgb(band, deep)
+        return rgb(band, grey)
 
     width, height = banded.size
     part = min(longest / max(width, height), 1.0)
@@ -123,6 +144,8 @@ def _reduced(
     small = reduce(map(shown, banded.bands), banded.size, size)
     if "RGB" in colours:
         small = colours["RGB"].apply(small)
+    if "L" in colours:
+        small = colours["L"].apply(small.convert("L"))
     if banded.orientation == 1:
         return small
     small.getexif()[_ORIENTATION] = banded.orientation

@@ -24,11 +24,12 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _LIGHT, _TURN, _SAMPLES, _PLANES = (
     284,
 )
 _STRIPS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
+_SUBFILE, _MASK = 254, 4  # what a page is; this bit says that it is a mask of another one
 _TILE_WIDTH, _TILE_ROWS, _TILES, _TILE_BYTES = 322, 323, 324, 325
 # What colours depend on: fill order, fax options, predictor, palette, inks, alpha, format, JPEG, YCbCr.
 _COLOURS: Final = {266, 292, 293, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532}
 _KEPT: Final = _COLOURS | {_WIDTH, _BITS, _COMPRESSION, _LIGHT, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_ROWS}
-_READ: Final = _KEPT | {_HEIGHT, _TURN, _STRIPS, _STRIP_ROWS, _STRIP_BYTES, _TILES, _TILE_BYTES}
+_READ: Final = _KEPT | {_SUBFILE, _HEIGHT, _TURN, _STRIPS, _STRIP_ROWS, _STRIP_BYTES, _TILES, _TILE_BYTES}
 _PLAIN, _OLD_JPEG, _YCBCR = 1, 6, 6
 # Size in bytes of each type of value, and struct's letter of those that are whole numbers.
 _SIZES: Final = {
@@ -51,6 +52,8 @@ _SIZES: Final = {
 _LETTERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q", 18: "Q"}
 _LONG: Final = 4
 _MOST_VALUES: Final = 300_000
+# Pages looked at; a picture has a preview or two, or the steps of a pyramid.
+_MOST_PAGES: Final = 64
 # How much larger than a band a strip or a row of tiles may be.
 _SPARE: Final = 8
 
@@ -62,18 +65,26 @@ class _Entry(NamedTuple):
 
 
 class _Directory:
-    """The first directory of a TIFF: the entries that matter, as they stand, in the file's byte order."""
+    """A directory (page) of a TIFF: the entries that matter, as they stand, in the file's byte order.
 
-    def __init__(self, file: BinaryIO) -> None:
+    `offset` is where it lies in the file, `following` where the next one does, 0 after the last.
+    """
+
+    def __init__(self, file: BinaryIO, offset: int = 0) -> None:
+        """Read the directory at an offset, by default the first; raises one of `DAMAGE`."""
+        file.seek(0)
         head = file.read(16)
         if head[:2] not in {b"II", b"MM"}:
             raise OSError("no TIFF header")
         self.order = "<" if head[:2] == b"II" else ">"
         big = head[2:4] in {b"+\0", b"\0+"}
         letter, room = ("Q", 8) if big else ("I", 4)
-        file.seek(self._number(letter, head[room : 2 * room]))
+        self.offset = offset or self._number(letter, head[room : 2 * room])
+        file.seek(self.offset)
         number = self._number("Q" if big else "H", file.read(8 if big else 2))
         rows = file.read(min(number, 4096) * (4 + 2 * room))
+        after = file.read(room)
+        self.following = self._number(letter, after) if number <= 4096 and len(after) == room else 0
         self._entries: dict[int, _Entry] = {}
         for row in (rows[i : i + 4 + 2 * room] for i in range(0, len(rows), 4 + 2 * room)):
             tag, kind = struct.unpack_from(self.order + "HH", row)
@@ -87,6 +98,12 @@ class _Directory:
             if len(value) < length:
                 raise OSError("image file is truncated")
             self._entries[tag] = _Entry(kind, count, value[:length])
+
+    @property
+    def area(self) -> int:
+        """Pixels of the page; 0 for a mask."""
+        mask = self.value(_SUBFILE, 0) & _MASK
+        return 0 if mask else self.value(_WIDTH, 0) * self.value(_HEIGHT, 0)
 
     def values(self, tag: int) -> tuple[int, ...]:
         """Return the whole numbers of an entry; none if it is missing."""
@@ -133,12 +150,24 @@ class _Directory:
         return int(struct.unpack(self.order + letter, data)[0])
 
 
-def open_tiff(file: BinaryIO) -> Banded | None:
-    """Return the bands of a TIFF; none if its strips or tiles are too large, or its planes separate.
+def largest_page(file: BinaryIO) -> tuple[int, int]:
+    """Return the number, from 0, and the offset of the page with the most pixels; raises one of `DAMAGE`."""
+    pages = [_Directory(file)]
+    while (following := pages[-1].following) and len(pages) < _MOST_PAGES:
+        if any(following == page.offset for page in pages):
+            raise OSError("its pages form a circle")
+        pages.append(_Directory(file, following))
+    number = max(range(len(pages)), key=lambda i: pages[i].area)
+    return number, pages[number].offset
 
-    Raises one of `DAMAGE`, also while the bands are drawn, if the file is damaged or truncated.
+
+def open_tiff(file: BinaryIO, offset: int = 0) -> Banded | None:
+    """Return the bands of a TIFF's page; none if its strips or tiles are too large, or its planes separate.
+
+    `offset` is where the page's directory lies, 0 for the first. Raises one of `DAMAGE`, also while the
+    bands are drawn, if the file is damaged or truncated.
     """
-    directory = _Directory(file)
+    directory = _Directory(file, offset)
     width, height = directory.value(_WIDTH, 0), directory.value(_HEIGHT, 0)
     tiled = bool(directory.values(_TILES))
     offsets = directory.values(_TILES if tiled else _STRIPS)

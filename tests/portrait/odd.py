@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "black": (over_eyes(15, 9, 9, (40, 30, 25)), "no iris"),
     "skin": (over_eyes(15, 9, 9, None), "no iris|closed"),
     "sunglasses": (over_eyes(22, 14, 16, (15, 15, 18)), "no iris"),
-    "two": (beside, "2 faces found; choose with --face N"),
+    "two": (beside, r"2 faces found \(1 upper left, 2 upper right\); choose one with --face N"),
     "animal": (animal, "no face|no human face|no iris"),
     "noise": (noise, "no face"),
     "lying": (lambda p: p.rotate(90, expand=True), "turn the picture upright|no face"),

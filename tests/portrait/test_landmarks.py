@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,11 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home, photograph_path
+from appliance.cli import main
 from appliance.errors import UnfitPortrait
 from appliance.images import read_pixels
 from appliance.portrait.landmarks import Landmarker, _starts
+from appliance.portrait.question import SeveralFaces
 
 PAINTING = home() / "frames" / "sconosciuta.png"
 
@@ -59,3 +62,57 @@ def test_windows_cover_the_whole_length(length: int, side: float) -> None:
     assert starts[0] <= 0
     assert starts[-1] + side >= length
     assert (np.diff(starts) <= 0.4 * side + 1e-9).all()
+
+
+def with_a_second_head(size: float, above: int) -> np.ndarray:
+    """Paint a second head of a part of the first one's size, so many pixels above its eyes."""
+    with Image.open(photograph_path("astronaut.png")) as image:
+        photo = image.convert("RGB")
+    canvas = Image.new("RGB", (1000, 1300), (120, 120, 120))
+    canvas.paste(photo.crop((150, 0, 310, 230)).resize((640, 920)), (180, 300))
+    second = photo.crop((180, 50, 280, 180)).resize((round(400 * size), round(520 * size)))
+    canvas.paste(second, (472 - round(172 * size), 728 - above - round(228 * size)))
+    return np.array(canvas)
+
+
+def test_a_face_seen_within_a_face_is_no_second_sitter(landmarker: Landmarker) -> None:
+    pixels = with_a_second_head(0.7, above=220)
+    face = landmarker.find(pixels)
+    assert face.eye_midpoint[1] == pytest.approx(728, abs=20)
+
+
+def test_faces_apart_from_each_other_are_asked_about(landmarker: Landmarker) -> None:
+    pixels = with_a_second_head(0.5, above=280)
+    with pytest.raises(UnfitPortrait, match="2 faces found"):
+        landmarker.find(pixels)
+    assert landmarker.find(pixels, 1).eye_midpoint[0] < landmarker.find(pixels, 2).eye_midpoint[0]
+
+
+def test_the_question_says_and_shows_where_faces_are(landmarker: Landmarker) -> None:
+    with Image.open(photograph_path("astronaut.png")) as image:
+        photo = image.convert("RGB")
+    both = Image.new("RGB", (1024, 512))
+    both.paste(photo, (0, 0))
+    both.paste(photo, (512, 0))
+    with pytest.raises(SeveralFaces, match=r"1 upper left, 2 upper right") as asked:
+        landmarker.find(np.array(both))
+    changed = np.abs(np.asarray(asked.value.picture, int) - np.asarray(both, int)).max(2) > 100
+    faces = landmarker.faces(np.array(both))
+    for face in faces:
+        x0, y0, x1, y1 = (round(v) for v in face.box)
+        assert changed[y0 : y0 + 30, x0 : x0 + 30].mean() > 0.3, "the number stands in the box's corner"
+        assert not changed[(y0 + y1) // 2, x0 + 10 : x1 - 10].any(), "the face itself is not painted over"
+    assert not changed[:, :100].any()
+
+
+def test_detect_numbers_faces_as_face_does(
+    landmarker: Landmarker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.png"
+    Image.fromarray(with_a_second_head(0.5, above=280)).save(path)
+    assert main(["detect", str(path)]) == 0
+    lines = re.findall(r"(\d): score .* eyes \[([\d.]+), ", capsys.readouterr().out)
+    assert [number for number, _ in lines] == ["1", "2"]
+    for number, x in lines:
+        chosen = landmarker.find(read_pixels(path), int(number))
+        assert float(x) == pytest.approx(chosen.right_eye[0], abs=0.05 * chosen.width)

