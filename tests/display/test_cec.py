@@ -132,6 +132,10 @@ def test_a_wake_under_way_is_left_alone_for_half_a_minute(
     sender = Cec(rack.devices, rack.system)
     sender.wake()
     sender.step(100.0)
+    began = time.monotonic()
+    while not rack.messages():  # else the half minute, which takes no time here, ends before it starts
+        assert time.monotonic() - began < 30
+        time.sleep(0.01)
     sender.standby()
     for second in range(30):
         sender.step(100.0 + second)
