@@ -40,8 +40,8 @@ _DEEP: Final = 0.35
 _SMOOTH: Final = 0.05
 # An eye's socket is rigid within this ellipse around the eye, in eye widths across and down, and
 # no longer at `_SOCKET_FADE` times that.
-_SOCKET: Final = (0.54, 0.42)
-_SOCKET_FADE: Final = 1.3
+_SOCKET: Final = (0.48, 0.36)
+_SOCKET_FADE: Final = 1.2
 # The face ends softly between these parts of the way to where nothing moves.
 _FACE: Final = (0.55, 0.8)
 # Weights of the field's fit, against 1 for slopes across the face; chosen by the eyes' widths and the
@@ -49,12 +49,12 @@ _FACE: Final = (0.55, 0.8)
 _DOWN_THE_FACE: Final = 2.0
 # Slopes beyond the face, where hair and neck may shear:
 _BEYOND: Final = 0.15
-# Slopes in an eye's socket, more than in the face: 40 keep the far eye's width within 8 % at 8 degrees.
-_STIFF: Final = 40.0
+# Slopes in an eye's socket, more than in the face: 70 keep the far eye's width within 8 % at 8 degrees.
+_STIFF: Final = 70.0
 # Slopes down the nose's ridge, so that its tip, bridge and the lips go together:
-_STRAIGHT: Final = 20.0
+_STRAIGHT: Final = 30.0
 # Depth itself in the face:
-_HELD: Final = 2.0
+_HELD: Final = 3.0
 # Half the width of the nose's ridge, in half faces.
 _RIDGE_WIDTH: Final = 0.15
 # Passes that invert the field: each leaves at most half of the error, at the steepest place.
