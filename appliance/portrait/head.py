@@ -27,7 +27,7 @@ _RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
 _WIDEST: Final = 12.0
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
-_SPARE: Final = 0.97
+_SPARE: Final = 0.95
 # Nothing moves beyond these multiples of the distance from the face's middle to its outline: at the
 # sides, where the background begins; above, over hair; below, over the neck. Larger ones move the
 # outline of the thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
@@ -38,9 +38,9 @@ _DOWN: Final = 1.75
 _DEEP: Final = 0.35
 # The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
 _SMOOTH: Final = 0.05
-# An eye's socket is rigid within this ellipse around the eye, in eye widths across and down, and
-# no longer at `_SOCKET_FADE` times that.
-_SOCKET: Final = (0.48, 0.36)
+# An eye's socket is rigid within an ellipse of these half axes, in eye widths across and down, wider by
+# the last blur, and no longer at `_SOCKET_FADE` times that.
+_SOCKET: Final = (0.45, 0.3)
 _SOCKET_FADE: Final = 1.2
 # The face ends softly between these parts of the way to where nothing moves.
 _FACE: Final = (0.55, 0.8)
@@ -49,12 +49,12 @@ _FACE: Final = (0.55, 0.8)
 _DOWN_THE_FACE: Final = 2.0
 # Slopes beyond the face, where hair and neck may shear:
 _BEYOND: Final = 0.15
-# Slopes in an eye's socket, more than in the face: 70 keep the far eye's width within 8 % at 8 degrees.
-_STIFF: Final = 70.0
+# Slopes in an eye's socket, more than in the face: 150 keep the far eye's width within 8 % at 8 degrees.
+_STIFF: Final = 150.0
 # Slopes down the nose's ridge, so that its tip, bridge and the lips go together:
-_STRAIGHT: Final = 30.0
+_STRAIGHT: Final = 60.0
 # Depth itself in the face:
-_HELD: Final = 3.0
+_HELD: Final = 8.0
 # Half the width of the nose's ridge, in half faces.
 _RIDGE_WIDTH: Final = 0.15
 # Passes that invert the field: each leaves at most half of the error, at the steepest place.
@@ -215,7 +215,7 @@ def _relief(points: Array, depths: Array, sockets: list[Array], there: Array, ou
     down = _BEYOND + (_DOWN_THE_FACE - _BEYOND) * face + _STRAIGHT * ridge
     for corners in sockets:
         wide = math.dist(*corners.tolist())
-        off = (there - corners.mean(0)) / (wide * np.array(_SOCKET))
+        off = (there - corners.mean(0)) / (wide * np.array(_SOCKET) + _LAST_BLUR)
         rigid = 1 - smoothstep((np.hypot(off[..., 0], off[..., 1]) - 1) / (_SOCKET_FADE - 1))
         wanted += rigid * ((rigid * wanted).sum() / rigid.sum() - wanted)
         across, down = across + _STIFF * rigid, down + _STIFF * rigid

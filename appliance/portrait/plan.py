@@ -91,7 +91,7 @@ def make_plan(
     if min(reach) < math.radians(REACH) and rest == 0:
         # Where the eyes have hardly any room, the head goes its full way alone.
         reach = max(reach[0], ways[0] + turn), max(reach[1], ways[1] + turn)
-    resting, step = _steps(*reach, frames)
+    resting, step = _steps(reach, rest, frames)
     away = step * (np.arange(frames) - resting)
     headed = np.where(away < 0, *(1 - way / max(side, 1e-9) for way, side in zip(ways, reach, strict=True)))
     shifts = np.zeros((frames, 2))
@@ -194,18 +194,29 @@ def _evened(ways: tuple[float, float], rest: float, turn: float, kept: float) ->
 def _is_even(reach: tuple[float, float], rest: float) -> bool:
     """Return whether a reach to the left and right of `rest` lies about a viewer in front."""
     sides = reach[0] - rest, reach[1] + rest
-    return max(sides) <= EVEN * min(sides)
+    return max(sides) <= EVEN * min(sides) + 1e-9
 
 
-def _steps(left: float, right: float, frames: int) -> tuple[int, float]:
-    """Return the resting frame and the step: equal steps fill the shorter side and most of the longer."""
-    last, shorter, both = frames - 1, min(left, right), max(left + right, 1e-9)
-    count = math.ceil(last * shorter / both - 1e-9)
+def _steps(reach: tuple[float, float], rest: float, frames: int) -> tuple[int, float]:
+    """Return the resting frame and the step, so that equal steps fill the reach to both sides best.
+
+    An even range that goes far enough to both sides remains one.
+    """
+    last, (left, right) = frames - 1, reach
+
+    def worth(resting: int) -> tuple[bool, bool, float, int]:
+        ways = (left, resting), (right, last - resting)
+        step = min(side / count for side, count in ways if count)
+        sides = resting * step, (last - resting) * step
+        enough = min(sides[0] - rest, sides[1] + rest) >= math.radians(REACH) - 1e-9
+        return _is_even(sides, rest), enough, step, resting
+
+    exact = last * left / max(left + right, 1e-9)
+    nearest = {math.floor(exact), math.ceil(exact)}
     if abs(left - right) < 0.1 * max(left, right):
-        count = last // 2
-    resting = count if left < right else last - count
-    sides = [side / count for side, count in ((left, resting), (right, last - resting)) if count]
-    return resting, min(sides)
+        nearest = {last // 2}
+    *_, step, resting = max(map(worth, nearest))
+    return resting, step
 
 
 def _converged(angles: Array, rest: float, side: int, distance_mm: float) -> Array:
