@@ -40,7 +40,7 @@ _DEEP: Final = 0.35
 _SMOOTH: Final = 0.05
 # An eye's socket is rigid within an ellipse of these half axes, in eye widths across and down, wider by
 # the last blur, and no longer at `_SOCKET_FADE` times that.
-_SOCKET: Final = (0.45, 0.3)
+_SOCKET: Final = (0.42, 0.3)
 _SOCKET_FADE: Final = 1.2
 # The face ends softly between these parts of the way to where nothing moves.
 _FACE: Final = (0.55, 0.8)
