@@ -33,7 +33,7 @@ _SPARE: Final = 0.95
 # outline of the thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
 _SIDE: Final = 0.96
 _UP: Final = 1.22
-_DOWN: Final = 1.75
+_DOWN: Final = 1.65
 # What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
 _DEEP: Final = 0.35
 # The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
