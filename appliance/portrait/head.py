@@ -32,7 +32,7 @@ _SPARE: Final = 0.95
 # sides, where the background begins; above, over hair; below, over the neck. Larger ones move the
 # outline of the thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
 _SIDE: Final = 0.96
-_UP: Final = 1.22
+_UP: Final = 1.18
 _DOWN: Final = 1.65
 # What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
 _DEEP: Final = 0.35
@@ -152,8 +152,10 @@ def build_head(face: Landmarks, width: int, height: int) -> Head:
     out = np.where(inside, _outline(points, there) / _end(there), 2.0)
     out[[0, -1]] = out[:, [0, -1]] = 2.0
     free = out < 1
-    field = half * _relief(points, _depths(face.mesh[:, 2] / half, points), sockets, there, out)
     step = max(round(half * _STEP), _LEAST_STEP)
+    if not free.any():  # the picture's edge is everywhere too near
+        return Head((0, 0, min(step, width), min(step, height)), np.zeros((2, 2)), face.tilt, step)
+    field = half * _relief(points, _depths(face.mesh[:, 2] / half, points), sockets, there, out)
     box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
     x, y = np.meshgrid(
         np.arange(box[0], box[2] + step, step, dtype=float),

@@ -125,6 +125,12 @@ def test_a_face_at_the_pictures_edge_moves_nothing_there(middle: tuple[float, fl
     assert min(head.squeeze(8.0), head.squeeze(-8.0)) > 0.5
 
 
+def test_a_face_that_fills_the_picture_does_not_turn() -> None:
+    head = build_head(drawn.sitter(middle=(30.0, 40.0)), 60, 80)
+    assert not head.depth.any()
+    assert head.squeeze(12.0) == 1
+
+
 @pytest.mark.parametrize("turn", [-12.0, 12.0])
 def test_the_widest_turn_is_inverted_to_a_twentieth_of_a_pixel(turn: float) -> None:
     _, head = head_of(15.0, 14.0)
