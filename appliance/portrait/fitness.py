@@ -104,8 +104,8 @@ def check_plan(plan: Plan) -> list[str]:
     sides = -plan.angles[0], plan.angles[-1]
     side = sides.index(min(sides))
     goes = (
-        f"the gaze goes from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees: the eyes have room for "
-        f"{100 * plan.room[side]:.0f} % of their width to picture {('left', 'right')[side]}"
+        f"the gaze goes from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
+        f"of {100 * plan.room[side]:.0f} % of the eyes' width to picture {('left', 'right')[side]}"
     )
     if min(sides) < REACH - 0.01:
         raise UnfitPortrait(

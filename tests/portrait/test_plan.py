@@ -104,7 +104,7 @@ def test_a_side_without_room_is_told_and_the_other_still_moves(room: float) -> N
     assert np.ptp(plan.shifts, axis=0).min() > 0.09 * 80
     assert max(abs(turn) for turn in plan.turns) == pytest.approx(8, abs=0.7)
     (told,) = check_plan(plan)
-    assert f"{100 * plan.room[1]:.0f} % of their width to picture right" in told
+    assert f"{100 * plan.room[1]:.0f} % of the eyes' width to picture right" in told
 
 
 @pytest.mark.parametrize("frames", [3, 5, 9, 33, 65])
