@@ -93,7 +93,7 @@ def test_hairline_and_chin_go_with_the_head(yaw: float, tilt: float) -> None:
     assert way(head, face, drawn.CHIN) > 0.6 * bridge
 
 
-@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+@pytest.mark.parametrize(("yaw", "tilt"), [*VIEWS, (-30.0, 0.0), (30.0, 0.0)])
 def test_the_nose_does_not_bend_when_the_head_turns(yaw: float, tilt: float) -> None:
     face, head = head_of(yaw, tilt)
     bridge, tip, lip = (way(head, face, point) for point in (drawn.BRIDGE, drawn.TIP, drawn.LIP))
