@@ -180,7 +180,13 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
     _add_look(render, detail=0.0)
-    render.add_argument("--yaw", type=_number(0, 15), default=8.0, metavar="DEG", help="head turn (8)")
+    render.add_argument(
+        "--yaw",
+        type=_number(0, 15),
+        default=8.0,
+        metavar="DEG",
+        help="head turn (8; 12 where the face allows)",
+    )
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )

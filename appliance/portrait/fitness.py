@@ -6,6 +6,7 @@ from typing import Final
 from appliance.errors import UnfitPortrait
 from appliance.portrait.eyes import Eye
 from appliance.portrait.landmarks import Landmarks
+from appliance.portrait.plan import EVEN, REACH, Plan
 
 _NARROWEST: Final = 10.0
 _NARROW: Final = 20.0
@@ -22,6 +23,10 @@ _FLAT: Final = 0.1
 _FAINT: Final = 0.24
 _SCATTERED: Final = 0.035
 _SCATTER_DOUBTED: Final = 0.022
+# A range that ends this near to a viewer in front, in degrees, is told to the curator.
+_SHORT: Final = 12.0
+# A gaze read this far aside, in degrees, yet not believed, is told too.
+_ASIDE: Final = 28.0
 _HIDDEN: Final = (
     "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
     "use a picture in which iris and white are seen"
@@ -92,3 +97,28 @@ def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
     if score < _FAINT:
         return [f"the irises are faint (contrast {score:.2f}; spectacles?): they move less"]
     return []
+
+
+def check_plan(plan: Plan) -> list[str]:
+    """Check that the frames reach visitors on both sides; returns doubts or raises `UnfitPortrait`."""
+    sides = -plan.angles[0], plan.angles[-1]
+    side = sides.index(min(sides))
+    goes = (
+        f"the gaze goes from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
+        f"of {100 * plan.room[side]:.0f} % of the eyes' width to picture {('left', 'right')[side]}"
+    )
+    if min(sides) < REACH - 0.01:
+        raise UnfitPortrait(
+            f"{goes}; expected at least {REACH:.0f} degrees to either side of a viewer in front; "
+            "use a picture in which white is seen on both sides of the irises"
+        )
+    doubts = []
+    if min(sides) < _SHORT or max(sides) > EVEN * min(sides):
+        doubts.append(f"{goes}; visitors farther to that side are not met")
+    if abs(plan.own_gaze) > _ASIDE and not plan.angles[plan.resting]:
+        doubts.append(
+            f"the sitter seems to look {abs(plan.own_gaze):.0f} degrees to picture "
+            f"{'right' if plan.own_gaze > 0 else 'left'}, but eyes, head and picture do not agree: "
+            "planned as if it looked to the front; look at the contact sheet"
+        )
+    return doubts
