@@ -31,6 +31,11 @@ _RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
 _JUMP: Final = 0.015
 # Fewer directions than this (20 degrees of arc) are not called an arc.
 _LEAST_ARC: Final = 7
+# An arc beside the iris is looked for from a shift of this, as a line of half this width, and is the
+# painting's own if that has one within this distance; all in eye widths.
+_BEGUN: Final = 0.03
+_LINE: Final = 0.025
+_ABOUT: Final = 0.03
 # Radii are tried in steps of this, in eye widths.
 _STEP: Final = 0.01
 
@@ -41,6 +46,8 @@ _FEW: Final = 60
 # Grey levels added to both sides of a ratio of brightness, and of detail: the noise of 8 bits.
 _BLACK: Final = 4.0
 _NOISE: Final = 1.0
+# An iris less than twice this darker than the white, in grey levels, has no edge that could be cut.
+_LEAST_STEP: Final = 12.0
 # What is finer than this is detail, in eye widths.
 _FINE: Final = 0.02
 _SAMPLES: Final = 128
@@ -50,6 +57,10 @@ _SAMPLES: Final = 128
 _SQUARE: Final = 0.16
 _OFF_FIELD: Final = 0.12
 _MATCH_STEP: Final = 0.004
+# A square with less deviation than this, in grey levels, shows nothing that could be matched.
+_PLAIN: Final = 5.0
+# Fewer slopes than this say nothing of an eye's width.
+_LEAST_SLOPES: Final = 6
 # Details beside the lids lie so far above the upper and below the lower one, in eye widths.
 _ABOVE, _BELOW = 0.2, 0.14
 # Mesh points: the nose's bridge and tip, and the upper lip.
@@ -73,13 +84,14 @@ class White:
 class Figures:
     """The measures of a portrait; of two eyes, the one at picture left first.
 
-    `rims` is (2, frames), see `ghost_rim`; `whites` has each eye's frames, None where nothing can be
-    compared, see `uncovered_white`; `cuts` is (2, frames), see `cut_iris`; `widths` is (2, 2), each
-    eye's width in the first and the last frame, see `eye_widths`; `nose` see `nose_way`; `angles`
-    is the gaze in the outermost frames in degrees.
+    `rims` is (2, frames), see `ghost_rim`; `arcs` is (2, frames), see `limbus_arcs`; `whites` has
+    each eye's frames, None where nothing can be compared, see `uncovered_white`; `cuts` is (2,
+    frames), see `cut_iris`; `widths` is (2, 2), each eye's width in the first and the last frame, see
+    `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
     """
 
     rims: Array
+    arcs: Array
     whites: tuple[list[White | None], list[White | None]]
     cuts: Array
     widths: Array
@@ -99,6 +111,7 @@ def measure(recorder: Recorder, angles: tuple[float, ...]) -> Figures:
     ends = [end @ _LUMA for end in recorder.ends]
     return Figures(
         rims=np.array([ghost_rim(eye) for eye in eyes]),
+        arcs=np.array([limbus_arcs(eye) for eye in eyes]),
         whites=(first, second),
         cuts=np.array([cut_iris(eye) for eye in eyes]),
         widths=eye_widths(sitter, box, ends),
@@ -138,6 +151,42 @@ def ghost_rim(eye: EyeFrames) -> list[float]:
         median = np.nanmedian(np.where(there[..., None], jumps, np.nan)[:, arcs], axis=0)
         out.append(float(abs(median).max()))
     return out
+
+
+def limbus_arcs(eye: EyeFrames) -> list[float]:
+    """Return how strongly an arc shows beside the moved iris in each frame, in grey levels.
+
+    Read are all arcs around the moved iris's middle, from 0.7 of its radius to beyond its shade, to
+    either side. An arc is a line, in any colour, darker or brighter than what lies 0.025 eye widths
+    inside and outside of it; the median over the arc counts. Lines that the painted iris has at about
+    the same distance, like a dark rim, are no fault.
+    """
+    radius = max(eye.iris[2], rim_radius(eye))
+    radii = np.arange(0.7 * eye.iris[2], 1.25 * radius + _SHADE, _STEP)
+    painted = _lines(eye, eye.resting, 0.0, radii)
+    about = round(_ABOUT / _STEP)
+    own = np.array([painted[max(i - about, 0) : i + about + 1].max() for i in range(len(radii))])
+    return [
+        float(np.maximum(_lines(eye, frame, shift, radii) - own, 0).max()) if abs(shift) > _BEGUN else 0.0
+        for frame, shift in enumerate(eye.shifts.tolist())
+    ]
+
+
+def _lines(eye: EyeFrames, frame: int, shift: float, radii: Array) -> Array:
+    """Return the strongest line at each radius around the iris moved by `shift`, in grey levels."""
+    u, v, _ = eye.iris
+    strongest = np.zeros(len(radii))
+    for side in (-1, 1):
+        reach = (radii + _LINE * np.array([-1, 0, 1])[:, None])[:, None]
+        x, y = u + shift + side * reach * np.cos(_ARC)[:, None], v + reach * np.sin(_ARC)[:, None]
+        seen = eye.opened(x, y).all(0)
+        arcs = seen.sum(0) >= _LEAST_ARC
+        if not arcs.any():
+            continue
+        inside, here, outside = np.where(seen[..., None], eye.at(frame, x, y), np.nan)[:, :, arcs]
+        for line in (np.minimum(inside, outside) - here, here - np.maximum(inside, outside)):
+            strongest[arcs] = np.maximum(strongest[arcs], np.nanmedian(line, axis=0).max(-1))
+    return strongest
 
 
 def _jumps(colours: Array, seen: Mask) -> Array:
@@ -239,9 +288,6 @@ def cut_iris(eye: EyeFrames) -> list[float]:
     ]
 
 
-_LEAST_STEP: Final = 12.0
-
-
 def eye_widths(sitter: Sitter, box: Box, ends: list[Array]) -> Array:
     """Return each eye's width in the outermost frames against the painting, (2 eyes, 2 frames).
 
@@ -261,7 +307,9 @@ def eye_widths(sitter: Sitter, box: Box, ends: list[Array]) -> Array:
         first, second = first[far], second[far]
         for j, turn in enumerate((sitter.plan.turns[0], sitter.plan.turns[-1])):
             ways = np.array([_way(sitter, box, ends[j], x, y, turn) for x, y in points.tolist()])
-            widths[i, j] = 1 + np.median((ways[first] - ways[second]) / (u[first] - u[second]))
+            slopes = (ways[first] - ways[second]) / (u[first] - u[second])
+            if np.isfinite(slopes).sum() >= _LEAST_SLOPES:
+                widths[i, j] = 1 + np.nanmedian(slopes)
     return widths
 
 
@@ -278,11 +326,13 @@ def nose_way(sitter: Sitter, box: Box, ends: list[Array]) -> float:
         first, last = (_way(sitter, box, end, x, y, t) for end, t in zip(ends, turns, strict=True))
         ways.append(last - first)
     mean = (ways[1] + ways[2]) / 2
-    return ways[0] / mean if mean > _MATCH_STEP * sitter.face.half_width else 1.0
+    return ways[0] / mean if mean > _SQUARE / 4 * sitter.face.half_width else 1.0  # also without an answer
 
 
 def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:
     """Return how far a detail of the painting has gone along the face in a frame, in pixels, by matching.
+
+    Not a number where nothing is painted that could be matched.
 
     Parameters
     ----------
@@ -304,4 +354,8 @@ def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float
     seen = bilinear(frame, px + ways[:, None, None] * c - box[0], py + ways[:, None, None] * s - box[1])
     unlike = seen - template
     unlike -= unlike.mean((1, 2), keepdims=True)
-    return float(ways[np.square(unlike).mean((1, 2)).argmin()])
+    if template.std() < _PLAIN:
+        return math.nan
+    # Where a soft patch fits many places nearly as well, the head's field decides.
+    off = np.square((ways - near) / (_OFF_FIELD * half))
+    return float(ways[(np.square(unlike).mean((1, 2)) / template.var() + off).argmin()])

@@ -20,11 +20,13 @@ WORDS: Final[dict[Kind, str]] = {
 # notices, and what is outside the second nobody should hang.
 # An old rim's jump, in grey levels.
 _RIM: Final = (0.0, 14.0), (0.0, 60.0)
+# An arc beside the moved iris, in grey levels.
+_ARC: Final = (0.0, 13.0), (0.0, 60.0)
 # The uncovered white against the white beside it; it must also differ by so many grey levels.
 _LIGHT: Final = (0.75, 1.3), (0.45, 2.0)
 _DIFFERENCE: Final = 8.0
 # Its detail against the white's beside it.
-_DETAIL: Final = (0.4, 2.0), (0.0, 99.0)
+_DETAIL: Final = (0.35, 2.0), (0.0, 99.0)
 # What is missing of the moved iris's radius, in percent.
 _CUT: Final = (0.0, 7.0), (0.0, 25.0)
 # An eye's width in the outermost frames against the painting.
@@ -73,7 +75,11 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
 def figures_as_json(figures: Figures) -> dict[str, Any]:
     """Return the measures as plain numbers: per eye the worst frame's, and which frame that is."""
     out: dict[str, Any] = {}
-    for name, values in (("ghost_rim", figures.rims), ("cut_iris", figures.cuts)):
+    for name, values in (
+        ("ghost_rim", figures.rims),
+        ("limbus_arc", figures.arcs),
+        ("cut_iris", figures.cuts),
+    ):
         out[name] = values.max(1).round(3).tolist()
         out[f"{name}_frame"] = values.argmax(1).tolist()
     for name in ("light", "detail"):
@@ -86,7 +92,8 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
 
 def _of_eyes(figures: Figures) -> list[tuple[str, bool]]:
     found = []
-    for side, rims, whites, cuts in zip(_SIDES, figures.rims, figures.whites, figures.cuts, strict=True):
+    eyes = zip(_SIDES, figures.rims, figures.arcs, figures.whites, figures.cuts, strict=True)
+    for side, rims, arcs, whites, cuts in eyes:
         eye = f"the eye at picture {side}"
         light = [w.light if w and abs(w.difference) > _DIFFERENCE else 1.0 for w in whites]
         detail = [w.detail if w else 1.0 for w in whites]
@@ -94,6 +101,7 @@ def _of_eyes(figures: Figures) -> list[tuple[str, bool]]:
             *_outside(
                 rims, _RIM, f"a rim or a hard edge stays where the iris of {eye} was ({{:.0f}} grey levels)"
             ),
+            *_outside(arcs, _ARC, f"an arc lies beside the iris of {eye} ({{:.0f}} grey levels)"),
             *_outside(100 * cuts, _CUT, f"the iris of {eye} is cut off: {{:.0f}} % of its radius is missing"),
             *_outside(
                 light, _LIGHT, f"the uncovered white of {eye} is {{:.2f}} times as bright as that beside it"
