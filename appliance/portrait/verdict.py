@@ -30,9 +30,9 @@ _DETAIL: Final = (0.35, 2.0), (0.0, 99.0)
 # What is missing of the moved iris's radius, in percent.
 _CUT: Final = (0.0, 7.0), (0.0, 25.0)
 # An eye's width in the outermost frames against the painting.
-_WIDTH: Final = (0.9, 1.1), (0.7, 1.4)
+_WIDTH: Final = (0.88, 1.12), (0.7, 1.4)
 # The way of the nose's tip against that of bridge and lip.
-_NOSE: Final = (0.75, 2.5), (0.3, 5.0)
+_NOSE: Final = (0.7, 2.5), (0.3, 5.0)
 _SIDES: Final = ("left", "right")
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
