@@ -175,12 +175,22 @@ def _parser() -> argparse.ArgumentParser:
 
     portrait = _group(words, "portrait", "make portraits")
     render = _add(
-        portrait, "render", paintings.render, "turn a picture into a pack", "portrait render me.jpg --out me"
+        portrait,
+        "render",
+        paintings.render,
+        "turn a picture into a pack, and judge it",
+        "portrait render me.jpg --out me",
     )
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
     _add_look(render, detail=0.0)
-    render.add_argument("--yaw", type=_number(0, 15), default=8.0, metavar="DEG", help="head turn (8)")
+    render.add_argument(
+        "--yaw",
+        type=_number(0, 15),
+        default=8.0,
+        metavar="DEG",
+        help="head turn (8; 12 where the face allows)",
+    )
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
@@ -198,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument(
         "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
     )
+    install.add_argument(
+        "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
+    )
     _add(portrait, "list", paintings.list_portraits, "list portraits", "portrait list")
     use = _add(portrait, "use", paintings.use, "hang an installed portrait", "portrait use sconosciuta")
     use.add_argument("name", metavar="NAME")
@@ -206,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         portrait,
         "evaluate",
         paintings.evaluate,
-        "measure a pack",
+        "measure a pack, and judge it",
         "portrait evaluate DIR --json",
     )
     evaluate.add_argument("pack", type=Path, metavar="DIR")

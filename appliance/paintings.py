@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import assets, config
 from appliance.files import sha256_of
@@ -11,6 +11,9 @@ from appliance.library import current, installed
 from appliance.library import use as hang
 from appliance.progress import say
 from appliance.text import readable
+
+if TYPE_CHECKING:
+    from appliance.portrait.verdict import Verdict
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -33,9 +36,12 @@ def render(arguments: argparse.Namespace) -> int:
             "detail": arguments.detail,
         }
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
-    else:
-        render_pack(arguments.image, arguments.out, **common, yaw=arguments.yaw, eyes=arguments.eyes)
-    return 0
+        return 0
+    verdicts: list[Verdict] = []
+    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes}
+    render_pack(arguments.image, arguments.out, **common, **motion, tell=verdicts.append)
+    _tell(verdicts[0])
+    return verdicts[0].exit_code
 
 
 def install(arguments: argparse.Namespace) -> int:
@@ -43,7 +49,8 @@ def install(arguments: argparse.Namespace) -> int:
     from appliance.portrait.install import install as install_portrait
 
     display = config.load_config(arguments.config).display
-    pack = install_portrait(arguments.what, (display.width, display.height), say, arguments.face)
+    size = display.width, display.height
+    pack = install_portrait(arguments.what, size, say, arguments.face, tell=_tell, anyway=arguments.anyway)
     print(f"{readable(pack.info.title)} hangs")
     return 0
 
@@ -72,13 +79,17 @@ def use(arguments: argparse.Namespace) -> int:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure a pack."""
     from appliance.portrait.evaluate import evaluate as measure
+    from appliance.portrait.verdict import Verdict
 
     results = measure(arguments.pack)
+    verdict = Verdict(results["verdict"], tuple(results["reasons"]))
     if arguments.json:
         print(json.dumps(results, indent=2))
-    else:
-        print("\n".join(readable(f"{name:32} {value}") for name, value in results.items()))
-    return 0
+        return verdict.exit_code
+    figures = {name: value for name, value in results.items() if name not in ("verdict", "reasons")}
+    print("\n".join(readable(f"{name:32} {value}") for name, value in figures.items()))
+    _tell(verdict)
+    return verdict.exit_code
 
 
 def animate(arguments: argparse.Namespace) -> int:
@@ -93,6 +104,11 @@ def check_driving(arguments: argparse.Namespace) -> int:
     from appliance.fomm.words import check_driving as judge_film
 
     return judge_film(arguments, print)
+
+
+def _tell(verdict: "Verdict") -> None:
+    """Print a verdict."""
+    print("\n".join(map(readable, verdict.lines())), flush=True)
 
 
 def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:

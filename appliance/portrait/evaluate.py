@@ -14,10 +14,13 @@ import numpy as np
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
 from appliance.pack import Box, Pack
+from appliance.portrait.eye_frames import Recorder
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
+from appliance.portrait.measures import measure
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
+from appliance.portrait.verdict import figures_as_json, judge
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -68,15 +71,27 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     distance = _setting(pack, "distance_mm", 2000, 100, 100_000)
     face = _face_number(landmarker.faces(base), pack.info.box)
     found = landmarker.find(base, face)
-    sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance))
+    scale = _setting(pack, "scale", 1, 0.001, 1000)
+    sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance), scale)
     report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.frames, "size": list(pack.info.size)}
     report |= _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
+    report |= _verdict(pack, sitter)
     if render_again:
         report |= cost(folder / "base.png", pack.info.frames, yaw, face)
     return report
+
+
+def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
+    """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
+    recorder = Recorder(sitter, pack.info.box)
+    for _ in recorder.passing(pack.patch(i) for i in range(pack.info.frames)):
+        pass
+    figures = measure(recorder, pack.info.angles)
+    verdict = judge(figures, sitter.doubts)
+    return figures_as_json(figures) | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
 
 
 def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[str, float]:

@@ -5,41 +5,65 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.pack import Box
 from appliance.portrait.landmarks import Landmarks
 from appliance.portrait.sampling import Array, bilinear, blur, smoothstep
 
-# Nodes of the field lie this part of half a face apart, and at least so many pixels.
+# Distance of the field's nodes, in half faces, and its least value in pixels.
 _STEP: Final = 1 / 14
 _LEAST_STEP: Final = 6
+# Mesh points: the face's outline, its sides (where it meets the background: depth counts from them),
+# and the ridge of the nose down to the mouth.
 _OVAL: Final = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-# The face's sides, where it meets the background: they stay, and depth counts from them.
 _SIDES: Final = (127, 234, 93, 132, 58, 356, 454, 323, 361, 288)
-# Beyond the oval the turn fades to nothing, from and to these multiples of its radius: to the
-# sides, where the background begins, above, over forehead and hair, and below, over the neck.
-_FADE_SIDE: Final = (0.42, 1.06)
-_FADE_UP: Final = (0.42, 1.35)
-_FADE_DOWN: Final = (0.6, 1.75)
-# What lies deeper than the sides hardly moves.
+_RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
+# The turn, in degrees, at which the field must keep the least Jacobian: half of an area's width is
+# the most that may be lost before skin looks pinched (judged on fifteen portraits).
+_WIDEST: Final = 12.0
+_LEAST: Final = 0.5
+# The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
+_SPARE: Final = 0.95
+# Nothing moves beyond these multiples of the distance from the face's middle to its outline: at the
+# sides, where the background begins; above, over hair; below, over the neck. Larger ones move the
+# outline of the thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
+_SIDE: Final = 0.96
+_UP: Final = 1.18
+_DOWN: Final = 1.65
+# What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
 _DEEP: Final = 0.35
-# A face as flat as this, else the far eye, between a nose that moves and a cheek that stays, is squeezed.
-_RELIEF: Final = 0.82
-_SMOOTHING: Final = 0.6
-_RING: Final = 48
-_SECTOR: Final = math.radians(5)
-# The turn also fades towards the picture's edge, over this part of half the face's width.
-_EDGE: Final = 0.35
-_BLOCK: Final = 2048
-# A field too steep at a turn of so many degrees is blurred, more and more, in half faces.
-_WIDEST: Final = 8.0
-_SQUEEZE: Final = 0.58
-_LEAST: Final = 0.52
-_SOFTER: Final = 0.04
-_SOFTEST: Final = 0.16
+# The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
+_SMOOTH: Final = 0.05
+# An eye's socket is rigid within an ellipse of these half axes, in eye widths across and down, wider by
+# the last blur, and no longer at `_SOCKET_FADE` times that.
+_SOCKET: Final = (0.42, 0.3)
+_SOCKET_FADE: Final = 1.2
+# The face ends softly between these parts of the way to where nothing moves.
+_FACE: Final = (0.55, 0.8)
+# Weights of the field's fit, against 1 for slopes across the face; chosen by the eyes' widths and the
+# ways of hairline, nose and chin on thirty portraits. Slopes down the face:
+_DOWN_THE_FACE: Final = 2.0
+# Slopes beyond the face, where hair and neck may shear:
+_BEYOND: Final = 0.15
+# Slopes in an eye's socket, more than in the face: 150 keep the far eye's width within 8 % at 8 degrees.
+_STIFF: Final = 150.0
+# Slopes down the nose's ridge, so that its tip, bridge and the lips go together:
+_STRAIGHT: Final = 60.0
+# Depth itself in the face:
+_HELD: Final = 8.0
+# Half the width of the nose's ridge, in half faces.
+_RIDGE_WIDTH: Final = 0.15
+# Passes that invert the field: each leaves at most half of the error, at the steepest place.
+_INVERSIONS: Final = 12
+# Penalty and number of rounds of the alternating direction method: slopes end within 1 % of the limit.
+_PENALTY: Final = 3.0
+_ROUNDS: Final = 60
+# The last blur, in half faces, rounds the field's creases; an average of slopes is no steeper.
+_LAST_BLUR: Final = 0.045
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +91,7 @@ class Head:
         x, y = self.nodes()
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         shift = moved = math.sin(math.radians(turn)) * self.depth
-        for _ in range(5):  # the field is known where content comes from, so it is inverted step by step
+        for _ in range(_INVERSIONS):
             shift = self._between(moved, x - shift * c, y - shift * s)
         return x - shift * c, y - shift * s
 
@@ -79,14 +103,17 @@ class Head:
 
     def squeeze(self, turn: float) -> float:
         """Return the least Jacobian of a turn in degrees: 1 moves rigidly, 0 folds."""
-        down, across = np.gradient(self.depth, self.step)
-        along = across * math.cos(self.tilt) + down * math.sin(self.tilt)
-        return float((1 + math.sin(math.radians(turn)) * along).min())
+        across = np.diff(self.depth, axis=1) / self.step * math.cos(self.tilt)
+        down = np.diff(self.depth, axis=0) / self.step * math.sin(self.tilt)
+        # Between four nodes the slope is that of two of their edges, and steepest in a corner.
+        slopes = [a + d for a in (across[:-1], across[1:]) for d in (down[:, :-1], down[:, 1:])]
+        return 1 + min(float((math.sin(math.radians(turn)) * slope).min()) for slope in slopes)
 
     def widest(self) -> float:
-        """Return the turn in degrees up to which nothing is squeezed too much, to either side."""
-        least = min(self.squeeze(_WIDEST), self.squeeze(-_WIDEST))
-        return _WIDEST * (1 - _LEAST) / max(1 - least, 1e-6)
+        """Return the turn in degrees up to which the least Jacobian is 0.5 or more, to either side."""
+        lost = 1 - min(self.squeeze(_WIDEST), self.squeeze(-_WIDEST))
+        sine = math.sin(math.radians(_WIDEST)) * (1 - _LEAST) / max(lost, 1e-6)
+        return math.degrees(math.asin(min(sine, 1.0)))
 
     def moves(self, x: Array, y: Array, turn: float) -> Array:
         """Return how far points of the painting move along the face, in pixels."""
@@ -100,40 +127,46 @@ class Head:
 def build_head(face: Landmarks, width: int, height: int) -> Head:
     """Build the field from the mesh's depth, for a picture of that size in pixels.
 
-    The mesh's depth over the plane through the face's sides is drawn smooth by a thin-plate spline
-    (Bookstein, "Principal Warps", 1989) and fades to nothing before the background begins.
+    A rigid head moves by its depth, the background not at all. The field follows the mesh's depth
+    over the plane through the face's sides as closely as three conditions allow: it is zero from the
+    face's outline on, nearly constant in the sockets of the eyes, and nowhere steeper along the face
+    than a turn of 12 degrees permits.
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
-    along = face.mesh[:, :2] @ np.array([[c, -s], [s, c]])
+    upright = np.array([[c, -s], [s, c]])
+    along = face.mesh[:, :2] @ upright
     oval = along[list(_OVAL)]
     low, high = oval.min(0), oval.max(0)
     middle, half = (low + high) / 2, float(high[0] - low[0]) / 2
     points = (along - middle) / half
-    rim = _Rim(points)
-    centre = np.array([[c, -s], [s, c]]) @ middle
-    reach = half * np.array([points[list(_OVAL)] * 1.8]).max(1).ravel()
-    reach = np.maximum(reach, half * np.array([1.2, 1.2]))
+    centre = upright @ middle
+    sockets = [(np.stack([m.lower[0], m.lower[-1]]) @ upright - middle) / half for m in face.eyes]
+    reach = np.array([1.0, max(_UP, _DOWN)]) * abs(points).max(0)
+    u, v = np.meshgrid(
+        *(np.arange(-math.ceil(r / _STEP) - 4, math.ceil(r / _STEP) + 5) * _STEP for r in reach)
+    )
+    there = np.stack([u, v], -1)
+    x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
+    edge = (2 * _STEP + 3 * _LAST_BLUR) * half
+    inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
+    out = np.where(inside, _outline(points, there) / _end(there), 2.0)
+    out[[0, -1]] = out[:, [0, -1]] = 2.0
+    free = out < 1
     step = max(round(half * _STEP), _LEAST_STEP)
-    box = _box(centre, float(np.hypot(*reach)), reach, face.tilt, width, height)
+    if not free.any():  # the picture's edge is everywhere too near
+        return Head((0, 0, min(step, width), min(step, height)), np.zeros((2, 2)), face.tilt, step)
+    field = half * _relief(points, _depths(face.mesh[:, 2] / half, points), sockets, there, out)
+    box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
     x, y = np.meshgrid(
         np.arange(box[0], box[2] + step, step, dtype=float),
         np.arange(box[1], box[3] + step, step, dtype=float),
     )
-    there = np.stack(
-        [(x - centre[0]) * c + (y - centre[1]) * s, (y - centre[1]) * c - (x - centre[0]) * s], -1
+    over = (
+        ((x - centre[0]) * c + (y - centre[1]) * s) / half,
+        ((y - centre[1]) * c - (x - centre[0]) * s) / half,
     )
-    there /= half
-    depth = np.zeros(x.shape)
-    fade = rim.fade(there) * _inside(x, y, width, height, _EDGE * half)
-    near = fade > 0
-    depth[near] = half * _Plate(points, _depths(face.mesh[:, 2] / half, points))(there[near])
-    faded, soft = depth * fade, 0.0
-    while True:
-        field = blur(faded, soft * half / step) * smoothstep(fade / 0.1) if soft else faded
-        head = Head(box, field, face.tilt, step)
-        if soft >= _SOFTEST or min(head.squeeze(_WIDEST), head.squeeze(-_WIDEST)) > _SQUEEZE:
-            return _trimmed(head)
-        soft += _SOFTER
+    depth = bilinear(field, *((o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)))
+    return _trimmed(Head(box, depth, face.tilt, step))
 
 
 def _depths(z: Array, points: Array) -> Array:
@@ -141,90 +174,129 @@ def _depths(z: Array, points: Array) -> Array:
     sides = list(_SIDES)
     plane = np.column_stack([np.ones(len(points)), points])
     over = -z - plane @ np.linalg.lstsq(plane[sides], -z[sides], rcond=None)[0]
-    return _RELIEF * np.where(over < 0, _DEEP * over, over)
+    deep: Array = np.where(over < 0, _DEEP * over, over)
+    return deep
 
 
-class _Plate:
-    """A smoothed thin-plate spline through depths at mesh points, zero on a ring around the face."""
+def _outline(points: Array, there: Array) -> Array:
+    """Return how far out points (..., 2) lie: 0 in the face's middle, 1 on its outline.
 
-    def __init__(self, points: Array, depths: Array) -> None:
-        turn = np.linspace(0, 2 * np.pi, _RING, endpoint=False)
-        low, high = points.min(0), points.max(0)
-        ring = np.column_stack([1.6 * np.cos(turn), np.where(np.sin(turn) < 0, -low[1], high[1])])
-        ring[:, 1] *= 1.6 * np.sin(turn)
-        self._points = np.concatenate([points, ring])
-        count = len(self._points)
-        system = np.zeros((count + 3, count + 3))
-        system[:count, :count] = _bend(self._points, self._points) + _SMOOTHING * np.eye(count)
-        system[:count, count] = system[count, :count] = 1
-        system[:count, count + 1 :], system[count + 1 :, :count] = self._points, self._points.T
-        self._weights = np.linalg.solve(system, np.r_[depths, np.zeros(_RING + 3)])
-
-    def __call__(self, there: Array) -> Array:
-        """Evaluate at points (n, 2), a block at a time: the kernel of all would fill the memory."""
-        count = len(self._points)
-        flat = [
-            _bend(part, self._points) @ self._weights[:count] + part @ self._weights[count + 1 :]
-            for part in np.array_split(there, math.ceil(len(there) / _BLOCK))
-        ]
-        values: Array = np.concatenate(flat) + self._weights[count]
-        return values
+    The outline is the mesh points' convex hull; in a three-quarter view the nose may be part of it.
+    """
+    turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
+    ways = np.stack([np.cos(turn), np.sin(turn)])
+    out: Array = (there @ ways / (points @ ways).max(0)).max(-1)
+    return out
 
 
-class _Rim:
-    """The face's outline seen from its middle, and how the turn fades beyond it."""
-
-    def __init__(self, points: Array) -> None:
-        # The farthest point in every direction, for in a three-quarter view the nose may be the
-        # outline; then only the outline's roundest parts, or the turn would fade in lumps.
-        turn, radius = np.arctan2(points[:, 1], points[:, 0]), np.hypot(points[:, 0], points[:, 1])
-        centres = np.linspace(-np.pi, np.pi, 73)[:-1]
-        near = abs((turn[:, None] - centres + np.pi) % (2 * np.pi) - np.pi) < _SECTOR
-        farthest = (near * radius[:, None]).max(0)
-        self._waves = np.linalg.lstsq(_waves(centres), farthest, rcond=None)[0]
-
-    def fade(self, there: Array) -> Array:
-        """Return 1 within the face, falling to 0 beyond it, at points (..., 2) in half faces."""
-        x, y = there[..., 0], there[..., 1]
-        rho, turn = np.hypot(x, y), np.arctan2(y, x)
-        radius = _waves(turn) @ self._waves
-        up, down = (np.maximum(sign * np.sin(turn), 0) ** 4 for sign in (-1, 1))
-        first, last = (
-            _FADE_SIDE[i] + up * (_FADE_UP[i] - _FADE_SIDE[i]) + down * (_FADE_DOWN[i] - _FADE_SIDE[i])
-            for i in (0, 1)
-        )
-        return 1 - smoothstep((rho / radius - first) / (last - first))
+def _end(there: Array) -> Array:
+    """Return where the turn ends in the direction of points (..., 2), in multiples of the outline."""
+    sine = there[..., 1] / np.maximum(np.hypot(there[..., 0], there[..., 1]), 1e-9)
+    up, down = (np.maximum(sign * sine, 0) ** 4 for sign in (-1, 1))
+    end: Array = _SIDE + up * (_UP - _SIDE) + down * (_DOWN - _SIDE)
+    return end
 
 
-def _waves(turn: Array) -> Array:
-    """Return the first Fourier terms of angles, along a last axis of 7."""
-    terms = [np.ones(turn.shape)]
-    for order in (1, 2, 3):
-        terms += [np.cos(order * turn), np.sin(order * turn)]
-    return np.stack(terms, -1)
+def _relief(points: Array, depths: Array, sockets: list[Array], there: Array, out: Array) -> Array:
+    """Return the field at nodes `there`, in half faces.
+
+    Parameters
+    ----------
+    points, depths : of the mesh
+    sockets : for each eye, its corners (2, 2)
+    out : how far out the nodes lie, 0 in the face's middle; the field is 0 from 1 on
+    """
+    free = out < 1
+    away = np.square(there[free][:, None] - points).sum(-1)
+    near = np.exp(-away / (2 * _SMOOTH**2)) + 1e-12
+    wanted = np.zeros(free.shape)
+    wanted[free] = near @ depths / near.sum(1)
+    face = 1 - smoothstep((out - _FACE[0]) / (_FACE[1] - _FACE[0]))
+    ridge = np.exp(-np.square(there[..., None, :] - points[list(_RIDGE)]).sum(-1).min(-1) / _RIDGE_WIDTH**2)
+    across = _BEYOND + (1 - _BEYOND) * face
+    down = _BEYOND + (_DOWN_THE_FACE - _BEYOND) * face + _STRAIGHT * ridge
+    for corners in sockets:
+        wide = math.dist(*corners.tolist())
+        off = (there - corners.mean(0)) / (wide * np.array(_SOCKET) + _LAST_BLUR)
+        rigid = 1 - smoothstep((np.hypot(off[..., 0], off[..., 1]) - 1) / (_SOCKET_FADE - 1))
+        wanted += rigid * ((rigid * wanted).sum() / rigid.sum() - wanted)
+        across, down = across + _STIFF * rigid, down + _STIFF * rigid
+    return blur(_solved(wanted, across, down, _HELD * face, out), _LAST_BLUR / _STEP)
 
 
-def _bend(points: Array, others: Array) -> Array:
-    squared = np.square(points[:, None] - others).sum(-1)
-    kernel: Array = 0.5 * squared * np.log(squared + 1e-12)
-    return kernel
+def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array) -> Array:
+    """Return the field nearest to the wanted one whose slope along rows is nowhere too steep.
+
+    The sum of squared differences in slope (weights `across` and `down`) and in value (`held`) is
+    least; from `out` = 1 on the field is zero. Source: Boyd et al., "Distributed Optimization and
+    Statistical Learning via the Alternating Direction Method of Multipliers", 2011.
+    """
+    free = out < 1
+    count = int(free.sum())
+    number = np.where(free, np.cumsum(free).reshape(free.shape) - 1, count)
+    limit = _SPARE * (1 - _LEAST) / math.sin(math.radians(_WIDEST))
+    system, pull = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
+    system[range(count), range(count)] = held[free]
+    pull[:count] = held[free] * wanted[free]
+    rows = _Edges(number, wanted, across, out)
+    for edges, penalty in ((_Edges(number.T, wanted.T, down.T, out.T), 0.0), (rows, _PENALTY)):
+        edges.add_to(system, edges.weight + penalty)
+        pull += edges.spread(edges.weight * edges.slope)
+    inverse = np.linalg.inv(system[:count, :count])
+    kept, off = np.clip(rows.slope, -limit, limit), np.zeros(len(rows.slope))
+    for _ in range(_ROUNDS):
+        found = inverse @ (pull + rows.spread(_PENALTY * (kept - off)))[:count]
+        slope = rows.slopes(found)
+        kept = np.clip(slope + off, -limit, limit)
+        off += slope - kept
+    field = np.zeros(free.shape)
+    field[free] = found
+    return field
 
 
-def _inside(x: Array, y: Array, width: int, height: int, margin: float) -> Array:
-    """Return 0 at the picture's edge, rising to 1 at `margin` pixels from it."""
-    left, right = smoothstep((x - 2) / margin), smoothstep((width - 2 - x) / margin)
-    return left * right * smoothstep((y - 2) / margin) * smoothstep((height - 2 - y) / margin)
+class _Edges:
+    """The edges along rows of a grid whose nodes are numbered; the highest number stays at 0.
+
+    An edge that leaves the field is as long as to where `out` is 1, a fifth of the step at least.
+    """
+
+    def __init__(self, number: NDArray[np.intp], wanted: Array, weight: Array, out: Array) -> None:
+        kept = number[:, :-1] != number[:, 1:]
+        self._first, self._second = number[:, :-1][kept], number[:, 1:][kept]
+        self._nodes = int(number.max()) + 1
+        self.weight = (weight[:, :-1] + weight[:, 1:])[kept] / 2
+        self.slope = np.diff(wanted, axis=1)[kept] / _STEP
+        nearer, farther = (f(out[:, :-1], out[:, 1:])[kept] for f in (np.minimum, np.maximum))
+        part = (1 - nearer) / np.maximum(farther - nearer, 1e-9)
+        self._length = _STEP * np.where(farther < 1, 1.0, np.clip(part, 0.2, 1.0))
+
+    def slopes(self, values: Array) -> Array:
+        """Return the slope of every edge for the values of the nodes, without the one at 0."""
+        all_values = np.append(values, 0.0)
+        slopes: Array = (all_values[self._second] - all_values[self._first]) / self._length
+        return slopes
+
+    def spread(self, slopes: Array) -> Array:
+        """Return what slopes pull at each node: the transpose of `slopes`."""
+        pull = np.zeros(self._nodes)
+        np.add.at(pull, self._second, slopes / self._length)
+        np.add.at(pull, self._first, -slopes / self._length)
+        return pull
+
+    def add_to(self, system: Array, weight: Array) -> None:
+        """Add the squared slopes of all edges, weighted, to a system's matrix."""
+        first, second, squared = self._first, self._second, weight / self._length**2
+        np.add.at(system, (np.r_[first, second], np.r_[first, second]), np.r_[squared, squared])
+        np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
 
 
-def _box(centre: Array, far: float, reach: Array, tilt: float, width: int, height: int) -> Box:
-    c, s = abs(math.cos(tilt)), abs(math.sin(tilt))
-    across = min(reach[0] * c + reach[1] * s, far)
-    down = min(reach[0] * s + reach[1] * c, far)
+def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
+    """Return whole pixels around points, with a margin, inside the picture."""
     return (
-        max(math.floor(centre[0] - across), 0),
-        max(math.floor(centre[1] - down), 0),
-        min(math.ceil(centre[0] + across), width),
-        min(math.ceil(centre[1] + down), height),
+        max(math.floor(x.min()) - margin, 0),
+        max(math.floor(y.min()) - margin, 0),
+        min(math.ceil(x.max()) + margin, width),
+        min(math.ceil(y.max()) + margin, height),
     )
 
 

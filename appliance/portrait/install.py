@@ -5,17 +5,29 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from appliance.assets import Portrait, home, load_portraits
 from appliance.download import download
-from appliance.errors import BadAsset, BadImage
+from appliance.errors import BadAsset, BadImage, UnfitPortrait
 from appliance.images import ADDRESS, NOT_DOWNLOADED
 from appliance.library import folder_of, name_for, use
 from appliance.pack import Pack
 from appliance.portrait.render import render
+from appliance.portrait.verdict import Verdict
+
+NOT_HUNG: Final = "not hung, the present portrait stays; --anyway hangs it all the same"
 
 
-def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose: int | None = None) -> Pack:
+def install(
+    what: str,
+    size: tuple[int, int],
+    say: Callable[[str], None],
+    choose: int | None = None,
+    *,
+    tell: Callable[[Verdict], None] = lambda verdict: None,
+    anyway: bool = False,
+) -> Pack:
     """Render a portrait into the library and hang it; on any failure the present one stays.
 
     Parameters
@@ -24,6 +36,8 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
     size : (width, height) of the screen in pixels
     say : receives one line per step
     choose : which of several faces, counted from 1 at picture left
+    tell : receives the verdict when all frames are drawn
+    anyway : hang it even if the verdict is to use another picture
 
     Raises
     ------
@@ -32,10 +46,16 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
     AssetUnavailable, BadAsset
         If a known picture cannot be downloaded, or is not the one expected.
     UnfitPortrait
-        If the picture cannot be brought to life.
+        If the picture cannot be brought to life, or the verdict is to use another.
     CannotWrite
         If the library cannot be written.
     """
+
+    def judged(verdict: Verdict) -> None:
+        tell(verdict)
+        if verdict.kind == "another" and not anyway:
+            raise UnfitPortrait(f"{what}: {NOT_HUNG}")
+
     known = {portrait.name: portrait for portrait in load_portraits()}
     if what not in known:
         picture = Path(what)
@@ -44,7 +64,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
                 raise BadImage(f"{what}: {NOT_DOWNLOADED}")
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
         name = name_for(picture)
-        render(picture, folder_of(name), size=size, say=say, choose=choose)
+        render(picture, folder_of(name), size=size, say=say, choose=choose, tell=judged)
         return use(name)
     portrait = known[what]
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
@@ -56,6 +76,7 @@ def install(what: str, size: tuple[int, int], say: Callable[[str], None], choose
             size=size,
             say=say,
             choose=choose,
+            tell=judged,
             title=portrait.title,
             artist=portrait.artist,
             licence=portrait.licence,

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from appliance.portrait.eyes import LEVER, Eye
-from appliance.portrait.landmarks import Landmarks
+from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.sampling import Array
 
 # Half the distance between a person's eyes, and a human iris's radius, in millimetres.
@@ -15,12 +15,23 @@ _HALF_EYES_MM: Final = 31.5
 _IRIS_MM: Final = 5.85
 # The lids' corners lie this far in front of the point the eye turns about.
 _CORNERS_MM: Final = 6.0
-# The farthest the irises go to a side of where they look to the front, in eye widths; a side with
-# less room lends to the other, up to the second.
+# The farthest that the irises go to a side of where they look to the front, in eye widths.
 _FARTHEST: Final = 0.14
-_LENT: Final = 0.2
-# A gaze found this near to the viewer's is taken to meet it: painted eyes say no more.
+# The longer side of the range against the shorter one, at most; but the irises keep this way in eye
+# widths to a side with room, because with less of it nobody sees the eyes move.
+EVEN: Final = 1.5
+_KEPT: Final = 0.1
+# A gaze found this near to the viewer's, in degrees, is taken to meet it: painted eyes say no more.
 _MEETS: Final = 14.0
+# A gaze aside is believed when the eyes' readings differ by no more than this, in degrees (two eyes
+# that meet the viewer differ by up to 20 on paintings), ...
+_ALIKE: Final = 15.0
+# ... when it is turned against the head by no more than people turn their eyes, in degrees, ...
+_FROM_HEAD: Final = 30.0
+# ... and when model and picture place the iris within this part of the eye's width of each other.
+_SAME_IRIS: Final = 0.1
+# The range must reach this far to both sides of a viewer in front, in degrees.
+REACH: Final = 8.0
 # Weaker irises move less: from this score in full, at the other by the least part.
 _CLEAR, _DIM, _LEAST = 0.22, 0.10, 0.4
 
@@ -67,21 +78,24 @@ def make_plan(
     score = min(eye.iris.score for eye in eyes)
     part = travel * min(max((score - _DIM) / (_CLEAR - _DIM), _LEAST), 1.0)
     lever = LEVER * eyes[0].radius
-    own = own_gaze(face, eyes)
-    rest = 0.0 if abs(own) < _MEETS else math.radians(own)
-    ends = _ends(rooms[0], rooms[1], -lever / width * math.sin(rest))
-    reach = [
-        abs(math.asin(min(max(math.sin(rest) + part * end * width / lever, -0.95), 0.95)) - rest)
-        for end in ends
-    ]
-    # The head's part of every turn is the same, so that both go in equal steps.
-    most, turn = max(reach), math.radians(yaw)
-    reach = [way + turn * (way / most if most else 1.0) for way in reach]
-    headed = turn / max(most + turn, 1e-9)
-    resting, step = _steps(reach[0], reach[1], frames)
+    own, turn, kept = (
+        own_gaze(face, eyes),
+        math.radians(yaw),
+        math.asin(min(part * _KEPT * width / lever, 0.95)),
+    )
+    for rest in (math.radians(own), 0.0) if gaze_is_aside(face, eyes) else (0.0,):
+        ways = _evened(_ways((rooms[0], rooms[1]), rest, part, width / lever), rest, turn, kept)
+        reach = _reach(ways, turn)
+        if _is_even(reach, rest):
+            break
+    if min(reach) < math.radians(REACH) and rest == 0:
+        # Where the eyes have hardly any room, the head goes its full way alone.
+        reach = max(reach[0], ways[0] + turn), max(reach[1], ways[1] + turn)
+    resting, step = _steps(reach, rest, frames)
     away = step * (np.arange(frames) - resting)
+    headed = np.where(away < 0, *(1 - way / max(side, 1e-9) for way, side in zip(ways, reach, strict=True)))
     shifts = np.zeros((frames, 2))
-    for i, k in enumerate(scales if most else ()):
+    for i, k in enumerate(scales if max(ways) > 1e-9 else ()):
         turned = _converged(rest + away, rest, (-1, 1)[i], distance_mm) - headed * away
         shifts[:, i] = lever * k * (np.sin(rest + turned) - math.sin(rest))
     return Plan(
@@ -100,10 +114,37 @@ def own_gaze(face: Landmarks, eyes: tuple[Eye, Eye]) -> float:
     An eye that looks at the onlooker has its iris over the point it turns about, which lies behind
     the middle of its corners: in a turned face those are displaced to the side it is turned to.
     """
-    turned = math.sin(math.radians(face.yaw))
+    sines = [math.sin(math.radians(gaze)) for gaze in _gazes(face, eyes)]
+    return math.degrees(math.asin(sum(sines) / 2))
+
+
+def _gazes(face: Landmarks, eyes: tuple[Eye, Eye]) -> tuple[float, float]:
+    """Return where each eye looks, in degrees to picture right of the onlooker, up to 64."""
+    turned, lever = math.sin(math.radians(face.yaw)), LEVER * eyes[0].radius
     away = [eye.iris.u * eye.view.axes.width + _CORNERS_MM / _IRIS_MM * eye.radius * turned for eye in eyes]
-    lever = LEVER * eyes[0].radius
-    return math.degrees(math.asin(min(max(sum(away) / 2 / lever, -0.9), 0.9)))
+    first, second = (math.degrees(math.asin(min(max(way / lever, -0.9), 0.9))) for way in away)
+    return first, second
+
+
+def _off_model(eye: Eye, marks: EyeMarks) -> float:
+    """Return how far across the model sees the iris from where the picture has it, in eye widths."""
+    u, _ = eye.view.axes.to_eye(np.array(marks.iris[0]), np.array(marks.iris[1]))
+    return abs(float(u) - eye.iris.u)
+
+
+def gaze_is_aside(face: Landmarks, eyes: tuple[Eye, Eye]) -> bool:
+    """Return whether both eyes, the head and the picture agree that the sitter looks past the onlooker.
+
+    A wrong belief costs more than a wrong doubt: it takes the range away from the visitors in front.
+    """
+    first, second = _gazes(face, eyes)
+    irises = zip(eyes, face.eyes, strict=True)
+    return (
+        abs(own_gaze(face, eyes)) >= _MEETS
+        and abs(first - second) <= _ALIKE
+        and abs(own_gaze(face, eyes) - face.yaw) <= _FROM_HEAD
+        and all(eye.iris.score >= _CLEAR and _off_model(eye, marks) <= _SAME_IRIS for eye, marks in irises)
+    )
 
 
 def _scales(eyes: tuple[Eye, Eye]) -> tuple[float, float]:
@@ -113,34 +154,69 @@ def _scales(eyes: tuple[Eye, Eye]) -> tuple[float, float]:
     return math.sqrt(first / mean), math.sqrt(second / mean)
 
 
-def _ends(left: float, right: float, middle: float) -> tuple[float, float]:
-    """Return how far the irises go to both sides of rest, in eye widths, 0 or less and 0 or more.
+def _ways(rooms: tuple[float, float], rest: float, part: float, unit: float) -> tuple[float, float]:
+    """Return how far the eyes can turn to the left and to the right of `rest`, in radians, 0 or more.
 
     Parameters
     ----------
-    left, right : room there
-    middle : where, against rest, the sitter looks at a viewer in front: the travel's middle
+    rooms : for the iris there, in eye widths
+    rest : where the painted eyes look, in radians to picture right
+    part : of the usual travel
+    unit : an eye's width against the iris's distance from the point it turns about
     """
-    # What one side of the middle lacks, the other lends, and to a sitter who looks far aside also more.
-    lacks = [max(_FARTHEST + middle - right, 0.0), max(_FARTHEST - middle - left, 0.0)]
-    low, high = (min(_FARTHEST + lack, _LENT) for lack in lacks)
-    first, last = max(middle - low, -left), min(middle + high, right)
-    first, last = min(first, 0.0), max(last, 0.0)
-    if middle > 0:
-        first = max(min(first, last - 2 * _FARTHEST), -left)
-    elif middle < 0:
-        last = min(max(last, first + 2 * _FARTHEST), right)
-    return first, last
+    front = -math.sin(rest) / unit  # where the iris lies when the sitter looks at a viewer in front
+    ends = max(min(front - _FARTHEST, 0.0), -rooms[0]), min(max(front + _FARTHEST, 0.0), rooms[1])
+    sines = [min(max(math.sin(rest) + part * end * unit, -0.95), 0.95) for end in ends]
+    left, right = (abs(math.asin(sine) - rest) for sine in sines)
+    return left, right
 
 
-def _steps(left: float, right: float, frames: int) -> tuple[int, float]:
-    """Return the resting frame and the step, so that equal steps fill the reach to both sides best."""
-    last = frames - 1
-    resting = round(last * left / max(left + right, 1e-9))
+def _reach(ways: tuple[float, float], turn: float) -> tuple[float, float]:
+    """Return how far head and eyes turn to both sides; the head's part is the same in every turn."""
+    most = max(ways)
+    left, right = (way + turn * (way / most if most else 1.0) for way in ways)
+    return left, right
+
+
+def _evened(ways: tuple[float, float], rest: float, turn: float, kept: float) -> tuple[float, float]:
+    """Return the eyes' ways with the longer reach, seen from a viewer in front, shortened.
+
+    It becomes `EVEN` times the shorter one, but the eyes' own way to that side at least `kept`.
+    """
+    while not _is_even(reach := _reach(ways, turn), rest):
+        longer = 0 if reach[0] - rest > reach[1] + rest else 1
+        if ways[longer] <= kept:
+            break
+        ways = (0.99 * ways[0], ways[1]) if longer == 0 else (ways[0], 0.99 * ways[1])
+    return ways
+
+
+def _is_even(reach: tuple[float, float], rest: float) -> bool:
+    """Return whether a reach to the left and right of `rest` lies about a viewer in front."""
+    sides = reach[0] - rest, reach[1] + rest
+    return max(sides) <= EVEN * min(sides) + 1e-9
+
+
+def _steps(reach: tuple[float, float], rest: float, frames: int) -> tuple[int, float]:
+    """Return the resting frame and the step, so that equal steps fill the reach to both sides best.
+
+    An even range that goes far enough to both sides remains one.
+    """
+    last, (left, right) = frames - 1, reach
+
+    def worth(resting: int) -> tuple[bool, bool, float, int]:
+        ways = (left, resting), (right, last - resting)
+        step = min(side / count for side, count in ways if count)
+        sides = resting * step, (last - resting) * step
+        enough = min(sides[0] - rest, sides[1] + rest) >= math.radians(REACH) - 1e-9
+        return _is_even(sides, rest), enough, step, resting
+
+    exact = last * left / max(left + right, 1e-9)
+    nearest = {math.floor(exact), math.ceil(exact)}
     if abs(left - right) < 0.1 * max(left, right):
-        resting = frames // 2
-    sides = [side / count for side, count in ((left, resting), (right, last - resting)) if count]
-    return resting, min(sides)
+        nearest = {last // 2}
+    *_, step, resting = max(map(worth, nearest))
+    return resting, step
 
 
 def _converged(angles: Array, rest: float, side: int, distance_mm: float) -> Array:

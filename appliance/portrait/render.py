@@ -9,16 +9,19 @@ from PIL import Image
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
+from appliance.portrait.eye_frames import Recorder
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.measures import measure
 from appliance.portrait.question import in_the_name_of
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import CloseUp, Sheet, png
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
 from appliance.portrait.source import read_original
+from appliance.portrait.verdict import Verdict, judge
 from appliance.progress import progress
 
-ENGINE: Final = "turning head 2"
+ENGINE: Final = "turning head 3"
 _ENLARGED: Final = 1.5
 
 
@@ -36,6 +39,7 @@ def render(
     eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
     choose: int | None = None,
+    tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
@@ -52,6 +56,7 @@ def render(
     distance_mm : of the viewer the eyes converge on
     choose : which of several faces, counted from 1 at picture left
     title : the file's name without suffix by default
+    tell : receives the verdict when all frames are drawn; if it raises, nothing is written
 
     Returns
     -------
@@ -85,8 +90,6 @@ def render(
     del original
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
-    for doubt in sitter.doubts:
-        say(f"warning: {image.name}: {doubt}")
     plan, box = sitter.plan, patch_box(sitter)
     info = PackInfo(
         title=title or image.stem,
@@ -105,6 +108,7 @@ def render(
             "eyes": eyes,
             "distance_mm": distance_mm,
             "own_gaze": round(plan.own_gaze, 1),
+            "scale": round(scale, 4),
             "iris_radius_px": round(sitter.eyes[0].radius, 3),
             "doubts": "; ".join(sitter.doubts),
         },
@@ -113,12 +117,12 @@ def render(
     whole = Image.fromarray(pixels)
     sheet = Sheet(whole, box, plan.angles)
     eyes_only = CloseUp(whole, box, eye_region(sitter), frames, plan.resting)
-    patches = eyes_only.passing(sheet.passing(draw_patches(sitter, box)))
-    write_pack(
-        out,
-        info,
-        whole,
-        progress(patches, frames, "rendering"),
-        lambda: {f"{out.name}-sheet.png": png(sheet.image), f"{out.name}-eyes.png": png(eyes_only.image)},
-    )
+    recorder = Recorder(sitter, box)
+    patches = recorder.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, box))))
+
+    def drawn() -> dict[str, bytes]:
+        tell(judge(measure(recorder, plan.angles), sitter.doubts))
+        return {f"{out.name}-sheet.png": png(sheet.image), f"{out.name}-eyes.png": png(eyes_only.image)}
+
+    write_pack(out, info, whole, progress(patches, frames, "rendering"), drawn)
     return info

@@ -5,7 +5,7 @@ from typing import Final
 
 from appliance.camera.averaging import Pixels
 from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.fitness import check_eyes, check_face
+from appliance.portrait.fitness import check_eyes, check_face, check_plan
 from appliance.portrait.head import Head, build_head
 from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.plan import Plan, make_plan
@@ -63,6 +63,8 @@ def sit(landmarker: Landmarker, pixels: Pixels, found: Face, motion: Motion, sca
     head = build_head(face, pixels.shape[1], pixels.shape[0])
     yaw = min(motion.yaw, head.widest())
     if yaw < 0.8 * motion.yaw:
-        doubts.append(f"the head turns only {yaw:.1f} degrees: more would tear the face's outline")
+        doubts.append(f"the head turns only {yaw:.1f} degrees: more would fold the face")
     plan = make_plan(face, eyes, motion.frames, yaw, motion.distance_mm, motion.eyes)
+    if motion.yaw >= YAW and motion.eyes >= 1:  # a smaller range than the usual one was not asked for
+        doubts += check_plan(plan)
     return Sitter(pixels, face, head, eyes, plan, tuple(doubts))

@@ -66,14 +66,14 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "upside down": (lambda p: p.rotate(180), "no face|upright"),
     "negative": (lambda p: p.point(lambda v: 255 - v), "no human face|no iris|no face"),
     "half": (lambda p: p.crop((0, 0, 222, 512)), "no face|no human face|no iris"),
-    "tiny": (lambda p: p.resize((200, 200)), "pixels wide; expected at least 10"),
-    "speck": (lambda p: p.resize((60, 60)), "no face|no human face|pixels wide"),
+    "tiny": (lambda p: p.resize((200, 200)), "pixels apart .* expected at least 30"),
+    "speck": (lambda p: p.resize((60, 60)), "no face|no human face|pixels apart"),
     "one pixel": (lambda p: p.resize((1, 1)), "no face"),
     "line": (lambda p: p.resize((700, 2)), "no face"),
     "black sheet": (lambda p: Image.new("RGB", (300, 400)), "no face"),
     "white sheet": (lambda p: Image.new("RGB", (300, 400), "white"), "no face"),
     "no head": (lambda p: p.crop((0, 220, 512, 512)), "no face"),
-    "mouth": (lambda p: p.crop((150, 140, 300, 260)), "no face|no human face|no iris|pixels wide"),
+    "mouth": (lambda p: p.crop((150, 140, 300, 260)), "no face|no human face|no iris|pixels apart"),
 }
 EITHER: dict[str, Made] = {
     "grey": lambda p: p.convert("L"),

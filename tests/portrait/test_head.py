@@ -1,3 +1,4 @@
+import functools
 import re
 import shutil
 from pathlib import Path
@@ -10,9 +11,11 @@ from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate
-from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.head import Head, build_head
+from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, Sitter, sit
+from tests.portrait import synthetic_head as drawn
 
 PAINTING = home() / "frames" / "sconosciuta.png"
 
@@ -48,8 +51,97 @@ def test_the_nose_goes_where_the_head_turns_and_the_outline_stays(sitter: Sitter
 
 
 def test_nothing_is_squeezed_to_less_than_half(sitter: Sitter) -> None:
-    assert min(sitter.head.squeeze(8.0), sitter.head.squeeze(-8.0)) > 0.5
-    assert sitter.head.widest() >= 8.0
+    assert min(sitter.head.squeeze(12.0), sitter.head.squeeze(-12.0)) >= 0.5
+    assert sitter.head.widest() >= 12.0
+
+
+VIEWS = [(yaw, tilt) for yaw in (-25.0, -15.0, 0.0, 15.0, 25.0) for tilt in (0.0, 14.0)]
+
+
+@functools.cache
+def head_of(yaw: float, tilt: float, middle: tuple[float, float] = drawn.MIDDLE) -> tuple[Landmarks, Head]:
+    face = drawn.sitter(yaw, tilt, middle)
+    return face, build_head(face, *drawn.SIZE)
+
+
+def way(head: Head, face: Landmarks, point: int, turn: float = 8.0) -> float:
+    """How far a mesh point moves, in half faces."""
+    x, y = face.mesh[point, :2]
+    return float(head.moves(x, y, turn)) / face.half_width
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_a_turn_of_twelve_degrees_folds_no_face(yaw: float, tilt: float) -> None:
+    _, head = head_of(yaw, tilt)
+    assert min(head.squeeze(12.0), head.squeeze(-12.0)) >= 0.5
+    assert head.widest() >= 12.0
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+@pytest.mark.parametrize("turn", [-8.0, 8.0])
+def test_each_eye_keeps_its_width_when_the_head_turns(yaw: float, tilt: float, turn: float) -> None:
+    face, head = head_of(yaw, tilt)
+    for eye in face.eyes:
+        corners = eye.lower[[0, -1]]
+        first, second = head.moves(corners[:, 0], corners[:, 1], turn)
+        assert 0.92 < 1 + (second - first) / eye.width < 1.08
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_hairline_and_chin_go_with_the_head(yaw: float, tilt: float) -> None:
+    face, head = head_of(yaw, tilt)
+    bridge = way(head, face, drawn.BRIDGE)
+    # As rigid points they would go 0.85 of the bridge's way; the background above must stay.
+    assert way(head, face, drawn.HAIRLINE) > 0.5 * bridge
+    assert way(head, face, drawn.FOREHEAD) > 0.8 * bridge
+    assert way(head, face, drawn.CHIN) > 0.6 * bridge
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), [*VIEWS, (-30.0, 0.0), (30.0, 0.0)])
+def test_the_nose_does_not_bend_when_the_head_turns(yaw: float, tilt: float) -> None:
+    face, head = head_of(yaw, tilt)
+    bridge, tip, lip = (way(head, face, point) for point in (drawn.BRIDGE, drawn.TIP, drawn.LIP))
+    if abs(yaw) < 20:
+        assert tip > lip > 0 and tip > bridge > 0
+    else:  # near the outline the tip cannot go farther than the rest of the nose
+        assert tip > 0.9 * max(bridge, lip)
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_the_background_stands_still_when_the_head_turns(yaw: float, tilt: float) -> None:
+    face, head = head_of(yaw, tilt)
+    angle = np.radians(np.r_[-180:35:5, 145:180:5])
+    out = 1.16 + 0.14 * np.clip(-np.sin(angle), 0, 1)  # from the sides to above the hair
+    flat = face.mesh[:, :2] - drawn.MIDDLE
+    hull = np.stack([np.cos(angle + face.tilt), np.sin(angle + face.tilt)])
+    middle = (flat @ hull).max(0)
+    x, y = np.array(drawn.MIDDLE)[:, None] + hull * middle * out
+    assert np.abs(head.moves(x, y, 8.0)).max() < 1.0
+
+
+@pytest.mark.parametrize("middle", [(160.0, 260.0), (930.0, 800.0), (540.0, 1700.0)])
+def test_a_face_at_the_pictures_edge_moves_nothing_there(middle: tuple[float, float]) -> None:
+    _, head = head_of(0.0, 14.0, middle)
+    x0, y0, x1, y1 = head.box
+    assert 0 <= x0 < x1 <= drawn.SIZE[0] and 0 <= y0 < y1 <= drawn.SIZE[1]
+    assert not head.depth[[0, -1]].any()
+    assert not head.depth[:, [0, -1]].any()
+    assert min(head.squeeze(8.0), head.squeeze(-8.0)) > 0.5
+
+
+def test_a_face_that_fills_the_picture_does_not_turn() -> None:
+    head = build_head(drawn.sitter(middle=(30.0, 40.0)), 60, 80)
+    assert not head.depth.any()
+    assert head.squeeze(12.0) == 1
+
+
+@pytest.mark.parametrize("turn", [-12.0, 12.0])
+def test_the_widest_turn_is_inverted_to_a_twentieth_of_a_pixel(turn: float) -> None:
+    _, head = head_of(15.0, 14.0)
+    x, y = head.sources(turn)
+    moved, here = head.moves(x, y, turn), head.nodes()
+    assert np.abs(x + moved * np.cos(head.tilt) - here[0]).max() < 0.05
+    assert np.abs(y + moved * np.sin(head.tilt) - here[1]).max() < 0.05
 
 
 def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None:

@@ -1,9 +1,13 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from appliance.portrait.eyes import fit_eyes
+from appliance.errors import UnfitPortrait
+from appliance.portrait.eyes import Eye, fit_eyes
+from appliance.portrait.fitness import check_plan
+from appliance.portrait.landmarks import Landmarks
 from appliance.portrait.plan import Plan, make_plan
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
@@ -11,12 +15,40 @@ LEVER = 10.2 / 5.85 * 0.2 * 80  # of the drawn iris, in pixels
 
 
 @functools.cache
-def plan_for(degrees: float) -> Plan:
-    """Plan 33 frames of a sitter drawn to look so far to picture right."""
-    gaze = LEVER * np.sin(np.radians(degrees))
-    eyes = [DrawnEye(x, 60, 80, gaze) for x in (110, 290)]
+def drawn_to_look(*degrees: float) -> tuple[Landmarks, tuple[Eye, Eye]]:
+    """Two eyes drawn to look so far to picture right, both alike if there is one number."""
+    ways = LEVER * np.sin(np.radians(np.resize(degrees, 2)))
+    eyes = [DrawnEye(x, 60, 80, way) for x, way in zip((110, 290), ways, strict=True)]
     face = landmarks(eyes)
-    return make_plan(face, fit_eyes(draw(eyes), face), 33, 8.0, 2000.0, 1.0)
+    return face, fit_eyes(draw(eyes), face)
+
+
+def plan_for(*degrees: float, frames: int = 33) -> Plan:
+    """Plan the frames of a sitter drawn to look so far to picture right."""
+    return make_plan(*drawn_to_look(*degrees), frames, 8.0, 2000.0, 1.0)
+
+
+def narrowed(left: float | None, right: float | None) -> Plan:
+    """Plan 33 frames of a sitter whose irises have so much room to a side, in eye widths."""
+    face, eyes = drawn_to_look(0.0)
+
+    def narrow(eye: Eye) -> Eye:
+        rim_left, rim_right = eye.iris.u - eye.iris.radius, eye.iris.u + eye.iris.radius
+        lids = eye.lids
+        if left is not None:
+            lids = replace(lids, left=rim_left - left)
+        if right is not None:
+            lids = replace(lids, right=rim_right + right)
+        return replace(eye, lids=lids)
+
+    first, second = map(narrow, eyes)
+    return make_plan(face, (first, second), 33, 8.0, 2000.0, 1.0)
+
+
+def ratio(plan: Plan) -> float:
+    """The longer side of the range against the shorter one."""
+    sides = -plan.angles[0], plan.angles[-1]
+    return max(sides) / min(sides)
 
 
 @pytest.mark.parametrize("aside", [-25.0, 25.0, 18.0])
@@ -46,3 +78,84 @@ def test_a_sitter_who_looks_about_to_the_front_looks_straight_at_the_viewer(asid
     plan = plan_for(aside)
     assert plan.angles[plan.resting] == 0
     assert (np.diff(plan.shifts, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("room", [0.13, 0.11, 0.09, 0.07])
+def test_a_sitter_with_less_room_on_one_side_looks_evenly_to_both(room: float) -> None:
+    for plan in (narrowed(None, room), narrowed(room, None)):
+        assert ratio(plan) <= 1.5
+        assert min(-plan.angles[0], plan.angles[-1]) > 12
+        assert np.ptp(np.diff(plan.angles)) < 1e-9
+        assert plan.angles[plan.resting] == 0
+        assert not check_plan(plan)
+
+
+def test_the_irises_never_leave_the_room_they_have() -> None:
+    for room in (0.11, 0.05, 0.0):
+        assert narrowed(None, room).shifts.max() <= room * 80 + 0.5
+        assert narrowed(room, None).shifts.min() >= -room * 80 - 0.5
+
+
+@pytest.mark.parametrize("room", [0.04, 0.01, 0.0])
+def test_a_side_without_room_is_told_and_the_other_still_moves(room: float) -> None:
+    plan = narrowed(None, room)
+    assert plan.angles[0] < -14
+    assert plan.angles[-1] >= 8 - 1e-9
+    assert np.ptp(plan.shifts, axis=0).min() > 0.09 * 80
+    assert max(abs(turn) for turn in plan.turns) == pytest.approx(8, abs=0.7)
+    (told,) = check_plan(plan)
+    assert f"{100 * plan.room[1]:.0f} % of the eyes' width to picture right" in told
+
+
+@pytest.mark.parametrize("frames", [3, 5, 9, 33, 65])
+def test_any_number_of_frames_divides_the_range_evenly(frames: int) -> None:
+    plan = plan_for(0.0, frames=frames)
+    assert plan.resting == frames // 2
+    assert ratio(plan) == pytest.approx(1)
+
+
+def test_a_gaze_on_which_the_eyes_disagree_is_not_believed() -> None:
+    plan = plan_for(36.0, 14.0)
+    assert plan.own_gaze == pytest.approx(25, abs=4)
+    assert plan.angles[plan.resting] == 0
+    assert ratio(plan) <= 1.5
+
+
+def with_head_at(face: Landmarks, yaw: float) -> Landmarks:
+    mesh = face.mesh.copy()
+    mesh[[234, 454], 0] = -100, 100
+    mesh[454, 2] = 200 * np.tan(np.radians(yaw))
+    return replace(face, mesh=mesh)
+
+
+def test_a_gaze_against_the_heads_turn_is_not_believed() -> None:
+    face, eyes = drawn_to_look(40.0)
+    plan = make_plan(with_head_at(face, -15.0), eyes, 33, 8.0, 2000.0, 1.0)
+    assert plan.own_gaze > 20
+    assert plan.angles[plan.resting] == 0
+    assert ratio(plan) <= 1.5
+
+
+def test_a_gaze_that_goes_with_the_head_is_believed() -> None:
+    face, eyes = drawn_to_look(0.0)
+    plan = make_plan(with_head_at(face, 45.0), eyes, 33, 8.0, 2000.0, 1.0)
+    assert plan.angles[plan.resting] == pytest.approx(plan.own_gaze, abs=0.1)
+    assert plan.own_gaze > 20
+    assert ratio(plan) <= 1.5
+
+
+def test_a_gaze_far_aside_that_is_not_believed_is_told() -> None:
+    plan = replace(plan_for(0.0), own_gaze=54.0)
+    assert check_plan(plan) == [
+        "the sitter seems to look 54 degrees to picture right, but eyes, head and picture do not agree: "
+        "planned as if it looked to the front; look at the contact sheet"
+    ]
+
+
+@pytest.mark.parametrize("angles", [(15.0, 77.0), (-28.0, 1.0), (-30.0, 7.5), (-7.0, 7.0)])
+def test_a_range_that_misses_the_visitor_in_front_is_refused(angles: tuple[float, float]) -> None:
+    plan = replace(plan_for(0.0), angles=tuple(np.linspace(*angles, 33).tolist()), room=(0.2, 0.02))
+    with pytest.raises(
+        UnfitPortrait, match=r"expected at least 8 degrees to either side of a viewer in front"
+    ):
+        check_plan(plan)

@@ -92,15 +92,16 @@ def test_an_even_number_of_frames_has_no_middle(tmp_path: Path, frames: int) -> 
         render(PAINTING, tmp_path / "pack", frames=frames)
 
 
-def test_eyes_too_small_are_refused_with_their_width_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_thumbnail_is_refused_with_its_pixels_between_the_eyes(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         image.convert("RGB").resize((200, 200)).save(tmp_path / "small.png")
     with pytest.raises(
-        UnfitPortrait, match=r"small\.png: the eyes are [67]\.\d pixels wide; expected at least 10"
+        UnfitPortrait,
+        match=r"small\.png: the eyes are 1\d pixels apart .*, expected at least 30; use a larger",
     ):
         render(tmp_path / "small.png", tmp_path / "pack")
     # Enlarging does not help: what counts is what was painted.
-    with pytest.raises(UnfitPortrait, match=r"the eyes are [67]\.\d pixels wide"):
+    with pytest.raises(UnfitPortrait, match=r"the eyes are 1\d pixels apart"):
         render(tmp_path / "small.png", tmp_path / "pack", size=(400, 400))
     assert [path.name for path in tmp_path.iterdir()] == ["small.png"]
 

@@ -1,0 +1,119 @@
+"""The eyes of a portrait in all its frames: upright, and with the head's turn taken back."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from appliance.camera.averaging import Pixels
+from appliance.pack import Box
+from appliance.portrait.eyes import Eye
+from appliance.portrait.sampling import Array, Mask, bilinear
+from appliance.portrait.sitter import Sitter
+
+# Samples per eye width, and how far they reach from the eye's middle across and down, in eye widths.
+_SAMPLES: Final = 128
+_REACH: Final = (0.72, 0.42)
+# White and iris are read so far off the upper lid, the lower lid and the corners, in eye widths: lashes,
+# the lids' shadow and the corner's flesh lie nearer.
+_OFF_UPPER: Final = 0.07
+_OFF_LOWER: Final = 0.05
+_OFF_CORNER: Final = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class EyeFrames:
+    """One eye in all frames.
+
+    `colours` is RGB in grey levels (frames, rows, columns, 3), `resting` the frame that is the
+    painting. Lengths are in eye widths, u to picture right and v down from the eye's middle: `iris`
+    is (u, v, radius) as painted, `shifts` is how far the iris has moved in each frame, `upper` and
+    `lower` are the lids' v at the columns, `corners` is the u of both corners.
+    """
+
+    colours: Array
+    resting: int
+    iris: tuple[float, float, float]
+    shifts: Array
+    upper: Array
+    lower: Array
+    corners: tuple[float, float]
+
+    def at(self, frame: int, u: Array, v: Array) -> Array:
+        """Return a frame's colours at points of the eye, RGB."""
+        return bilinear(self.colours[frame], (u + _REACH[0]) * _SAMPLES, (v + _REACH[1]) * _SAMPLES)
+
+    def opened(self, u: Array, v: Array) -> Mask:
+        """Return which points lie between the lids and the corners, and off all four."""
+        upper, lower = (np.interp(u, columns(), lid) for lid in (self.upper, self.lower))
+        inside: Mask = (v > upper + _OFF_UPPER) & (v < lower - _OFF_LOWER)
+        return inside & (u > self.corners[0] + _OFF_CORNER) & (u < self.corners[1] - _OFF_CORNER)
+
+
+def columns() -> Array:
+    """Return the u of the columns."""
+    return (np.arange(round(2 * _REACH[0] * _SAMPLES)) + 0.5) / _SAMPLES - _REACH[0]
+
+
+def rows() -> Array:
+    """Return the v of the rows."""
+    return (np.arange(round(2 * _REACH[1] * _SAMPLES)) + 0.5) / _SAMPLES - _REACH[1]
+
+
+class Recorder:
+    """Keeps the eyes of every frame, and the whole outermost frames, as the patches pass by."""
+
+    def __init__(self, sitter: Sitter, box: Box) -> None:
+        """Begin a recording.
+
+        Parameters
+        ----------
+        box : where the patches lie in the picture
+        """
+        self.sitter, self.box = sitter, box
+        u, v = np.meshgrid(columns(), rows())
+        self._points = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
+        self._colours: list[list[Array]] = [[], []]
+        self.ends: list[Pixels] = []
+
+    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+        """Yield the patches as they come, and keep what they show."""
+        last = self.sitter.plan.frames - 1
+        for frame, patch in enumerate(patches):
+            pixels = np.asarray(patch)
+            for kept, (x, y) in zip(self._colours, self._points, strict=True):
+                kept.append(self._upright(pixels, x, y, self.sitter.plan.turns[frame]))
+            if frame in (0, last):
+                self.ends.append(pixels)
+            yield patch
+
+    def eyes(self) -> tuple[EyeFrames, EyeFrames]:
+        """Return both eyes, the one at picture left first, once all patches have passed."""
+        first, second = (self._eye(number, eye) for number, eye in enumerate(self.sitter.eyes))
+        return first, second
+
+    def _upright(self, pixels: Pixels, x: Array, y: Array, turn: float) -> Array:
+        head = self.sitter.head
+        moved = head.moves(x, y, turn)
+        x = moved * math.cos(head.tilt) + (x - self.box[0])
+        y = moved * math.sin(head.tilt) + (y - self.box[1])
+        # Only the eye's part of the patch is sampled, because a copy of the whole patch takes longer.
+        left, top = max(math.floor(x.min()) - 1, 0), max(math.floor(y.min()) - 1, 0)
+        part = pixels[top : math.ceil(y.max()) + 2, left : math.ceil(x.max()) + 2]
+        colours: Array = bilinear(part, x - left, y - top).astype(np.float32)
+        return colours
+
+    def _eye(self, number: int, eye: Eye) -> EyeFrames:
+        upper, lower = eye.lids.at(columns())
+        return EyeFrames(
+            colours=np.stack(self._colours[number]),
+            resting=self.sitter.plan.resting,
+            iris=(eye.iris.u, eye.iris.v, eye.iris.radius),
+            shifts=self.sitter.plan.shifts[:, number] / eye.view.axes.width,
+            upper=upper,
+            lower=lower,
+            corners=(eye.lids.left, eye.lids.right),
+        )
