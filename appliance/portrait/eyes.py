@@ -23,6 +23,8 @@ LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' corners lie a little too near each other.
 _WIDER: Final = 1.08
+# Radii of painted irises, in eye widths.
+_RADII: Final = (0.11, 0.38)
 # How far from the lids what is drawn fades to the painting, in eye widths.
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
@@ -180,22 +182,26 @@ class Eye:
 
 def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
     """Take both eyes of a painting apart, the one at picture left first."""
+    left, right = (Eye(v, d, i, paint_layers(v, d, i)) for v, i, d in find_irises(pixels, face))
+    return left, right
+
+
+def find_irises(pixels: Pixels, face: Landmarks) -> list[tuple[EyeView, Iris, Lids]]:
+    """Find iris and lids of both eyes, the one at picture left first."""
     axes = [_axes(marks, face.tilt) for marks in face.eyes]
     views = [view_eye(pixels, a) for a in axes]
     guess = (face.eyes[0].radius + face.eyes[1].radius) / 4 + _OF_HALF_FACE * face.half_width / 2
-    first = [_fit(v, m, guess, 0.12, (0.85, 1.2)) for v, m in zip(views, face.eyes, strict=True)]
+    first = [_fit(v, m, guess, 0.12, _RADII) for v, m in zip(views, face.eyes, strict=True)]
     # Both irises are of one size: the clearer one counts more.
     weights = [max(iris.score, 0.02) for iris, _ in first]
     radii = [iris.radius * a.width for (iris, _), a in zip(first, axes, strict=True)]
     common = float(np.average(radii, weights=weights))
-    left, right = (_eye(v, m, common) for v, m in zip(views, face.eyes, strict=True))
-    return left, right
-
-
-def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
-    iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
-    lids = fit_corners(view, lids, iris)
-    return Eye(view, lids, iris, paint_layers(view, lids, iris))
+    found = []
+    for view, marks in zip(views, face.eyes, strict=True):
+        radius = common / view.axes.width
+        iris, lids = _fit(view, marks, common, 0.03, (0.95 * radius, 1.05 * radius))
+        found.append((view, iris, fit_corners(view, lids, iris)))
+    return found
 
 
 def _axes(marks: EyeMarks, tilt: float) -> Axes:
@@ -205,7 +211,7 @@ def _axes(marks: EyeMarks, tilt: float) -> Axes:
 
 
 def _fit(
-    view: EyeView, marks: EyeMarks, radius: float, slack: float, starts: tuple[float, ...]
+    view: EyeView, marks: EyeMarks, radius: float, slack: float, radii: tuple[float, float]
 ) -> tuple[Iris, Lids]:
     """Fit iris and lids in turn; `radius` is the one expected, in picture pixels."""
     upper, lower = (
@@ -215,9 +221,8 @@ def _fit(
     rough = lids_through(upper, lower)
     u, v = view.axes.to_eye(np.array(marks.iris[0]), np.array(marks.iris[1]))
     prior = Iris(float(u), float(v), radius / view.axes.width)
-    iris = fit_iris(view, rough, prior, slack, starts)
     lids = fit_lids(view, rough)
-    return fit_iris(view, lids, prior, slack, (iris.radius / prior.radius,)), lids
+    return fit_iris(view, lids, prior, slack, radii), lids
 
 
 def _between(u: Array, left: float, right: float) -> Array:
