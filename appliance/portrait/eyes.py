@@ -32,6 +32,9 @@ _CORNER_FADE: Final = 0.05
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
+# Shade from where the eye is less than so much as open, in parts, does not go with the iris; from
+# twice that on, all of it does.
+_NARROW: Final = 0.35
 # The part of the iris's way that the lids go with it, and how far above and below that fades, in
 # eye widths.
 _FOLLOW: Final = 0.15
@@ -140,30 +143,38 @@ class Eye:
         from_u, from_v = self._origin(u, v, shift / axes.width)
         moved = crisp(pixels, *axes.to_picture(from_u, from_v))
         there, here = self.layers.apart(from_u, from_v, moved), self.layers.apart(u, v, base)
+        # The iris itself stays round where the lids leave it more room, or less, than at rest.
+        clear, bare = self.layers.iris_at(from_u, v)
         # The rest is mostly shade: on darker ground there is less of it.
         ratio = np.minimum((here.ground + DARK) / (there.ground + DARK), _BRIGHTER)
-        drawn = there.iris + there.clear * here.ground + ratio * there.held * there.rest
+        held = ratio * there.held * self._as_open(u, from_u)[..., None]
+        drawn = (1 - clear) * bare + clear * here.ground + held * there.rest
         # Beyond the rim the rest is only what the filled white got wrong: it fades where it is.
         drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * (1 - here.held) * here.rest
         # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
-        known = [here.ground, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
+        known = [here.ground, bare, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
         drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))
         # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
         lit_u = u - KEEPS_UP * shift / axes.width
         light, lit = self.layers.light_at(lit_u, v)
-        drawn += light * (1 - _LOST * np.maximum(there.clear - lit, 0))
+        drawn += light * (1 - _LOST * np.maximum(clear - lit, 0))
         # Beyond a corner there is no iris, but the white that takes the place of one painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
         within += (
-            (1 - within)
-            * there.clear
-            * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
+            (1 - within) * clear * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
         )
         out: Array = base + self.weight(x, y)[..., None] * within * (drawn - base)
         return out
 
+    def _as_open(self, u: Array, from_u: Array) -> Array:
+        """Return 1 where the eye is as open at `u` as at `from_u`, 0 where it was much narrower there."""
+        (upper, lower), (upper_there, lower_there) = self.lids.at(u), self.lids.at(from_u)
+        part = (lower_there - upper_there) / np.maximum(lower - upper, 1e-3)
+        as_open: Array = smoothstep((part - _NARROW) / _NARROW)
+        return as_open
+
     def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array]:
-        """Return where the painted iris has what a moved iris shows at (u, v)."""
+        """Return where the painting has what lies on a moved iris at (u, v)."""
         iris = self.iris
         squash = _foreshortened(shift / (LEVER * iris.radius))
         from_u = iris.u + (u - iris.u - shift) / squash

@@ -159,4 +159,4 @@ def _softness(view: EyeView, lids: Lids, iris: Iris) -> float:
     profile = np.maximum.accumulate(profiles[len(profiles) // 3 :].mean(0))
     rise = (profile - profile[0]) / max(float(profile[-1] - profile[0]), 1e-3)
     low, high = np.interp([0.16, 0.84], rise + np.arange(len(along)) * 1e-6, along)
-    return float(np.clip((high - low) / 2, max(0.012, 0.5 / view.axes.width), 0.03))
+    return float(np.clip((high - low) / 2, max(0.012, 0.5 / view.axes.width), 0.05))

@@ -12,23 +12,39 @@ from appliance.portrait.view import EyeView, columns, rows, smooth
 
 _STRIPS: Final = np.linspace(0, 0.2, 8)
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
+# The hole's edge has this sigma at least, in eye widths, and this part of the rim's.
 _EDGE: Final = 0.015
+_AS_SOFT: Final = 0.8
 # Strips are read from a picture blurred by this much: single specks and cracks are not the white.
 _CALM: Final = 0.015
 # What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
 # iris's middle and at the hole's edge: the eye is a ball.
-_SHADE: Final = (0.95, 0.72)
+_SHADE: Final = (0.95, 0.68)
+# The filled white follows what is painted this far beside the hole, clear of lids and corner by so
+# much, in eye widths. Limits are natural logarithms of ratios of light; borrowed white goes this part
+# of the way, at most to 0.6 of its light.
+_BESIDE: Final = 0.04
+_FULLY: Final = 0.75
+_CLEAR_LIDS: Final = 0.04
+_CLEAR_CORNER: Final = 0.05
+_OWN: Final = (-0.3, 0.15)
+_PART: Final = 0.9
+_LENT: Final = (-0.51, 0.3)
+# Grey levels added to both lights of a ratio: in the dark it says little.
+_DIM: Final = 8.0
+# White is borrowed where a side is less sure than this.
+_ENOUGH: Final = 0.2
 # So much redder than the other side, (R - G) / luminance, is flesh.
 _FLESH: Final = 0.08
 # Texture is what is finer than this, and a field of white must be this large, in eye widths.
-_COARSE: Final = 0.05
+_COARSE: Final = 0.03
 _LEAST_FIELD: Final = 0.07
 _MUTED: Final = 0.75
 
 
 def hole(iris: Iris, distance: Array) -> Array:
     """Return 1 where the painted iris and its shadow must go, 0 beyond; `distance` from its centre."""
-    return soft_edge(reach(iris) - distance, _EDGE)
+    return soft_edge(reach(iris) - distance, _edge(iris))
 
 
 def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
@@ -57,10 +73,11 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
+    filled = smooth(right + share * (left - right), 0.012)
+    for side, trust in zip((-1, 1), white, strict=True):
+        filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust)
     ground = view.colour.copy()
-    ground[part] = smooth(right + share * (left - right), 0.012) + _grain(
-        view, lids, iris, above.shape, white
-    )
+    ground[part] = filled + _grain(view, lids, iris, above.shape, white)
     return ground
 
 
@@ -69,12 +86,17 @@ def reach(iris: Iris) -> float:
     return iris.radius + 2.4 * iris.softness + 0.03
 
 
+def _edge(iris: Iris) -> float:
+    """Return the sigma of the hole's edge: as soft as what is painted there, in eye widths."""
+    return max(_EDGE, _AS_SOFT * iris.softness)
+
+
 def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
     """Return the rows and columns of the view that the hole can show in."""
-    far = reach(iris) + 6 * _EDGE
+    far = reach(iris) + 6 * _edge(iris)
     first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
     top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
-    up, down = np.searchsorted(rows(), [top - _EDGE, bottom + _EDGE])
+    up, down = np.searchsorted(rows(), [top - _edge(iris), bottom + _edge(iris)])
     return slice(up, down), slice(first, last)
 
 
@@ -104,13 +126,53 @@ def _white(sides: list[tuple[Array, Array]], dark: float) -> list[float]:
 def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
     """Let a side that is not white borrow from the other, the more shaded the farther `away`, 0 to 1."""
     shade = (_SHADE[0] + (_SHADE[1] - _SHADE[0]) * np.clip(away, 0, 1))[..., None]
-    return [
-        (
-            trust * colour + (1 - trust) * shade * other,
-            trust * sure + (1 - trust) * other_sure,
+    lent = []
+    for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True):
+        own = (trust * np.clip(sure / _ENOUGH, 0, 1))[..., None]
+        lent.append(
+            (
+                own * colour + (1 - own) * shade * other,
+                np.maximum(trust * sure, (1 - own[..., 0]) * other_sure),
+            )
         )
-        for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True)
-    ]
+    return lent
+
+
+def _as_beside(
+    calm: Array, lids: Lids, iris: Iris, filled: Array, grid: tuple[Array, Array], side: int, trust: float
+) -> Array:
+    """Return by what to multiply the filled white so that it goes on from what is painted beside the hole.
+
+    Borrowed white is only darkened, and in part: a corner in shadow is darker than the white that the
+    iris would uncover there. White of the side's own is fully matched.
+
+    Parameters
+    ----------
+    calm, filled : the painting and the filled white, RGB of the grid's shape
+    grid : u and v
+    trust : how white the side is, 0 to 1
+    """
+    u, v = grid
+    far = reach(iris)
+    chord = np.sqrt(np.maximum(far**2 - (v[:, 0] - iris.v) ** 2, 0))
+    edge = iris.u + side * chord
+    upper, lower = lids.at(edge)
+    corner = lids.left if side < 0 else lids.right
+    # Beside the hole there must be white, clear of the lids and of the corner.
+    sure = np.clip(((corner - edge) * side - _CLEAR_CORNER) / _CLEAR_CORNER, 0, 1)
+    for room in (v[:, 0] - upper - _CLEAR_LIDS, lower - v[:, 0] - _CLEAR_LIDS):
+        sure *= np.clip(room / 0.03, 0, 1)
+    sure *= chord > 0.3 * far
+    beside = np.clip(np.searchsorted(u[0], edge + side * _BESIDE), 0, u.shape[1] - 1)
+    at = np.clip(np.searchsorted(u[0], edge), 0, u.shape[1] - 1)
+    row = np.arange(len(v))
+    ratio = np.log((np.maximum(calm[row, beside], 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
+    ratio = smooth(sure[:, None] * ratio, 0.04) / (smooth(sure, 0.04) + 0.02)[:, None]
+    own, lent = np.clip(ratio, *_OWN), np.clip(_PART * (ratio @ _LUMA), *_LENT)[:, None]
+    level = lent + trust * (own - lent)
+    across = np.clip((u - iris.u) * side / (_FULLY * np.maximum(chord, 1e-3))[:, None], 0, 1)
+    factor: Array = np.exp(across[..., None] * level[:, None])
+    return factor
 
 
 def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white: list[float]) -> Array:
@@ -136,7 +198,10 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     # Shading that is left in the sample must not make its grain louder than the skin's.
     loud = float(sample.std())
     sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
-    quiet = _MUTED * min(1.0, float(skin.std()) / max(loud, 1e-6))
+    across, down = (float(abs(np.diff(sample, axis=axis)).mean()) for axis in (1, 0))
+    # What runs one way is wrinkles, or the blocks of an enlarged JPEG: as grain it would be stripes.
+    even = min(across, down) / max(across, down, 1e-6)
+    quiet = _MUTED * even * min(1.0, float(skin.std()) / max(loud, 1e-6))
     # Without a window the sample's edges would run through all of the texture as streaks.
     window = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in sample.shape[:2]))[..., None]
     sample *= window * quiet / math.sqrt(float((window * window).sum()))
