@@ -14,7 +14,7 @@ from appliance.portrait.view import EyeView, columns, rows
 KEEPS_UP: Final = 0.55
 # A catch-light is this much brighter than the iris around it, in parts of the eye's contrast. It is
 # counted down to the first of these parts of its peak at which it stands alone.
-_LEAST: Final = 0.3
+_LEAST: Final = 0.38
 _PARTS: Final = (0.22, 0.4, 0.55, 0.7)
 # It covers at most this part of the iris's disc.
 _LARGEST: Final = 0.16

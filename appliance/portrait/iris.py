@@ -146,7 +146,10 @@ def _within(lids: Lids, u: Array, v: Array) -> Array:
 
 
 def _softness(view: EyeView, lids: Lids, iris: Iris) -> float:
-    """Measure the blur of the rim: half the way from 16 % to 84 % of the step from iris to sclera."""
+    """Measure the blur of the rim: the way from 50 % to 84 % of the step from iris to sclera.
+
+    Half the way from 16 % to 84 % if that is less: a pale rim makes the inner half wide, shade the outer.
+    """
     along = np.linspace(-0.1, 0.1, 41)
     u = iris.u + np.cos(_SIDES)[:, None] * (iris.radius + along)
     v = iris.v + np.sin(_SIDES)[:, None] * (iris.radius + along)
@@ -158,5 +161,5 @@ def _softness(view: EyeView, lids: Lids, iris: Iris) -> float:
     # The brighter ones have clean sclera beside them.
     profile = np.maximum.accumulate(profiles[len(profiles) // 3 :].mean(0))
     rise = (profile - profile[0]) / max(float(profile[-1] - profile[0]), 1e-3)
-    low, high = np.interp([0.16, 0.84], rise + np.arange(len(along)) * 1e-6, along)
-    return float(np.clip((high - low) / 2, max(0.012, 0.5 / view.axes.width), 0.05))
+    low, middle, high = np.interp([0.16, 0.5, 0.84], rise + np.arange(len(along)) * 1e-6, along)
+    return float(np.clip(min((high - low) / 2, high - middle), max(0.012, 0.5 / view.axes.width), 0.05))

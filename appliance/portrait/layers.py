@@ -21,14 +21,19 @@ DARK: Final = 8.0
 # much more of it than all around, as a part of the white's light, begins to be no shade.
 _CALM: Final = 0.012
 _RING: Final = 0.008
+_ROUND: Final = 0.025
 _OFF_LIDS: Final = (0.14, 0.07)
 _OF_OPENING: Final = (0.4, 0.25)
+_LEAST_OFF: Final = 0.06
 _OFF_CORNERS: Final = 0.06
 _SHADE: Final = 0.1
+_LIT: Final = 0.15
 # So much brighter than all around, as a part of the step from iris to white, begins to be no iris, in
 # a band of such a width along the rim.
 _BRIGHT: Final = 0.3
 _RIM_BAND: Final = 0.03
+# White is told from a pale part of the iris where it outshines the rim by this part of the contrast.
+_PLAIN: Final = 0.25
 # Beyond the hole by this much the iris's rest has ended.
 _MARGIN: Final = 0.1
 
@@ -36,9 +41,8 @@ _MARGIN: Final = 0.1
 class Parts(NamedTuple):
     """What the painting is made of at some points, in grey levels.
 
-    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`,
-    (..., 1), is how much of the ground it leaves to be seen, and `held`, (..., 3), how much of the rest
-    goes with it.
+    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`, how
+    much of the ground it leaves to be seen, and `held`, how much of the rest goes with it, are (..., 1).
     """
 
     clear: Array
@@ -75,10 +79,10 @@ class Layers:
         ground = painting + hole(self.iris, distance)[..., None] * (there[..., :3] - painting)
         iris = (1 - clear) * there[..., 3:6]
         rest = painting - iris - clear * ground - there[..., 6:9]
-        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)[..., None]
+        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)
         # Shade beside the rim goes with the iris, light does not: that is white filled in too dark.
-        beside = smoothstep((distance - self.iris.radius) / self.iris.softness / 1.5 + 1)[..., None]
-        held = held * there[..., 9:10] * (1 - beside * (rest > 0))
+        beside = smoothstep((distance - self.iris.radius) / self.iris.softness / 1.5 + 1)
+        held = there[..., 9:10] * (held * (1 - beside * (1 - np.clip(-rest @ _LUMA / DARK, 0, 1))))[..., None]
         return Parts(clear, held, ground, iris, rest)
 
     def iris_at(self, u: Array, v: Array) -> tuple[Array, Array]:
@@ -119,12 +123,15 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     # A rim is alike all around: where it is much brighter, flesh or white reaches into the disc.
     brighter = ((bare - dark) @ _LUMA) / np.maximum((ground - dark) @ _LUMA, DARK)
     rim = smoothstep((away - iris.radius + 2 * _RIM_BAND) / _RIM_BAND)
-    foreign = rim * smoothstep((smooth(brighter, _CALM) - _BRIGHT) / _BRIGHT)
+    brighter = smooth(brighter, _CALM)
+    outshines = smoothstep((smooth((ground - dark) @ _LUMA, _CALM) / view.contrast - _PLAIN) / _PLAIN)
+    foreign = rim * smoothstep((brighter - _BRIGHT) / _BRIGHT)
     # What lids and corners hide of the iris is painted from what is seen at the same distance; white
     # painted over its disc stays as it is.
     seen = _seen(lids, inner_u, inner_v)
     bare += np.maximum(foreign, 1 - seen)[..., None] * (dark - bare)
-    cut = smooth(foreign * seen, _CALM)[..., None]
+    white = rim * outshines * smoothstep((brighter - 2 * _BRIGHT) / _BRIGHT)
+    cut = smooth(white * seen, _ROUND)[..., None]
 
     clear = soft_edge(away - iris.radius, iris.softness)[..., None]
     clear += (1 - clear) * cut
@@ -133,9 +140,11 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     shade = smooth(abs(more - light[part]).max(-1) / (ground.mean(-1) + DARK), _CALM)
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
     usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
-    belongs = 1 - smooth(
-        np.maximum(foreign, rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1))), _CALM
-    )
+    excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
+    # Light along a lid is the lid itself.
+    lit = smoothstep(smooth((more - light[part]) @ _LUMA, _CALM) / (_LIT * (ground @ _LUMA + DARK)))
+    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v))])
+    belongs = 1 - smooth(stays, _CALM)
     colours[part] = np.concatenate([ground, bare, light[part], belongs[..., None], cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 10]])
     return Layers(view, iris, colours, own, light)
@@ -144,9 +153,12 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
 def _seen(lids: Lids, u: Array, v: Array) -> Array:
     """Return how surely a point of the iris is seen: 1 in the opening, falling to 0 at lids and corners."""
     upper, lower = lids.at(u)
-    opening = np.maximum(lower - upper, 1e-3)
-    seen: Array = smoothstep((v - upper) / np.minimum(_OFF_LIDS[0], _OF_OPENING[0] * opening) * 2 - 1)
-    seen *= smoothstep((lower - v) / np.minimum(_OFF_LIDS[1], _OF_OPENING[1] * opening) * 2 - 1)
+    opening = lower - upper
+    above, below = (
+        np.minimum(most, np.maximum(part * opening, _LEAST_OFF))
+        for most, part in zip(_OFF_LIDS, _OF_OPENING, strict=True)
+    )
+    seen: Array = smoothstep((v - upper) / above * 2 - 1) * smoothstep((lower - v) / below * 2 - 1)
     seen *= smoothstep((u - lids.left) / _OFF_CORNERS - 0.5) * smoothstep(
         (lids.right - u) / _OFF_CORNERS - 0.5
     )

@@ -20,16 +20,24 @@ _CALM: Final = 0.015
 # What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
 # iris's middle and at the hole's edge: the eye is a ball.
 _SHADE: Final = (0.95, 0.68)
-# The filled white follows what is painted this far beside the hole, clear of lids and corner by so
-# much, in eye widths. Limits are natural logarithms of ratios of light; borrowed white goes this part
-# of the way, at most to 0.6 of its light.
-_BESIDE: Final = 0.04
-_FULLY: Final = 0.75
+# The filled white follows what is painted so close beside the hole if it is the side's own, so far if it
+# is borrowed; clear of lids and corner by so much, where half the hole's chord is at least such a part
+# of its radius; averaged over such a height. All in eye widths. Rows that have none there take part in
+# a wider average of such weight; with less than the last in all, nothing is known.
+_BESIDE: Final = (0.02, 0.06)
 _CLEAR_LIDS: Final = 0.04
 _CLEAR_CORNER: Final = 0.05
+_MIDST: Final = 0.6
+_ALIKE: Final = (0.04, 0.12)
+_NEXT: Final = 0.1
+_DOUBT: Final = 0.002
+# It begins to so far beyond the iris's middle, in half chords.
+_BEGINS: Final = 0.5
+# How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light. A
+# corner that borrows is darker than it begins, so that the logarithm counts so many times.
 _OWN: Final = (-0.3, 0.15)
-_PART: Final = 0.9
 _LENT: Final = (-0.51, 0.3)
+_DEEPER: Final = 1.2
 # Grey levels added to both lights of a ratio: in the dark it says little.
 _DIM: Final = 8.0
 # White is borrowed where a side is less sure than this.
@@ -67,15 +75,15 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     edge = (chord + far) / 2
     calm = smooth(view.colour, _CALM)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
-    white = _white(sides, _luminance(calm, iris))
+    white, shadow = _white(sides, _luminance(calm, iris))
     (left, sure_left), (right, sure_right) = _lent(sides, white, abs(u - iris.u) / far)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
     filled = smooth(right + share * (left - right), 0.012)
-    for side, trust in zip((-1, 1), white, strict=True):
-        filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust)
+    for side, trust, dark in zip((-1, 1), white, shadow, strict=True):
+        filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust, dark)
     ground = view.colour.copy()
     ground[part] = filled + _grain(view, lids, iris, above.shape, white)
     return ground
@@ -107,20 +115,18 @@ def _luminance(calm: Array, iris: Iris) -> float:
     return float((calm[inner] @ _LUMA).mean())
 
 
-def _white(sides: list[tuple[Array, Array]], dark: float) -> list[float]:
-    """Return how white each side is, 0 to 1.
+def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], list[float]]:
+    """Return how white each side is, and how much of it lies in shadow, 0 to 1.
 
-    Not white is what hardly outshines the iris, of luminance `dark`, and what is redder than the
-    other side: the corner's flesh, or skin where the iris leaves no white.
+    Not white is what hardly outshines the iris, of luminance `dark`, because of shadow, and what is
+    redder than the other side: the corner's flesh, or skin where the iris leaves no white.
     """
     means = [np.average(colour.reshape(-1, 3), axis=0, weights=sure.ravel() + 1e-6) for colour, sure in sides]
     lights = [float(mean @ _LUMA) - dark for mean in means]
     reds = [float((mean[0] - mean[1]) / max(mean @ _LUMA, 1.0)) for mean in means]
-    return [
-        min(max(2 * light / max(*lights, 1.0), 0.0), 1.0)
-        * min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0)
-        for light, red in zip(lights, reds, strict=True)
-    ]
+    lit = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
+    pale = [min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0) for red in reds]
+    return [a * b for a, b in zip(lit, pale, strict=True)], [1 - a for a in lit]
 
 
 def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
@@ -139,18 +145,25 @@ def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> 
 
 
 def _as_beside(
-    calm: Array, lids: Lids, iris: Iris, filled: Array, grid: tuple[Array, Array], side: int, trust: float
+    calm: Array,
+    lids: Lids,
+    iris: Iris,
+    filled: Array,
+    grid: tuple[Array, Array],
+    side: int,
+    trust: float,
+    shadow: float,
 ) -> Array:
     """Return by what to multiply the filled white so that it goes on from what is painted beside the hole.
 
-    Borrowed white is only darkened, and in part: a corner in shadow is darker than the white that the
-    iris would uncover there. White of the side's own is fully matched.
+    White of the side's own is matched in colour. Borrowed white is matched in light, and in colour only
+    to shadow: flesh beside it must not redden it.
 
     Parameters
     ----------
     calm, filled : the painting and the filled white, RGB of the grid's shape
     grid : u and v
-    trust : how white the side is, 0 to 1
+    trust, shadow : how white the side is and how much in shadow, 0 to 1
     """
     u, v = grid
     far = reach(iris)
@@ -162,17 +175,29 @@ def _as_beside(
     sure = np.clip(((corner - edge) * side - _CLEAR_CORNER) / _CLEAR_CORNER, 0, 1)
     for room in (v[:, 0] - upper - _CLEAR_LIDS, lower - v[:, 0] - _CLEAR_LIDS):
         sure *= np.clip(room / 0.03, 0, 1)
-    sure *= chord > 0.3 * far
-    beside = np.clip(np.searchsorted(u[0], edge + side * _BESIDE), 0, u.shape[1] - 1)
-    at = np.clip(np.searchsorted(u[0], edge), 0, u.shape[1] - 1)
+    sure *= np.clip((chord / far - _MIDST) / 0.2, 0, 1)
     row = np.arange(len(v))
-    ratio = np.log((np.maximum(calm[row, beside], 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
-    ratio = smooth(sure[:, None] * ratio, 0.04) / (smooth(sure, 0.04) + 0.02)[:, None]
-    own, lent = np.clip(ratio, *_OWN), np.clip(_PART * (ratio @ _LUMA), *_LENT)[:, None]
+    at, close, beside = (
+        np.clip(np.searchsorted(u[0], edge + side * off), 0, u.shape[1] - 1) for off in (0, *_BESIDE)
+    )
+    painted = calm[row, beside] + trust * (calm[row, close] - calm[row, beside])
+    ratio = np.log((np.maximum(painted, 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
+    # Rows without such white go with the nearest that have it.
+    near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
+    total = near + _NEXT * far_off
+    ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
+    light = (ratio @ _LUMA)[:, None]
+    own = np.clip(ratio, *_OWN)
+    lent = np.clip(_DEEPER * light, *_LENT) + shadow * np.clip(ratio - light, *_OWN)
     level = lent + trust * (own - lent)
-    across = np.clip((u - iris.u) * side / (_FULLY * np.maximum(chord, 1e-3))[:, None], 0, 1)
+    across = smoothstep((u - iris.u) * side / np.maximum(chord, 1e-3)[:, None] + _BEGINS)
     factor: Array = np.exp(across[..., None] * level[:, None])
     return factor
+
+
+def _down(values: Array, height: float) -> Array:
+    """Average each column of values (rows, n) over a height, in eye widths."""
+    return np.column_stack([smooth(column, height) for column in values.T])
 
 
 def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white: list[float]) -> Array:
