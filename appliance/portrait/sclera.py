@@ -25,7 +25,7 @@ _SHADE: Final = (0.95, 0.68)
 # of its radius; averaged over such a height. All in eye widths. Rows that have none there take part in
 # a wider average of such weight; with less than the last in all, nothing is known.
 _BESIDE: Final = (0.02, 0.06)
-_CLEAR_LIDS: Final = 0.04
+_CLEAR_LIDS: Final = 0.08
 _CLEAR_CORNER: Final = 0.05
 _MIDST: Final = 0.6
 _ALIKE: Final = (0.04, 0.12)
@@ -33,11 +33,9 @@ _NEXT: Final = 0.1
 _DOUBT: Final = 0.002
 # It begins to so far beyond the iris's middle, in half chords.
 _BEGINS: Final = 0.5
-# How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light. A
-# corner that borrows is darker than it begins, so that the logarithm counts so many times.
+# How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
 _OWN: Final = (-0.3, 0.15)
 _LENT: Final = (-0.51, 0.3)
-_DEEPER: Final = 1.2
 # Grey levels added to both lights of a ratio: in the dark it says little.
 _DIM: Final = 8.0
 # White is borrowed where a side is less sure than this.
@@ -188,7 +186,7 @@ def _as_beside(
     ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
     light = (ratio @ _LUMA)[:, None]
     own = np.clip(ratio, *_OWN)
-    lent = np.clip(_DEEPER * light, *_LENT) + shadow * np.clip(ratio - light, *_OWN)
+    lent = np.clip(light, *_LENT) + shadow * np.clip(ratio - light, *_OWN)
     level = lent + trust * (own - lent)
     across = smoothstep((u - iris.u) * side / np.maximum(chord, 1e-3)[:, None] + _BEGINS)
     factor: Array = np.exp(across[..., None] * level[:, None])

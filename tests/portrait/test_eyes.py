@@ -173,7 +173,7 @@ def test_uncovered_white_in_shadow_is_as_dark_as_what_is_painted_beside_it() -> 
 
 @pytest.mark.parametrize("rim", [(40, 25, 15), (140, 110, 80)])
 def test_no_rim_stays_behind_when_a_large_iris_moves(rim: tuple[int, int, int]) -> None:
-    eyes = [DrawnEye(x, 60, 80, 2, size=0.5, rim=rim, pupil=0.6) for x in (110, 290)]
+    eyes = [DrawnEye(x, 60, 80, 2, size=0.6, rim=rim, pupil=0.65) for x in (110, 290)]
     painting = draw(eyes)
     frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
     for truth in eyes:
