@@ -1,7 +1,7 @@
 """A painted eye in layers: its white, the iris that moves over it, and the lids that stay."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,8 @@ LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' corners lie a little too near each other.
 _WIDER: Final = 1.08
+# A rim of this sigma, in eye widths, is sharp enough to end at the lids.
+_SHARP: Final = 0.02
 # Radii of painted irises, in eye widths.
 _RADII: Final = (0.11, 0.38)
 # How far from the lids what is drawn fades to the painting, in eye widths.
@@ -208,10 +210,12 @@ def find_irises(pixels: Pixels, face: Landmarks) -> list[tuple[EyeView, Iris, Li
     radii = [iris.radius * a.width for (iris, _), a in zip(first, axes, strict=True)]
     common = float(np.average(radii, weights=weights))
     found = []
-    for view, marks in zip(views, face.eyes, strict=True):
+    for view, marks, inner in zip(views, face.eyes, (1, -1), strict=True):
         radius = common / view.axes.width
         iris, lids = _fit(view, marks, common, 0.03, (0.95 * radius, 1.05 * radius))
-        found.append((view, iris, fit_corners(view, lids, iris)))
+        # What is blurred at the rim is blurred over the lower lid, too.
+        lids = replace(lids, lower=lids.lower + max(iris.softness - _SHARP, 0))
+        found.append((view, iris, fit_corners(view, lids, iris, inner)))
     return found
 
 

@@ -28,6 +28,8 @@ _LEAST_OFF: Final = 0.06
 _OFF_CORNERS: Final = 0.06
 _SHADE: Final = 0.1
 _LIT: Final = 0.15
+# So near a corner what lies at the rim is the corner's flesh, in eye widths.
+_FLESH: Final = 0.12
 # So much brighter than all around, as a part of the step from iris to white, begins to be no iris, in
 # a band of such a width along the rim.
 _BRIGHT: Final = 0.3
@@ -136,14 +138,17 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     clear = soft_edge(away - iris.radius, iris.softness)[..., None]
     clear += (1 - clear) * cut
     more = view.colour[part] - (1 - clear) * bare - clear * ground
-    light[part] = np.clip(view.colour[part] - unlit[part], 0, np.maximum(more, 0)) * glints[part][..., None]
+    light[part] = np.clip(view.colour[part] - unlit[part], 0, np.maximum(more, 0))
+    # Where a catch-light was cut off from the white, it fades.
+    light[part] *= np.clip(2 * smooth(glints[part].astype(float), _CALM) - 1, 0, 1)[..., None]
     shade = smooth(abs(more - light[part]).max(-1) / (ground.mean(-1) + DARK), _CALM)
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
     usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
     excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
     # Light along a lid is the lid itself.
     lit = smoothstep(smooth((more - light[part]) @ _LUMA, _CALM) / (_LIT * (ground @ _LUMA + DARK)))
-    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v))])
+    cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
+    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v)), cornered])
     belongs = 1 - smooth(stays, _CALM)
     colours[part] = np.concatenate([ground, bare, light[part], belongs[..., None], cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 10]])

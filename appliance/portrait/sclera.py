@@ -19,7 +19,7 @@ _AS_SOFT: Final = 0.8
 _CALM: Final = 0.015
 # What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
 # iris's middle and at the hole's edge: the eye is a ball.
-_SHADE: Final = (0.95, 0.68)
+_SHADE: Final = (0.95, 0.74)
 # The filled white follows what is painted so close beside the hole if it is the side's own, so far if it
 # is borrowed; clear of lids and corner by so much, where half the hole's chord is at least such a part
 # of its radius; averaged over such a height. All in eye widths. Rows that have none there take part in
@@ -223,7 +223,7 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
     across, down = (float(abs(np.diff(sample, axis=axis)).mean()) for axis in (1, 0))
     # What runs one way is wrinkles, or the blocks of an enlarged JPEG: as grain it would be stripes.
-    even = min(across, down) / max(across, down, 1e-6)
+    even = (min(across, down) / max(across, down, 1e-6)) ** 2
     quiet = _MUTED * even * min(1.0, float(skin.std()) / max(loud, 1e-6))
     # Without a window the sample's edges would run through all of the texture as streaks.
     window = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in sample.shape[:2]))[..., None]

@@ -196,3 +196,13 @@ def test_wrinkles_under_an_eye_make_no_stripes_on_its_white() -> None:
         ground = eye.view.at(eye.layers.colours, u, v)[..., :3].mean((1, 2))
         shade = np.polyval(np.polyfit(down, ground, 6), down)
         assert np.std(ground - shade) < 1
+
+
+def test_an_iris_stays_off_the_inner_corner_where_skin_is_white_too() -> None:
+    # In a picture without colours the white cannot be told from the skin.
+    grey = np.repeat(PAINTING.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
+    # The nose is at picture right of the eye at picture left.
+    for eye, inner in zip(fit_eyes(grey, landmarks(EYES)), (1, -1), strict=True):
+        corners = np.array([eye.lids.left, eye.lids.right]) * inner
+        assert corners.max() < 0.48
+        assert -corners.min() > 0.48
