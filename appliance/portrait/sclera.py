@@ -36,6 +36,8 @@ _BEGINS: Final = 0.5
 # How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
 _OWN: Final = (-0.3, 0.15)
 _LENT: Final = (-0.51, 0.3)
+# White beside flesh is darkened by this part of what white beside shadow is.
+_FLESHY: Final = 0.4
 # Grey levels added to both lights of a ratio: in the dark it says little.
 _DIM: Final = 8.0
 # White is borrowed where a side is less sure than this.
@@ -155,7 +157,7 @@ def _as_beside(
     """Return by what to multiply the filled white so that it goes on from what is painted beside the hole.
 
     White of the side's own is matched in colour. Borrowed white is matched in light, and in colour only
-    to shadow: flesh beside it must not redden it.
+    to shadow: flesh beside it must not redden it, nor darken it as much.
 
     Parameters
     ----------
@@ -186,7 +188,9 @@ def _as_beside(
     ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
     light = (ratio @ _LUMA)[:, None]
     own = np.clip(ratio, *_OWN)
-    lent = np.clip(light, *_LENT) + shadow * np.clip(ratio - light, *_OWN)
+    lent = np.clip(light, *_LENT)
+    lent = np.where(lent < 0, _FLESHY + (1 - _FLESHY) * shadow, 1) * lent
+    lent = lent + shadow * np.clip(ratio - light, *_OWN)
     level = lent + trust * (own - lent)
     across = smoothstep((u - iris.u) * side / np.maximum(chord, 1e-3)[:, None] + _BEGINS)
     factor: Array = np.exp(across[..., None] * level[:, None])
