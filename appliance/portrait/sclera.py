@@ -116,7 +116,7 @@ def _luminance(calm: Array, iris: Iris) -> float:
 
 
 def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], list[float]]:
-    """Return how white each side is, and how much of it lies in shadow, 0 to 1.
+    """Return how white each side is, and how far it is shadow or white rather than flesh, 0 to 1.
 
     Not white is what hardly outshines the iris, of luminance `dark`, because of shadow, and what is
     redder than the other side: the corner's flesh, or skin where the iris leaves no white.
@@ -126,7 +126,8 @@ def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], 
     reds = [float((mean[0] - mean[1]) / max(mean @ _LUMA, 1.0)) for mean in means]
     lit = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
     pale = [min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0) for red in reds]
-    return [a * b for a, b in zip(lit, pale, strict=True)], [1 - a for a in lit]
+    both = list(zip(lit, pale, strict=True))
+    return [a * b for a, b in both], [1 - a * (1 - b) for a, b in both]
 
 
 def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
@@ -163,7 +164,7 @@ def _as_beside(
     ----------
     calm, filled : the painting and the filled white, RGB of the grid's shape
     grid : u and v
-    trust, shadow : how white the side is and how much in shadow, 0 to 1
+    trust, shadow : how white the side is, and how far it is shadow rather than flesh, 0 to 1
     """
     u, v = grid
     far = reach(iris)
