@@ -19,6 +19,7 @@ _PARTS: Final = (0.22, 0.4, 0.55, 0.7)
 # It covers at most this part of the iris's disc.
 _LARGEST: Final = 0.16
 _MANY: Final = 3
+# After one was found, another must have this part of its height, else it is a fleck of the iris.
 _DIMMER: Final = 0.5
 # One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
 # along the rim no farther than so many times its depth: else it is white that the disc covers.
@@ -63,7 +64,6 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Mask:
         peak = float(np.where(rest, light, -9).max())
         if not rest.any() or peak - dark < least:
             break
-        # Beside a bright one, what is far dimmer is a fleck of the iris.
         least = max(least, _DIMMER * (peak - dark))
         seed = rest & (light == peak)
         for part in _PARTS:
