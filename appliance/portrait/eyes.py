@@ -1,7 +1,7 @@
 """A painted eye in layers: its white, the iris that moves over it, and the lids that stay."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,12 @@ LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' corners lie a little too near each other.
 _WIDER: Final = 1.08
+# A rim of this sigma, in eye widths, is sharp enough to end at the lids; what is more reaches so many
+# times as far over the lower one (judged on twenty paintings).
+_SHARP: Final = 0.025
+_OVER: Final = 1.5
+# Radii of painted irises, in eye widths.
+_RADII: Final = (0.11, 0.38)
 # How far from the lids what is drawn fades to the painting, in eye widths.
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
@@ -30,6 +36,9 @@ _CORNER_FADE: Final = 0.05
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
+# Shade from where the eye is less than so much as open, in parts, does not go with the iris; from
+# twice that on, all of it does.
+_NARROW: Final = 0.35
 # The part of the iris's way that the lids go with it, and how far above and below that fades, in
 # eye widths.
 _FOLLOW: Final = 0.15
@@ -138,30 +147,38 @@ class Eye:
         from_u, from_v = self._origin(u, v, shift / axes.width)
         moved = crisp(pixels, *axes.to_picture(from_u, from_v))
         there, here = self.layers.apart(from_u, from_v, moved), self.layers.apart(u, v, base)
+        # The iris itself stays round where the lids leave it more room, or less, than at rest.
+        clear, bare = self.layers.iris_at(from_u, v)
         # The rest is mostly shade: on darker ground there is less of it.
         ratio = np.minimum((here.ground + DARK) / (there.ground + DARK), _BRIGHTER)
-        drawn = there.iris + there.clear * here.ground + ratio * there.held * there.rest
+        held = ratio * there.held * self._as_open(u, from_u)[..., None]
+        drawn = (1 - clear) * bare + clear * here.ground + held * there.rest
         # Beyond the rim the rest is only what the filled white got wrong: it fades where it is.
         drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * (1 - here.held) * here.rest
         # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
-        known = [here.ground, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
+        known = [here.ground, bare, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
         drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))
         # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
         lit_u = u - KEEPS_UP * shift / axes.width
         light, lit = self.layers.light_at(lit_u, v)
-        drawn += light * (1 - _LOST * np.maximum(there.clear - lit, 0))
+        drawn += light * (1 - _LOST * np.maximum(clear - lit, 0))
         # Beyond a corner there is no iris, but the white that takes the place of one painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
         within += (
-            (1 - within)
-            * there.clear
-            * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
+            (1 - within) * clear * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
         )
         out: Array = base + self.weight(x, y)[..., None] * within * (drawn - base)
         return out
 
+    def _as_open(self, u: Array, from_u: Array) -> Array:
+        """Return 1 where the eye is as open at `u` as at `from_u`, 0 where it was much narrower there."""
+        (upper, lower), (upper_there, lower_there) = self.lids.at(u), self.lids.at(from_u)
+        part = (lower_there - upper_there) / np.maximum(lower - upper, 1e-3)
+        as_open: Array = smoothstep((part - _NARROW) / _NARROW)
+        return as_open
+
     def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array]:
-        """Return where the painted iris has what a moved iris shows at (u, v)."""
+        """Return where the painting has what lies on a moved iris at (u, v)."""
         iris = self.iris
         squash = _foreshortened(shift / (LEVER * iris.radius))
         from_u = iris.u + (u - iris.u - shift) / squash
@@ -180,22 +197,28 @@ class Eye:
 
 def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:
     """Take both eyes of a painting apart, the one at picture left first."""
+    left, right = (Eye(v, d, i, paint_layers(v, d, i)) for v, i, d in find_irises(pixels, face))
+    return left, right
+
+
+def find_irises(pixels: Pixels, face: Landmarks) -> list[tuple[EyeView, Iris, Lids]]:
+    """Find iris and lids of both eyes, the one at picture left first."""
     axes = [_axes(marks, face.tilt) for marks in face.eyes]
     views = [view_eye(pixels, a) for a in axes]
     guess = (face.eyes[0].radius + face.eyes[1].radius) / 4 + _OF_HALF_FACE * face.half_width / 2
-    first = [_fit(v, m, guess, 0.12, (0.85, 1.2)) for v, m in zip(views, face.eyes, strict=True)]
+    first = [_fit(v, m, guess, 0.12, _RADII) for v, m in zip(views, face.eyes, strict=True)]
     # Both irises are of one size: the clearer one counts more.
     weights = [max(iris.score, 0.02) for iris, _ in first]
     radii = [iris.radius * a.width for (iris, _), a in zip(first, axes, strict=True)]
     common = float(np.average(radii, weights=weights))
-    left, right = (_eye(v, m, common) for v, m in zip(views, face.eyes, strict=True))
-    return left, right
-
-
-def _eye(view: EyeView, marks: EyeMarks, radius: float) -> Eye:
-    iris, lids = _fit(view, marks, radius, 0.03, (1.0,))
-    lids = fit_corners(view, lids, iris)
-    return Eye(view, lids, iris, paint_layers(view, lids, iris))
+    found = []
+    for view, marks, inner in zip(views, face.eyes, (1, -1), strict=True):
+        radius = common / view.axes.width
+        iris, lids = _fit(view, marks, common, 0.03, (0.95 * radius, 1.05 * radius))
+        # What is blurred at the rim is blurred over the lower lid, too.
+        lids = replace(lids, lower=lids.lower + _OVER * max(iris.softness - _SHARP, 0))
+        found.append((view, iris, fit_corners(view, lids, iris, inner)))
+    return found
 
 
 def _axes(marks: EyeMarks, tilt: float) -> Axes:
@@ -205,7 +228,7 @@ def _axes(marks: EyeMarks, tilt: float) -> Axes:
 
 
 def _fit(
-    view: EyeView, marks: EyeMarks, radius: float, slack: float, starts: tuple[float, ...]
+    view: EyeView, marks: EyeMarks, radius: float, slack: float, radii: tuple[float, float]
 ) -> tuple[Iris, Lids]:
     """Fit iris and lids in turn; `radius` is the one expected, in picture pixels."""
     upper, lower = (
@@ -215,9 +238,8 @@ def _fit(
     rough = lids_through(upper, lower)
     u, v = view.axes.to_eye(np.array(marks.iris[0]), np.array(marks.iris[1]))
     prior = Iris(float(u), float(v), radius / view.axes.width)
-    iris = fit_iris(view, rough, prior, slack, starts)
     lids = fit_lids(view, rough)
-    return fit_iris(view, lids, prior, slack, (iris.radius / prior.radius,)), lids
+    return fit_iris(view, lids, prior, slack, radii), lids
 
 
 def _between(u: Array, left: float, right: float) -> Array:

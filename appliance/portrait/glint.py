@@ -14,16 +14,22 @@ from appliance.portrait.view import EyeView, columns, rows
 KEEPS_UP: Final = 0.55
 # A catch-light is this much brighter than the iris around it, in parts of the eye's contrast. It is
 # counted down to the first of these parts of its peak at which it stands alone.
-_LEAST: Final = 0.3
+_LEAST: Final = 0.38
 _PARTS: Final = (0.22, 0.4, 0.55, 0.7)
 # It covers at most this part of the iris's disc.
 _LARGEST: Final = 0.16
 _MANY: Final = 3
+# After one was found, another must have this part of its height, else it is a fleck of the iris.
+_DIMMER: Final = 0.5
 # One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
 # along the rim no farther than so many times its depth: else it is white that the disc covers.
 _DEEP: Final = 0.8
 _ALONG: Final = 2.3
 _NEAR_RIM: Final = 0.9
+# What joins it to the white is worn off by so many samples, if need be; what is left is round: beyond so
+# many times its own reach it ends.
+_THIN: Final = (0, 3, 6)
+_ROUND: Final = 1.2
 # Its glow goes on while each ring around it, one sample wide, is darker than the one before by this
 # part of the eye's contrast, and at most so many rings.
 _FALLS: Final = 0.006
@@ -53,21 +59,24 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Mask:
         return everywhere
     rest = disc & (away < 0.85)
     dark, size = float(np.median(light[disc])), int((away < 1).sum())
+    least = _LEAST
     for _ in range(_MANY):
         peak = float(np.where(rest, light, -9).max())
-        if not rest.any() or peak - dark < _LEAST:
+        if not rest.any() or peak - dark < least:
             break
+        least = max(least, _DIMMER * (peak - dark))
         seed = rest & (light == peak)
         for part in _PARTS:
-            spot = _connected(seed, disc & (light > dark + part * (peak - dark)))
+            spot = _connected(seed, disc & ~found & (light > dark + part * (peak - dark)))
             alone = not (spot & (ends | (away > _NEAR_RIM))).any()
             if not alone and part == _PARTS[-1]:
                 spot = _cut_off(spot, away, turn)
                 alone = bool(spot.any()) and not (spot & ends).any()
             if alone and spot.sum() < _LARGEST * size:
-                found |= _with_glow(spot, disc & ((away < _NEAR_RIM) | _behind(spot, turn)[0]), light)
+                at_rim = bool((spot & (away > _NEAR_RIM)).any()) & _behind(spot, turn)[0]
+                found |= _with_glow(spot, disc & ((away < _NEAR_RIM) | at_rim), light)
                 break
-        rest &= ~spot
+        rest &= ~(spot | found)
     return everywhere
 
 
@@ -110,12 +119,25 @@ def _disc(
 
 def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
     """Cut a spot that touches the white off at the rim; nothing if it rather lies along the rim."""
-    core = spot & (away < _NEAR_RIM)
-    if not core.any():
-        return core
-    behind, angle = _behind(core, turn)
-    nearest = float(away[core].min())
-    return spot & behind & (nearest < _DEEP) & (angle < _ALONG * (1 - nearest))
+    for thin in _THIN:
+        core = spot & (away < _NEAR_RIM)
+        # What is thinner than the spot, white along the rim that joins it, is worn away.
+        for _ in range(thin):
+            core = ~_grown(~core)
+        if not core.any():
+            break
+        nearest = float(away[core].min())
+        core = _connected(core & (away == nearest), core)
+        for _ in range(thin):
+            core = _grown(core) & spot
+        nearest = float(away[core].min())
+        behind, angle = _behind(core, turn)
+        if nearest < _DEEP and angle < _ALONG * (1 - nearest):
+            across, down = away * np.cos(turn), away * np.sin(turn)
+            apart = np.hypot(across - across[core].mean(), down - down[core].mean())
+            cut: Mask = spot & behind & (apart < _ROUND * apart[core].max())
+            return cut
+    return np.zeros_like(spot)
 
 
 def _behind(spot: Mask, turn: Array) -> tuple[Mask, float]:
@@ -131,7 +153,8 @@ def _with_glow(spot: Mask, disc: Mask, light: Array) -> Mask:
     least, most = _RINGS
     level = float(light[spot].mean())
     for count in range(most):
-        ring = _grown(spot) & disc & ~spot
+        # Beyond a valley it is the white, or another light.
+        ring = _grown(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
         here = float(light[ring].mean()) if ring.any() else level
         if count >= least and level - here < _FALLS:
             break
@@ -157,6 +180,15 @@ def _grown(mask: Mask) -> Mask:
     wide[:, 1:] |= mask[:, :-1]
     wide[:, :-1] |= mask[:, 1:]
     return wide
+
+
+def _highest(values: Array) -> Array:
+    """Return the largest of each point and its four neighbours."""
+    highest = values.copy()
+    for to, of in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:])):
+        highest[to] = np.maximum(highest[to], values[of])
+        highest[:, to] = np.maximum(highest[:, to], values[:, of])
+    return highest
 
 
 def _neighbours(values: Array) -> Array:

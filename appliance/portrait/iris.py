@@ -7,18 +7,33 @@ import numpy as np
 
 from appliance.portrait.lids import Lids
 from appliance.portrait.sampling import Array
-from appliance.portrait.view import EyeView, columns, rows
+from appliance.portrait.view import EyeView, columns, rows, smooth
 
 # The rim is looked at beside and below the pupil (degrees, 0 to picture right, 90 down); above, the
 # upper lid and its shadow cover it.
-_RIM: Final = np.radians(np.r_[np.arange(-38, 76, 6), np.arange(104, 219, 6)])
-# Steps of u, v and radius in eye widths, and how many to either side: coarse, then ever finer.
-_GRIDS: Final = (
-    ((0.025, 0.025, 0.015), (5, 3, 3)),
-    ((0.01, 0.01, 0.005), (3, 3, 3)),
-    ((0.003, 0.003, 0.0015), (3, 3, 3)),
-)
-_ACROSS: Final = (0.02, 0.05, 0.09)
+_RIM: Final = np.radians(np.arange(-38, 219, 6))
+# The lowest part of the rim, by the cosine of its direction, must be clear of the lower lid by so
+# much, in eye widths: the lid's own edge is no rim.
+_LOWEST: Final = 0.26
+_CLEAR_BELOW: Final = 0.06
+# How far the search goes from its best so far, and in which steps, of u, v and radius in eye widths:
+# coarse over all radii, then finer, then by the edge alone. Each compares light so far inside and
+# outside the rim; a pale or dark rim misleads the wide comparison by its own width.
+_WIDE: Final = (0.02, 0.05, 0.09)
+_NARROW: Final = (0.015, 0.03)
+_COARSE: Final = ((0.025, 5), (0.025, 3), 0.015)
+_FINE: Final = (((0.01, 3), (0.01, 3), (0.005, 3)), ((0.004, 3), (0.004, 3), (0.003, 8)))
+# A rim in shade has white around it that is so much darker than the brightest white beyond, as a part
+# of the eye's contrast. Where it is still darker, the circle lies inside the iris.
+_GREYER: Final = 0.12
+# The least and the largest step of light that a point of the rim counts with.
+_STEP: Final = (-0.3, 0.8)
+# What a radius unlike the prior costs at most, in squared scatters: painters and models err.
+_UNLIKELY: Final = 2.0
+# White is looked for so far off the lids and the corners, and blurred so much, in eye widths.
+_OFF_LIDS: Final = 0.05
+_OFF_CORNERS: Final = 0.08
+_CALM: Final = 0.015
 _SIDES: Final = np.radians(np.r_[np.arange(-25, 40, 5), np.arange(140, 206, 5)])
 
 
@@ -43,60 +58,98 @@ def around(iris: Iris, reach: float) -> tuple[slice, slice]:
     return slice(int(top), int(below)), slice(int(first), int(last))
 
 
-def fit_iris(view: EyeView, lids: Lids, prior: Iris, slack: float, starts: tuple[float, ...]) -> Iris:
-    """Find the circle that is dark inside and bright outside, near a prior.
+def fit_iris(view: EyeView, lids: Lids, prior: Iris, slack: float, radii: tuple[float, float]) -> Iris:
+    """Find the circle that is dark inside and has the eye's white around it, near a prior.
 
     Parameters
     ----------
     slack : scatter expected of the prior's radius, as a part of it
-    starts : multiples of the prior's radius that the search begins from
+    radii : the least and the largest radius tried, in eye widths
     """
-    found = [_climb(view, lids, replace(prior, radius=prior.radius * k), prior, slack) for k in starts]
-    best = max(found, key=lambda iris: iris.score)
-    return replace(best, softness=_softness(view, lids, best))
-
-
-def _climb(view: EyeView, lids: Lids, start: Iris, prior: Iris, slack: float) -> Iris:
-    """Search a grid around `start`, then finer ones around the best."""
-    best, score = np.array([start.u, start.v, start.radius]), 0.0
-    for steps, counts in _GRIDS:
-        axes = [b + s * np.arange(-n, n + 1) for b, s, n in zip(best, steps, counts, strict=True)]
-        circles = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-        scores = _scores(view, lids, circles, prior, slack)
-        best, score = circles[scores.argmax()], float(scores.max())
-    return replace(start, u=float(best[0]), v=float(best[1]), radius=float(best[2]), score=score)
-
-
-def _scores(view: EyeView, lids: Lids, circles: Array, prior: Iris, slack: float) -> Array:
-    """Return the score of each circle, (circles, 3) of u, v and radius."""
-    cu, cv, r = (circles[:, i, None] for i in range(3))
-    c, s = np.cos(_RIM), np.sin(_RIM)
-    weight = _within(lids, cu + r * c, cv + r * s) * (0.4 + 0.6 * c * c)
-    step = sum(
-        (
-            view.light_near(cu + (r + d) * c, cv + (r + d) * s)
-            - view.light_near(cu + (r - d) * c, cv + (r - d) * s)
-            for d in _ACROSS
-        ),
-        np.zeros(1),
+    search = _Search(view, lids, prior, slack, _whitest(view, lids))
+    (du, across), (dv, down), dr = _COARSE
+    best, _ = search.best(
+        prior.u + du * np.arange(-across, across + 1),
+        prior.v + dv * np.arange(-down, down + 1),
+        np.linspace(*radii, round((radii[1] - radii[0]) / dr) + 1),
+        _WIDE,
     )
-    seen = (np.clip(step / len(_ACROSS), -0.3, 0.6) * weight).sum(1) / (weight.sum(1) + 4)
-    far = ((circles[:, 0] - prior.u) / 0.05) ** 2 + ((circles[:, 1] - prior.v) / 0.04) ** 2
-    far += np.minimum(((circles[:, 2] - prior.radius) / (slack * prior.radius)) ** 2, 4)
-    scores: Array = seen - 0.04 * far
-    return scores
+    scores = []
+    for grid, reach in zip(_FINE, (_WIDE, _NARROW), strict=True):
+        u, v, r = (b + step * np.arange(-n, n + 1) for b, (step, n) in zip(best, grid, strict=True))
+        best, score = search.best(u, v, np.unique(np.clip(r, *radii)), reach)
+        scores.append(score)
+    # The edge alone places the rim; how clear the iris is, the wide comparison says.
+    found = replace(prior, u=float(best[0]), v=float(best[1]), radius=float(best[2]), score=scores[0])
+    return replace(found, softness=_softness(view, lids, found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What circles are judged by; `whitest` is as `_whitest` returns it."""
+
+    view: EyeView
+    lids: Lids
+    prior: Iris
+    slack: float
+    whitest: Array
+
+    def best(self, u: Array, v: Array, radii: Array, reach: tuple[float, ...]) -> tuple[Array, float]:
+        """Return the best circle of a grid, as u, v and radius, and its score."""
+        circles = np.stack(np.meshgrid(u, v, radii, indexing="ij"), -1).reshape(-1, 3)
+        scores = self._scores(circles, reach)
+        return circles[scores.argmax()], float(scores.max())
+
+    def _scores(self, circles: Array, reach: tuple[float, ...]) -> Array:
+        """Return the score of each circle, (circles, 3) of u, v and radius."""
+        prior = self.prior
+        cu, cv, r = (circles[:, i, None] for i in range(3))
+        c, s = np.cos(_RIM), np.sin(_RIM)
+        u, v = cu + r * c, cv + r * s
+        weight = _within(self.lids, u, v + _CLEAR_BELOW * (abs(c) < _LOWEST)) * (0.4 + 0.6 * c * c)
+        outside, inside = (
+            sum((self.view.light_near(u + d * c, v + d * s) for d in side), np.zeros(1)) / len(reach)
+            for side in (reach, [-d for d in reach])
+        )
+        # A circle inside the iris has more iris around it, and the white only beyond.
+        beyond = np.where(c < 0, *(self.view.near(side, u, v) for side in self.whitest))
+        lacks = np.maximum(beyond - outside - _GREYER, 0)
+        step = np.clip(outside - inside - lacks, *_STEP)
+        seen = (step * weight).sum(1) / (weight.sum(1) + 4)
+        far = ((circles[:, 0] - prior.u) / 0.05) ** 2 + ((circles[:, 1] - prior.v) / 0.04) ** 2
+        far += np.minimum(((circles[:, 2] - prior.radius) / (self.slack * prior.radius)) ** 2, _UNLIKELY)
+        scores: Array = seen - 0.04 * far
+        return scores
+
+
+def _whitest(view: EyeView, lids: Lids) -> Array:
+    """Return the brightest light from each point to the corner, along a row between the lids.
+
+    Returns
+    -------
+    Towards picture left and right, (2, rows, columns); -1 where there is no clean white
+    """
+    upper, lower = lids.upper + _OFF_LIDS, lids.lower - _OFF_LIDS
+    u, v = columns(), rows()[:, None]
+    clean = (v > upper) & (v < lower) & (u > lids.left + _OFF_CORNERS) & (u < lids.right - _OFF_CORNERS)
+    light = np.where(clean, smooth(view.light, _CALM), -1)
+    left, right = np.maximum.accumulate(light, 1), np.maximum.accumulate(light[:, ::-1], 1)[:, ::-1]
+    return np.stack([left, right])
 
 
 def _within(lids: Lids, u: Array, v: Array) -> Array:
-    """Return 1 inside the opening, falling to 0 a little beyond the lids and at the corners."""
+    """Return 1 inside the opening, falling to 0 at the upper lid and the corners and below the lower lid."""
     upper, lower = lids.at(u)
-    soft = [(v - upper + 0.05), (lower + 0.02 - v), (u - lids.left), (lids.right - u)]
+    soft = [(v - upper - 0.01), (lower + 0.02 - v), (u - lids.left), (lids.right - u)]
     inside: Array = np.prod([np.clip(distance / 0.03, 0, 1) for distance in soft], axis=0)
     return inside
 
 
 def _softness(view: EyeView, lids: Lids, iris: Iris) -> float:
-    """Measure the blur of the rim: half the way from 16 % to 84 % of the step from iris to sclera."""
+    """Measure the blur of the rim: the way from 50 % to 84 % of the step from iris to sclera.
+
+    Half the way from 16 % to 84 % if that is less: a pale rim makes the inner half wide, shade the outer.
+    """
     along = np.linspace(-0.1, 0.1, 41)
     u = iris.u + np.cos(_SIDES)[:, None] * (iris.radius + along)
     v = iris.v + np.sin(_SIDES)[:, None] * (iris.radius + along)
@@ -108,5 +161,5 @@ def _softness(view: EyeView, lids: Lids, iris: Iris) -> float:
     # The brighter ones have clean sclera beside them.
     profile = np.maximum.accumulate(profiles[len(profiles) // 3 :].mean(0))
     rise = (profile - profile[0]) / max(float(profile[-1] - profile[0]), 1e-3)
-    low, high = np.interp([0.16, 0.84], rise + np.arange(len(along)) * 1e-6, along)
-    return float(np.clip((high - low) / 2, max(0.012, 0.5 / view.axes.width), 0.03))
+    low, middle, high = np.interp([0.16, 0.5, 0.84], rise + np.arange(len(along)) * 1e-6, along)
+    return float(np.clip(min((high - low) / 2, high - middle), max(0.012, 0.5 / view.axes.width), 0.05))

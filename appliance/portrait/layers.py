@@ -17,16 +17,31 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _RIM: Final = 1.6
 # Ground darker than so many grey levels says little of how much shade lies on it.
 DARK: Final = 8.0
-# Shade is looked at blurred by this much, in rings of this width, off the lids, in eye widths; so
-# much more of it than all around, as a part of the white's light, begins to be no shade.
+# Values of the tuned constants below: judged on the close-ups of twenty-four paintings.
+# Blur of what is compared, width of the rings it is compared in, and blur of the white's outline over
+# the disc, in eye widths.
 _CALM: Final = 0.012
 _RING: Final = 0.008
+_ROUND: Final = 0.025
+# The iris is surely seen so far off the upper and the lower lid, in eye widths, but in a narrow eye at
+# most at such parts of the opening; at least so far, since the lids lie a little outside; and so far off
+# the corners.
 _OFF_LIDS: Final = (0.14, 0.07)
-_SHADE: Final = 0.2
+_OF_OPENING: Final = (0.4, 0.25)
+_LEAST_OFF: Final = 0.06
+_OFF_CORNERS: Final = 0.06
+# So much more shade than all around, as a part of the white's light, is no shade of the iris.
+_SHADE: Final = 0.1
+# So much more light along a lid, as a part of the white's, is the lid.
+_LIT: Final = 0.15
+# So near a corner what lies at the rim is the corner's flesh, in eye widths.
+_FLESH: Final = 0.12
 # So much brighter than all around, as a part of the step from iris to white, begins to be no iris, in
 # a band of such a width along the rim.
 _BRIGHT: Final = 0.3
 _RIM_BAND: Final = 0.03
+# White is told from a pale part of the iris where it outshines the rim by this part of the contrast.
+_PLAIN: Final = 0.25
 # Beyond the hole by this much the iris's rest has ended.
 _MARGIN: Final = 0.1
 
@@ -34,8 +49,8 @@ _MARGIN: Final = 0.1
 class Parts(NamedTuple):
     """What the painting is made of at some points, in grey levels.
 
-    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`, how much of
-    the ground it leaves to be seen, and `held`, how much of the rest goes with it, are (..., 1).
+    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`, how
+    much of the ground it leaves to be seen, and `held`, how much of the rest goes with it, are (..., 1).
     """
 
     clear: Array
@@ -52,34 +67,45 @@ class Layers:
     The painting is iris over ground, and light: painting = (1 - clear) * bare + clear * ground + rest
     + light. `bare` are the iris's colours without its light, which go on beyond its rim, and the rest
     is all that the painting has besides: shade, a dark rim, grain.
-    `colours` is (rows, columns, 10): RGB of ground, bare and light, and how much of the rest belongs
-    to the iris; `light` is RGB of the catch-lights alone.
+    `colours` is (rows, columns, 11): RGB of ground, bare and light, how much of the rest belongs to the
+    iris, and how much white is painted over its disc; `own` has bare and that white alone, `light` the
+    catch-lights.
     """
 
     view: EyeView
     iris: Iris
     colours: Array
+    own: Array
     light: Array
 
     def apart(self, u: Array, v: Array, painting: Array) -> Parts:
         """Take the painting apart at points of the eye where its colours (..., 3) are known."""
         distance = np.hypot(u - self.iris.u, v - self.iris.v)
-        clear = self._clear(distance)
         there = self.view.at(self.colours, u, v)
+        clear = self._clear(distance, there[..., 10:])
         # Beyond the hole the ground is the painting itself.
         ground = painting + hole(self.iris, distance)[..., None] * (there[..., :3] - painting)
         iris = (1 - clear) * there[..., 3:6]
         rest = painting - iris - clear * ground - there[..., 6:9]
-        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)[..., None]
-        return Parts(clear, held * there[..., 9:], ground, iris, rest)
+        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)
+        # Shade beside the rim goes with the iris, light does not: that is white filled in too dark.
+        beside = smoothstep((distance - self.iris.radius) / self.iris.softness / 1.5 + 1)
+        held = there[..., 9:10] * (held * (1 - beside * (1 - np.clip(-rest @ _LUMA / DARK, 0, 1))))[..., None]
+        return Parts(clear, held, ground, iris, rest)
+
+    def iris_at(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Return how much ground an iris leaves to be seen, (..., 1), and its own colours, RGB."""
+        there = self.view.at(self.own, u, v)
+        return self._clear(np.hypot(u - self.iris.u, v - self.iris.v), there[..., 3:]), there[..., :3]
 
     def light_at(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Return the catch-lights at points of the eye, RGB, and how much ground was seen there."""
         distance = np.hypot(u - self.iris.u, v - self.iris.v)
-        return self.view.at(self.light, u, v), self._clear(distance)
+        return self.view.at(self.light, u, v), self._clear(distance, np.zeros(1))
 
-    def _clear(self, distance: Array) -> Array:
-        return soft_edge(distance - self.iris.radius, self.iris.softness)[..., None]
+    def _clear(self, distance: Array, cut: Array) -> Array:
+        round_: Array = soft_edge(distance - self.iris.radius, self.iris.softness)[..., None]
+        return round_ + (1 - round_) * cut
 
 
 def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
@@ -87,38 +113,67 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     light = np.zeros(view.colour.shape, np.float32)
     # Far from the iris all is ground.
     colours = np.concatenate(
-        [view.colour, view.colour, light, np.ones_like(light[..., :1])], -1, dtype=np.float32
+        [view.colour, view.colour, light, np.ones_like(light[..., :1]), light[..., :1]], -1, dtype=np.float32
     )
     part = around(iris, reach(iris) + _MARGIN)
     u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     away = np.hypot(u - iris.u, v - iris.v)
-    upper, lower = lids.upper[part[1]], lids.lower[part[1]]
-    free = (v > upper + _OFF_LIDS[0]) & (v < lower - _OFF_LIDS[1])
+    free = _seen(lids, u, v) > 0.99
 
     glints = find_glints(view, lids, iris)
-    bare = without_glints(view, lids, iris, glints)
+    unlit = without_glints(view, lids, iris, glints)
     # At its rim the iris is mixed with the white: its colours are those further in, beyond the blur.
     inwards = np.minimum(1, (iris.radius - _RIM * iris.softness) / np.maximum(away, 1e-6))
-    bare = view.at(bare, iris.u + inwards * (u - iris.u), iris.v + inwards * (v - iris.v))
+    inner_u, inner_v = iris.u + inwards * (u - iris.u), iris.v + inwards * (v - iris.v)
+    bare = view.at(unlit, inner_u, inner_v)
     ground = fill(view, lids, iris)[part]
-    # A rim is alike all around: where it is much brighter, flesh or white reaches into the disc.
     dark = _all_around(bare, away, free, 1 / 2)
+    # A rim is alike all around: where it is much brighter, flesh or white reaches into the disc.
     brighter = ((bare - dark) @ _LUMA) / np.maximum((ground - dark) @ _LUMA, DARK)
     rim = smoothstep((away - iris.radius + 2 * _RIM_BAND) / _RIM_BAND)
-    foreign = rim * smoothstep((smooth(brighter, _CALM) - _BRIGHT) / _BRIGHT)
-    # Along the lower lid it is the lid itself, which stays: an iris half under it must not be drawn there.
-    foreign *= smoothstep((lower - v) / _OFF_LIDS[1] - 0.5)
-    bare += foreign[..., None] * (dark - bare)
+    brighter = smooth(brighter, _CALM)
+    outshines = smoothstep((smooth((ground - dark) @ _LUMA, _CALM) / view.contrast - _PLAIN) / _PLAIN)
+    foreign = rim * smoothstep((brighter - _BRIGHT) / _BRIGHT)
+    # What lids and corners hide of the iris is painted from what is seen at the same distance; white
+    # painted over its disc stays as it is.
+    seen = _seen(lids, inner_u, inner_v)
+    bare += np.maximum(foreign, 1 - seen)[..., None] * (dark - bare)
+    white = rim * outshines * smoothstep((brighter - 2 * _BRIGHT) / _BRIGHT)
+    cut = smooth(white * seen, _ROUND)[..., None]
 
     clear = soft_edge(away - iris.radius, iris.softness)[..., None]
+    clear += (1 - clear) * cut
     more = view.colour[part] - (1 - clear) * bare - clear * ground
-    light[part] = np.maximum(more, 0) * glints[part][..., None]
+    light[part] = np.clip(view.colour[part] - unlit[part], 0, np.maximum(more, 0))
+    # Where a catch-light was cut off from the white, it fades.
+    light[part] *= np.clip(2 * smooth(glints[part].astype(float), _CALM) - 1, 0, 1)[..., None]
     shade = smooth(abs(more - light[part]).max(-1) / (ground.mean(-1) + DARK), _CALM)
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
-    excess = (shade - _all_around(shade[..., None], away, free, 1 / 3)[..., 0]) / _SHADE
-    belongs = 1 - np.maximum(foreign, rim * smoothstep(excess - 1))[..., None]
-    colours[part] = np.concatenate([ground, bare, light[part], belongs], -1)
-    return Layers(view, iris, colours, light)
+    usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
+    excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
+    # Light along a lid is the lid itself.
+    lit = smoothstep(smooth((more - light[part]) @ _LUMA, _CALM) / (_LIT * (ground @ _LUMA + DARK)))
+    cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
+    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v)), cornered])
+    belongs = 1 - smooth(stays, _CALM)
+    colours[part] = np.concatenate([ground, bare, light[part], belongs[..., None], cut], -1)
+    own = np.ascontiguousarray(colours[..., [3, 4, 5, 10]])
+    return Layers(view, iris, colours, own, light)
+
+
+def _seen(lids: Lids, u: Array, v: Array) -> Array:
+    """Return how surely a point of the iris is seen: 1 in the opening, falling to 0 at lids and corners."""
+    upper, lower = lids.at(u)
+    opening = lower - upper
+    above, below = (
+        np.minimum(most, np.maximum(part * opening, _LEAST_OFF))
+        for most, part in zip(_OFF_LIDS, _OF_OPENING, strict=True)
+    )
+    seen: Array = smoothstep((v - upper) / above * 2 - 1) * smoothstep((lower - v) / below * 2 - 1)
+    seen *= smoothstep((u - lids.left) / _OFF_CORNERS - 0.5) * smoothstep(
+        (lids.right - u) / _OFF_CORNERS - 0.5
+    )
+    return seen
 
 
 def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
@@ -129,5 +184,8 @@ def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     rings, starts = np.unique(ring[free][order], return_index=True)
     for i, members in zip(rings, np.split(values[free][order], starts[1:]), strict=False):
         level[i] = np.quantile(members, part, axis=0)
+    if len(rings):
+        # Where a whole ring is hidden, the nearest one stands for it.
+        level = level[rings[abs(np.arange(len(level))[:, None] - rings).argmin(1)]]
     around: Array = level[ring]
     return around

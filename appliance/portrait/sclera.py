@@ -12,23 +12,47 @@ from appliance.portrait.view import EyeView, columns, rows, smooth
 
 _STRIPS: Final = np.linspace(0, 0.2, 8)
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
+# The hole's edge has this sigma at least, in eye widths, and this part of the rim's.
 _EDGE: Final = 0.015
+_AS_SOFT: Final = 0.8
 # Strips are read from a picture blurred by this much: single specks and cracks are not the white.
 _CALM: Final = 0.015
 # What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
 # iris's middle and at the hole's edge: the eye is a ball.
-_SHADE: Final = (0.95, 0.72)
+_SHADE: Final = (0.95, 0.74)
+# The filled white follows what is painted so close beside the hole if it is the side's own, so far if it
+# is borrowed; clear of lids and corner by so much, where half the hole's chord is at least such a part
+# of its radius; averaged over such a height. All in eye widths. Rows that have none there take part in
+# a wider average of such weight; with less than the last in all, nothing is known.
+_BESIDE: Final = (0.02, 0.06)
+_CLEAR_LIDS: Final = 0.08
+_CLEAR_CORNER: Final = 0.05
+_MIDST: Final = 0.6
+_ALIKE: Final = (0.04, 0.12)
+_NEXT: Final = 0.1
+_DOUBT: Final = 0.002
+# It begins to so far beyond the iris's middle, in half chords.
+_BEGINS: Final = 0.5
+# How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
+_OWN: Final = (-0.3, 0.15)
+_LENT: Final = (-0.51, 0.3)
+# White beside flesh is darkened by this part of what white beside shadow is.
+_FLESHY: Final = 0.4
+# Grey levels added to both lights of a ratio: in the dark it says little.
+_DIM: Final = 8.0
+# White is borrowed where a side is less sure than this.
+_ENOUGH: Final = 0.2
 # So much redder than the other side, (R - G) / luminance, is flesh.
 _FLESH: Final = 0.08
 # Texture is what is finer than this, and a field of white must be this large, in eye widths.
-_COARSE: Final = 0.05
+_COARSE: Final = 0.03
 _LEAST_FIELD: Final = 0.07
 _MUTED: Final = 0.75
 
 
 def hole(iris: Iris, distance: Array) -> Array:
     """Return 1 where the painted iris and its shadow must go, 0 beyond; `distance` from its centre."""
-    return soft_edge(reach(iris) - distance, _EDGE)
+    return soft_edge(reach(iris) - distance, _edge(iris))
 
 
 def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
@@ -51,16 +75,17 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     edge = (chord + far) / 2
     calm = smooth(view.colour, _CALM)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
-    white = _white(sides, _luminance(calm, iris))
+    white, shadow = _white(sides, _luminance(calm, iris))
     (left, sure_left), (right, sure_right) = _lent(sides, white, abs(u - iris.u) / far)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
+    filled = smooth(right + share * (left - right), 0.012)
+    for side, trust, dark in zip((-1, 1), white, shadow, strict=True):
+        filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust, dark)
     ground = view.colour.copy()
-    ground[part] = smooth(right + share * (left - right), 0.012) + _grain(
-        view, lids, iris, above.shape, white
-    )
+    ground[part] = filled + _grain(view, lids, iris, above.shape, white)
     return ground
 
 
@@ -69,12 +94,17 @@ def reach(iris: Iris) -> float:
     return iris.radius + 2.4 * iris.softness + 0.03
 
 
+def _edge(iris: Iris) -> float:
+    """Return the sigma of the hole's edge: as soft as what is painted there, in eye widths."""
+    return max(_EDGE, _AS_SOFT * iris.softness)
+
+
 def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
     """Return the rows and columns of the view that the hole can show in."""
-    far = reach(iris) + 6 * _EDGE
+    far = reach(iris) + 6 * _edge(iris)
     first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
     top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
-    up, down = np.searchsorted(rows(), [top - _EDGE, bottom + _EDGE])
+    up, down = np.searchsorted(rows(), [top - _edge(iris), bottom + _edge(iris)])
     return slice(up, down), slice(first, last)
 
 
@@ -85,32 +115,92 @@ def _luminance(calm: Array, iris: Iris) -> float:
     return float((calm[inner] @ _LUMA).mean())
 
 
-def _white(sides: list[tuple[Array, Array]], dark: float) -> list[float]:
-    """Return how white each side is, 0 to 1.
+def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], list[float]]:
+    """Return how white each side is, and how far it is shadow or white rather than flesh, 0 to 1.
 
-    Not white is what hardly outshines the iris, of luminance `dark`, and what is redder than the
-    other side: the corner's flesh, or skin where the iris leaves no white.
+    Not white is what hardly outshines the iris, of luminance `dark`, because of shadow, and what is
+    redder than the other side: the corner's flesh, or skin where the iris leaves no white.
     """
     means = [np.average(colour.reshape(-1, 3), axis=0, weights=sure.ravel() + 1e-6) for colour, sure in sides]
     lights = [float(mean @ _LUMA) - dark for mean in means]
     reds = [float((mean[0] - mean[1]) / max(mean @ _LUMA, 1.0)) for mean in means]
-    return [
-        min(max(2 * light / max(*lights, 1.0), 0.0), 1.0)
-        * min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0)
-        for light, red in zip(lights, reds, strict=True)
-    ]
+    lit = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
+    pale = [min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0) for red in reds]
+    both = list(zip(lit, pale, strict=True))
+    return [a * b for a, b in both], [1 - a * (1 - b) for a, b in both]
 
 
 def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
     """Let a side that is not white borrow from the other, the more shaded the farther `away`, 0 to 1."""
     shade = (_SHADE[0] + (_SHADE[1] - _SHADE[0]) * np.clip(away, 0, 1))[..., None]
-    return [
-        (
-            trust * colour + (1 - trust) * shade * other,
-            trust * sure + (1 - trust) * other_sure,
+    lent = []
+    for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True):
+        own = (trust * np.clip(sure / _ENOUGH, 0, 1))[..., None]
+        lent.append(
+            (
+                own * colour + (1 - own) * shade * other,
+                np.maximum(trust * sure, (1 - own[..., 0]) * other_sure),
+            )
         )
-        for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True)
-    ]
+    return lent
+
+
+def _as_beside(
+    calm: Array,
+    lids: Lids,
+    iris: Iris,
+    filled: Array,
+    grid: tuple[Array, Array],
+    side: int,
+    trust: float,
+    shadow: float,
+) -> Array:
+    """Return by what to multiply the filled white so that it goes on from what is painted beside the hole.
+
+    White of the side's own is matched in colour. Borrowed white is matched in light, and in colour only
+    to shadow: flesh beside it must not redden it, nor darken it as much.
+
+    Parameters
+    ----------
+    calm, filled : the painting and the filled white, RGB of the grid's shape
+    grid : u and v
+    trust, shadow : how white the side is, and how far it is shadow rather than flesh, 0 to 1
+    """
+    u, v = grid
+    far = reach(iris)
+    chord = np.sqrt(np.maximum(far**2 - (v[:, 0] - iris.v) ** 2, 0))
+    edge = iris.u + side * chord
+    upper, lower = lids.at(edge)
+    corner = lids.left if side < 0 else lids.right
+    # Beside the hole there must be white, clear of the lids and of the corner.
+    sure = np.clip(((corner - edge) * side - _CLEAR_CORNER) / _CLEAR_CORNER, 0, 1)
+    for room in (v[:, 0] - upper - _CLEAR_LIDS, lower - v[:, 0] - _CLEAR_LIDS):
+        sure *= np.clip(room / 0.03, 0, 1)
+    sure *= np.clip((chord / far - _MIDST) / 0.2, 0, 1)
+    row = np.arange(len(v))
+    at, close, beside = (
+        np.clip(np.searchsorted(u[0], edge + side * off), 0, u.shape[1] - 1) for off in (0, *_BESIDE)
+    )
+    painted = calm[row, beside] + trust * (calm[row, close] - calm[row, beside])
+    ratio = np.log((np.maximum(painted, 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
+    # Rows without such white go with the nearest that have it.
+    near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
+    total = near + _NEXT * far_off
+    ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
+    light = (ratio @ _LUMA)[:, None]
+    own = np.clip(ratio, *_OWN)
+    lent = np.clip(light, *_LENT)
+    lent = np.where(lent < 0, _FLESHY + (1 - _FLESHY) * shadow, 1) * lent
+    lent = lent + shadow * np.clip(ratio - light, *_OWN)
+    level = lent + trust * (own - lent)
+    across = smoothstep((u - iris.u) * side / np.maximum(chord, 1e-3)[:, None] + _BEGINS)
+    factor: Array = np.exp(across[..., None] * level[:, None])
+    return factor
+
+
+def _down(values: Array, height: float) -> Array:
+    """Average each column of values (rows, n) over a height, in eye widths."""
+    return np.column_stack([smooth(column, height) for column in values.T])
 
 
 def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white: list[float]) -> Array:
@@ -136,7 +226,10 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     # Shading that is left in the sample must not make its grain louder than the skin's.
     loud = float(sample.std())
     sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
-    quiet = _MUTED * min(1.0, float(skin.std()) / max(loud, 1e-6))
+    across, down = (float(abs(np.diff(sample, axis=axis)).mean()) for axis in (1, 0))
+    # What runs one way is wrinkles, or the blocks of an enlarged JPEG: as grain it would be stripes.
+    even = (min(across, down) / max(across, down, 1e-6)) ** 2
+    quiet = _MUTED * even * min(1.0, float(skin.std()) / max(loud, 1e-6))
     # Without a window the sample's edges would run through all of the texture as streaks.
     window = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in sample.shape[:2]))[..., None]
     sample *= window * quiet / math.sqrt(float((window * window).sum()))

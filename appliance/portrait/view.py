@@ -60,11 +60,15 @@ class EyeView:
 
     def light_near(self, u: Array, v: Array) -> Array:
         """Return `light` at the nearest samples: it is smooth, and searches ask for it a million times."""
-        rows_, columns_ = self.light.shape
+        return self.near(self.light, u, v)
+
+    def near(self, image: Array, u: Array, v: Array) -> Array:
+        """Return an image of this view's rows and columns at the nearest samples."""
+        rows_, columns_ = image.shape
         column = np.clip((u + _REACH_U) * _SAMPLES, 0, columns_ - 1).astype(np.intp)
         row = np.clip((v + _REACH_V) * _SAMPLES, 0, rows_ - 1).astype(np.intp)
-        light: Array = self.light[row, column]
-        return light
+        nearest: Array = image[row, column]
+        return nearest
 
 
 def columns() -> Array:

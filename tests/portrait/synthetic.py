@@ -18,7 +18,9 @@ class DrawnEye:
     """An almond around (x, y) of the given width, with an iris `gaze` to picture right of its middle.
 
     `lamp` is where the catch-light lies, from the eye's middle in pixels; `model_wider` is how much
-    farther out the model sees the corners, in parts of half the width.
+    farther out the model sees the corners, in parts of half the width. `size` is the iris's diameter
+    in eye widths, of which the upper lid hides the part `hidden`; `pupil` is the pupil's radius and
+    `rim` the colour of the iris's outermost eighth, in radii.
     """
 
     x: float
@@ -27,10 +29,28 @@ class DrawnEye:
     gaze: float = 0.0
     lamp: tuple[float, float] | None = None
     model_wider: float = 0.0
+    size: float = 0.4
+    pupil: float = 0.45
+    rim: tuple[int, int, int] = IRIS
+    hidden: float = 0.0
 
     @property
     def radius(self) -> float:
-        return 0.2 * self.width
+        return self.size / 2 * self.width
+
+    @property
+    def upper(self) -> float:
+        """Height of the upper lid over the middle, in eye widths; 0.9 of it is the lower one's."""
+        return 0.19 + max(self.size - 0.4, 0) * 0.6
+
+    @property
+    def middle(self) -> float:
+        """The y of the iris's centre."""
+        return (
+            self.y + (0.5 - self.hidden) * 2 * self.radius - self.upper * self.width
+            if self.hidden
+            else self.y
+        )
 
     def lid(self, x: NDArray[np.float64], height: float) -> NDArray[np.float64]:
         part = np.clip(1 - (2 * (x - self.x) / self.width) ** 2, 0, None)
@@ -41,10 +61,11 @@ class DrawnEye:
         half = self.width / 2 * (1 + self.model_wider)
         x = np.linspace(self.x - half, self.x + half, 9)
         return EyeMarks(
-            lower=np.column_stack([x, self.lid(x, 0.17)]),
-            upper=np.column_stack([x, self.lid(x, -0.19)]),
-            iris=(self.x + self.gaze + wrong_by * self.width, self.y - wrong_by / 2 * self.width),
-            radius=self.radius * (1 - wrong_by),
+            lower=np.column_stack([x, self.lid(x, 0.9 * self.upper)]),
+            upper=np.column_stack([x, self.lid(x, -self.upper)]),
+            iris=(self.x + self.gaze + wrong_by * self.width, self.middle - wrong_by / 2 * self.width),
+            # The model has seen no larger irises than people have.
+            radius=min(self.radius, 0.24 * self.width) * (1 - wrong_by),
             spread=0.0,
         )
 
@@ -54,12 +75,17 @@ def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
     y, x = (np.mgrid[0 : 3 * SIZE[1], 0 : 3 * SIZE[0]] + 0.5) / 3
     picture = np.broadcast_to(np.array(SKIN, float), (*x.shape, 3)).copy()
     for eye in eyes:
-        inside = (y > eye.lid(x, -0.19)) & (y < eye.lid(x, 0.17)) & (abs(x - eye.x) < eye.width / 2)
-        line = (abs(y - eye.lid(x, -0.19)) < 0.02 * eye.width) & (abs(x - eye.x) < eye.width / 2)
-        away = np.hypot(x - eye.x - eye.gaze, y - eye.y)
+        inside = (
+            (y > eye.lid(x, -eye.upper))
+            & (y < eye.lid(x, 0.9 * eye.upper))
+            & (abs(x - eye.x) < eye.width / 2)
+        )
+        line = (abs(y - eye.lid(x, -eye.upper)) < 0.02 * eye.width) & (abs(x - eye.x) < eye.width / 2)
+        away = np.hypot(x - eye.x - eye.gaze, y - eye.middle)
         picture[inside] = WHITE
-        picture[inside & (away < eye.radius)] = IRIS
-        picture[inside & (away < 0.45 * eye.radius)] = PUPIL
+        picture[inside & (away < eye.radius)] = eye.rim
+        picture[inside & (away < (0.88 if eye.rim != IRIS else 1) * eye.radius)] = IRIS
+        picture[inside & (away < eye.pupil * eye.radius)] = PUPIL
         if eye.lamp:
             off = np.hypot(x - eye.x - eye.lamp[0], y - eye.y - eye.lamp[1])
             glow = (
@@ -75,5 +101,5 @@ def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
 def landmarks(eyes: list[DrawnEye], wrong_by: float = 0.0) -> Landmarks:
     """Landmarks of a face with those two eyes, the mesh left out."""
     left, right = (eye.marks(wrong_by) for eye in eyes)
-    half_width = (eyes[0].radius + eyes[1].radius) / 2 / 0.08
+    half_width = 0.2 * (eyes[0].width + eyes[1].width) / 2 / 0.08
     return Landmarks(np.zeros((468, 3)), 1.0, 0.0, half_width, (left, right))

@@ -135,3 +135,74 @@ def test_an_iris_painted_against_its_corner_does_not_go_beyond_it() -> None:
         # 7 pixels with the model's corners right; 27 if they were believed.
         assert eye.room[1] < 0.12 * 80
         assert eye.room[0] > 0.3 * 80
+
+
+def test_an_iris_that_a_corner_half_hides_is_whole_where_it_moves() -> None:
+    eyes = [DrawnEye(x, 60, 80, gaze=-30) for x in (110, 290)]
+    painting = draw(eyes)
+    frame = drawn(26.0, fit_eyes(painting, landmarks(eyes)), painting)
+    for truth in eyes:
+        # The half that was behind the corner, clear of the lids' lines.
+        away = np.hypot(X - truth.x + 4, Y - truth.middle)
+        inside = (away < 0.8 * truth.radius) & (truth.x - 8 > X) & (abs(Y - truth.y) < 8)
+        # The brighter of the iris's colours has 95; a fringe of the lid's may show.
+        assert (frame[ROWS][inside].max(-1) > 130).mean() < 0.1
+
+
+def shaded(painting: np.ndarray, eyes: list[DrawnEye]) -> np.ndarray:
+    """Cast a shadow over everything to picture right of the irises' middles."""
+    x = np.arange(SIZE[0]) + 0.5
+    light = np.ones(SIZE[0])
+    for eye in eyes:
+        light -= 0.65 * np.clip((x - eye.x - eye.gaze) / eye.radius, 0, 1) * (abs(x - eye.x) < 60)
+    return rounded(painting * light[:, None])
+
+
+def test_uncovered_white_in_shadow_is_as_dark_as_what_is_painted_beside_it() -> None:
+    eyes = [DrawnEye(x, 60, 80, gaze=12) for x in (110, 290)]
+    painting = shaded(draw(eyes), eyes)
+    frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
+    for truth in eyes:
+        right = truth.x + truth.gaze + truth.radius
+        rows = slice(57, 64)
+        uncovered, beside = (
+            frame[rows, round(a) : round(b)].mean() for a, b in ((right - 5, right), (right + 2, right + 7))
+        )
+        assert uncovered < 1.25 * beside
+
+
+@pytest.mark.parametrize("rim", [(40, 25, 15), (140, 110, 80)])
+def test_no_rim_stays_behind_when_a_large_iris_moves(rim: tuple[int, int, int]) -> None:
+    eyes = [DrawnEye(x, 60, 80, 2, size=0.6, rim=rim, pupil=0.65) for x in (110, 290)]
+    painting = draw(eyes)
+    frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
+    for truth in eyes:
+        gone = np.hypot(X - truth.x - truth.gaze, Y - truth.middle) - truth.radius
+        here = np.hypot(X - truth.x - truth.gaze + FARTHEST, Y - truth.middle) - truth.radius
+        clear = (here > 6) & (truth.x < X) & (abs(Y - truth.y) < 9)
+        white = frame[ROWS][clear & (gone < -4)].mean()
+        assert abs(frame[ROWS][clear & (abs(gone) < 2)].mean() - white) < 4
+
+
+def test_wrinkles_under_an_eye_make_no_stripes_on_its_white() -> None:
+    # Irises so large that no field of white is left to take the grain from.
+    eyes = [DrawnEye(x, 60, 80, size=0.6) for x in (110, 290)]
+    wrinkles = 20 * np.sin(np.arange(SIZE[1]) * 2 * np.pi / 3.5)
+    wrinkles[:84] = 0
+    painting = rounded(draw(eyes) + wrinkles[:, None, None])
+    for eye in fit_eyes(painting, landmarks(eyes)):
+        across, down = np.linspace(-0.12, 0.12, 40), np.linspace(-0.1, 0.1, 80)
+        u, v = np.meshgrid(eye.iris.u + across, eye.iris.v + down)
+        ground = eye.view.at(eye.layers.colours, u, v)[..., :3].mean((1, 2))
+        shade = np.polyval(np.polyfit(down, ground, 6), down)
+        assert np.std(ground - shade) < 1
+
+
+def test_an_iris_stays_off_the_inner_corner_where_skin_is_white_too() -> None:
+    # In a picture without colours the white cannot be told from the skin.
+    grey = np.repeat(PAINTING.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
+    # The nose is at picture right of the eye at picture left.
+    for eye, inner in zip(fit_eyes(grey, landmarks(EYES)), (1, -1), strict=True):
+        corners = np.array([eye.lids.left, eye.lids.right]) * inner
+        assert corners.max() < 0.48
+        assert -corners.min() > 0.48

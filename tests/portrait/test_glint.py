@@ -4,6 +4,7 @@ import pytest
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.glint import KEEPS_UP
 from appliance.portrait.sampling import crisp
+from appliance.portrait.view import columns, rows
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
 Y, X = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
@@ -51,3 +52,14 @@ def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -
     eyes = eyes_with(None, 5.0)
     for eye in fit_eyes(draw(eyes), landmarks(eyes, wrong_by=-0.03)):
         assert eye.layers.light.max() == 0
+
+
+@pytest.mark.parametrize("lamp", [(-11.0, -5.0), (11.0, -5.0)])
+def test_no_white_beside_the_rim_moves_with_the_catch_light(lamp: tuple[float, float]) -> None:
+    eyes = eyes_with(lamp)
+    u, v = np.meshgrid(columns(), rows())
+    for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes)), eyes, strict=True):
+        x, y = eye.view.axes.to_picture(u, v)
+        # Three sigmas of the lamp's glow; beyond them its light is below 3 grey levels.
+        beyond = np.hypot(x - truth.x - lamp[0], y - truth.y - lamp[1]) > 7
+        assert eye.layers.light[beyond].max() < 12
