@@ -11,6 +11,8 @@ from appliance.pack import Pack
 from tests.display.television import Rack
 from tests.service.test_harder_faults import Process
 
+pytestmark = pytest.mark.faults
+
 WAKE, SWITCH = "cec1 --playback --to 0 --image-view-on", "cec1 --active-source phys-addr=2.0.0.0"
 
 # The command itself; only the places of the kernel's files differ, and the half minute is two seconds.
