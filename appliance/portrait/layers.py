@@ -87,11 +87,8 @@ class Layers:
         ground = painting + hole(self.iris, distance)[..., None] * (there[..., :3] - painting)
         iris = (1 - clear) * there[..., 3:6]
         rest = painting - iris - clear * ground - there[..., 6:9]
-        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)
-        # Shade beside the rim goes with the iris, light does not: that is white filled in too dark.
-        beside = smoothstep((distance - self.iris.radius) / self.iris.softness / 1.5 + 1)
-        held = there[..., 9:10] * (held * (1 - beside * (1 - np.clip(-rest @ _LUMA / DARK, 0, 1))))[..., None]
-        return Parts(clear, held, ground, iris, rest)
+        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)[..., None]
+        return Parts(clear, there[..., 9:10] * held, ground, iris, rest)
 
     def iris_at(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Return how much ground an iris leaves to be seen, (..., 1), and its own colours, RGB."""
@@ -151,10 +148,14 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
     usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
     excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
-    # Light along a lid is the lid itself.
-    lit = smoothstep(smooth((more - light[part]) @ _LUMA, _CALM) / (_LIT * (ground @ _LUMA + DARK)))
+    # Shade beside the rim goes with the iris; light does not, since it is white filled in too dark. Light
+    # along a lid is the lid itself.
+    lighter = smooth((more - light[part]) @ _LUMA, _CALM)
+    beside = smoothstep((away - iris.radius) / iris.softness / 1.5 + 1)
+    pale = beside * np.clip(lighter / DARK, 0, 1)
+    lit = smoothstep(lighter / (_LIT * (ground @ _LUMA + DARK)))
     cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
-    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v)), cornered])
+    stays = np.maximum.reduce([foreign, excess, pale, lit * (1 - _seen(lids, u, v)), cornered])
     belongs = 1 - smooth(stays, _CALM)
     colours[part] = np.concatenate([ground, bare, light[part], belongs[..., None], cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 10]])
