@@ -18,8 +18,8 @@ _RIM: Final = 1.6
 # Ground darker than so many grey levels says little of how much shade lies on it.
 DARK: Final = 8.0
 # Values of the tuned constants below: judged on the close-ups of twenty-four paintings.
-# Blur of what is compared, width of the rings it is compared in, and blur of what is taken off the iris
-# as white or stray light (what is finer goes with the rim, else the rim goes soft), in eye widths.
+# Blur of what is compared (what is finer always goes with the rim, else the rim goes soft), width of the
+# rings it is compared in, and blur of the white's outline over the disc, in eye widths.
 _CALM: Final = 0.012
 _RING: Final = 0.008
 _ROUND: Final = 0.025
@@ -156,7 +156,7 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     lit = smoothstep(lighter / (_LIT * (ground @ _LUMA + DARK)))
     cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
     stays = np.maximum.reduce([foreign, excess, pale, lit * (1 - _seen(lids, u, v)), cornered])
-    stray = smooth(stays[..., None] * (more - light[part]), _ROUND)
+    stray = smooth(stays[..., None] * (more - light[part]), _CALM)
     colours[part] = np.concatenate([ground, bare, light[part], stray, cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 12]])
     return Layers(view, iris, colours, own, light)
