@@ -152,9 +152,10 @@ class Eye:
         # The rest is mostly shade: on darker ground there is less of it.
         ratio = np.minimum((here.ground + DARK) / (there.ground + DARK), _BRIGHTER)
         held = ratio * there.held * self._as_open(u, from_u)[..., None]
-        drawn = (1 - clear) * bare + clear * here.ground + held * there.rest
-        # Beyond the rim the rest is only what the filled white got wrong: it fades where it is.
-        drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * (1 - here.held) * here.rest
+        drawn = (1 - clear) * bare + clear * here.ground + held * (there.rest - there.stray)
+        # The other rest is what the filled white got wrong, or flesh: it fades where it is.
+        stays = here.rest + here.held * (here.stray - here.rest)
+        drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * stays
         # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
         known = [here.ground, bare, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
         drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))

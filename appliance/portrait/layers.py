@@ -18,8 +18,8 @@ _RIM: Final = 1.6
 # Ground darker than so many grey levels says little of how much shade lies on it.
 DARK: Final = 8.0
 # Values of the tuned constants below: judged on the close-ups of twenty-four paintings.
-# Blur of what is compared, width of the rings it is compared in, and blur of the white's outline over
-# the disc, in eye widths.
+# Blur of what is compared (what is finer always goes with the rim, else the rim goes soft), width of the
+# rings it is compared in, and blur of the white's outline over the disc, in eye widths.
 _CALM: Final = 0.012
 _RING: Final = 0.008
 _ROUND: Final = 0.025
@@ -49,8 +49,9 @@ _MARGIN: Final = 0.1
 class Parts(NamedTuple):
     """What the painting is made of at some points, in grey levels.
 
-    `ground`, `iris` and `rest` are RGB (..., 3), the iris as much as it covers; `clear`, how
-    much of the ground it leaves to be seen, and `held`, how much of the rest goes with it, are (..., 1).
+    `ground`, `iris`, `rest` and `stray` are RGB (..., 3), the iris as much as it covers, and stray what of
+    the rest is none of its own; `clear`, how much of the ground the iris leaves to be seen, and `held`,
+    how near the rest is to it, are (..., 1).
     """
 
     clear: Array
@@ -58,6 +59,7 @@ class Parts(NamedTuple):
     ground: Array
     iris: Array
     rest: Array
+    stray: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Layers:
     The painting is iris over ground, and light: painting = (1 - clear) * bare + clear * ground + rest
     + light. `bare` are the iris's colours without its light, which go on beyond its rim, and the rest
     is all that the painting has besides: shade, a dark rim, grain.
-    `colours` is (rows, columns, 11): RGB of ground, bare and light, how much of the rest belongs to the
-    iris, and how much white is painted over its disc; `own` has bare and that white alone, `light` the
+    `colours` is (rows, columns, 13): RGB of ground, bare, light and what of the rest is not the iris's,
+    and how much white is painted over its disc; `own` has bare and that white alone, `light` the
     catch-lights.
     """
 
@@ -82,16 +84,13 @@ class Layers:
         """Take the painting apart at points of the eye where its colours (..., 3) are known."""
         distance = np.hypot(u - self.iris.u, v - self.iris.v)
         there = self.view.at(self.colours, u, v)
-        clear = self._clear(distance, there[..., 10:])
+        clear = self._clear(distance, there[..., 12:])
         # Beyond the hole the ground is the painting itself.
         ground = painting + hole(self.iris, distance)[..., None] * (there[..., :3] - painting)
         iris = (1 - clear) * there[..., 3:6]
         rest = painting - iris - clear * ground - there[..., 6:9]
-        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)
-        # Shade beside the rim goes with the iris, light does not: that is white filled in too dark.
-        beside = smoothstep((distance - self.iris.radius) / self.iris.softness / 1.5 + 1)
-        held = there[..., 9:10] * (held * (1 - beside * (1 - np.clip(-rest @ _LUMA / DARK, 0, 1))))[..., None]
-        return Parts(clear, held, ground, iris, rest)
+        held = 1 - smoothstep((distance - self.iris.radius) / self.iris.softness / 2 - 0.5)[..., None]
+        return Parts(clear, held, ground, iris, rest, there[..., 9:12])
 
     def iris_at(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Return how much ground an iris leaves to be seen, (..., 1), and its own colours, RGB."""
@@ -112,9 +111,7 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     """Take an eye apart."""
     light = np.zeros(view.colour.shape, np.float32)
     # Far from the iris all is ground.
-    colours = np.concatenate(
-        [view.colour, view.colour, light, np.ones_like(light[..., :1]), light[..., :1]], -1, dtype=np.float32
-    )
+    colours = np.concatenate([view.colour, view.colour, light, light, light[..., :1]], -1, dtype=np.float32)
     part = around(iris, reach(iris) + _MARGIN)
     u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     away = np.hypot(u - iris.u, v - iris.v)
@@ -151,13 +148,17 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
     usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
     excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
-    # Light along a lid is the lid itself.
-    lit = smoothstep(smooth((more - light[part]) @ _LUMA, _CALM) / (_LIT * (ground @ _LUMA + DARK)))
+    # Shade beside the rim goes with the iris; light does not, since it is white filled in too dark. Light
+    # along a lid is the lid itself.
+    lighter = smooth((more - light[part]) @ _LUMA, _CALM)
+    beside = smoothstep((away - iris.radius) / iris.softness / 1.5 + 1)
+    pale = beside * np.clip(lighter / DARK, 0, 1)
+    lit = smoothstep(lighter / (_LIT * (ground @ _LUMA + DARK)))
     cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
-    stays = np.maximum.reduce([foreign, excess, lit * (1 - _seen(lids, u, v)), cornered])
-    belongs = 1 - smooth(stays, _CALM)
-    colours[part] = np.concatenate([ground, bare, light[part], belongs[..., None], cut], -1)
-    own = np.ascontiguousarray(colours[..., [3, 4, 5, 10]])
+    stays = np.maximum.reduce([foreign, excess, pale, lit * (1 - _seen(lids, u, v)), cornered])
+    stray = smooth(stays[..., None] * (more - light[part]), _CALM)
+    colours[part] = np.concatenate([ground, bare, light[part], stray, cut], -1)
+    own = np.ascontiguousarray(colours[..., [3, 4, 5, 12]])
     return Layers(view, iris, colours, own, light)
 
 
