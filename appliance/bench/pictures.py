@@ -18,9 +18,9 @@ from appliance.text import readable
 
 SIZE: Final = (1080, 1920)
 # A row of the sheet in pixels: its height, the width of each of three heads, and that of the eyes.
-_ROW: Final = 360
+_ROW: Final = 480
 _HEAD: Final = 300
-_EYES: Final = 700
+_EYES: Final = 800
 _LINE: Final = 14
 _LETTERS: Final = 200
 # Columns of the table: heading, key of the figures, width.
