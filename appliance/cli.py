@@ -255,6 +255,16 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
     bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
+    bench.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="with `portrait`: render and judge a folder of pictures"
+    )
+    bench.add_argument(
+        "--out",
+        type=Path,
+        default=Path("portraits.png"),
+        metavar="FILE",
+        help="with --pictures: the contact sheet (portraits.png)",
+    )
     bench.add_argument("--display", metavar="D", help="where `display` times changes: window or kmsdrm")
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 

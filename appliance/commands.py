@@ -278,6 +278,14 @@ def bench(arguments: argparse.Namespace) -> int:
 
     if arguments.display:
         _check("--display", arguments.display, config.DISPLAYS)
+    if arguments.pictures:
+        if arguments.what != "portrait":
+            raise ConfigError(f"--pictures goes with bench portrait, not with bench {arguments.what}")
+        from appliance.bench.pictures import bench_pictures, table
+
+        judged = bench_pictures(arguments.pictures, arguments.out, say)
+        print(json.dumps(judged, indent=2) if arguments.json else "\n".join(table(judged)))
+        return 0
     results = measure(arguments.what, say, arguments.display)
     print(json.dumps(results, indent=2) if arguments.json else "\n".join(lines(results)))
     return 0

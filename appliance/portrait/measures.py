@@ -45,7 +45,7 @@ _STRIP: Final = 0.1
 _FEW: Final = 60
 # Grey levels added to both sides of a ratio of brightness, and of detail: the noise of 8 bits.
 _BLACK: Final = 4.0
-_NOISE: Final = 1.0
+_NOISE: Final = 2.0
 # An iris less than twice this darker than the white, in grey levels, has no edge that could be cut.
 _LEAST_STEP: Final = 12.0
 # What is finer than this is detail, in eye widths.

@@ -1,0 +1,111 @@
+"""All frames of a drawn eye, upright, with a fault of known kind where it is asked for."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.portrait.eye_frames import EyeFrames, columns, rows
+
+Drawing = NDArray[np.float64]
+WHITE, IRIS, PUPIL, SKIN = (
+    (205.0, 195.0, 180.0),
+    (90.0, 65.0, 45.0),
+    (25.0, 20.0, 18.0),
+    (200.0, 160.0, 130.0),
+)
+RADIUS, MOST, FRAMES = 0.17, 0.14, 17
+BLUR = 0.012
+Fault = Callable[["Canvas"], None]
+
+
+def edge(distance: Drawing, blur: float = BLUR) -> Drawing:
+    """1 inside, 0 outside of an edge."""
+    inside: Drawing = 1 / (1 + np.exp(np.clip(distance / (0.6 * blur), -40, 40)))
+    return inside
+
+
+class Canvas:
+    """One frame: `shift` is how far the iris has gone; `paint` lays a colour over the white."""
+
+    def __init__(self, shift: float, radius: float = RADIUS) -> None:
+        self.shift = shift
+        self.u, self.v = np.meshgrid(columns(), rows())
+        self.old = np.hypot(self.u, self.v)
+        self.new = np.hypot(self.u - shift, self.v)
+        # The white is a ball: darker towards the corners.
+        self.colours = np.array(WHITE) * (1 - 0.5 * self.u**2)[..., None]
+        self.radius = radius
+
+    def paint(self, cover: Drawing, colour: tuple[float, float, float]) -> None:
+        self.colours += np.clip(cover, 0, 1)[..., None] * (np.array(colour) - self.colours)
+
+    def iris(self, away: Drawing) -> None:
+        self.paint(edge(away - self.radius), IRIS)
+        self.paint(edge(away - 0.4 * self.radius), PUPIL)
+
+    def lids(self) -> None:
+        upper, lower = lids()
+        open_ = edge(upper - self.v) * edge(self.v - lower)
+        self.colours = np.array(SKIN) + open_[..., None] * (self.colours - np.array(SKIN))
+
+
+def lids() -> tuple[Drawing, Drawing]:
+    """The lids' v at the columns."""
+    part = np.clip(1 - np.square(columns() / 0.5), -0.2, 1)
+    return -0.22 * part, 0.2 * part
+
+
+def drawn(under: Fault | None = None, over: Fault | None = None, found: float = RADIUS) -> EyeFrames:
+    """All frames of an eye.
+
+    `under` paints below the moved iris and `over` above it, both only where it has moved; `found` is
+    the radius that the engine believes.
+    """
+    frames = []
+    shifts = np.linspace(-MOST, MOST, FRAMES)
+    for shift in shifts:
+        canvas = Canvas(shift)
+        if under and shift:
+            under(canvas)
+        canvas.iris(canvas.new)
+        if over and shift:
+            over(canvas)
+        canvas.lids()
+        frames.append(canvas.colours + np.random.default_rng(1).normal(0, 1.5, canvas.colours.shape))
+    upper, lower = lids()
+    return EyeFrames(np.array(frames), FRAMES // 2, (0.0, 0.0, found), shifts, upper, lower, (-0.5, 0.5))
+
+
+def ring(canvas: Canvas) -> None:
+    """The old rim, left behind."""
+    canvas.paint(0.5 * edge(abs(canvas.old - canvas.radius) - 0.012), IRIS)
+
+
+def annulus(canvas: Canvas) -> None:
+    """What stays of an iris that was found too small."""
+    canvas.iris(canvas.old)
+
+
+def bright_plate(canvas: Canvas) -> None:
+    canvas.colours *= 1 + 0.5 * edge(canvas.old - canvas.radius - 0.04, 0.05)[..., None] / 1.2
+
+
+def hard_plate(canvas: Canvas) -> None:
+    """A plate of another tint, as bright as the white."""
+    canvas.paint(edge(canvas.old - canvas.radius - 0.05, 0.004), (180.0, 200.0, 205.0))
+
+
+def grain(canvas: Canvas) -> None:
+    noise = np.random.default_rng(2).normal(0, 18, canvas.old.shape)
+    canvas.colours += (noise * edge(canvas.old - canvas.radius))[..., None]
+
+
+def arc(canvas: Canvas) -> None:
+    """A thin dark arc beside the moved iris."""
+    canvas.paint(0.6 * edge(abs(canvas.new - canvas.radius - 0.04) - 0.008), PUPIL)
+
+
+def cut(canvas: Canvas) -> None:
+    """The straight edge by which a lid had cut the iris, moved along with it."""
+    canvas.paint(edge(canvas.v + 0.4 * canvas.radius) * edge(canvas.new - 1.1 * canvas.radius), WHITE)

@@ -1,0 +1,108 @@
+"""Drawn eyes with one fault each: it is measured, and the other measures stay quiet."""
+
+import numpy as np
+import pytest
+
+from appliance.pack import Box
+from appliance.portrait import measures
+from appliance.portrait.head import Head
+from appliance.portrait.measures import White
+from appliance.portrait.plan import Plan
+from appliance.portrait.sitter import Sitter
+from tests.portrait import drawn_frames as eye
+from tests.portrait import synthetic_head as head
+
+
+def whites(found: list[White | None]) -> list[White]:
+    return [white for white in found if white]
+
+
+def test_an_eye_that_moves_cleanly_shows_no_fault() -> None:
+    frames = eye.drawn()
+    assert max(measures.ghost_rim(frames)) < 4
+    assert max(measures.limbus_arcs(frames)) < 4
+    assert max(measures.cut_iris(frames)) < 0.01
+    read = whites(measures.uncovered_white(frames))
+    assert len(read) >= 8
+    assert all(0.95 < white.light < 1.15 and 0.8 < white.detail < 1.25 for white in read)
+
+
+def test_an_old_rim_left_behind_is_seen_where_the_iris_has_left() -> None:
+    rims = measures.ghost_rim(eye.drawn(eye.ring))
+    assert min(rims[0], rims[-1]) > 20
+    assert rims[eye.FRAMES // 2] == 0
+
+
+@pytest.mark.parametrize("found", [eye.RADIUS, 0.75 * eye.RADIUS])
+def test_two_irises_in_an_eye_are_seen_however_small_it_was_found(found: float) -> None:
+    assert max(measures.ghost_rim(eye.drawn(eye.annulus, found=found))) > 30
+
+
+def test_an_edge_of_another_tint_is_seen_at_equal_brightness() -> None:
+    frames = eye.drawn(eye.hard_plate)
+    assert max(measures.ghost_rim(frames)) > 15
+    assert all(0.9 < white.light < 1.15 for white in whites(measures.uncovered_white(frames)))
+
+
+def test_uncovered_white_that_is_too_bright_is_seen_on_both_sides() -> None:
+    found = measures.uncovered_white(eye.drawn(eye.bright_plate))
+    assert found[eye.FRAMES // 2] is None
+    for white in (found[0], found[-1]):
+        assert white and white.light > 1.25 and white.difference > 30
+
+
+def test_uncovered_white_that_is_too_grainy_is_seen() -> None:
+    assert max(white.detail for white in whites(measures.uncovered_white(eye.drawn(eye.grain)))) > 2.5
+
+
+def test_an_arc_beside_the_moved_iris_is_seen_in_every_frame() -> None:
+    arcs = measures.limbus_arcs(eye.drawn(over=eye.arc))
+    assert min(arcs[:6]) > 15 and min(arcs[-6:]) > 15
+
+
+def test_a_straight_cut_that_moves_with_the_iris_is_seen() -> None:
+    assert max(measures.cut_iris(eye.drawn(over=eye.cut))) > 0.07
+
+
+SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
+
+
+def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[np.ndarray]]:
+    """A textured head that turns: the far eye squeezed, the nose's tip left behind by a part."""
+    face = head.sitter()
+    x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
+    noise = np.random.default_rng(0).normal(size=(60, SIZE[1] // 8, SIZE[0] // 8))[0]
+    pixels = np.kron(noise, np.ones((8, 8)))[..., None] * 30 + 120
+    picture = np.clip(np.repeat(pixels, 3, 2), 0, 255).astype(np.uint8)
+    field = Head((0, 0, *SIZE), np.zeros((2, 2)), 0.0, SIZE[0])
+    plan = Plan((-30.0, 0.0, 30.0), 1, (-8.0, 0.0, 8.0), np.zeros((3, 2)), 0.0, (0.2, 0.2))
+    sitter = Sitter(picture, face, field, (), plan)  # type: ignore[arg-type]  # eyes are not read
+    left, right = face.eyes[0].lower[0], face.eyes[0].lower[-1]
+    nose = face.mesh[1, :2]
+    ends = []
+    for side in (-1, 1):
+        way = np.full(x.shape, 6.0 * side)
+        near = np.exp(-(np.hypot(x - nose[0], y - nose[1]) ** 2) / (2 * 22.0**2))
+        way *= 1 - (1 - tip) * near
+        middle = (left + right) / 2
+        socket = np.exp(-((np.hypot(x - middle[0], y - middle[1]) / 70) ** 6))
+        way += socket * (x - middle[0]) * (squeeze**-side - 1)
+        from_x = np.clip(np.rint(x - way - 0.5), 0, SIZE[0] - 1).astype(int)
+        frame = picture[np.arange(SIZE[1])[:, None], from_x]
+        ends.append(frame[BOX[1] : BOX[3], BOX[0] : BOX[2]] @ np.array([0.299, 0.587, 0.114]))
+    return sitter, BOX, ends
+
+
+def test_a_rigid_head_keeps_its_eyes_and_its_nose() -> None:
+    assert measures.eye_widths(*turning()) == pytest.approx(np.ones((2, 2)), abs=0.03)
+    assert measures.nose_way(*turning()) == pytest.approx(1, abs=0.1)
+
+
+def test_an_eye_squeezed_at_one_end_and_stretched_at_the_other_is_seen() -> None:
+    widths = measures.eye_widths(*turning(squeeze=0.8))
+    assert sorted(widths[0].tolist()) == pytest.approx([0.8, 1.25], abs=0.06)
+    assert widths[1] == pytest.approx(np.ones(2), abs=0.03)
+
+
+def test_a_nose_that_bends_is_seen_by_its_tip() -> None:
+    assert measures.nose_way(*turning(tip=0.3)) < 0.5
