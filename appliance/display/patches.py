@@ -6,8 +6,11 @@ from typing import Final
 from PIL import Image
 
 from appliance.display.layout import Fit, Layout
-from appliance.pack import MOST_PIXELS, Box, Pack
+from appliance.pack import Box, Pack
 
+# Pixels of a scaled picture that is held whole; an upright 9:16 one that covers a lying 4K screen has 26
+# million. A larger one is scaled only where it is seen, which may differ by a grey level from the whole one.
+_MOST_FITTED: Final = 32_000_000
 # Pillow turns counter-clockwise.
 _TURNS: Final = {
     90: Image.Transpose.ROTATE_270,
@@ -21,7 +24,7 @@ def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
     base = pack.base()
     fit = layout.placed(base.size, pack.info.box)
     x0, y0, x1, y1 = seen = _seen(fit, (0, 0, *fit.size))
-    if fit.size[0] * fit.size[1] <= MOST_PIXELS:
+    if fit.size[0] * fit.size[1] <= _MOST_FITTED:
         base = base.resize(fit.size, Image.Resampling.LANCZOS) if fit.size != base.size else base
         base = base.crop(seen) if seen != (0, 0, *fit.size) else base
     else:
