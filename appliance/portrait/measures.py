@@ -39,16 +39,24 @@ _ABOUT: Final = 0.03
 # Radii are tried in steps of this, in eye widths.
 _STEP: Final = 0.01
 
+# New edges are looked for so far beyond lids and corners, and are the painting's own if that has one
+# within the second distance, in eye widths: the lids go a little way with the iris.
+_AROUND: Final = 0.05
+_NEAR: Final = 0.05
+# The part of the area that counts.
+_HARDEST: Final = 1 / 30
 # The white beside the uncovered one is read over this width, in eye widths.
 _STRIP: Final = 0.1
+# It begins so far beyond the painted iris's rim, where shade and blur have ended, in eye widths.
+_BESIDE: Final = 0.07
 # Fewer samples than this say nothing (of 16,384 in a square eye width).
-_FEW: Final = 60
-# Grey levels added to both sides of a ratio of brightness, and of detail: the noise of 8 bits.
+_FEW: Final = 40
+# Grey levels added to both sides of a ratio of brightness, and of grain: the noise of 8 bits.
 _BLACK: Final = 4.0
 _NOISE: Final = 2.0
 # An iris less than twice this darker than the white, in grey levels, has no edge that could be cut.
 _LEAST_STEP: Final = 12.0
-# What is finer than this is detail, in eye widths.
+# What is finer than this is grain, in eye widths.
 _FINE: Final = 0.02
 _SAMPLES: Final = 128
 
@@ -71,27 +79,28 @@ _BRIDGE, _TIP, _LIP = 168, 1, 0
 class White:
     """The white that one frame uncovers, against what is painted beside it on that side.
 
-    `light` is the ratio of their brightness, `difference` is in grey levels, and `detail` the ratio
+    `light` is the ratio of their brightness, `difference` is in grey levels, and `grain` the ratio
     of what is finer than a fiftieth of the eye's width.
     """
 
     light: float
     difference: float
-    detail: float
+    grain: float
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """The measures of a portrait; of two eyes, the one at picture left first.
 
-    `rims` is (2, frames), see `ghost_rim`; `arcs` is (2, frames), see `limbus_arcs`; `whites` has
-    each eye's frames, None where nothing can be compared, see `uncovered_white`; `cuts` is (2,
-    frames), see `cut_iris`; `widths` is (2, 2), each eye's width in the first and the last frame, see
+    `rims`, `arcs`, `edges` and `cuts` are (2, frames), see `ghost_rim`, `limbus_arcs`, `new_edges`
+    and `cut_iris`; `whites` has each eye's frames, None where nothing can be compared, see
+    `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last frame, see
     `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
     """
 
     rims: Array
     arcs: Array
+    edges: Array
     whites: tuple[list[White | None], list[White | None]]
     cuts: Array
     widths: Array
@@ -112,6 +121,7 @@ def measure(recorder: Recorder, angles: tuple[float, ...]) -> Figures:
     return Figures(
         rims=np.array([ghost_rim(eye) for eye in eyes]),
         arcs=np.array([limbus_arcs(eye) for eye in eyes]),
+        edges=np.array([new_edges(eye) for eye in eyes]),
         whites=(first, second),
         cuts=np.array([cut_iris(eye) for eye in eyes]),
         widths=eye_widths(sitter, box, ends),
@@ -219,11 +229,55 @@ def rim_radius(eye: EyeFrames) -> float:
     return float(radii[sure][steps.argmax()])
 
 
+def new_edges(eye: EyeFrames) -> list[float]:
+    """Return how hard the hardest edges are around the white that each frame uncovers, in grey levels.
+
+    Read is all on the side that the iris has left: the hole that the painted iris leaves, and the lids
+    and corners around it, off the moved iris. An edge is the step in any colour over 0.03 eye widths,
+    less the strongest step that the painting has within 0.05. The hardest are a thirtieth of the area.
+    """
+    u, v, radius = eye.iris
+    radius = max(radius, rim_radius(eye))
+    across, down = np.meshgrid(columns(), rows())
+    inside = (down > eye.upper - _AROUND) & (down < eye.lower + _AROUND)
+    inside &= (across > eye.corners[0] - _AROUND) & (across < eye.corners[1] + _AROUND)
+    inside &= np.hypot(across - u, down - v) < radius + _HOLE
+    painted = _greatest(_steepness(eye.colours[eye.resting]))
+    out = []
+    for frame, shift in enumerate(eye.shifts.tolist()):
+        there = inside & ((across - u - shift) * (-1 if shift > 0 else 1) > 0)
+        there &= np.hypot(across - u - shift, down - v) > radius + 0.7 * _SHADE
+        if abs(shift) < _MOVED or there.sum() < _FEW:
+            out.append(0.0)
+            continue
+        new = np.maximum(_steepness(eye.colours[frame])[there] - painted[there], 0)
+        out.append(float(np.quantile(new, 1 - _HARDEST)))
+    return out
+
+
+def _steepness(colours: Array) -> Array:
+    """Return the step across each sample of an image (rows, columns, 3), in grey levels."""
+    steps = np.zeros((2, *colours.shape[:2]))
+    steps[0, :, 2:-2] = abs(colours[:, 4:] - colours[:, :-4]).max(-1)
+    steps[1, 2:-2] = abs(colours[4:] - colours[:-4]).max(-1)
+    steep: Array = np.hypot(*steps)
+    return steep
+
+
+def _greatest(values: Array) -> Array:
+    """Return the greatest value within 0.05 eye widths across and down of each sample."""
+    reach = round(_NEAR * _SAMPLES)
+    for axis in (0, 1):
+        padded = np.pad(values, [(reach, reach) if i == axis else (0, 0) for i in (0, 1)], "edge")
+        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis).max(-1)
+    return values
+
+
 def uncovered_white(eye: EyeFrames) -> list[White | None]:
     """Compare the white that each frame uncovers with what is painted beside it, on the same side.
 
     Uncovered are all samples between the lids that the painted iris covered and the moved one with
-    its shade does not. Beside lies a strip of 0.1 eye widths from where the iris's hole has ended to
+    its shade does not. Beside lies a strip of 0.1 eye widths, from the painted iris's shade on towards
     the corner. Both are read over the same rows, and every row counts as much as the shorter of the
     two, so that the lids' shade is alike in both.
     """
@@ -231,7 +285,7 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
     across, down = np.meshgrid(columns(), rows())
     opened = eye.opened(across, down)
     was_iris = opened & (np.hypot(across - u, down - v) < radius)
-    edge = np.sqrt(np.maximum(radius**2 - np.square(down - v), 0)) + _HOLE
+    edge = np.sqrt(np.maximum(radius**2 - np.square(down - v), 0)) + _BESIDE
     out: list[White | None] = []
     for frame, shift in enumerate(eye.shifts.tolist()):
         away = (across - u) * (-1 if shift > 0 else 1)
@@ -251,7 +305,7 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
 
 
 def _read(light: Array, fine: Array, mask: Mask, counts: Array) -> tuple[float, float]:
-    """Return the mean light of a mask, its rows weighted, and the deviation of its fine detail."""
+    """Return the mean light of a mask, its rows weighted, and the deviation of its grain."""
     means = (light * mask).sum(1) / np.maximum(mask.sum(1), 1)
     return float(np.average(means, weights=counts)), float(fine[mask & (counts > 0)[:, None]].std())
 

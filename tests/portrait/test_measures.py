@@ -24,7 +24,7 @@ def test_an_eye_that_moves_cleanly_shows_no_fault() -> None:
     assert max(measures.cut_iris(frames)) < 0.01
     read = whites(measures.uncovered_white(frames))
     assert len(read) >= 8
-    assert all(0.95 < white.light < 1.15 and 0.8 < white.detail < 1.25 for white in read)
+    assert all(0.95 < white.light < 1.15 and 0.8 < white.grain < 1.25 for white in read)
 
 
 def test_an_old_rim_left_behind_is_seen_where_the_iris_has_left() -> None:
@@ -52,7 +52,7 @@ def test_uncovered_white_that_is_too_bright_is_seen_on_both_sides() -> None:
 
 
 def test_uncovered_white_that_is_too_grainy_is_seen() -> None:
-    assert max(white.detail for white in whites(measures.uncovered_white(eye.drawn(eye.grain)))) > 2.5
+    assert max(white.grain for white in whites(measures.uncovered_white(eye.drawn(eye.grain)))) > 2.5
 
 
 def test_an_arc_beside_the_moved_iris_is_seen_in_every_frame() -> None:
