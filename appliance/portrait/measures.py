@@ -29,8 +29,8 @@ _ARC: Final = np.radians(np.arange(-54, 55, 3))
 _RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
 # A jump is compared to the slopes beside it over twice this way, in eye widths.
 _JUMP: Final = 0.015
-# Fewer directions than this (20 degrees of arc) are not called an arc.
-_LEAST_ARC: Final = 7
+# Fewer directions than this (24 degrees of arc) are not called an arc.
+_LEAST_ARC: Final = 9
 # An arc beside the iris is looked for from a shift of this, as a line of half this width, and is the
 # painting's own if that has one within this distance; all in eye widths.
 _BEGUN: Final = 0.03
