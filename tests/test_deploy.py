@@ -367,6 +367,62 @@ def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> 
     assert (tmp_path / "gr-fin-o-preview.png").exists()
 
 
+# A screen on which `portrait render` ends with 1: of a picture better not hung, or of none that can be drawn.
+REFUSING = """#!/bin/bash
+case "${!#}" in
+    *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
+    "mktemp "*) mktemp -d /tmp/mona-lisa.XXXXXX ;;
+    "cat >"* | "rm -rf "* | "cat "*) bash -c "${!#}" ;;
+    *"portrait render"*)
+        out=$(sed -E 's/.* --out ([^ ]+) .*/\\1/' <<<"${!#}")
+        [ -f no-face ] || { mkdir "$out"; touch "$out/pack.toml"; echo sheet >"$out-sheet.png"; }
+        echo "verdict: use another picture"
+        exit 1 ;;
+    "test -f "*) bash -c "${!#}" ;;
+    *hang.sh*) touch hung ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("option", [[], ["--anyway"]])
+def test_a_refused_picture_is_previewed_and_hung_only_with_anyway(tmp_path: Path, option: list[str]) -> None:
+    program(tmp_path / "ssh", REFUSING)
+    (tmp_path / "duchess.png").write_bytes(b"a picture")
+    done = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", "duchess.png", "--on-pi", "--yes", *option],
+        env=with_programs(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "verdict: use another picture" in done.stdout
+    assert (tmp_path / "duchess-preview.png").read_text() == "sheet\n"
+    assert (tmp_path / "hung").exists() == bool(option)
+    assert done.returncode == (0 if option else 1)
+    assert (done.stderr == "") == bool(option)
+    if not option:
+        assert done.stderr == (
+            "portrait: not hung, the present portrait stays; --anyway hangs it all the same\n"
+        )
+
+
+def test_a_picture_that_cannot_be_drawn_is_not_previewed_even_with_anyway(tmp_path: Path) -> None:
+    program(tmp_path / "ssh", REFUSING)
+    (tmp_path / "duchess.png").write_bytes(b"a picture")
+    (tmp_path / "no-face").touch()
+    done = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", "duchess.png", "--on-pi", "--yes", "--anyway"],
+        env=with_programs(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not (tmp_path / "duchess-preview.png").exists() and not (tmp_path / "hung").exists()
+
+
 def test_a_preview_does_not_overwrite_what_a_link_of_its_name_leads_to(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "duchess-preview.png").symlink_to("secret")

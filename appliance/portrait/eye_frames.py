@@ -15,7 +15,7 @@ from appliance.portrait.sampling import Array, Mask, bilinear
 from appliance.portrait.sitter import Sitter
 
 # Samples per eye width, and how far they reach from the eye's middle across and down, in eye widths.
-_SAMPLES: Final = 128
+SAMPLES: Final = 128
 _REACH: Final = (0.72, 0.42)
 # White and iris are read so far off the upper lid, the lower lid and the corners, in eye widths: lashes,
 # the lids' shadow and the corner's flesh lie nearer.
@@ -44,7 +44,7 @@ class EyeFrames:
 
     def at(self, frame: int, u: Array, v: Array) -> Array:
         """Return a frame's colours at points of the eye, RGB."""
-        return bilinear(self.colours[frame], (u + _REACH[0]) * _SAMPLES, (v + _REACH[1]) * _SAMPLES)
+        return bilinear(self.colours[frame], (u + _REACH[0]) * SAMPLES, (v + _REACH[1]) * SAMPLES)
 
     def opened(self, u: Array, v: Array) -> Mask:
         """Return which points lie between the lids and the corners, and off all four."""
@@ -55,12 +55,12 @@ class EyeFrames:
 
 def columns() -> Array:
     """Return the u of the columns."""
-    return (np.arange(round(2 * _REACH[0] * _SAMPLES)) + 0.5) / _SAMPLES - _REACH[0]
+    return (np.arange(round(2 * _REACH[0] * SAMPLES)) + 0.5) / SAMPLES - _REACH[0]
 
 
 def rows() -> Array:
     """Return the v of the rows."""
-    return (np.arange(round(2 * _REACH[1] * _SAMPLES)) + 0.5) / _SAMPLES - _REACH[1]
+    return (np.arange(round(2 * _REACH[1] * SAMPLES)) + 0.5) / SAMPLES - _REACH[1]
 
 
 class Recorder:

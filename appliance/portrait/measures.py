@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from appliance.pack import Box
-from appliance.portrait.eye_frames import EyeFrames, Recorder, columns, rows
+from appliance.portrait.eye_frames import SAMPLES, EyeFrames, Recorder, columns, rows
 from appliance.portrait.sampling import Array, Mask, bilinear, blur
 from appliance.portrait.sitter import Sitter
 
@@ -29,8 +29,8 @@ _ARC: Final = np.radians(np.arange(-54, 55, 3))
 _RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
 # A jump is compared to the slopes beside it over twice this way, in eye widths.
 _JUMP: Final = 0.015
-# Fewer directions than this (20 degrees of arc) are not called an arc.
-_LEAST_ARC: Final = 7
+# Fewer directions than this (24 degrees of arc) are not called an arc.
+_LEAST_ARC: Final = 9
 # An arc beside the iris is looked for from a shift of this, as a line of half this width, and is the
 # painting's own if that has one within this distance; all in eye widths.
 _BEGUN: Final = 0.03
@@ -58,7 +58,6 @@ _NOISE: Final = 2.0
 _LEAST_STEP: Final = 12.0
 # What is finer than this is grain, in eye widths.
 _FINE: Final = 0.02
-_SAMPLES: Final = 128
 
 # A detail is matched by a square of this side, in half faces, up to so far from where the head's field
 # has it, and in steps of this.
@@ -266,7 +265,7 @@ def _steepness(colours: Array) -> Array:
 
 def _greatest(values: Array) -> Array:
     """Return the greatest value within 0.05 eye widths across and down of each sample."""
-    reach = round(_NEAR * _SAMPLES)
+    reach = round(_NEAR * SAMPLES)
     for axis in (0, 1):
         padded = np.pad(values, [(reach, reach) if i == axis else (0, 0) for i in (0, 1)], "edge")
         values = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis).max(-1)
@@ -296,7 +295,7 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
             out.append(None)
             continue
         light = eye.colours[frame] @ _LUMA
-        fine = light - blur(light, _FINE * _SAMPLES)
+        fine = light - blur(light, _FINE * SAMPLES)
         (new, new_fine), (old, old_fine) = (_read(light, fine, mask, counts) for mask in (bare, beside))
         out.append(
             White((new + _BLACK) / (old + _BLACK), new - old, (new_fine + _NOISE) / (old_fine + _NOISE))

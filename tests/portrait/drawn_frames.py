@@ -108,4 +108,11 @@ def arc(canvas: Canvas) -> None:
 
 def cut(canvas: Canvas) -> None:
     """The straight edge by which a lid had cut the iris, moved along with it."""
-    canvas.paint(edge(canvas.v + 0.4 * canvas.radius) * edge(canvas.new - 1.1 * canvas.radius), WHITE)
+    canvas.paint(edge(canvas.v + 0.6 * canvas.radius) * edge(canvas.new - 1.1 * canvas.radius), WHITE)
+
+
+def debris(canvas: Canvas) -> None:
+    """A dark line along the lower lid, where the iris was."""
+    _, lower = lids()
+    line = edge(abs(canvas.v - lower + 0.02) - 0.008, 0.004)
+    canvas.paint(line * edge(canvas.old - 1.4 * canvas.radius), PUPIL)

@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from appliance.assets import home
-from appliance.errors import ApplianceError, BadImage
+from appliance.cli import main
+from appliance.errors import ApplianceError, BadImage, UnfitPortrait
 from appliance.library import current, use
 from appliance.pack import Pack, write_pack
 from appliance.portrait import install as module
+from appliance.portrait import verdict
 from appliance.portrait.install import install
 from tests.conftest import base_image, small_info, small_patches
 
@@ -56,3 +58,23 @@ def test_on_any_failure_the_present_portrait_stays(
         install(what if known else str(tmp_path / f"{what}.png"), SIZE, quiet)
     assert current() == shelf / "old"
     assert sorted(path.name for path in shelf.iterdir()) == before
+
+
+def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verdict, "_RIM", verdict._Limits(-2, -1, -2, -1))
+    before = sorted(path.name for path in shelf.iterdir())
+    with pytest.raises(UnfitPortrait, match="sconosciuta: not hung, the present portrait stays; --anyway"):
+        install("sconosciuta", SIZE, quiet)
+    assert current() == shelf / "old"
+    assert sorted(path.name for path in shelf.iterdir()) == before
+    (tmp_path / "config.toml").write_text("[display]\nwidth = 270\nheight = 480\n")
+    command = ["portrait", "install", "sconosciuta", "--config", str(tmp_path / "config.toml")]
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "verdict: use another picture" in told.out
+    assert "not hung" in told.err
+    assert main([*command, "--anyway"]) == 0
+    assert "La Sconosciuta hangs" in capsys.readouterr().out
+    assert current() == shelf / "sconosciuta"

@@ -1,0 +1,164 @@
+"""Drawn eyes and written packs: each fault is named to the curator, and a clean portrait is to be hung."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.assets import home
+from appliance.cli import main
+from appliance.pack import Pack, patch_name
+from appliance.portrait import measures, verdict
+from appliance.portrait.evaluate import evaluate
+from appliance.portrait.eye_frames import EyeFrames
+from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.measures import Figures
+from appliance.portrait.render import render
+from appliance.portrait.sitter import Motion, sit
+from appliance.portrait.verdict import Verdict, judge
+from tests.portrait import drawn_frames as eye
+
+PAINTING = home() / "frames" / "sconosciuta.png"
+
+
+def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
+    """What is measured on a portrait with these eyes, whose head and range are as they should be."""
+    eyes = left, right or left
+    first, second = (measures.uncovered_white(e) for e in eyes)
+    return Figures(
+        rims=np.array([measures.ghost_rim(e) for e in eyes]),
+        arcs=np.array([measures.limbus_arcs(e) for e in eyes]),
+        edges=np.array([measures.new_edges(e) for e in eyes]),
+        whites=(first, second),
+        cuts=np.array([measures.cut_iris(e) for e in eyes]),
+        widths=np.ones((2, 2)),
+        nose=1.1,
+        angles=(-25.0, 25.0),
+    )
+
+
+CLEAN = figures(eye.drawn())
+
+
+def test_a_clean_portrait_is_to_be_hung() -> None:
+    assert judge(CLEAN) == Verdict("hang")
+    assert judge(CLEAN).lines() == ["verdict: hang it"]
+
+
+@pytest.mark.parametrize(
+    ("under", "over", "named"),
+    [
+        (eye.ring, None, "an old rim or edge stays in the eye at picture right"),
+        (eye.annulus, None, "an old rim or edge stays in the eye at picture right"),
+        (eye.hard_plate, None, "an old rim or edge stays in the eye at picture right"),
+        (None, eye.debris, "hard edges lie around the uncovered white of the eye at picture right"),
+        (eye.bright_plate, None, "times as bright as the white beside it"),
+        (eye.grain, None, "times the grain of the white beside it"),
+        (None, eye.arc, "an arc lies beside the iris of the eye at picture right"),
+        (None, eye.cut, "the iris of the eye at picture right is cut"),
+    ],
+)
+def test_each_fault_of_an_eye_is_named_with_its_frames(
+    under: eye.Fault | None, over: eye.Fault | None, named: str
+) -> None:
+    found = judge(figures(eye.drawn(), eye.drawn(under, over)))
+    assert found.kind == ("another" if under is eye.annulus else "look"), found  # two irises are too much
+    assert any(named in reason for reason in found.reasons), found.reasons
+    found_in_eye = [reason for reason in found.reasons if not reason.startswith("use a picture")]
+    assert all(reason.startswith("frame") and "picture right" in reason for reason in found_in_eye)
+
+
+def test_the_frames_to_look_at_are_named_in_runs() -> None:
+    rims = np.zeros((2, 33))
+    rims[0, [0, 1, 2, 9, 30, 31, 32]] = 20
+    (reason,) = judge(replace(CLEAN, rims=rims)).reasons
+    assert (
+        reason
+        == "frames 0 to 2, 9 and 30 to 32: an old rim or edge stays in the eye at picture left (20 grey levels)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "named"),
+    [
+        ({"widths": np.array([[0.8, 1.2], [1, 1]])}, "look", "the eye at picture left is 0.80 times as wide"),
+        (
+            {"widths": np.array([[1, 1], [0.6, 1]])},
+            "another",
+            "the eye at picture right is 0.60 times as wide",
+        ),
+        ({"nose": 0.35}, "look", "the nose bends: its tip goes 0.35 times as far as bridge and lip"),
+        ({"angles": (-12.0, 30.0)}, "look", "from -12 to 30 degrees; expected one side at most 1.5 times"),
+        ({"angles": (15.0, 77.0)}, "another", "from 15 to 77 degrees; expected at least 8 degrees to either"),
+        ({"rims": np.full((2, 33), 100.0)}, "another", "an old rim or edge stays"),
+    ],
+)
+def test_faults_of_head_and_range_are_named(changes: dict[str, object], kind: str, named: str) -> None:
+    found = judge(replace(CLEAN, **changes))  # type: ignore[arg-type]
+    assert found.kind == kind
+    assert any(named in reason for reason in found.reasons), found.reasons
+    assert (found.exit_code == 1) == (kind == "another") == ("use a picture in which" in found.reasons[-1])
+
+
+def test_a_doubtful_sitter_with_two_faults_in_each_eye_needs_another_picture() -> None:
+    bad = np.full((2, 33), 20.0)
+    doubts = ["the irises are faint: they move less"]
+    assert judge(replace(CLEAN, rims=bad, arcs=bad)).kind == "look"
+    assert judge(replace(CLEAN, rims=bad), doubts).kind == "look"
+    assert judge(CLEAN, doubts).kind == "look"
+    assert judge(replace(CLEAN, rims=bad, arcs=bad), doubts).kind == "another"
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verdict]:
+    told: list[Verdict] = []
+    out = tmp_path_factory.mktemp("packs") / "sconosciuta"
+    render(PAINTING, out, 9, tell=told.append)
+    return out, told[0]
+
+
+def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]) -> None:
+    found = evaluate(pack[0], render_again=False)
+    assert (found["verdict"], tuple(found["reasons"])) == (pack[1].kind, pack[1].reasons) == ("hang", ())
+    assert max(found["ghost_rim"] + found["limbus_arc"] + found["hard_edge"]) < 14
+    assert found["jump_ratio"] < 1.3  # the figures that were there before still are
+
+
+def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
+    pack: tuple[Path, Verdict], tmp_path: Path
+) -> None:
+    spoilt = Pack(shutil.copytree(pack[0], tmp_path / "spoilt"))
+    base, landmarker, (x0, y0) = np.array(spoilt.base()), Landmarker(), spoilt.info.box[:2]
+    sitter = sit(landmarker, base, landmarker.find(base), Motion(9))
+    right = sitter.eyes[1]
+    x, y = right.view.axes.to_picture(np.array(right.iris.u), np.array(right.iris.v))
+    for frame in (0, 8):
+        pixels = np.array(spoilt.patch(frame))
+        row, column = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] + 0.5
+        gone = float(sitter.head.moves(x, y, sitter.plan.turns[frame]))
+        away = np.hypot(column + x0 - x - gone, row + y0 - y) - right.radius
+        pixels[abs(away) < 1.5] = (30, 20, 15)
+        Image.fromarray(pixels).save(spoilt.folder / patch_name(frame))
+    found = evaluate(spoilt.folder, render_again=False)
+    assert found["verdict"] in ("look", "another")
+    assert any(
+        "frames 0 and 8: an old rim or edge stays in the eye at picture right" in r for r in found["reasons"]
+    )
+    assert found["ghost_rim"][1] > 20
+
+
+def test_render_and_evaluate_end_with_1_for_a_refused_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verdict, "_RIM", verdict._Limits(-2, -1, -2, -1))
+    command = ["portrait", "render", str(PAINTING), "--frames", "3", "--size", "270x480"]
+    assert main([*command, "--out", str(tmp_path / "pack")]) == 1
+    assert "verdict: use another picture" in capsys.readouterr().out
+    Pack(tmp_path / "pack").check()
+    assert (tmp_path / "pack-eyes.png").exists()
+    assert main(["portrait", "evaluate", str(tmp_path / "pack"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["verdict"] == "another"
