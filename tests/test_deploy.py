@@ -15,12 +15,14 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from appliance.assets import photograph_path
 from appliance.config import load_config
 from appliance.errors import ConfigError
 from appliance.pack import Pack, write_pack
 from tests.conftest import SERVICE, base_image, small_info, small_patches
+from tests.portrait.odd import beside
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -365,6 +367,24 @@ def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> 
     told = previewed(tmp_path, tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1")))
     assert told.endswith(b"== dry run: would hang gr-fin-o\n")
     assert (tmp_path / "gr-fin-o-preview.png").exists()
+
+
+def test_a_picture_of_two_people_leaves_their_numbers_here(tmp_path: Path) -> None:
+    with Image.open(photograph_path("astronaut.png")) as image:
+        beside(image.convert("RGB")).save(tmp_path / "couple.png")
+    program(tmp_path / "ssh", SSH)
+    done = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", "couple.png", "--dry-run"],
+        env=with_programs(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "2 faces found (1 upper left, 2 upper right)" in done.stderr
+    assert f"the numbers are in {tmp_path}/couple-faces.png; run this again with --face N" in done.stdout
+    assert (tmp_path / "couple-faces.png").exists()
 
 
 # A screen on which `portrait render` ends with 1: of a picture better not hung, or of none that can be drawn.
