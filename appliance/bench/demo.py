@@ -102,7 +102,9 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     if shots := _shots(recorder, pack, ended):
         write_atomic(out / "film.webp", film(shots, pack))
     write_atomic(out / "summary.txt", text.encode())
-    say(f"{text}film, contact sheet and summary are in {out}")
+    for line in text.splitlines():
+        say(line)
+    say(f"film, contact sheet and summary are in {out}")
 
 
 def _record(
