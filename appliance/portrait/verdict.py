@@ -88,7 +88,7 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     faults = [*first, *second, *_of_head(figures), *_of_range(figures.angles, doubts)]
     reasons = (*(fault.text for fault in faults), *doubts)
     unsure = [doubt for doubt in doubts if not doubt.startswith(_RANGE)]
-    if min(map(len, (first, second, unsure))) >= _MANY or any(fault.bad for fault in faults):
+    if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS))
     return Verdict("look" if reasons else "hang", reasons)
 
