@@ -405,7 +405,7 @@ esac
 
 
 @pytest.mark.parametrize("option", [[], ["--anyway"]])
-def test_a_refused_picture_is_previewed_and_hung_only_with_anyway(tmp_path: Path, option: list[str]) -> None:
+def test_a_refused_picture_is_previewed_and_hung_with_anyway(tmp_path: Path, option: list[str]) -> None:
     program(tmp_path / "ssh", REFUSING)
     (tmp_path / "duchess.png").write_bytes(b"a picture")
     done = subprocess.run(
@@ -427,7 +427,7 @@ def test_a_refused_picture_is_previewed_and_hung_only_with_anyway(tmp_path: Path
         )
 
 
-def test_a_picture_that_cannot_be_drawn_is_not_previewed_even_with_anyway(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_is_not_previewed(tmp_path: Path) -> None:
     program(tmp_path / "ssh", REFUSING)
     (tmp_path / "duchess.png").write_bytes(b"a picture")
     (tmp_path / "no-face").touch()

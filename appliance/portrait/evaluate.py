@@ -14,7 +14,7 @@ import numpy as np
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
 from appliance.pack import Box, Pack
-from appliance.portrait.eye_frames import Recorder
+from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
 from appliance.portrait.measures import measure
@@ -86,7 +86,7 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
 
 def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
     """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
-    recorder = Recorder(sitter, pack.info.box)
+    recorder = EyeRecorder(sitter, pack.info.box)
     for _ in recorder.passing(pack.patch(i) for i in range(pack.info.frames)):
         pass
     figures = measure(recorder, pack.info.angles)

@@ -63,7 +63,7 @@ def rows() -> Array:
     return (np.arange(round(2 * _REACH[1] * SAMPLES)) + 0.5) / SAMPLES - _REACH[1]
 
 
-class Recorder:
+class EyeRecorder:
     """Keeps the eyes of every frame, and the whole outermost frames, as the patches pass by."""
 
     def __init__(self, sitter: Sitter, box: Box) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from appliance.pack import Box
-from appliance.portrait.eye_frames import SAMPLES, EyeFrames, Recorder, columns, rows
+from appliance.portrait.eye_frames import SAMPLES, EyeFrames, EyeRecorder, columns, rows
 from appliance.portrait.sampling import Array, Mask, bilinear, blur
 from appliance.portrait.sitter import Sitter
 
@@ -107,7 +107,7 @@ class Figures:
     angles: tuple[float, float]
 
 
-def measure(recorder: Recorder, angles: tuple[float, ...]) -> Figures:
+def measure(recorder: EyeRecorder, angles: tuple[float, ...]) -> Figures:
     """Measure a portrait once all its patches have passed the recorder.
 
     Parameters

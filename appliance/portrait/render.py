@@ -9,7 +9,7 @@ from PIL import Image
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
-from appliance.portrait.eye_frames import Recorder
+from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.measures import measure
@@ -117,7 +117,7 @@ def render(
     whole = Image.fromarray(pixels)
     sheet = Sheet(whole, box, plan.angles)
     eyes_only = CloseUp(whole, box, eye_region(sitter), frames, plan.resting)
-    recorder = Recorder(sitter, box)
+    recorder = EyeRecorder(sitter, box)
     patches = recorder.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, box))))
 
     def drawn() -> dict[str, bytes]:

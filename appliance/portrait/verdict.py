@@ -44,8 +44,10 @@ _CUT: Final = _Limits(0, 7, 0, 25)
 _WIDTH: Final = _Limits(0.88, 1.12, 0.7, 1.4)
 # The way of the nose's tip against that of bridge and lip.
 _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
-# A sitter that is doubtful anyway needs another picture from this many faults in each eye.
+# From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range
+# is no doubt about the eyes.
 _MANY: Final = 2
+_RANGE: Final = "the gaze goes"
 _SIDES: Final = ("left", "right")
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
@@ -85,8 +87,8 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
     faults = [*first, *second, *_of_head(figures), *_of_range(figures.angles, doubts)]
     reasons = (*(fault.text for fault in faults), *doubts)
-    unclear = bool(doubts) and min(len(first), len(second)) >= _MANY
-    if unclear or any(fault.bad for fault in faults):
+    unsure = [doubt for doubt in doubts if not doubt.startswith(_RANGE)]
+    if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS))
     return Verdict("look" if reasons else "hang", reasons)
 
@@ -155,12 +157,12 @@ def _at_ends(values: Sequence[float], frames: int) -> Array:
 def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
     """Return what is wrong with the range, unless a doubt tells it with more detail."""
     sides = -angles[0], angles[1]
-    goes = f"the gaze goes from {angles[0]:.0f} to {angles[1]:.0f} degrees"
+    goes = f"{_RANGE} from {angles[0]:.0f} to {angles[1]:.0f} degrees"
     if min(sides) < REACH - 0.01:
         return [
             _Fault(f"{goes}; expected at least {REACH:.0f} degrees to either side of a viewer in front", True)
         ]
-    if max(sides) > EVEN * min(sides) + 0.1 and not any(doubt.startswith(goes[:13]) for doubt in doubts):
+    if max(sides) > EVEN * min(sides) + 0.1 and not any(doubt.startswith(_RANGE) for doubt in doubts):
         return [_Fault(f"{goes}; expected one side at most {EVEN} times the other")]
     return []
 

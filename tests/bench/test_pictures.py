@@ -9,7 +9,7 @@ from appliance.bench.pictures import bench_pictures, table
 from appliance.cli import main
 
 
-def test_a_folder_of_refused_pictures_still_gives_a_sheet_and_a_table(
+def test_refused_pictures_have_their_rows_in_sheet_and_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = tmp_path / "pictures"

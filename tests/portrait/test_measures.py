@@ -34,7 +34,7 @@ def test_an_old_rim_left_behind_is_seen_where_the_iris_has_left() -> None:
 
 
 @pytest.mark.parametrize("found", [eye.RADIUS, 0.75 * eye.RADIUS])
-def test_two_irises_in_an_eye_are_seen_however_small_it_was_found(found: float) -> None:
+def test_two_irises_in_an_eye_are_seen_if_it_was_found_too_small(found: float) -> None:
     assert max(measures.ghost_rim(eye.drawn(eye.annulus, found=found))) > 30
 
 
@@ -44,7 +44,7 @@ def test_an_edge_of_another_tint_is_seen_at_equal_brightness() -> None:
     assert all(0.9 < white.light < 1.15 for white in whites(measures.uncovered_white(frames)))
 
 
-def test_uncovered_white_that_is_too_bright_is_seen_on_both_sides() -> None:
+def test_uncovered_white_that_is_too_bright_is_seen_either_side() -> None:
     found = measures.uncovered_white(eye.drawn(eye.bright_plate))
     assert found[eye.FRAMES // 2] is None
     for white in (found[0], found[-1]):
@@ -98,7 +98,7 @@ def test_a_rigid_head_keeps_its_eyes_and_its_nose() -> None:
     assert measures.nose_way(*turning()) == pytest.approx(1, abs=0.1)
 
 
-def test_an_eye_squeezed_at_one_end_and_stretched_at_the_other_is_seen() -> None:
+def test_an_eye_squeezed_and_stretched_by_the_turn_is_seen() -> None:
     widths = measures.eye_widths(*turning(squeeze=0.8))
     assert sorted(widths[0].tolist()) == pytest.approx([0.8, 1.25], abs=0.06)
     assert widths[1] == pytest.approx(np.ones(2), abs=0.03)
