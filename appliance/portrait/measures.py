@@ -397,11 +397,11 @@ def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float
     c, s = math.cos(tilt), math.sin(tilt)
     a, b = np.meshgrid(*2 * [np.linspace(-_SQUARE / 2, _SQUARE / 2, 20) * half])
     px, py = x + a * c - b * s, y + a * s + b * c
-    left, top = math.floor(px.min()) - 2, math.floor(py.min()) - 2
-    part = (
-        sitter.pixels[max(top, 0) : math.ceil(py.max()) + 2, max(left, 0) : math.ceil(px.max()) + 2] @ _LUMA
-    )
-    template = bilinear(part, px - max(left, 0), py - max(top, 0))
+    # Only the square's part of the picture is sampled; a mesh point may lie outside the picture.
+    height, width = sitter.pixels.shape[:2]
+    left, top = (min(max(math.floor(p.min()) - 2, 0), n - 1) for p, n in ((px, width), (py, height)))
+    right, below = (max(math.ceil(p.max()) + 2, start + 1) for p, start in ((px, left), (py, top)))
+    template = bilinear(sitter.pixels[top:below, left:right] @ _LUMA, px - left, py - top)
     near = float(sitter.head.moves(np.array(x), np.array(y), turn))
     ways = near + half * np.arange(-_OFF_FIELD, _OFF_FIELD + _MATCH_STEP / 2, _MATCH_STEP)
     seen = bilinear(frame, px + ways[:, None, None] * c - box[0], py + ways[:, None, None] * s - box[1])

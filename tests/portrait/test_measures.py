@@ -1,5 +1,7 @@
 """Drawn eyes with one fault each: it is measured, and the other measures stay quiet."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,10 @@ def test_an_eye_squeezed_and_stretched_by_the_turn_is_seen() -> None:
 
 def test_a_nose_that_bends_is_seen_by_its_tip() -> None:
     assert measures.nose_way(*turning(tip=0.3)) < 0.5
+
+
+def test_a_chin_below_the_pictures_edge_is_no_error() -> None:
+    sitter, box, ends = turning()
+    cropped = replace(sitter, pixels=sitter.pixels[:850])
+    assert np.isfinite(measures.nose_way(cropped, box, ends))
+    assert np.isfinite(measures.eye_widths(cropped, box, ends)).all()
