@@ -19,10 +19,10 @@ _MESH: Final = 0.75
 _MESH_SURE: Final = 0.9
 # The opening between the lids, in eye widths: 0.27 and more on open eyes, 0.10 and less on closed ones.
 _CLOSED: Final = 0.13
-# The contrast of the iris: 0.28 and more on clear eyes, 0.2 behind spectacles, 0.05 on none; and the
+# The contrast of the iris: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none; and the
 # scatter of the model's answers in eye widths: 0.015 and less on clear eyes, 0.03 and more on none.
 _FLAT: Final = 0.1
-_FAINT: Final = 0.24
+_FAINT: Final = 0.2
 _SCATTERED: Final = 0.035
 _SCATTER_DOUBTED: Final = 0.022
 # A range that ends this near to a viewer in front, in degrees, is told to the curator.
