@@ -12,9 +12,8 @@ def compare(distance: int, places: tuple[float, ...]) -> None:
         assert film / TIMES_FILMED < figure < film * TIMES_FILMED
 
 
-@pytest.mark.parametrize("distance", [1, *(pytest.param(d, marks=pytest.mark.slow) for d in (2, 3))])
-def test_eyes_scatter_on_living_figures_as_on_film(distance: int) -> None:
-    compare(distance, PLACES[::3])
+def test_eyes_scatter_on_living_figures_as_on_film() -> None:
+    compare(1, PLACES[::3])
 
 
 @pytest.mark.slow

@@ -52,6 +52,7 @@ def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
         render(tmp_path / "two.png", tmp_path / "none", 3, choose=3)
 
 
+@pytest.mark.slow
 def test_a_pack_of_one_of_two_faces_is_measured(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         REFUSED["two"][0](image.convert("RGB")).save(tmp_path / "two.png")

@@ -130,6 +130,7 @@ def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]
     assert found["jump_ratio"] < 1.3  # the figures that were there before still are
 
 
+@pytest.mark.slow
 def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     pack: tuple[Path, Verdict], tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     assert found["ghost_rim"][1] > 20
 
 
+@pytest.mark.slow
 def test_render_and_evaluate_end_with_1_for_a_refused_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

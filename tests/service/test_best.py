@@ -178,6 +178,7 @@ def run_and_hurt(
     attacker.join()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("how", ["changed", "cut"])
 def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, how: str
@@ -195,6 +196,7 @@ def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
         assert np.array_equal(np.asarray(Image.open(path)), expected)
 
 
+@pytest.mark.faults
 def test_a_portrait_damaged_while_it_is_shown_gives_way_to_another(
     pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_portrait_damaged_while_it_is_shown_gives_way_to_another(
     assert np.array_equal(lit, np.asarray(Pack(other).base()))
 
 
+@pytest.mark.faults
 def test_where_nothing_can_be_read_any_more_the_picture_stays(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
