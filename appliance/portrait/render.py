@@ -47,7 +47,7 @@ def render(
     ----------
     image : the painting, any image file
     out : folder of the pack; `<out>-sheet.png` and `<out>-eyes.png` are written beside it
-    frames : how many, odd; the middle one is the painting bit for bit
+    frames : how many, odd; one is the painting bit for bit, the middle one where the gaze's range is even
     size : (width, height) of the screen in pixels; the picture's own by default, without resampling
         unless its long side is over 3840 pixels: then it is reduced to that
     say : receives one line per step
@@ -74,7 +74,7 @@ def render(
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
-        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one can be the painting")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
