@@ -74,7 +74,7 @@ def render(
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
-        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one can be the painting")
+        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
