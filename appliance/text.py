@@ -1,6 +1,5 @@
 """Text for a terminal or the log: it moves no cursor, forges no line and fits on a screen."""
 
-import unicodedata
 from typing import Final
 
 # Characters of one message: ten lines of a terminal, and longer than any message of our own.
@@ -30,6 +29,8 @@ def readable(text: object, longest: int = LONGEST) -> str:
 
 
 def _is_printed(char: str) -> bool:
+    import unicodedata  # a megabyte of tables, which hardly any text needs
+
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
 
