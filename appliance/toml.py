@@ -86,7 +86,7 @@ def names(text: str) -> Iterator[Name]:
     line = first = 1
     depth = 0
     table: tuple[str, ...] = ()
-    head: list[str] | None = []  # what stands before "=" or the line's end; None in a value
+    head: list[str] | None = []  # the words of the key before "=", or of the line; None inside a value
     for match in _TOKEN.finditer(text + "\n"):
         token = match[0]
         if token == "\n" and depth == 0:

@@ -28,7 +28,7 @@ class Holder:
 
 
 def holders(root: Path = Path("/")) -> list[Holder]:
-    """List who has a card open, the master first; `root` is where /proc and /sys lie.
+    """List the processes that have a card open, the master first; `root` is where /proc and /sys lie.
 
     Only root sees every process.
     """

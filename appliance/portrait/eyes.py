@@ -36,8 +36,8 @@ _CORNER_FADE: Final = 0.05
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
-# Shade from where the eye is less than so much as open, in parts, does not go with the iris; from
-# twice that on, all of it does.
+# The iris takes no shade along from a place where the eye is open by less than this fraction of the
+# opening at the new place, and all of it from twice that fraction on.
 _NARROW: Final = 0.35
 # The part of the iris's way that the lids go with it, and how far above and below that fades, in
 # eye widths.

@@ -26,8 +26,8 @@ _DIMMER: Final = 0.5
 _DEEP: Final = 0.8
 _ALONG: Final = 2.3
 _NEAR_RIM: Final = 0.9
-# What joins it to the white is worn off by so many samples, if need be; what is left is round: beyond so
-# many times its own reach it ends.
+# A narrow bridge from the catch-light to the white is removed by eroding it, by the first of these numbers of
+# samples that is enough. The rest ends at the second constant times its own reach, because a lamp is round.
 _THIN: Final = (0, 3, 6)
 _ROUND: Final = 1.2
 # Its glow goes on while each ring around it, one sample wide, is darker than the one before by this

@@ -11,8 +11,8 @@ fi
 name=$1 folder=$2 release=${3:-/opt/mona-lisa/current}
 [ -f "$folder/$name/pack.toml" ] || { echo "portrait: $name did not arrive whole; run it again" >&2; exit 1; }
 
-# take LIBRARY NAME RELEASE: what comes on standard input, as the user whose folder the library is: root would write
-# wherever a link leads that this user plants meanwhile.
+# take LIBRARY NAME RELEASE: unpacks standard input into the library. It runs as the library's owner, because root
+# would follow a link that this owner puts there meanwhile.
 take() {
     set -euo pipefail
     umask 022
