@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ApplianceError, BadPack, CannotWrite
 from appliance.files import new_folder, read_regular, restore, uninterrupted, write_atomic
+from appliance.grid import Box, FrameGrid
 from appliance.rights import as_owner, owner_of
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
     from PIL import Image
 
-FORMAT: Final = 1
+# Format 1, which is read as well, has one sitter and one row of frames.
+FORMAT: Final = 2
 FRAMES: Final = 33
 
 # The longest side of a screen that config and `portrait render` take, pixels.
@@ -31,6 +33,7 @@ MOST_PIXELS: Final = 16_000_000
 # Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
 MOST_BOX: Final = 9_000_000
 # Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
+# The same holds for the grids of all sitters together.
 MOST_PATCHES: Final = 300_000_000
 # Bytes of pack.toml: 999 angles take 22,000.
 _MOST_TOML: Final = 65_536
@@ -46,17 +49,22 @@ _MOST_TOLD: Final = 200
 _ADVICE: Final = "; render the portrait again"
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOURS: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
-
-Box = tuple[int, int, int, int]
+# Sitters of one picture, and rows of a grid: more than any painting with faces large enough, and more than
+# is seen apart.
+_MOST_SITTERS: Final = 24
+_MOST_ROWS: Final = 99
+_MOST_COLUMNS: Final = 999
+# Keys of pack.toml besides its tables, and those of format 1 that describe its row of frames.
+_PLAIN: Final = ("title", "artist", "licence", "source", "source_sha256", "size", "engine")
+_FORMAT_1: Final = ("box", "frames", "resting", "angles")
 
 
 @dataclass(frozen=True, slots=True)
 class PackInfo:
     """What pack.toml says.
 
-    `size` is (width, height) of the picture; `box` is (x0, y0, x1, y1), the rectangle that changes,
-    in its pixels; `angles` is the sitter's gaze in degrees for every frame, rising, 0 towards a
-    viewer in front and positive to picture right; `resting` is the frame that is the painting.
+    `size` is (width, height) of the picture in pixels. `sitters` are the grids of frames of those whose
+    gaze follows, the one with the largest face first.
     """
 
     title: str
@@ -65,12 +73,25 @@ class PackInfo:
     source: str
     source_sha256: str
     size: tuple[int, int]
-    box: Box
-    frames: int
-    resting: int
-    angles: tuple[float, ...]
     engine: str
     settings: dict[str, float | int | str | bool]
+    sitters: tuple[FrameGrid, ...]
+
+    @property
+    def main(self) -> FrameGrid:
+        """The frames of the sitter with the largest face."""
+        return self.sitters[0]
+
+    def patch_name(self, number: int, sitter: int = 0) -> str:
+        """Return the file name of a frame's patch; in a single row it is that of format 1."""
+        row, column = self.sitters[sitter].place(number)
+        if len(self.sitters) == len(self.main.pitches) == 1:
+            return f"patch_{column:02d}.png"
+        return f"patch_{sitter}_{row:02d}_{column:02d}.png"
+
+    def patch_names(self) -> list[str]:
+        """Return the file names of all patches: sitter by sitter, each frame by frame."""
+        return [self.patch_name(i, k) for k, grid in enumerate(self.sitters) for i in range(grid.count)]
 
 
 class Pack:
@@ -93,16 +114,17 @@ class Pack:
         """Return the whole picture, RGB; raises `BadPack`."""
         return self._image("base.png", self.info.size)
 
-    def patch(self, frame: int) -> "Image.Image":
-        """Return the rectangle that changes, as it is in one frame, RGB; raises `BadPack`."""
-        x0, y0, x1, y1 = self.info.box
-        return self._image(patch_name(frame), (x1 - x0, y1 - y0))
+    def patch(self, number: int, sitter: int = 0) -> "Image.Image":
+        """Return the rectangle that changes of a sitter, as it is in one frame, RGB; raises `BadPack`."""
+        x0, y0, x1, y1 = self.info.sitters[sitter].box
+        return self._image(self.info.patch_name(number, sitter), (x1 - x0, y1 - y0))
 
     def check(self) -> None:
         """Read every image once; raises `BadPack`."""
         self.base()
-        for frame in range(self.info.frames):
-            self.patch(frame)
+        for sitter, grid in enumerate(self.info.sitters):
+            for number in range(grid.count):
+                self.patch(number, sitter)
 
     def _image(self, name: str, size: tuple[int, int]) -> "Image.Image":
         from PIL import Image
@@ -225,7 +247,7 @@ def write_pack(
 
     Parameters
     ----------
-    patches : may be a generator, drawn from one by one
+    patches : in the order of `PackInfo.patch_names`; may be a generator, drawn from one by one
     beside : files that belong to it, asked for when all patches are drawn, and written beside the
         folder under the names it gives: with the pack, or neither
 
@@ -242,19 +264,14 @@ def write_pack(
     target = Path(os.path.realpath(folder))  # a link to a pack stays one
     if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
         raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
-    for name, right, expected in _bounds(info.size, info.box, info.frames):
+    for name, value, right, expected in _bounds(info):
         if not right:
-            raise BadPack(f"{folder}: {name} = {list(getattr(info, name))}; expected {expected}")
-    x0, y0, x1, y1 = info.box
+            raise BadPack(f"{folder}: {name} = {_toml(value)}; expected {expected}")
     with ExitStack() as held:
         with new_folder(target) as new:
             _save(base, info.size, new / "base.png")
-            count = 0
-            for patch in patches:
-                _save(patch, (x1 - x0, y1 - y0), new / patch_name(count))
-                count += 1
-            if count != info.frames or len(info.angles) != info.frames:
-                raise ValueError(f"{count} patches and {len(info.angles)} angles, expected {info.frames}")
+            for (name, box), patch in zip(_patches(info), patches, strict=True):
+                _save(patch, (box[2] - box[0], box[3] - box[1]), new / name)
             _write(new / "pack.toml", _dump(info).encode())
             files = beside()
             held.enter_context(uninterrupted())
@@ -262,9 +279,10 @@ def write_pack(
             write_atomic(folder.with_name(name), data)
 
 
-def patch_name(frame: int) -> str:
-    """Return the file name of a frame's patch."""
-    return f"patch_{frame:02d}.png"
+def _patches(info: PackInfo) -> Iterator[tuple[str, Box]]:
+    """Yield the name and the box of every patch, in the order of `PackInfo.patch_names`."""
+    boxes = [grid.box for grid in info.sitters for _ in range(grid.count)]
+    return zip(info.patch_names(), boxes, strict=True)
 
 
 def _save(image: "Image.Image", size: tuple[int, int], path: Path) -> None:
@@ -282,12 +300,12 @@ def _write(path: Path, data: bytes) -> None:
 
 def _dump(info: PackInfo) -> str:
     rows = [f"format = {FORMAT}"]
-    for field in fields(info):
-        value = getattr(info, field.name)
-        if field.name != "settings":
-            rows.append(f"{field.name} = {_toml(value)}")
+    rows += [f"{key} = {_toml(getattr(info, key))}" for key in _PLAIN]
     rows += ["", "[settings]"]
     rows += [f"{key} = {_toml(value)}" for key, value in info.settings.items()]
+    for grid in info.sitters:
+        rows += ["", "[[sitters]]"]
+        rows += [f"{field.name} = {_toml(getattr(grid, field.name))}" for field in fields(grid)]
     return "\n".join(rows) + "\n"
 
 
@@ -314,19 +332,51 @@ def _read_info(folder: Path) -> PackInfo:
 
 def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
     found = tree.pop("format", None)
-    if found != FORMAT:
-        raise BadPack(f"{path}: format = {_told(found)}, expected {FORMAT}; render the portrait again")
-    names = {field.name for field in fields(PackInfo)}
+    if found not in (1, FORMAT) or type(found) is not int:
+        raise BadPack(f"{path}: format = {_told(found)}, expected 1 or {FORMAT}; render the portrait again")
+    _check_keys(path, tree, {*_PLAIN, "settings", *(_FORMAT_1 if found == 1 else ("sitters",))})
+    for name, right, expected in _rules(tree):
+        _check(path, name, tree[name], right, expected)
+    if found == 1:
+        grids = [_grid_of_format_1(path, {name: tree.pop(name) for name in _FORMAT_1})]
+    else:
+        grids = tree.pop("sitters")
+        listed = isinstance(grids, list) and all(isinstance(grid, dict) for grid in grids)
+        right = listed and 0 < len(grids) <= _MOST_SITTERS
+        _check(path, "sitters", grids, right, f"1 to {_MOST_SITTERS} tables")
+    size = tree["size"] = (tree["size"][0], tree["size"][1])
+    sitters: list[FrameGrid] = []
+    for grid in grids:
+        _check_keys(path, grid, {field.name for field in fields(FrameGrid)})
+        for name, right, expected in _grid_rules(grid, size):
+            _check(path, name, grid[name], right, expected)
+        sitters.append(FrameGrid(**{name: tuple(value) for name, value in grid.items()}))
+    info = PackInfo(**tree, sitters=tuple(sitters))
+    for name, value, right, expected in _bounds(info):
+        _check(path, name, value, right, expected)
+    return info
+
+
+def _check(path: Path, name: str, value: Any, right: bool, expected: str) -> None:
+    if not right:
+        raise BadPack(f"{path}: {name} = {_told(value)}; expected {expected}; render the portrait again")
+
+
+def _check_keys(path: Path, tree: dict[str, Any], names: set[str]) -> None:
     if wrong := names ^ tree.keys():
         keys = _told(", ".join(sorted(wrong)))
         raise BadPack(f"{path}: missing or unknown key {keys}; render the portrait again")
-    for name, right, expected in _rules(tree):
-        if not right:
-            found = _told(tree[name])
-            raise BadPack(f"{path}: {name} = {found}; expected {expected}; render the portrait again")
-    tree |= {name: tuple(tree[name]) for name in ("size", "box")}
-    tree["angles"] = tuple(float(angle) for angle in tree["angles"])
-    return PackInfo(**tree)
+
+
+def _grid_of_format_1(path: Path, tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of format 1 as those of a grid of one row."""
+    frames, angles, box = tree["frames"], tree["angles"], tree["box"]
+    _check(path, "frames", frames, type(frames) is int and frames >= 2, "a whole number from 2")
+    counted = isinstance(angles, list) and len(angles) == frames
+    _check(path, "angles", angles, counted, f"{frames} rising numbers")
+    eyes = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2] if _integers(box, 4) else box
+    resting = [0, tree["resting"]]
+    return {"box": box, "eyes": eyes, "angles": angles, "pitches": [0], "steps": [1], "resting": resting}
 
 
 def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
@@ -335,29 +385,50 @@ def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
     settings = tree["settings"]
     plain = isinstance(settings, dict) and all(type(v) in (float, int, str, bool) for v in settings.values())
     yield "settings", plain, "a table of numbers, texts and booleans"
-    size, box, frames, angles = (tree[name] for name in ("size", "box", "frames", "angles"))
-    yield "size", _integers(size, 2) and min(size) > 0, "[width, height]"
+    yield "size", _integers(tree["size"], 2) and min(tree["size"]) > 0, "[width, height]"
+
+
+def _grid_rules(tree: dict[str, Any], size: tuple[int, int]) -> Iterable[tuple[str, bool, str]]:
+    box, angles, pitches, steps, resting = (
+        tree[name] for name in ("box", "angles", "pitches", "steps", "resting")
+    )
     inside = _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
     yield "box", inside, "[x0, y0, x1, y1] inside the picture"
-    yield "frames", type(frames) is int and 2 <= frames <= 999, "a whole number from 2"
-    yield from _bounds(size, box, frames)
-    yield "resting", type(tree["resting"]) is int and 0 <= tree["resting"] < frames, "one of the frames"
-    numbers = isinstance(angles, list) and all(type(a) in (int, float) and abs(a) <= 360 for a in angles)
-    rising = numbers and all(a < b for a, b in pairwise(angles))
-    yield "angles", rising and len(angles) == frames, f"{frames} rising numbers"
+    yield "eyes", _numbers(tree["eyes"], LONGEST_SIDE) and len(tree["eyes"]) == 2, "[x, y]"
+    rising = _numbers(angles, 360) and all(a < b for a, b in pairwise(angles))
+    yield "angles", rising and 2 <= len(angles) <= _MOST_COLUMNS, f"2 to {_MOST_COLUMNS} rising numbers"
+    falling = _numbers(pitches, 360) and all(a > b for a, b in pairwise(pitches))
+    yield "pitches", falling and 1 <= len(pitches) <= _MOST_ROWS, f"1 to {_MOST_ROWS} falling numbers"
+    last = len(angles) - 1
+    whole = _integers(steps, len(pitches)) and all(step > 0 and last % step == 0 for step in steps)
+    yield "steps", whole, f"for each of {len(pitches)} rows a divisor of {last}"
+    there = _integers(resting, 2) and 0 <= resting[0] < len(pitches) and 0 <= resting[1] <= last
+    yield "resting", there and resting[1] % steps[resting[0]] == 0, "[row, column] of one of the frames"
 
 
-def _bounds(size: tuple[int, int], box: Box, frames: int) -> Iterable[tuple[str, bool, str]]:
-    fits = max(size) <= LONGEST_SIDE and size[0] * size[1] <= MOST_PIXELS
-    yield "size", fits, f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS:,} altogether"
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    small = area <= MOST_BOX and frames * area <= MOST_PATCHES
-    yield "box", small, f"at most {MOST_BOX:,} pixels, and {MOST_PATCHES:,} in all frames"
+def _bounds(info: PackInfo) -> Iterable[tuple[str, Any, bool, str]]:
+    """Yield what bounds the size of a pack: the key, its value, whether it is right, and what is."""
+    fits = max(info.size) <= LONGEST_SIDE and info.size[0] * info.size[1] <= MOST_PIXELS
+    yield (
+        "size",
+        list(info.size),
+        fits,
+        f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS:,} altogether",
+    )
+    areas = [(grid.box[2] - grid.box[0]) * (grid.box[3] - grid.box[1]) for grid in info.sitters]
+    whole = sum(area * grid.count for area, grid in zip(areas, info.sitters, strict=True))
+    expected = f"at most {MOST_BOX:,} pixels, and {MOST_PATCHES:,} in all frames"
+    for area, grid in zip(areas, info.sitters, strict=True):
+        yield "box", list(grid.box), area <= MOST_BOX and whole <= MOST_PATCHES, expected
 
 
 def _told(value: Any) -> str:
     text = str(value)
     return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}..."
+
+
+def _numbers(value: Any, most: int) -> bool:
+    return isinstance(value, list) and all(type(a) in (int, float) and abs(a) <= most for a in value)
 
 
 def _integers(value: Any, count: int) -> bool:

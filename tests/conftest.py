@@ -14,6 +14,7 @@ from hypothesis import settings
 from PIL import Image
 
 from appliance.config import GazeConfig
+from appliance.grid import FrameGrid
 from appliance.pack import Pack, PackInfo, write_pack
 
 # A shared machine may be slow: no test is judged by the clock.
@@ -23,6 +24,7 @@ settings.load_profile("untimed")
 # The id of a user who is not root, where tests run as root.
 SERVICE = 4711
 SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
+ANGLES = tuple(6.0 * (i - FRAMES // 2) for i in range(FRAMES))
 
 
 def striped(frame: int) -> Image.Image:
@@ -49,12 +51,9 @@ def small_info(**changes: object) -> PackInfo:
         "source": "none.png",
         "source_sha256": "0" * 64,
         "size": SIZE,
-        "box": BOX,
-        "frames": FRAMES,
-        "resting": FRAMES // 2,
-        "angles": tuple(6.0 * (i - FRAMES // 2) for i in range(FRAMES)),
         "engine": "test",
         "settings": {"eyes": True},
+        "sitters": (FrameGrid.one_row(BOX, ANGLES, FRAMES // 2),),
     }
     return PackInfo(**(values | changes))  # type: ignore[arg-type]
 

@@ -159,7 +159,7 @@ def test_track_prints_a_row_per_picture(
     assert [row["time"] for row in rows] == pytest.approx([i / 10 for i in range(16)])
     viewer = {"x", "y", "head_x", "head_y", "eye_distance", "distance_mm", "confidence"}
     assert set(rows[0]["viewer"]) == viewer
-    assert rows[5]["angle"] > 5 and rows[5]["frame"] > pack.info.resting
+    assert rows[5]["angle"] > 5 and rows[5]["frame"] > pack.info.main.rest
     assert rows[-1]["viewer"] is None
 
 
@@ -281,7 +281,7 @@ def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path
         name for name in written if not name.isdecimal()
     }  # numbers are files of our own, opened atomically
     assert all(name.startswith(str(tmp_path / "lit")) for name in named)
-    frames = {f"frame_{i:02d}.png" for i in range(pack.info.frames)}
+    frames = {f"frame_{i:02d}.png" for i in range(pack.info.main.count)}
     assert {path.name for path in (tmp_path / "lit").iterdir()} <= frames | {"lit.jsonl"}
 
 

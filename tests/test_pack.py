@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from appliance.errors import BadPack, CannotWrite
-from appliance.pack import Pack, PackInfo, patch_name, write_pack
+from appliance.grid import FrameGrid
+from appliance.pack import Pack, PackInfo, write_pack
 from tests.conftest import base_image, small_info, small_patches
 
 INFO = PackInfo(
@@ -26,13 +27,39 @@ INFO = PackInfo(
     source="sconosciuta.png",
     source_sha256="0" * 64,
     size=(40, 60),
-    box=(8, 10, 28, 22),
-    frames=3,
-    resting=1,
-    angles=(-20.0, 0.0, 20.5),
     engine="warp",
     settings={"softness": 0.5, "steps": 3, "name": "é", "fine": True},
+    sitters=(FrameGrid((8, 10, 28, 22), (18.5, 15.0), (-20.0, 0.0, 20.5), (0.0,), (1,), (0, 1)),),
 )
+# Two sitters: one looks up and down as well, with fewer columns there.
+PAIR = dataclasses.replace(
+    INFO,
+    sitters=(
+        FrameGrid((8, 10, 28, 22), (18.5, 15.0), (-20.0, 0.0, 20.5), (9.0, 0.0, -12.0), (2, 1, 2), (1, 1)),
+        FrameGrid((2, 30, 12, 40), (7.0, 34.0), (-8.0, 1.0), (0.0,), (1,), (0, 0)),
+    ),
+)
+FORMAT_1 = """format = 1
+title = "Old"
+artist = "nobody"
+licence = "CC0-1.0"
+source = "old.png"
+source_sha256 = "0"
+size = [40, 60]
+box = [8, 10, 28, 22]
+frames = 3
+resting = 1
+angles = [-20, 0.0, 20.5]
+engine = "warp"
+
+[settings]
+softness = 0.5
+"""
+
+
+def changed(**values: Any) -> PackInfo:
+    """The pack with other values in its only grid."""
+    return dataclasses.replace(INFO, sitters=(dataclasses.replace(INFO.main, **values),))
 
 
 def base() -> Image.Image:
@@ -40,7 +67,7 @@ def base() -> Image.Image:
 
 
 def patches(shade: int = 0) -> Iterator[Image.Image]:
-    for n in range(INFO.frames):
+    for n in range(INFO.main.count):
         yield Image.new("RGB", (20, 12), (n, shade, 0))
 
 
@@ -52,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 def read_all(folder: Path) -> list[bytes]:
     pack = Pack(folder)
-    return [pack.base().tobytes(), *(pack.patch(frame).tobytes() for frame in range(pack.info.frames))]
+    return [pack.base().tobytes(), *(pack.patch(frame).tobytes() for frame in range(pack.info.main.count))]
 
 
 def refusal(folder: Path) -> str:
@@ -80,7 +107,7 @@ def test_any_title_angle_and_setting_reads_back(
     title: str, artist: str, angles: list[float], setting: str
 ) -> None:
     info = dataclasses.replace(
-        INFO, title=title, artist=artist, angles=tuple(angles), settings={"a": setting, "b-c": 1e300}
+        changed(angles=tuple(angles)), title=title, artist=artist, settings={"a": setting, "b-c": 1e300}
     )
     with tempfile.TemporaryDirectory() as folder:
         write_pack(Path(folder) / "pack", info, base(), patches())
@@ -110,11 +137,51 @@ def test_a_pack_is_these_files_and_no_others(folder: Path) -> None:
         "patch_01.png",
         "patch_02.png",
     }
-    assert patch_name(32) == "patch_32.png"
+
+
+def test_a_pack_of_two_sitters_with_rows_reads_back(tmp_path: Path) -> None:
+    drawn = [Image.new("RGB", (20, 12), (n, 0, 0)) for n in range(7)]
+    drawn += [Image.new("RGB", (10, 10), (n, 9, 9)) for n in range(2)]
+    write_pack(tmp_path / "pack", PAIR, base(), drawn)
+    pack = Pack(tmp_path / "pack")
+    assert pack.info == PAIR
+    assert pack.info.patch_names()[4:] == [
+        "patch_0_01_02.png",
+        "patch_0_02_00.png",
+        "patch_0_02_02.png",
+        "patch_1_00_00.png",
+        "patch_1_00_01.png",
+    ]
+    assert pack.patch(5).getpixel((0, 0)) == (5, 0, 0)
+    assert pack.patch(1, sitter=1).getpixel((0, 0)) == (1, 9, 9)
+    pack.check()
+
+
+def test_a_pack_of_format_1_loads_as_one_row(folder: Path) -> None:
+    (folder / "pack.toml").write_text(FORMAT_1)
+    pack = Pack(folder)
+    assert pack.info.title == "Old"
+    assert pack.info.sitters == (FrameGrid.one_row((8, 10, 28, 22), (-20.0, 0.0, 20.5), 1),)
+    pack.check()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("frames = 3", "frames = 1", "frames = 1; expected a whole number from 2"),
+        ("frames = 3", "frames = true", "frames = True; expected a whole number from 2"),
+        ("frames = 3", "frames = 4", "angles = [-20, 0.0, 20.5]; expected 4 rising numbers"),
+        ("resting = 1", "resting = 3", "resting = [0, 3]; expected [row, column] of one of the frames"),
+        ("[8, 10, 28, 22]", '"all"', "box = all; expected [x0, y0, x1, y1] inside the picture"),
+    ],
+)
+def test_a_wrong_key_of_format_1_is_named(folder: Path, old: str, new: str, fault: str) -> None:
+    (folder / "pack.toml").write_text(FORMAT_1.replace(old, new))
+    assert refusal(folder).startswith(f"{folder}/pack.toml: {fault}")
 
 
 def test_a_new_pack_replaces_the_old_one_whole(folder: Path) -> None:
-    few = dataclasses.replace(INFO, frames=2, angles=(-1.0, 1.0))
+    few = changed(angles=(-1.0, 1.0))
     write_pack(folder, few, base(), itertools.islice(patches(9), 2))
     assert Pack(folder).info == few
     assert not (folder / "patch_02.png").exists()
@@ -182,10 +249,11 @@ def edit(folder: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("format = 1", "format = 2", "format = 2, expected 1"),
-        ("format = 1\n", "", "format = None, expected 1"),
+        ("format = 2", "format = 3", "format = 3, expected 1 or 2"),
+        ("format = 2\n", "", "format = None, expected 1 or 2"),
         ('engine = "warp"\n', "", "missing or unknown key engine"),
-        ("frames = 3", "frames = 3\nspeed = 1", "missing or unknown key speed"),
+        ("steps = [1]", "steps = [1]\nspeed = 1", "missing or unknown key speed"),
+        ("[settings]", "speed = 1\n[settings]", "missing or unknown key speed"),
         ('artist = "nobody"', "artist = 3", "artist = 3; expected text"),
         ("size = [40, 60]", "size = [40]", "size = [40]; expected [width, height]"),
         ("size = [40, 60]", "size = [40, 60.5]", "size = [40, 60.5]; expected [width, height]"),
@@ -209,18 +277,27 @@ def edit(folder: Path, old: str, new: str) -> None:
             "box = [8, 22, 28, 22]; expected [x0, y0, x1, y1] inside the picture",
         ),
         ("[8, 10, 28, 22]", '"all"', "box = all; expected [x0, y0, x1, y1] inside the picture"),
-        ("frames = 3", "frames = 1", "frames = 1; expected a whole number from 2"),
-        ("frames = 3", "frames = true", "frames = True; expected a whole number from 2"),
-        ("frames = 3", 'frames = "3"', "frames = 3; expected a whole number from 2"),
-        ("frames = 3", "frames = 4", "angles = [-20.0, 0.0, 20.5]; expected 4 rising numbers"),
-        ("resting = 1", "resting = 3", "resting = 3; expected one of the frames"),
-        ("resting = 1", "resting = -1", "resting = -1; expected one of the frames"),
-        ("[-20.0, 0.0, 20.5]", "[0, 0, 1]", "angles = [0, 0, 1]; expected 3 rising numbers"),
-        ("[-20.0, 0.0, 20.5]", "[0, nan, 1]", "angles = [0, nan, 1]; expected 3 rising numbers"),
-        ("[-20.0, 0.0, 20.5]", "[0, 1, inf]", "angles = [0, 1, inf]; expected 3 rising numbers"),
+        ("[18.5, 15.0]", "[18.5]", "eyes = [18.5]; expected [x, y]"),
+        ("resting = [0, 1]", "resting = [0, 3]", "resting = [0, 3]; expected [row, column] of one of"),
+        ("resting = [0, 1]", "resting = [-1, 1]", "resting = [-1, 1]; expected [row, column] of one of"),
+        ("resting = [0, 1]", "resting = 1", "resting = 1; expected [row, column] of one of the frames"),
+        ("steps = [1]", "steps = [2]", "resting = [0, 1]; expected [row, column] of one of the frames"),
+        ("steps = [1]", "steps = [3]", "steps = [3]; expected for each of 1 rows a divisor of 2"),
+        ("steps = [1]", "steps = [1, 1]", "steps = [1, 1]; expected for each of 1 rows a divisor of 2"),
+        ("steps = [1]", "steps = [0]", "steps = [0]; expected for each of 1 rows a divisor of 2"),
+        ("pitches = [0.0]", "pitches = []", "pitches = []; expected 1 to 99 falling numbers"),
+        ("pitches = [0.0]", "pitches = [0, 0]", "pitches = [0, 0]; expected 1 to 99 falling numbers"),
+        ("[[sitters]]", "[sitters]", "sitters = {'box': [8, 10, 28, 22]"),
+        ("[-20.0, 0.0, 20.5]", "[0, 0, 1]", "angles = [0, 0, 1]; expected 2 to 999 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", "[0, nan, 1]", "angles = [0, nan, 1]; expected 2 to 999 rising numbers"),
+        ("[-20.0, 0.0, 20.5]", "[0, 1, inf]", "angles = [0, 1, inf]; expected 2 to 999 rising numbers"),
         ("[-20.0, 0.0, 20.5]", f"[0, 1, 1{'0' * 400}]", "angles = [0, 1, 1000"),
-        ("[-20.0, 0.0, 20.5]", '["a", "b", "c"]', "angles = ['a', 'b', 'c']; expected 3 rising numbers"),
-        ("[-20.0, 0.0, 20.5]", "1", "angles = 1; expected 3 rising numbers"),
+        (
+            "[-20.0, 0.0, 20.5]",
+            '["a", "b", "c"]',
+            "angles = ['a', 'b', 'c']; expected 2 to 999 rising numbers",
+        ),
+        ("[-20.0, 0.0, 20.5]", "1", "angles = 1; expected 2 to 999 rising numbers"),
         ("[settings]", "[settings.more]", "settings = {'more': {'softness': 0.5"),
     ],
 )
@@ -234,8 +311,9 @@ def test_a_wrong_key_is_named_with_its_value_and_what_was_expected(
 
 
 def test_settings_must_be_a_table(folder: Path) -> None:
-    text = (folder / "pack.toml").read_text("utf-8").split("[settings]")[0]
-    (folder / "pack.toml").write_text(text + "settings = 3\n", "utf-8")
+    text = (folder / "pack.toml").read_text("utf-8").split("[settings]")
+    sitters = text[1][text[1].index("[[sitters]]") :]
+    (folder / "pack.toml").write_text(f"{text[0]}settings = 3\n{sitters}", "utf-8")
     assert refusal(folder).startswith(f"{folder}/pack.toml: settings = 3; expected a table of numbers")
 
 
@@ -244,7 +322,7 @@ def test_settings_must_be_a_table(folder: Path) -> None:
     [
         b"format = ",
         b"\xff\xfe",
-        b"format = 1\nformat = 1",
+        b"format = 2\nformat = 2",
         b"a = " + b"[" * 9999,
         b"a." * 20_000 + b"a = 1",
         b"#" * 70_000,
@@ -264,41 +342,42 @@ def test_where_no_pack_is_the_way_to_make_one_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "fault"),
+    ("info", "fault"),
     [
-        ({"frames": 4}, "3 patches and 3 angles, expected 4"),
-        ({"angles": (0.0, 1.0)}, "3 patches and 2 angles, expected 3"),
-        ({"box": (8, 10, 28, 23)}, r"patch_00.png: \(20, 12\) RGB, expected \(20, 13\) RGB"),
-        ({"size": (41, 60)}, r"base.png: \(40, 60\) RGB, expected \(41, 60\) RGB"),
+        (changed(angles=(-1.0, 0.0, 1.0, 2.0)), "shorter"),
+        (changed(angles=(0.0, 1.0)), "longer"),
+        (changed(box=(8, 10, 28, 23)), r"patch_00.png: \(20, 12\) RGB, expected \(20, 13\) RGB"),
+        (dataclasses.replace(INFO, size=(41, 60)), r"base.png: \(40, 60\) RGB, expected \(41, 60\) RGB"),
     ],
 )
-def test_a_pack_that_does_not_fit_itself_is_not_written(
-    tmp_path: Path, changed: dict[str, Any], fault: str
-) -> None:
+def test_a_pack_that_does_not_fit_itself_is_not_written(tmp_path: Path, info: PackInfo, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
+        write_pack(tmp_path / "pack", info, base(), patches())
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("changed", "fault"),
+    ("info", "fault"),
     [
         (
-            {"size": (4001, 4000)},
+            dataclasses.replace(INFO, size=(4001, 4000)),
             r"size = \[4001, 4000\]; expected at most 7680 pixels a side and 16,000,000",
         ),
         (
-            {"size": (4000, 4000), "box": (0, 0, 3001, 3000)},
+            dataclasses.replace(changed(box=(0, 0, 3001, 3000)), size=(4000, 4000)),
             r"box = \[0, 0, 3001, 3000\]; expected at most 9,000,000",
         ),
-        ({"size": (4000, 4000), "box": (0, 0, 999, 999), "frames": 999}, "300,000,000 in all frames"),
+        (
+            dataclasses.replace(
+                changed(box=(0, 0, 999, 999), angles=tuple(map(float, range(-180, 180)))), size=(4000, 4000)
+            ),
+            "300,000,000 in all frames",
+        ),
     ],
 )
-def test_a_pack_too_large_to_be_read_is_not_written(
-    tmp_path: Path, changed: dict[str, Any], fault: str
-) -> None:
+def test_a_pack_too_large_to_be_read_is_not_written(tmp_path: Path, info: PackInfo, fault: str) -> None:
     with pytest.raises(BadPack, match=fault):
-        write_pack(tmp_path / "pack", dataclasses.replace(INFO, **changed), base(), patches())
+        write_pack(tmp_path / "pack", info, base(), patches())
     assert not (tmp_path / "pack").exists()
 
 

@@ -93,8 +93,8 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
         raise CameraStalled("the demo ended before the gallery's first picture; give it more --seconds")
     text = _summary(recorder, pack, ended)
     say("drawing the film and the contact sheet")
-    sheet = Sheet(pack.base(), pack.info.box, pack.info.angles)
-    for _ in sheet.passing(pack.patch(i) for i in range(pack.info.frames)):
+    sheet = Sheet(pack.base(), pack.info.main.box, pack.info.main.angles)
+    for _ in sheet.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
     buffer = io.BytesIO()
     sheet.image.save(buffer, "PNG")
@@ -121,7 +121,7 @@ def _record(
         try:
             config = replace(config, display=replace(config.display, output=output))
             say(f"running for {seconds:g} s on {output}")
-            recorder.flips.append((time.monotonic(), pack.info.resting))
+            recorder.flips.append((time.monotonic(), pack.info.main.rest))
             run(config, lambda: pack.folder, stop, seconds, recorder)
             break
         except NoDisplay as error:
@@ -134,7 +134,7 @@ def _record(
 def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     assert recorder.camera is not None
     error = gaze_error(
-        recorder.flips, pack.info.angles, true_angle(recorder.camera, Config()), recorder.began, ended
+        recorder.flips, pack.info.main.angles, true_angle(recorder.camera, Config()), recorder.began, ended
     )
     used = len({frame for _, frame in recorder.flips})
     delays = sorted(1000 * delay for delay in recorder.delays) or [float("nan")]
@@ -144,9 +144,9 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     rows = {
         "pictures seen": seen,
         "with a face": f"{recorder.with_face}",
-        "frames used": f"{used} of {pack.info.frames}, {len(recorder.flips)} flips",
+        "frames used": f"{used} of {pack.info.main.count}, {len(recorder.flips)} flips",
         "gaze error": f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
-        f"median {error.reachable:.2f} within the sitter's {pack.info.angles[-1]:.0f} degrees",
+        f"median {error.reachable:.2f} within the sitter's {pack.info.main.angles[-1]:.0f} degrees",
         "picture to flip": f"median {median:.0f}, p95 {p95:.0f} ms (60 ms of it the simulated camera's)",
         "peak memory": f"{peak:.0f} MB",
     }
@@ -165,6 +165,8 @@ def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
             frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
             sight = sights[i - 1]
             shots.append(
-                Shot(sight.view, sight.width, sight.faces, truth(float(t)), pack.info.angles[frame], frame)
+                Shot(
+                    sight.view, sight.width, sight.faces, truth(float(t)), pack.info.main.angles[frame], frame
+                )
             )
     return shots

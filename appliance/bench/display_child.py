@@ -38,14 +38,14 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         def bare_flip(frame: int) -> None:
             pygame.display.update(surface.blit(bare[frame], box[:2]))
 
-        _all_written(screen, config, pack.info.frames)
+        _all_written(screen, config, pack.info.main.count)
         times = _rounds(
             {
                 "show": screen.show,
                 "bare_blit": lambda frame: surface.blit(bare[frame], box[:2]),
                 "bare_blit_flip": bare_flip,
             },
-            pack.info.frames,
+            pack.info.main.count,
             rounds,
         )
         return {"driver": screen.driver, "size": screen.size, "patch": bare[0].get_size(), **times}
@@ -77,7 +77,7 @@ def textures(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         renderer.blit(patches[frame], area)
         renderer.present()
 
-    return {"driver": driver, "size": size, **_rounds({"textures": draw}, pack.info.frames, rounds)}
+    return {"driver": driver, "size": size, **_rounds({"textures": draw}, pack.info.main.count, rounds)}
 
 
 def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
     with Screen(config) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
-        for frame in range(pack.info.frames):
+        for frame in range(pack.info.main.count):
             screen.show(frame)
         status = Path("/proc/self/status").read_text()
         now = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))

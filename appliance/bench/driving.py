@@ -18,8 +18,8 @@ def frames_of_the_sitter() -> list[Image.Image]:
     """Return all frames of the bundled portrait, small; frame 0 looks to picture left."""
     pack = Pack(home() / "frames" / "sconosciuta")
     whole, shown = pack.base(), []
-    for i in range(pack.info.frames):
-        whole.paste(pack.patch(i), pack.info.box[:2])
+    for i in range(pack.info.main.count):
+        whole.paste(pack.patch(i), pack.info.main.box[:2])
         shown.append(whole.resize(SIZE, Image.Resampling.BOX))
     return shown
 

@@ -12,7 +12,8 @@ from appliance.camera.averaging import Region
 from appliance.camera.base import Picture, RgbPicture
 from appliance.display.layout import Layout
 from appliance.display.patches import fitted_base, fitted_patches
-from appliance.pack import Box, Pack
+from appliance.grid import Box
+from appliance.pack import Pack
 from appliance.vision.blazeface import Face, FaceDetector
 
 RATE: Final = 12.5
@@ -44,7 +45,7 @@ def film(shots: Sequence[Shot], pack: Pack) -> bytes:
     """Return an animated WebP of the shots."""
     frames = _Frames(pack)
     reach = 1.05 * max(max(abs(shot.sitter), abs(shot.viewer or 0.0)) for shot in shots)
-    reach = max(reach, pack.info.angles[-1])
+    reach = max(reach, pack.info.main.angles[-1])
     images = [_draw(shots, i, frames, reach) for i in range(len(shots))]
     packed = io.BytesIO()
     images[0].save(
@@ -77,7 +78,7 @@ class _Frames:
         self._place = box[:2]
         self._patches = list(patches)
         self._full = pack.base()
-        self._around_eyes = _around_eyes(self._full, pack.info.box)
+        self._around_eyes = _around_eyes(self._full, pack.info.main.box)
         self._eyes: dict[int, Image.Image] = {}
 
     def whole(self, frame: int) -> Image.Image:
@@ -88,7 +89,7 @@ class _Frames:
     def eyes(self, frame: int) -> Image.Image:
         if frame not in self._eyes:
             image = self._full.copy()
-            image.paste(self._pack.patch(frame), self._pack.info.box[:2])
+            image.paste(self._pack.patch(frame), self._pack.info.main.box[:2])
             self._eyes[frame] = image.resize(_EYES, Image.Resampling.LANCZOS, self._around_eyes)
         return self._eyes[frame]
 

@@ -129,7 +129,7 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
     """Run both rules over one walk; return its row, and errors and distance at every refresh."""
     ours, original = Ours(trial, pack), Original(trial)
     watch(trial, (ours, original))
-    tracks = {"ours": Track(frame=pack.resting), "original": Track(frame=FRAMES // 2)}
+    tracks = {"ours": Track(frame=pack.main.rest), "original": Track(frame=FRAMES // 2)}
     errors, still_for, came, still_time, who = [], 0.0, None, 0.0, ""
     for k in range(int(trial.walk.duration * REFRESH)):
         refresh = k / REFRESH

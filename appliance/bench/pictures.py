@@ -106,9 +106,9 @@ def _cell(value: Any) -> str:
 def _row(folder: Path, name: str, found: dict[str, Any]) -> Image.Image:
     """Draw a picture's row: its head at rest and in the outermost frames, beside it the eyes enlarged."""
     pack = Pack(folder)
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     row, whole = _wide(_ROW + _LINE * (1 + len(found["reasons"]))), pack.base()
-    frames = pack.info.resting, 0, pack.info.frames - 1
+    frames = pack.info.main.rest, 0, pack.info.main.count - 1
     for column, frame in enumerate(frames):
         whole.paste(pack.patch(frame), (x0, y0))
         head = whole.crop((x0, y0, x1, y1))

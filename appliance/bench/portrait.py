@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from appliance.pack import Pack, write_pack
 pack = Pack(Path(sys.argv[1]))
-write_pack(Path(sys.argv[2]), pack.info, pack.base(), (pack.patch(i) for i in range(pack.info.frames)))
+write_pack(Path(sys.argv[2]), pack.info, pack.base(), (pack.patch(i) for i in range(pack.info.main.count)))
 """
 
 

@@ -85,7 +85,7 @@ class Ours:
         living = any(person.life for person in trial.walk.people)
         self._config, self._pack, self._latency = settings(trial.shared, living), pack, trial.latency
         self._controller = GazeController(self._config)
-        self._frame = pack.resting
+        self._frame = pack.main.rest
         self._targets: list[tuple[float, GazeTarget]] = []
 
     def see(self, picture: RgbPicture) -> None:
@@ -99,7 +99,7 @@ class Ours:
         target = _newest(self._targets, refresh)
         lit = refresh + DISPLAY
         self._frame = frame_for(target, lit, self._frame, self._config.tracking, self._pack)
-        angle = self._pack.angles[self._frame]
+        angle = self._pack.main.angles[self._frame]
         if target is None:
             return Shown(self._frame, angle)
         return Shown(self._frame, angle, target.captured, target.viewer.x if target.viewer else None)

@@ -184,10 +184,10 @@ def _acquired(targets: Sequence[str | None], on: Sequence[bool]) -> float | None
 
 def _needed(moments: Sequence[Moment], pack: PackInfo) -> list[Shown]:
     """Return what would be shown at the true angles, with the hysteresis of the appliance."""
-    frame, shown = pack.resting, []
+    frame, shown = pack.main.rest, []
     for moment in moments:
         if moment.wanted is not None:
-            position = position_of(moment.angles[moment.wanted], pack.angles)
-            frame = settle(position, frame, settings().tracking.hysteresis, pack.frames)
-        shown.append(Shown(frame, pack.angles[frame]))
+            position = position_of(moment.angles[moment.wanted], pack.main.angles)
+            frame = settle(position, frame, settings().tracking.hysteresis, len(pack.main.angles))
+        shown.append(Shown(frame, pack.main.angles[frame]))
     return shown

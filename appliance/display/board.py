@@ -103,7 +103,7 @@ def board(
         except DisplayLost as error:
             screen = None
             say(ONLY_HERE % error)
-        shown, due = pack.info.resting, 0.0
+        shown, due = pack.info.main.rest, 0.0
 
         def show(frame: int, text: str) -> None:
             nonlocal screen, shown, due

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from appliance.display.layout import Size
 from appliance.errors import BadCache
-from appliance.pack import Box
+from appliance.grid import Box
 from appliance.rights import as_owner
 
 _FAMILY: Final = b"mona-lisa lit "

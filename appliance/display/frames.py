@@ -6,7 +6,7 @@ from typing import Final
 from appliance.display.compiled import Compiled
 from appliance.display.sdl import pygame
 from appliance.errors import BadCache
-from appliance.pack import Box
+from appliance.grid import Box
 
 # Patches are kept ready up to so many times the screen's own memory: room for all of the bundled
 # portrait's. Where they are larger, those farthest from rest are read when wanted, which doubles that

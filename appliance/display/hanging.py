@@ -141,8 +141,8 @@ class Hanger:
         plan = compiled.plan
         if (plan.size, plan.depth) != (self._screen.get_size(), self._screen.get_bytesize()):
             raise BadCache(f"{compiled.path}: of another screen than its name says")
-        if plan.frames != pack.info.frames:
-            raise BadCache(f"{compiled.path}: {plan.frames} frames, expected {pack.info.frames}")
+        if plan.frames != pack.info.main.count:
+            raise BadCache(f"{compiled.path}: {plan.frames} frames, expected {pack.info.main.count}")
         return Frames(plan.box, plan.frames, plan.resting, self._screen, compiled=compiled)
 
     def _drawn(self, pack: Pack) -> Frames:
@@ -150,7 +150,7 @@ class Hanger:
 
         base = self._surface(fitted_base(pack, self._layout))
         _give_back()
-        return Frames((0, 0, 1, 1), 0, pack.info.resting, self._screen, base=base)
+        return Frames((0, 0, 1, 1), 0, pack.info.main.rest, self._screen, base=base)
 
     def _compile(
         self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object]
@@ -175,10 +175,10 @@ class Hanger:
             self._screen.get_size(),
             self._screen.get_bytesize(),
             box,
-            info.frames,
-            info.resting,
+            info.main.count,
+            info.main.rest,
         )
-        if info.frames * plan.patch_bytes > _MOST_SCREENS * plan.base_bytes:
+        if info.main.count * plan.patch_bytes > _MOST_SCREENS * plan.base_bytes:
             raise BadPack(f"{pack.folder}: its frames are larger than {_MOST_SCREENS} of this screen")
         path = store.path_of(pack, self._layout, self._pixels)
         try:
@@ -188,9 +188,9 @@ class Hanger:
         else:
             _give_back()
             return self._compiled(pack, compiled)
-        if info.frames * plan.patch_bytes > MOST_KEPT:
+        if info.main.count * plan.patch_bytes > MOST_KEPT:
             raise BadPack(f"{pack.folder}: its frames are too large to be kept in memory")
-        frames = Frames(box, info.frames, info.resting, self._screen, base=base)
+        frames = Frames(box, info.main.count, info.main.rest, self._screen, base=base)
         box, images = fitted_patches(pack, self._layout)
         for frame, surface in enumerate(surfaces()):
             frames.put(frame, surface)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.pack import Box
+from appliance.grid import Box
 
 ROTATIONS: Final = (0, 90, 180, 270)
 FITS: Final = ("contain", "cover")

@@ -6,7 +6,8 @@ from typing import Final
 from PIL import Image
 
 from appliance.display.layout import Fit, Layout
-from appliance.pack import Box, Pack
+from appliance.grid import Box
+from appliance.pack import Pack
 
 # Pixels of a scaled picture that is held whole; an upright 9:16 one that covers a lying 4K screen has 26
 # million. A larger one is scaled only where it is seen, which may differ by a grey level from the whole one.
@@ -22,7 +23,7 @@ _TURNS: Final = {
 def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
     """Return the whole screen with the resting picture, RGB; raises `BadPack`."""
     base = pack.base()
-    fit = layout.placed(base.size, pack.info.box)
+    fit = layout.placed(base.size, pack.info.main.box)
     x0, y0, x1, y1 = seen = _seen(fit, (0, 0, *fit.size))
     if fit.size[0] * fit.size[1] <= _MOST_FITTED:
         base = base.resize(fit.size, Image.Resampling.LANCZOS) if fit.size != base.size else base
@@ -51,15 +52,15 @@ def fitted_patches(pack: Pack, layout: Layout) -> tuple[Box, Iterator[Image.Imag
         If the base is missing or damaged; while iterating, if a patch is.
     """
     info = pack.info
-    fit = layout.placed(info.size, info.box)
-    x0, y0 = info.box[:2]
+    fit = layout.placed(info.size, info.main.box)
+    x0, y0 = info.main.box[:2]
     images: Iterator[Image.Image]
     if fit.size == info.size:
-        seen = _seen(fit, info.box)
+        seen = _seen(fit, info.main.box)
         inside = (seen[0] - x0, seen[1] - y0, seen[2] - x0, seen[3] - y0)
-        images = (pack.patch(i).crop(inside) for i in range(info.frames))
+        images = (pack.patch(i).crop(inside) for i in range(info.main.count))
     else:
-        seen = _seen(fit, _reached(fit, info.box))
+        seen = _seen(fit, _reached(fit, info.main.box))
         images = _scaled(pack, fit, seen)
     box = (seen[0] + fit.left, seen[1] + fit.top, seen[2] + fit.left, seen[3] + fit.top)
     return layout.turned(box), (finished(image, layout) for image in images)
@@ -90,7 +91,7 @@ def _reach(fit: Fit) -> tuple[float, float]:
 
 def _scaled(pack: Pack, fit: Fit, seen: Box) -> Iterator[Image.Image]:
     """Yield `seen` of the scaled picture in every frame; raises `BadPack`, for a bad base at once."""
-    (width, height), (x0, y0) = pack.info.size, pack.info.box[:2]
+    (width, height), (x0, y0) = pack.info.size, pack.info.main.box[:2]
     left, top, right, bottom = seen
     reach_x, reach_y = _reach(fit)
     part = (
@@ -108,7 +109,7 @@ def _scaled(pack: Pack, fit: Fit, seen: Box) -> Iterator[Image.Image]:
     )
 
     def frames() -> Iterator[Image.Image]:
-        for i in range(pack.info.frames):
+        for i in range(pack.info.main.count):
             around.paste(pack.patch(i), (x0 - part[0], y0 - part[1]))
             yield around.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box)
 

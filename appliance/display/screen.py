@@ -217,7 +217,7 @@ class Screen:
     def misfit(self, pack: Pack) -> str:
         """Say what a pack of another shape than the screen's means for it; empty if nothing to speak of."""
         layout = layout_for(self._config, self.size)
-        fit = layout.placed(pack.info.size, pack.info.box)
+        fit = layout.placed(pack.info.size, pack.info.main.box)
         spare = [abs(fit.size[i] / (fit.view[i + 2] - fit.view[i]) - 1) for i in (0, 1)]
         if max(spare) < _MISFIT:
             return ""

@@ -12,7 +12,7 @@ from appliance.display.compiled import MAGIC, Compiled, Plan, write_compiled
 from appliance.display.layout import Layout
 from appliance.errors import ApplianceError, BadCache, CannotWrite
 from appliance.library import library
-from appliance.pack import Pack, patch_name
+from appliance.pack import Pack
 from appliance.rights import as_owner
 
 # Compiled packs kept besides the newest: the portrait before, and a screen of another size.
@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 
 def key_of(pack: Pack, layout: Layout, pixels: str) -> str:
     """Return what a compiled pack is made of, as a hash: files as they are now, layout, pixel format."""
-    names = ["pack.toml", "base.png", *map(patch_name, range(pack.info.frames))]
+    names = ["pack.toml", "base.png", *pack.info.patch_names()]
     found = hashlib.sha256(MAGIC)
     for name in names:
         path = pack.folder / name

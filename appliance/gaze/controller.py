@@ -109,8 +109,10 @@ class GazeController:
                 badly = fresh and now - before.seen > _BADLY
                 self._target = replace(here, seen=now, speed=0.0) if badly else here
             elif self._config.gaze.mapping == "original":
-                frame = original_frame(self._right_way_round(viewer.x, size[0]), size[0], pack.frames)
-                self._target = replace(here, angle=pack.angles[frame], seen=now, speed=0.0)
+                frame = original_frame(
+                    self._right_way_round(viewer.x, size[0]), size[0], len(pack.main.angles)
+                )
+                self._target = replace(here, angle=pack.main.angles[frame], seen=now, speed=0.0)
             else:
                 self._target = self._looked(before, here, chosen, changed, pack, light)
         return self._target

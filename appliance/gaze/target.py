@@ -110,13 +110,15 @@ def frame_for(
     angle = looking_at(aim, now, tracking, pack)
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
     still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
-    return settle(position_of(angle, pack.angles), shown, tracking.hysteresis * still, pack.frames)
+    return settle(
+        position_of(angle, pack.main.angles), shown, tracking.hysteresis * still, len(pack.main.angles)
+    )
 
 
 def looking_at(aim: GazeTarget | None, now: float, tracking: TrackingConfig, pack: PackInfo) -> float:
     """Return the angle looked at, at a viewer or about an empty room."""
-    angle = aim_at(aim, now, pack.angles[pack.resting], tracking)
+    angle = aim_at(aim, now, pack.main.angles[pack.main.rest], tracking)
     if aim is not None and tracking.wander_every:
         empty = now - max(aim.seen, 0.0) - tracking.hold - tracking.return_time
-        angle += wander(empty, tracking.wander_every) * pack.angles[-1]
+        angle += wander(empty, tracking.wander_every) * pack.main.angles[-1]
     return angle

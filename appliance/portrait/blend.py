@@ -14,8 +14,8 @@ from PIL import Image
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadImage, UnfitPortrait
+from appliance.grid import Box
 from appliance.images import image_files, read_image, read_pixels
-from appliance.pack import Box
 from appliance.portrait.landmarks import EyeMarks, Landmarker, Landmarks
 from appliance.portrait.sampling import Array, smoothstep
 

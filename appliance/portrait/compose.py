@@ -11,6 +11,7 @@ from PIL import Image
 from appliance.camera.averaging import Pixels
 from appliance.errors import UnfitPortrait
 from appliance.files import sha256_of
+from appliance.grid import FrameGrid
 from appliance.pack import PackInfo, write_pack
 from appliance.portrait import blend
 from appliance.portrait.detail import Detail
@@ -131,6 +132,7 @@ def compose(
         If the pack or the sheet cannot be written.
     """
     count, resting = len(files), len(files) // 2
+    angles = tuple(float(a) for a in np.linspace(-reach, reach, count) * (np.arange(count) != resting))
     info = PackInfo(
         title=look.title or canvas.image.stem,
         artist=look.artist,
@@ -138,10 +140,6 @@ def compose(
         source=canvas.image.name,
         source_sha256=sha256_of(canvas.image),
         size=(canvas.pixels.shape[1], canvas.pixels.shape[0]),
-        box=place.box,
-        frames=count,
-        resting=resting,
-        angles=tuple(float(a) for a in np.linspace(-reach, reach, count) * (np.arange(count) != resting)),
         engine=engine,
         settings={
             "steepness": look.steepness,
@@ -150,11 +148,12 @@ def compose(
             "place": f"{place.x},{place.y},{place.side}",
             **(settings or {}),
         },
+        sitters=(FrameGrid.one_row(place.box, angles, resting),),
     )
     alpha = blend.weight(place.side, look.steepness, look.extent)
     patches = blend.blended(canvas.pixels, files, place, resting, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
-    sheet = Sheet(whole, info.box, info.angles)
+    sheet = Sheet(whole, info.main.box, info.main.angles)
     passing = sheet.passing(progress(patches, count, "blending"))
     write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
     return info

@@ -13,7 +13,8 @@ import numpy as np
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
-from appliance.pack import Box, Pack
+from appliance.grid import Box
+from appliance.pack import Pack
 from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
@@ -69,27 +70,31 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     landmarker = Landmarker()
     yaw, part = _setting(pack, "yaw", 0, 0, 15), _setting(pack, "eyes", 1, 0, 1.2)
     distance = _setting(pack, "distance_mm", 2000, 100, 100_000)
-    face = _face_number(landmarker.faces(base), pack.info.box)
+    face = _face_number(landmarker.faces(base), pack.info.main.box)
     found = landmarker.find(base, face)
     scale = _setting(pack, "scale", 1, 0.001, 1000)
-    sitter = sit(landmarker, base, found, Motion(pack.info.frames, yaw, part, distance), scale)
-    report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.frames, "size": list(pack.info.size)}
+    sitter = sit(landmarker, base, found, Motion(pack.info.main.count, yaw, part, distance), scale)
+    report: dict[str, Any] = {
+        "pack": str(folder),
+        "frames": pack.info.main.count,
+        "size": list(pack.info.size),
+    }
     report |= _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
     report |= _verdict(pack, sitter)
     if render_again:
-        report |= cost(folder / "base.png", pack.info.frames, yaw, face)
+        report |= cost(folder / "base.png", pack.info.main.count, yaw, face)
     return report
 
 
 def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
     """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
-    recorder = EyeRecorder(sitter, pack.info.box)
-    for _ in recorder.passing(pack.patch(i) for i in range(pack.info.frames)):
+    recorder = EyeRecorder(sitter, pack.info.main.box)
+    for _ in recorder.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
-    figures = measure(recorder, pack.info.angles)
+    figures = measure(recorder, pack.info.main.angles)
     verdict = judge(figures, sitter.doubts)
     return figures_as_json(figures) | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
 
@@ -128,7 +133,7 @@ def _face_number(faces: list[Face], box: Box) -> int | None:
 
 
 def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     whole = base.copy()
     whole[y0:y1, x0:x1] = np.array(pack.patch(index))
     return whole
@@ -140,42 +145,42 @@ def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     `changed_outside` counts the patches' pixels off where the head's field, the lids and the irises
     reach; beyond the patches a frame is the base picture itself.
     """
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     painting = base[y0:y1, x0:x1]
     border = outside = 0
-    beyond = ~_reached(sitter, pack.info.box)
-    for i in range(pack.info.frames):
+    beyond = ~_reached(sitter, pack.info.main.box)
+    for i in range(pack.info.main.count):
         changed = (np.array(pack.patch(i)) != painting).any(2)
         border += int(changed[[0, -1]].sum() + changed[1:-1, [0, -1]].sum())
         outside += int((changed & beyond).sum())
-    resting = np.array(pack.patch(pack.info.resting))
-    steps = np.diff(pack.info.angles)
+    resting = np.array(pack.patch(pack.info.main.rest))
+    steps = np.diff(pack.info.main.angles)
     return {
         "neutral_exact": bool(np.array_equal(resting, painting)),
         "changed_on_border": border,
         "changed_outside": outside,
         "angle_step": round(float(steps.mean()), 4),
         "angle_step_spread": round(float(np.ptp(steps)), 9),
-        "angles": [round(pack.info.angles[0], 2), round(pack.info.angles[-1], 2)],
-        "resting": pack.info.resting,
+        "angles": [round(pack.info.main.angles[0], 2), round(pack.info.main.angles[-1], 2)],
+        "resting": pack.info.main.rest,
     }
 
 
 def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
-    x0, y0, x1, y1 = pack.info.box
-    inside = _face(sitter, pack.info.box)
+    x0, y0, x1, y1 = pack.info.main.box
+    inside = _face(sitter, pack.info.main.box)
     before, jumps, detail = None, [], []
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
-    for i in range(pack.info.frames):
+    for i in range(pack.info.main.count):
         patch = np.array(pack.patch(i))
-        if i != pack.info.resting:
+        if i != pack.info.main.rest:
             detail.append(_sharpness(patch, inside) / sharp)
         if before is not None:
             jumps.append(float(np.abs(patch.astype(np.int16) - before).mean()))
         before = patch.astype(np.int16)
     turns = sitter.plan.turns
-    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.frames - 1)]
+    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.main.count - 1)]
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
@@ -188,10 +193,10 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
 
 def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """The irises' way by template matching, against the plan."""
-    found = np.zeros((pack.info.frames, 2))
-    wanted = np.zeros((pack.info.frames, 2))
-    carried = np.zeros((pack.info.frames, 2))
-    for i in range(pack.info.frames):
+    found = np.zeros((pack.info.main.count, 2))
+    wanted = np.zeros((pack.info.main.count, 2))
+    carried = np.zeros((pack.info.main.count, 2))
+    for i in range(pack.info.main.count):
         frame = _frame(pack, base, i)
         for j, eye in enumerate(sitter.eyes):
             shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
@@ -217,7 +222,7 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
 def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) -> dict[str, Any]:
     """What the iris and mesh models read off the frames; they shrink shifts, so only ranks count."""
     gaze, openings, noses, yaws = [], [], [], []
-    for i in range(pack.info.frames):
+    for i in range(pack.info.main.count):
         frame = _frame(pack, base, i)
         marks, mesh = landmarker.look_again(frame, sitter.face)
         gaze.append([_reading(eye.lower, eye.iris) for eye in marks])
@@ -225,7 +230,7 @@ def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) ->
         noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
         across = mesh[454] - mesh[234]
         yaws.append(math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))))
-    read, order = np.array(gaze), np.arange(pack.info.frames)
+    read, order = np.array(gaze), np.arange(pack.info.main.count)
     ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
     return {
         "iris_model_rank": [round(rank, 4) for rank in ranks],

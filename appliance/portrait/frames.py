@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from appliance.camera.averaging import Pixels
-from appliance.pack import Box
+from appliance.grid import Box
 from appliance.portrait.eyes import Eye
 from appliance.portrait.head import Head
 from appliance.portrait.sampling import Array, bilinear, crisp

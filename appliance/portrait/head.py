@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.pack import Box
+from appliance.grid import Box
 from appliance.portrait.landmarks import Landmarks
 from appliance.portrait.sampling import Array, bilinear, blur, smoothstep
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.pack import Box
+from appliance.grid import Box
 from appliance.portrait.eye_frames import SAMPLES, EyeFrames, EyeRecorder, columns, rows
 from appliance.portrait.sampling import Array, Mask, bilinear, blur
 from appliance.portrait.sitter import Sitter

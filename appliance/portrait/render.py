@@ -8,6 +8,7 @@ from PIL import Image
 
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
+from appliance.grid import FrameGrid
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
 from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
@@ -98,10 +99,6 @@ def render(
         source=image.name,
         source_sha256=sha256_of(image),
         size=(pixels.shape[1], pixels.shape[0]),
-        box=box,
-        frames=frames,
-        resting=plan.resting,
-        angles=plan.angles,
         engine=ENGINE,
         settings={
             "yaw": round(max(map(abs, plan.turns)), 3),
@@ -112,6 +109,7 @@ def render(
             "iris_radius_px": round(sitter.eyes[0].radius, 3),
             "doubts": "; ".join(sitter.doubts),
         },
+        sitters=(FrameGrid(box, sitter.middle, plan.angles, (0.0,), (1,), (0, plan.resting)),),
     )
     say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
     whole = Image.fromarray(pixels)

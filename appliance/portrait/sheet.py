@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from appliance.pack import Box
+from appliance.grid import Box
 
 _WIDEST = 300
 _MARGIN = 0.12

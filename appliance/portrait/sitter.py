@@ -41,6 +41,12 @@ class Sitter:
     plan: Plan
     doubts: tuple[str, ...] = ()
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The middle between the eyes, (x, y) in picture pixels."""
+        first, second = (eye.view.axes for eye in self.eyes)
+        return round((first.x + second.x) / 2, 2), round((first.y + second.y) / 2, 2)
+
 
 def sit(landmarker: Landmarker, pixels: Pixels, found: Face, motion: Motion, scale: float = 1.0) -> Sitter:
     """Take a painting apart and plan its frames.

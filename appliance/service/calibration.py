@@ -208,7 +208,7 @@ class _Session:
     ) -> None:
         self._camera, self._config, self._pack = camera, config, pack
         self._answer, self._say, self._live = answer, say, live
-        self._follower, self._shown = GazeController(config), pack.resting
+        self._follower, self._shown = GazeController(config), pack.main.rest
 
     def height(self, question: str) -> float | None:
         """Return the height that is typed, in millimetres; None for an empty line."""
@@ -254,7 +254,9 @@ class _Session:
         picture = self._camera.newest()
         aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
         self._shown = frame_for(aim, picture.captured, self._shown, self._config.tracking, self._pack)
-        angle = aim_at(aim, picture.captured, self._pack.angles[self._pack.resting], self._config.tracking)
+        angle = aim_at(
+            aim, picture.captured, self._pack.main.angles[self._pack.main.rest], self._config.tracking
+        )
         self._live("" if quiet else _line(angle, aim.viewer, self._shown), self._shown)
         return aim.viewer, picture.captured
 

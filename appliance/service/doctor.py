@@ -226,7 +226,7 @@ def portrait(config: Config) -> Finding:
         pack.check()
     except ApplianceError as error:
         return fail(str(error), "mona-lisa portrait install sconosciuta")
-    return ok(f"{pack.info.title}, {pack.info.frames} frames, {pack.folder}")
+    return ok(f"{pack.info.title}, {pack.info.main.count} frames, {pack.folder}")
 
 
 def clock() -> Finding:

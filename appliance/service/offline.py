@@ -56,7 +56,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     """
     controller = GazeController(config)
     field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
-    shown = pack.resting
+    shown = pack.main.rest
     for name, picture in _pictures(folder, rate, config.camera.rotation):
         target = controller.see(picture, field_of_view, pack)
         shown = frame_for(target, picture.captured, shown, config.tracking, pack)
@@ -108,7 +108,7 @@ def simulate_refreshes(
     waiting: Picture | None = None
     free = -math.inf
     rows = 0
-    target, shown = None, pack.resting
+    target, shown = None, pack.main.rest
 
     def see(picture: Picture) -> None:
         nonlocal free
@@ -125,7 +125,7 @@ def simulate_refreshes(
             shown = frame_for(target, lit, shown, config.tracking, pack)
             yield {
                 "time": round(lit - first, 4),
-                "angle": round(pack.angles[shown], 3),
+                "angle": round(pack.main.angles[shown], 3),
                 "pitch": 0.0,
                 "frame": shown,
                 "row": 0,

@@ -53,10 +53,10 @@ class Eye:
         self._known: dict[bytes, Frame] = {}
         for name, folder in packs.items():
             pack = Pack(folder)
-            for index in range(pack.info.frames):
+            for index in range(pack.info.main.count):
                 lit = pack.base()
-                lit.paste(pack.patch(index), pack.info.box[:2])
-                frame = Frame(name, index, index == pack.info.resting)
+                lit.paste(pack.patch(index), pack.info.main.box[:2])
+                frame = Frame(name, index, index == pack.info.main.rest)
                 self._known[_digest(lit.rotate(-turned, expand=True))] = frame
 
     def tell(self, screen: Image.Image) -> Shown:

@@ -77,7 +77,7 @@ def test_the_sitter_looks_at_the_visitor_pixel_by_pixel(
         bytes.fromhex(container.sh(f"od -An -v -tx1 {LIT}/{picture_of(index)}"))
     )
     expected = pack.base()
-    expected.paste(pack.patch(index), pack.info.box[:2])
+    expected.paste(pack.patch(index), pack.info.main.box[:2])
     with Image.open(tmp_path / "lit.png") as screen:
         assert screen.convert("RGB").tobytes() == expected.tobytes()
 

@@ -108,7 +108,7 @@ def acts() -> dict[float, str]:
 def watch(machine: Machine, eye: Eye, provisioned: Disk, acts: dict[float, str]) -> Iterator[Watch]:
     with Watch(machine, eye) as watch:
         yield watch
-    film(watch, acts, Pack(packs(provisioned)[PORTRAIT]).info.box)
+    film(watch, acts, Pack(packs(provisioned)[PORTRAIT]).info.main.box)
 
 
 def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(
@@ -269,7 +269,7 @@ def frame_towards(place: str, pack: Path) -> int:
     with GalleryCamera(HERE / "visitor.toml", 64, 36, 1.0, pace=False) as camera:
         (visitor,) = camera.truth_at(STANDS[place])
     angle = angle_to(visitor.x_mm, visitor.y_mm, visitor.z_mm, GazeConfig())
-    return math.floor(position_of(angle, Pack(pack).info.angles) + 0.5)
+    return math.floor(position_of(angle, Pack(pack).info.main.angles) + 0.5)
 
 
 def film(watch: Watch, acts: dict[float, str], box: tuple[int, int, int, int]) -> None:

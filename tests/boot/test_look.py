@@ -13,7 +13,7 @@ from tests.boot.machine import kernel_options
 
 def lit(pack: Pack, frame: int) -> Image.Image:
     screen = pack.base()
-    screen.paste(pack.patch(frame), pack.info.box[:2])
+    screen.paste(pack.patch(frame), pack.info.main.box[:2])
     return screen
 
 
@@ -23,8 +23,8 @@ def eye(pack: Pack) -> Eye:
 
 
 def test_every_frame_is_known_by_its_content(pack: Pack, eye: Eye) -> None:
-    for index in range(pack.info.frames):
-        assert eye.tell(lit(pack, index)) == Frame("sitter", index, index == pack.info.resting)
+    for index in range(pack.info.main.count):
+        assert eye.tell(lit(pack, index)) == Frame("sitter", index, index == pack.info.main.rest)
 
 
 def test_a_frame_with_one_wrong_pixel_is_unknown(pack: Pack, eye: Eye) -> None:

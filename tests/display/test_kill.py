@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.grid import FrameGrid
 from appliance.library import use
 from appliance.pack import write_pack
 from tests.conftest import small_info
@@ -28,13 +29,11 @@ def large_pack(folder: Path, level: int) -> None:
     for frame, patch in enumerate(patches):
         patch.paste((level, 255 - 5 * frame, level), (0, 4 * frame, 140, 4 * frame + 4))
     patches[FRAMES // 2] = base.crop(BOX)
+    angles = tuple(2.0 * (i - FRAMES // 2) for i in range(FRAMES))
     info = small_info(
         size=SIZE,
-        box=BOX,
-        frames=FRAMES,
-        resting=FRAMES // 2,
         title=f"grey {level}",
-        angles=tuple(2.0 * (i - FRAMES // 2) for i in range(FRAMES)),
+        sitters=(FrameGrid.one_row(BOX, angles, FRAMES // 2),),
     )
     write_pack(folder, info, base, patches)
 

@@ -6,7 +6,8 @@ from PIL import Image
 
 from appliance.display.layout import FITS, ROTATIONS, Layout
 from appliance.display.patches import fitted_base, fitted_patches
-from appliance.pack import Box, Pack
+from appliance.grid import Box
+from appliance.pack import Pack
 from tests.conftest import BOX, FRAMES, SIZE
 
 SIDES = st.integers(8, 3000)

@@ -13,6 +13,7 @@ from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
 from appliance.display.layout import FITS, ROTATIONS, Layout
 from appliance.display.screen import Screen
+from appliance.grid import FrameGrid
 from appliance.pack import Pack, write_pack
 from tests.conftest import small_info
 from tests.display.test_layout import expected
@@ -53,7 +54,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     patches = [painting.crop(box) for _ in range(3)]
     for frame in (0, 2):
         patches[frame].paste((250, 240, 20), (20 + 60 * frame, 90, 50 + 60 * frame, 110))
-    info = small_info(size=painting.size, box=box, frames=3, resting=1, angles=(-9.0, 0.0, 9.0))
+    info = small_info(size=painting.size, sitters=(FrameGrid.one_row(box, (-9.0, 0.0, 9.0), 1),))
     folder = tmp_path_factory.mktemp("packs") / "portrait"
     write_pack(folder, info, painting, patches)
     return Pack(folder)
@@ -96,10 +97,10 @@ def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: 
         screen.show(2)
         moved = np.asarray(photographed(display, size), int)
     painting = portrait.base()
-    rest = np.asarray(expected(painting, layout, portrait.info.box), int)
+    rest = np.asarray(expected(painting, layout, portrait.info.main.box), int)
     assert np.array_equal(at_rest, rest), "the resting picture, its borders and its place: bit for bit"
-    painting.paste(portrait.patch(2), portrait.info.box[:2])
-    frame = np.asarray(expected(painting, layout, portrait.info.box), int)
+    painting.paste(portrait.patch(2), portrait.info.main.box[:2])
+    frame = np.asarray(expected(painting, layout, portrait.info.main.box), int)
     # A patch's box is cut at other fractions, which can round a level more in each of Pillow's passes.
     assert np.abs(moved - frame).max() <= 2
     assert np.abs(moved - rest).max() > 40, "and it is another frame"
@@ -130,7 +131,7 @@ def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> N
         screen.tick(time.monotonic() + 0.02, 0.0)
         after = np.asarray(photographed(desktop, size), int)
     painting = portrait.base()
-    painting.paste(portrait.patch(2), portrait.info.box[:2])
+    painting.paste(portrait.patch(2), portrait.info.main.box[:2])
     assert np.array_equal(after, np.asarray(painting))
     assert np.abs(half - (before + after) / 2).max() <= 2
 
@@ -172,7 +173,7 @@ def test_a_screen_of_16_bits_is_lit_and_told(
                 shown = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8)
                 assert surface.get_bitsize() == 16
             painting = portrait.base()
-            painting.paste(portrait.patch(2), portrait.info.box[:2])
-            wanted = np.asarray(expected(painting, Layout(size), portrait.info.box), int)
+            painting.paste(portrait.patch(2), portrait.info.main.box[:2])
+            wanted = np.asarray(expected(painting, Layout(size), portrait.info.main.box), int)
             assert np.abs(shown.reshape(480, 301, 3) - wanted).max() <= 10, start
     assert {record.getMessage() for record in caplog.records} == {screen_module.COARSE % 16}

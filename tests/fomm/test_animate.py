@@ -77,11 +77,11 @@ def done(tmp_path_factory: pytest.TempPathFactory, film: Path, weights: Path) ->
 def test_a_pack_of_equal_steps_comes_out_and_the_painting_rests_in_it(done) -> None:
     pack = Pack(done[0])
     pack.check()
-    assert pack.info.frames == 33
-    assert pack.info.resting == 16
-    steps = np.diff(pack.info.angles)
+    assert pack.info.main.count == 33
+    assert pack.info.main.rest == 16
+    steps = np.diff(pack.info.main.angles)
     assert np.ptp(steps) < 1e-9
-    assert pack.info.angles[-1] > 8  # degrees: the sitter of the film goes some 20 to either side
+    assert pack.info.main.angles[-1] > 8  # degrees: the sitter of the film goes some 20 to either side
     assert (done[0].with_name("pack-sheet.png")).is_file()
 
 
@@ -260,7 +260,7 @@ def test_the_command_makes_a_pack_with_a_model_of_the_published_size(
     pack = Pack(tmp_path / "pack")
     pack.check()
     assert pack.info.title == "La Sconosciuta"
-    assert pack.info.frames == 3
+    assert pack.info.main.count == 3
 
 
 def test_weights_that_give_no_direction_are_refused_in_one_line(

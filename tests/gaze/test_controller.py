@@ -18,12 +18,14 @@ from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
 from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frame_for, wander
+from appliance.grid import FrameGrid
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
 from tests.conftest import in_camera
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
-PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), (10, 10, 50, 50), 33, 16, ANGLES, "test", {})
+GRID = FrameGrid.one_row((10, 10, 50, 50), ANGLES, 16)
+PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), "test", {}, (GRID,))
 TRACKING = TrackingConfig()
 
 
@@ -43,7 +45,7 @@ def walked(
     walk: Walk, config: Config | None = None, rate: float = 30.0
 ) -> Iterator[tuple[float, GazeTarget, int]]:
     """The aim and the frame at every picture of a walk."""
-    follower, shown = GazeController(config or Config()), PACK.resting
+    follower, shown = GazeController(config or Config()), PACK.main.rest
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(walk.duration * rate)):
             picture = camera.newest()
@@ -163,7 +165,7 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
     for t in np.arange(0, 5.0, 1 / 60):
         shown = frame_for(lost, float(t), shown, TRACKING, PACK)
         frames.append(shown)
-    assert frames[0] == 32 and frames[-1] == PACK.resting
+    assert frames[0] == 32 and frames[-1] == PACK.main.rest
     assert set(np.diff(frames)) <= {0, -1}
 
 
@@ -172,7 +174,7 @@ def test_the_frame_is_always_one_of_the_pack(
     angle: float, speed: float, age: float, shown: int, start: float
 ) -> None:
     going = replace(aim(angle), speed=speed, glance_from=start, glance_at=0.0)
-    assert 0 <= frame_for(going, age, shown, TRACKING, PACK) < PACK.frames
+    assert 0 <= frame_for(going, age, shown, TRACKING, PACK) < PACK.main.count
 
 
 @given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
@@ -240,7 +242,7 @@ def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) 
 
 def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
     tracking = replace(TRACKING, wander_every=5.0)
-    follower, shown, frames = GazeController(Config(tracking=tracking)), PACK.resting, []
+    follower, shown, frames = GazeController(Config(tracking=tracking)), PACK.main.rest, []
     room = np.full((360, 640, 3), 120, np.uint8)
     for i in range(30 * 12):
         t = i / 30  # from the tenth second the eyes are at their farthest to picture left

@@ -189,7 +189,7 @@ def toml(rng: random.Random, path: Path) -> None:
     match rng.randrange(4):
         case 0 | 1:
             tree = tomllib.loads(text)
-            place = rng.choice([tree, tree, tree, tree["settings"]])
+            place = rng.choice([tree, tree, tree["settings"], *tree["sitters"]])
             key = rng.choice([*place, "title\u001b[2J", "x" * 300])
             place[key] = rng.choice(VALUES)
             settings = tree.pop("settings")
@@ -220,7 +220,7 @@ def _toml(value: Any) -> str:
 
 
 def sizes(rng: random.Random, folder: Path) -> None:
-    """Give picture and pack.toml the same other size, box or number of frames."""
+    """Give picture and pack.toml the same other size."""
     size = rng.choice([1, 2, 89, 91, 160, 7680]), rng.choice([1, 61, 159, 161, 7680])
     path = folder / "base.png"
     chunks = chunks_of(path.read_bytes())

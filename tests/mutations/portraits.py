@@ -86,7 +86,7 @@ class Gallery:
 
     def whatever_frame(self, rng: random.Random, pack: Pack) -> None:
         """Show a frame; outside its box nothing changes."""
-        self.screen.show(rng.randrange(pack.info.frames))
+        self.screen.show(rng.randrange(pack.info.main.count))
         self.screen.show(self.screen._frames.resting if self.screen._frames else 0)
 
     def mutated_pack(self, rng: random.Random) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from appliance.pack import Box
+from appliance.grid import Box
 from appliance.portrait import measures
 from appliance.portrait.head import Head
 from appliance.portrait.measures import White

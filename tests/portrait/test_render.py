@@ -23,7 +23,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 
 def frame(pack: Pack, index: int, base: np.ndarray) -> np.ndarray:
     whole = base.copy()
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     whole[y0:y1, x0:x1] = np.array(pack.patch(index))
     return whole
 
@@ -33,15 +33,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_resting_frame_is_the_painting_bit_for_bit(pack: Pack) -> None:
-    assert pack.info.resting == 16
-    assert pack.info.angles[16] == 0
+    assert pack.info.main.rest == 16
+    assert pack.info.main.angles[16] == 0
     base, painting = np.array(pack.base()), read_pixels(PAINTING)
     assert np.array_equal(base, painting)
     assert np.array_equal(frame(pack, 16, base), painting)
 
 
 def test_patches_end_in_the_painting_on_every_side(pack: Pack) -> None:
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     painting = read_pixels(PAINTING)[y0:y1, x0:x1]
     for i in range(33):
         changed = (np.array(pack.patch(i)) != painting).any(2)
@@ -50,7 +50,7 @@ def test_patches_end_in_the_painting_on_every_side(pack: Pack) -> None:
 
 
 def test_the_patch_is_the_head_and_not_the_landscape(pack: Pack) -> None:
-    x0, y0, x1, y1 = pack.info.box
+    x0, y0, x1, y1 = pack.info.main.box
     assert 320 < x0 < 390
     assert 620 < x1 < 720
     assert y0 > 330
@@ -62,7 +62,7 @@ def test_the_pack_says_where_it_comes_from(pack: Pack) -> None:
     assert (info.title, info.artist, info.licence) == ("sconosciuta", "unknown", "unknown")
     assert info.source == "sconosciuta.png"
     assert info.source_sha256 == hashlib.sha256(PAINTING.read_bytes()).hexdigest()
-    assert np.diff(info.angles) == pytest.approx(np.full(32, info.angles[32] / 16))
+    assert np.diff(info.main.angles) == pytest.approx(np.full(32, info.main.angles[32] / 16))
 
 
 def test_a_contact_sheet_lies_beside_the_pack(pack: Pack) -> None:
@@ -81,7 +81,7 @@ def test_a_screens_size_is_filled_with_the_face_in_view(tmp_path: Path) -> None:
     pack = Pack(tmp_path / "pack")
     assert pack.base().size == info.size == (270, 480)
     assert pack.info.title == "EC"
-    x0, _, x1, y1 = info.box
+    x0, _, x1, y1 = info.main.box
     assert (x0 + x1) / 2 == pytest.approx(135, abs=10)
     assert y1 < 300
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from appliance.assets import home
 from appliance.cli import main
-from appliance.pack import Pack, patch_name
+from appliance.pack import Pack
 from appliance.portrait import measures, verdict
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.eye_frames import EyeFrames
@@ -135,7 +135,7 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     pack: tuple[Path, Verdict], tmp_path: Path
 ) -> None:
     spoilt = Pack(shutil.copytree(pack[0], tmp_path / "spoilt"))
-    base, landmarker, (x0, y0) = np.array(spoilt.base()), Landmarker(), spoilt.info.box[:2]
+    base, landmarker, (x0, y0) = np.array(spoilt.base()), Landmarker(), spoilt.info.main.box[:2]
     sitter = sit(landmarker, base, landmarker.find(base), Motion(9))
     right = sitter.eyes[1]
     x, y = right.view.axes.to_picture(np.array(right.iris.u), np.array(right.iris.v))
@@ -145,7 +145,7 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
         gone = float(sitter.head.moves(x, y, sitter.plan.turns[frame]))
         away = np.hypot(column + x0 - x - gone, row + y0 - y) - right.radius
         pixels[abs(away) < 1.5] = (30, 20, 15)
-        Image.fromarray(pixels).save(spoilt.folder / patch_name(frame))
+        Image.fromarray(pixels).save(spoilt.folder / spoilt.info.patch_name(frame))
     found = evaluate(spoilt.folder, render_again=False)
     assert found["verdict"] in ("look", "another")
     assert any(

@@ -153,7 +153,7 @@ class Running:
         surface = pygame.display.get_surface()
         assert surface is not None
         lit = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8).reshape(SIZE[1], SIZE[0], 3)
-        x0, y0, x1, y1 = self.pack.info.box
+        x0, y0, x1, y1 = self.pack.info.main.box
         expected = np.asarray(self.base).copy()
         for patch in self.patches:
             expected[y0:y1, x0:x1] = patch
@@ -166,5 +166,5 @@ class Running:
         """The portrait, read once: faults take its files away."""
         if not hasattr(self, "_base"):
             self._base = self.pack.base()
-            self.patches = [np.asarray(self.pack.patch(i)) for i in range(self.pack.info.frames)]
+            self.patches = [np.asarray(self.pack.patch(i)) for i in range(self.pack.info.main.count)]
         return self._base

@@ -77,7 +77,7 @@ def test_the_sitter_follows_the_gallerys_visitor(
     assert len(notes.aims) > 50
     assert len(set(notes.frames)) >= 4
     flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
-    assert flips == [pack.info.resting, *notes.frames]
+    assert flips == [pack.info.main.rest, *notes.frames]
     assert all(a != b for a, b in pairwise(flips)), "it flips only on a change"
     said = messages(caplog)
     assert said[0].startswith("Test Sitter lit at rest on 90x160 (offscreen:")
@@ -213,7 +213,7 @@ def test_frames_that_are_not_lit_are_not_counted_as_lit(
     found = json.loads((tmp_path / STATUS).read_text())
     assert (found["counts"]["flips"], found["picture_to_flip_p95_s"], notes.frames) == (0, None, [])
     if fault == "damaged":
-        assert (found["state"], found["frame"]) == ("following", pack.info.resting), "the sitter rests"
+        assert (found["state"], found["frame"]) == ("following", pack.info.main.rest), "the sitter rests"
 
 
 def test_without_any_pack_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_a_row_for_each_refresh_up_to_the_last_picture() -> None:
 
 def test_a_row_tells_the_frame_that_is_lit() -> None:
     for row in rows():
-        assert row["angle"] == pytest.approx(PACK.angles[row["frame"]], abs=1e-3)
+        assert row["angle"] == pytest.approx(PACK.main.angles[row["frame"]], abs=1e-3)
         assert (row["pitch"], row["row"]) == (0.0, 0)
 
 
@@ -80,7 +80,7 @@ def test_time_begins_at_the_first_picture() -> None:
 
 def test_the_eyes_find_the_face_and_then_keep_still() -> None:
     found = rows(3.0)
-    assert {row["frame"] for row in found if row["time"] < 1.0} == {PACK.resting}
+    assert {row["frame"] for row in found if row["time"] < 1.0} == {PACK.main.rest}
     assert len({row["frame"] for row in found if row["time"] > 2.0}) == 1
     assert found[-1]["angle"] > 3
 
