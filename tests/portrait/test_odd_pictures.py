@@ -47,7 +47,7 @@ def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
         REFUSED["two"][0](image.convert("RGB")).save(tmp_path / "two.png")
     left = render(tmp_path / "two.png", tmp_path / "left", 3, choose=1)
     right = render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
-    assert left.box[2] < 512 < right.box[0]
+    assert left.main.box[2] < 512 < right.main.box[0]
     with pytest.raises(UnfitPortrait, match="--face 3: 2 found"):
         render(tmp_path / "two.png", tmp_path / "none", 3, choose=3)
 
