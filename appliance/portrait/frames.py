@@ -111,10 +111,7 @@ def _draw_eye(
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
     x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
     changes = eye.reaches(x, y)
-    x, y = eye.follow(x[changes], y[changes], shift)
-    drawn = crisp(sitter.pixels, x, y)
-    shown = eye.weight(x, y) > 0
-    drawn[shown] = eye.draw(sitter.pixels, drawn[shown], x[shown], y[shown], shift)
+    drawn = eye.draw(sitter.pixels, x[changes], y[changes], shift)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
 
 
