@@ -44,7 +44,7 @@ _NARROW: Final = 0.35
 _FOLLOW: Final = 0.15
 _FOLLOW_REACH: Final = 0.55
 # The parts of the iris's way up or down that the upper and the lower lid go with it (judged on ten portraits).
-_LIFT: Final = (0.75, 0.3)
+LIFT: Final = (0.75, 0.5)
 # How far above the upper and below the lower lid the skin gives way to them, in eye widths: less shows a
 # seam at the lid.
 _GIVE: Final = (0.55, 0.4)
@@ -75,6 +75,12 @@ class Eye:
     def radius(self) -> float:
         """Radius of the iris in picture pixels."""
         return self.iris.radius * self.view.axes.width
+
+    @property
+    def opening(self) -> float:
+        """How far the lids are apart over the iris's middle, in picture pixels."""
+        upper, lower = self.lids.at(np.array(self.iris.u))
+        return float(lower - upper) * self.view.axes.width
 
     @property
     def room(self) -> tuple[float, float]:
@@ -160,7 +166,7 @@ class Eye:
         """Return the opening between the lids when the iris has gone `down`, in eye widths."""
         upper, lower = self.lids.at(u)
         part = down * np.maximum(1 - np.square((u - self.lids.middle) / self.lids.half), 0)
-        return _Opening(upper + _LIFT[0] * part, lower + _LIFT[1] * part, _LIFT[0] * part, _LIFT[1] * part)
+        return _Opening(upper + LIFT[0] * part, lower + LIFT[1] * part, LIFT[0] * part, LIFT[1] * part)
 
     def _following(self, u: Array, v: Array) -> Array:
         across = 1 - np.square((u - self.lids.middle) / self.lids.half)

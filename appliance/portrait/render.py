@@ -23,6 +23,8 @@ from appliance.portrait.verdict import Verdict, judge
 from appliance.progress import progress
 
 ENGINE: Final = "turning head 3"
+# Rows of gaze up and down, one of them level.
+ROWS: Final = 1
 _ENLARGED: Final = 1.5
 
 
@@ -40,6 +42,7 @@ def render(
     eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
     choose: int | None = None,
+    rows: int = ROWS,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
@@ -56,6 +59,7 @@ def render(
     eyes : the part of the usual travel that the irises take, 0 for the head alone
     distance_mm : of the viewer the eyes converge on
     choose : which of several faces, counted from 1 at picture left
+    rows : of gaze up and down, 1 or at least 3; one of them is level
     title : the file's name without suffix by default
     tell : receives the verdict when all frames are drawn; if it raises, nothing is written
 
@@ -66,7 +70,7 @@ def render(
     Raises
     ------
     ConfigError
-        If `frames` is not odd and at least 3, or nothing would move.
+        If `frames` is not odd and at least 3, `rows` is neither 1 nor at least 3, or nothing would move.
     BadImage
         If the file is not a whole image.
     UnfitPortrait
@@ -76,6 +80,8 @@ def render(
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+    if rows < 1 or rows == 2:
+        raise ConfigError(f"rows = {rows}; expected 1, or at least 3: up, level and down")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
@@ -87,11 +93,12 @@ def render(
         found = landmarker.find(original, choose)
         pixels, placed = fitted(original, found, size or (original.shape[1], original.shape[0]))
         scale = reduced * placed.width / found.width
-        sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm), scale)
+        sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm, rows), scale)
     del original
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
     plan, box = sitter.plan, patch_box(sitter)
+    grid = sitter.grid(box)
     info = PackInfo(
         title=title or image.stem,
         artist=artist,
@@ -109,9 +116,9 @@ def render(
             "iris_radius_px": round(sitter.eyes[0].radius, 3),
             "doubts": "; ".join(sitter.doubts),
         },
-        sitters=(FrameGrid(box, sitter.middle, plan.angles, (0.0,), (1,), (0, plan.resting)),),
+        sitters=(grid,),
     )
-    say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
+    say(f"rendering {grid.count} frames, {_range(grid)}")
     whole = Image.fromarray(pixels)
     sheet = Sheet(whole, box, plan.angles)
     eyes_only = CloseUp(whole, box, eye_region(sitter), frames, plan.resting)
@@ -122,5 +129,13 @@ def render(
         tell(judge(measure(recorder, plan.angles), sitter.doubts))
         return {f"{out.name}-sheet.png": png(sheet.image), f"{out.name}-eyes.png": png(eyes_only.image)}
 
-    write_pack(out, info, whole, progress(patches, frames, "rendering"), drawn)
+    write_pack(out, info, whole, progress(patches, grid.count, "rendering"), drawn)
     return info
+
+
+def _range(grid: FrameGrid) -> str:
+    """Return in words where the gaze goes."""
+    text = f"gaze from {grid.angles[0]:.1f} to {grid.angles[-1]:.1f} degrees"
+    if len(grid.pitches) > 1:
+        text += f", {grid.pitches[0]:.1f} up and {-grid.pitches[-1]:.1f} down"
+    return text
