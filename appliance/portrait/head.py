@@ -1,6 +1,7 @@
 """The head's turn: how far every point of the painting moves when the sitter turns a few degrees."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from appliance.grid import Box
 from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.sampling import Array, bilinear, blur, smoothstep
+from appliance.portrait.sampling import Array, Mask, bilinear, blur, smoothstep
 
 # Distance of the field's nodes, in half faces, and its least value in pixels.
 _STEP: Final = 1 / 14
@@ -119,13 +120,26 @@ class Head:
         """Return how far points of the painting move along the face, in pixels."""
         return math.sin(math.radians(turn)) * self._between(self.depth, x, y)
 
+    def moving_cells(self) -> Mask:
+        """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
+        moves = self.depth != 0
+        cells: Mask = moves[:-1, :-1] | moves[1:, :-1] | moves[:-1, 1:] | moves[1:, 1:]
+        return cells
+
     def _between(self, values: Array, x: Array, y: Array) -> Array:
         # bilinear() has its samples at half pixels, a node is a corner.
         return bilinear(values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5)
 
 
-def build_head(face: Landmarks, width: int, height: int) -> Head:
+def build_head(
+    face: Landmarks, width: int, height: int, others: Callable[[Array, Array], Mask] | None = None
+) -> Head:
     """Build the field from the mesh's depth, for a picture of that size in pixels.
+
+    Parameters
+    ----------
+    others : tells which points of the picture, x and y in pixels, belong to other sitters: they stay
+        still, like what lies beyond the picture's edge
 
     A rigid head moves by its depth, the background not at all. The field follows the mesh's depth
     over the plane through the face's sides as closely as three conditions allow: it is zero from the
@@ -149,6 +163,8 @@ def build_head(face: Landmarks, width: int, height: int) -> Head:
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
     inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
+    if others:
+        inside &= ~_widened(others(x, y), math.ceil(edge / half / _STEP))
     out = np.where(inside, _outline(points, there) / _end(there), 2.0)
     out[[0, -1]] = out[:, [0, -1]] = 2.0
     free = out < 1
@@ -288,6 +304,14 @@ class _Edges:
         first, second, squared = self._first, self._second, weight / self._length**2
         np.add.at(system, (np.r_[first, second], np.r_[first, second]), np.r_[squared, squared])
         np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
+
+
+def _widened(mask: Mask, by: int) -> Mask:
+    """Return which nodes lie within `by` nodes of those of a mask."""
+    for axis in (0, 1):
+        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
+        mask = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
+    return mask
 
 
 def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
