@@ -203,7 +203,7 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
             x, y = eye.view.axes.to_picture(
                 np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
             )
-            carried[i, j] = float(sitter.head.moves(x, y, turn))
+            carried[i, j] = float(sitter.head.moves(x, y, turn).along)
             wanted[i, j] = shift + carried[i, j]
             found[i, j] = iris_shift(base, frame, eye, wanted[i, j])
     widths = np.array([eye.view.axes.width for eye in sitter.eyes])
@@ -267,7 +267,7 @@ def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     margin = _NEAR * sitter.face.half_width
     reached: Mask = np.zeros(x.shape, bool)
     for across, down in product((-margin, 0, margin), repeat=2):
-        reached |= sitter.head.moves(x + across, y + down, _TURN) != 0
+        reached |= sitter.head.moves(x + across, y + down, _TURN).along != 0
         for eye in sitter.eyes:
             reached |= eye.reaches(x + across, y + down)
     return reached
@@ -315,4 +315,4 @@ def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
 def _outline(sitter: Sitter, turn: float) -> float:
     """Return the largest shift that the field itself has on the ring, in pixels."""
     ring = _ring(sitter)
-    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn)).max())
+    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn).along).max())

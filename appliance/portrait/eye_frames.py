@@ -96,10 +96,8 @@ class EyeRecorder:
         return first, second
 
     def _upright(self, pixels: Pixels, x: Array, y: Array, turn: float) -> Array:
-        head = self.sitter.head
-        moved = head.moves(x, y, turn)
-        x = moved * math.cos(head.tilt) + (x - self.box[0])
-        y = moved * math.sin(head.tilt) + (y - self.box[1])
+        right, down = self.sitter.head.shifts(x, y, turn)
+        x, y = right + (x - self.box[0]), down + (y - self.box[1])
         # Only the eye's part of the patch is sampled, because a copy of the whole patch takes longer.
         left, top = max(math.floor(x.min()) - 1, 0), max(math.floor(y.min()) - 1, 0)
         part = pixels[top : math.ceil(y.max()) + 2, left : math.ceil(x.max()) + 2]

@@ -26,10 +26,15 @@ def patch_box(sitter: Sitter) -> Box:
     height, width = sitter.pixels.shape[:2]
     boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
     if any(sitter.plan.turns):
-        boxes.append(sitter.head.box)
+        boxes.append(_head_box(sitter))
     x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
     x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
     return x0, y0, min(x1, width), min(y1, height)
+
+
+def _head_box(sitter: Sitter) -> Box:
+    """Return the rectangle in which the head's motion changes the frames."""
+    return sitter.head.reach(turns=any(sitter.plan.turns), nods=False)
 
 
 def eye_region(sitter: Sitter) -> Box:
@@ -46,7 +51,7 @@ def eye_region(sitter: Sitter) -> Box:
 def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
     x0, y0, x1, y1 = box
-    painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head)
+    painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))
     for frame, turn in enumerate(sitter.plan.turns):
         if frame == sitter.plan.resting:
             yield Image.fromarray(painting)
@@ -69,25 +74,28 @@ class _Turner:
     every frame but the resting one by half a grey level.
     """
 
-    def __init__(self, pixels: Pixels, head: Head) -> None:
+    def __init__(self, pixels: Pixels, head: Head, box: Box) -> None:
         height, width = pixels.shape[:2]
-        x0, y0, x1, y1 = head.box
-        self._head = head
+        x0, y0, x1, y1 = box
+        self._head, self._box = head, box
         self._corner = max(x0 - _AIR, 0), max(y0 - _AIR, 0)
         part = pixels[self._corner[1] : min(y1 + _AIR, height), self._corner[0] : min(x1 + _AIR, width)]
         self._colours = [Image.fromarray(part[..., i].astype(np.float32)) for i in range(3)]
 
     def draw(self, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int]) -> None:
         """Draw into a patch whose upper left pixel is `corner` of the painting; still cells stay."""
-        head, step = self._head, self._head.step
+        head, box, step = self._head, self._box, self._head.step
         away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
         moves = away[:-1, :-1] | away[1:, :-1] | away[:-1, 1:] | away[1:, 1:]
-        size = head.box[2] - head.box[0], head.box[3] - head.box[1]
+        size = box[2] - box[0], box[3] - box[1]
         quads = np.stack([nodes[0] - self._corner[0], nodes[1] - self._corner[1]], -1)
         quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
         rows, columns = np.nonzero(moves)
         places = zip(
-            (columns * step).tolist(), (rows * step).tolist(), quads[rows, columns].tolist(), strict=True
+            (columns * step + head.box[0] - box[0]).tolist(),
+            (rows * step + head.box[1] - box[1]).tolist(),
+            quads[rows, columns].tolist(),
+            strict=True,
         )
         cells = [
             ((c, r, c + step, r + step), quad)
@@ -97,7 +105,7 @@ class _Turner:
         drawn = np.zeros((size[1], size[0]), bool)
         for (c, r, right, bottom), _ in cells:
             drawn[r:bottom, c:right] = True
-        left, top = head.box[0] - corner[0], head.box[1] - corner[1]
+        left, top = box[0] - corner[0], box[1] - corner[1]
         part = patch[top : top + size[1], left : left + size[0]]
         for i, colour in enumerate(self._colours):
             turned = np.asarray(colour.transform(size, Image.Transform.MESH, cells, Image.Resampling.BICUBIC))
@@ -130,12 +138,9 @@ def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tupl
 def _eye_box(sitter: Sitter, eye: Eye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
     x, y = eye.corners()
-    head, plan, tilt = sitter.head, sitter.plan, sitter.head.tilt
-    shifts = [head.moves(x, y, turn) for turn in (plan.turns[0], plan.turns[-1])]
-    low, high = min(float(s.min()) for s in shifts), max(float(s.max()) for s in shifts)
-    low, high = min(low, 0.0) * 1.2, max(high, 0.0) * 1.2
-    dx = sorted((low * math.cos(tilt), high * math.cos(tilt)))
-    dy = sorted((low * math.sin(tilt), high * math.sin(tilt)))
+    head, plan = sitter.head, sitter.plan
+    shifts = np.array([head.shifts(x, y, turn) for turn in (0.0, plan.turns[0], plan.turns[-1])]) * 1.2
+    dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
     height, width = sitter.pixels.shape[:2]
     return (
         max(math.floor(x.min() + dx[0]), 0),
