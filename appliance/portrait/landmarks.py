@@ -56,7 +56,7 @@ _CORNERS: Final = ((33, 133), (362, 263))
 _SIDES: Final = (234, 454)
 
 
-# Whose gaze follows: the face of that number, from 1 at picture left, all faces, or those of the sitters' size.
+# Who follows: the face of a number, from 1 at picture left, all faces, or those of a sitter's size.
 Choice = int | Literal["all"] | None
 
 
@@ -144,7 +144,7 @@ class Landmarker:
         return next(iter(found.values()))
 
     def numbered(self, pixels: Pixels) -> dict[int, Face]:
-        """Return all faces by their number, from 1 at picture left; raises `UnfitPortrait` if there is none."""
+        """Return all faces by their number, from 1 at picture left; raises `UnfitPortrait` if none."""
         faces = self.faces(pixels)
         if not faces:
             raise UnfitPortrait(

@@ -6,7 +6,7 @@ around them, the larger face comes first. The head of a sitter stays still where
 another, and its movement fades out before that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -39,9 +39,10 @@ class Owners:
         """
         picture = Image.new("L", (width, height))
         draw = ImageDraw.Draw(picture)
-        for number, face in reversed(faces.items()):
+        last_first = list(faces.items())[::-1]
+        for number, face in last_first:
             draw.polygon([(x, y) for x, y in _outline(face.mesh[:, :2]).tolist()], fill=number)
-        for number, face in reversed(faces.items()):
+        for number, face in last_first:
             for (x, y), width_ in _eyes(face):
                 r = _EYE * width_
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=number)
@@ -80,18 +81,13 @@ class Owners:
         return others
 
 
-def with_holes(patches: Iterable[Image.Image], others: Mask) -> Iterable[Image.Image]:
+def with_holes(patches: Iterable[Image.Image], others: Mask) -> Iterator[Image.Image]:
     """Yield patches as RGBA, clear where pixels belong to others."""
     alpha = Image.fromarray(np.where(others, 0, 255).astype(np.uint8))
     for patch in patches:
         holed = patch.copy()
         holed.putalpha(alpha)
         yield holed
-
-
-def overlap(one: Box, other: Box) -> bool:
-    """Return whether two boxes have pixels in common."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _outline(points: Array) -> Array:

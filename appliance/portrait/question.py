@@ -44,11 +44,12 @@ def ask(
     """
     places = [f"{number} {place_of(face, *image.size)}" for number, face in faces.items()]
     words = f"{len(faces)} faces found ({', '.join(places)})"
+    advice = "choose one with --face N"
     if unfit:
         reasons = "; ".join(f"face {number}: {reason}" for number, reason in unfit.items())
-        words += f", and not all can follow ({reasons}); choose one with --face N, or --face all for all that can"
-    else:
-        words += "; choose one with --face N"
+        words += f", and not all can follow ({reasons})"
+        advice += ", or --face all for those that can"
+    words += f"; {advice}"
     return SeveralFaces(words, _numbered(image, faces))
 
 

@@ -134,7 +134,7 @@ def _planned(pixels: Pixels, seen: _Seen, motion: Motion, number: int, owners: O
         head = build_head(face, width, height)
     else:
         if owners.hides(number, face):
-            raise UnfitPortrait("an eye lies within the face of a larger sitter; choose one of both with --face N")
+            raise UnfitPortrait("an eye lies within the face of a larger sitter; choose one with --face N")
         head = build_head(face, width, height, partial(owners.others, number))
     yaw = min(motion.yaw, head.widest())
     if yaw < 0.8 * motion.yaw:
