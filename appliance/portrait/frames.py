@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,7 @@ def patch_box(sitter: Sitter) -> Box:
     """Return the rectangle that changes, in whole pixels."""
     height, width = sitter.pixels.shape[:2]
     boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
-    if any(sitter.plan.turns):
+    if any(sitter.plan.turns) or any(sitter.plan.nods):
         boxes.append(_head_box(sitter))
     x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
     x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
@@ -34,7 +35,7 @@ def patch_box(sitter: Sitter) -> Box:
 
 def _head_box(sitter: Sitter) -> Box:
     """Return the rectangle in which the head's motion changes the frames."""
-    return sitter.head.reach(turns=any(sitter.plan.turns), nods=False)
+    return sitter.head.reach(turns=any(sitter.plan.turns), nods=any(sitter.plan.nods))
 
 
 def eye_region(sitter: Sitter) -> Box:
@@ -52,18 +53,21 @@ def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
     x0, y0, x1, y1 = box
     painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))
-    for frame, turn in enumerate(sitter.plan.turns):
-        if frame == sitter.plan.resting:
+    plan, grid = sitter.plan, sitter.grid(box)
+    for frame in range(grid.count):
+        if frame == grid.rest:
             yield Image.fromarray(painting)
             continue
+        row, column = grid.place(frame)
+        turn, nod, drop = plan.turns[column], plan.nods[row], plan.drops[row]
         patch = painting.copy()
-        nodes = sitter.head.sources(turn)
-        if turn:
+        nodes = sitter.head.sources(turn, nod)
+        if turn or nod:
             turner.draw(nodes, patch, (x0, y0))
-        for eye, shift in zip(sitter.eyes, sitter.plan.shifts[frame].tolist(), strict=True):
+        for eye, shift in zip(sitter.eyes, plan.shifts[column].tolist(), strict=True):
             left, top, right, bottom = _eye_box(sitter, eye)
             part = patch[top - y0 : bottom - y0, left - x0 : right - x0]
-            _draw_eye(sitter, eye, shift, nodes, part, (left, top))
+            _draw_eye(sitter, eye, (shift, drop), nodes, part, (left, top))
         yield Image.fromarray(patch)
 
 
@@ -113,16 +117,21 @@ class _Turner:
 
 
 def _draw_eye(
-    sitter: Sitter, eye: Eye, shift: float, nodes: tuple[Array, Array], part: Pixels, corner: tuple[int, int]
+    sitter: Sitter,
+    eye: Eye,
+    way: tuple[float, float],
+    nodes: tuple[Array, Array],
+    part: Pixels,
+    corner: tuple[int, int],
 ) -> None:
-    """Draw an eye into the part of a frame whose upper left pixel is `corner` of the painting."""
+    """Draw an eye into the part of a frame whose upper left pixel is `corner` of the painting.
+
+    `way` is the iris's to picture right and down.
+    """
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
     x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
-    changes = eye.reaches(x, y)
-    x, y = eye.follow(x[changes], y[changes], shift)
-    drawn = crisp(sitter.pixels, x, y)
-    shown = eye.weight(x, y) > 0
-    drawn[shown] = eye.draw(sitter.pixels, drawn[shown], x[shown], y[shown], shift)
+    changes = eye.reaches(x, y, bool(way[1]))
+    drawn = eye.draw(sitter.pixels, x[changes], y[changes], *way)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
 
 
@@ -137,9 +146,10 @@ def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tupl
 
 def _eye_box(sitter: Sitter, eye: Eye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
-    x, y = eye.corners()
     head, plan = sitter.head, sitter.plan
-    shifts = np.array([head.shifts(x, y, turn) for turn in (0.0, plan.turns[0], plan.turns[-1])]) * 1.2
+    x, y = eye.corners(any(plan.drops))
+    ends = product((0.0, plan.turns[0], plan.turns[-1]), {0.0, plan.nods[0], plan.nods[-1]})
+    shifts = np.array([head.shifts(x, y, *end) for end in ends]) * 1.2
     dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
     height, width = sitter.pixels.shape[:2]
     return (

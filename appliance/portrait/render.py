@@ -24,6 +24,8 @@ from appliance.portrait.verdict import Verdict, judge, together
 from appliance.progress import progress
 
 ENGINE: Final = "turning head 3"
+# Rows of gaze up and down, one of them level.
+ROWS: Final = 1
 _ENLARGED: Final = 1.5
 
 
@@ -41,6 +43,7 @@ def render(
     eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
     choose: Choice = None,
+    rows: int = ROWS,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
@@ -61,6 +64,7 @@ def render(
     distance_mm : of the viewer the eyes converge on
     choose : which of several faces, counted from 1 at picture left; "all" for all faces that can follow,
         while the others rest
+    rows : of gaze up and down, 1 or at least 3; one of them is level
     title : the file's name without suffix by default
     tell : receives the verdict when all frames are drawn; if it raises, nothing is written
 
@@ -71,7 +75,7 @@ def render(
     Raises
     ------
     ConfigError
-        If `frames` is not odd and at least 3, or nothing would move.
+        If `frames` is not odd and at least 3, `rows` is neither 1 nor at least 3, or nothing would move.
     BadImage
         If the file is not a whole image.
     UnfitPortrait
@@ -81,6 +85,8 @@ def render(
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+    if rows < 1 or rows == 2:
+        raise ConfigError(f"rows = {rows}; expected 1, or at least 3: up, level and down")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
@@ -94,7 +100,7 @@ def render(
         fitting = size or (original.shape[1], original.shape[0])
         pixels, placed = fitted(original, list(found.values()), fitting)
         scale = reduced * placed[0].width / next(iter(found.values())).width
-        motion = Motion(frames, yaw, eyes, distance_mm)
+        motion = Motion(frames, yaw, eyes, distance_mm, rows)
         company = sit_together(landmarker, pixels, dict(zip(found, placed, strict=True)), motion, scale)
         if company.resting and choose != "all":
             raise ask(Image.fromarray(original), found, company.resting)
@@ -103,7 +109,7 @@ def render(
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
     rests = {names[number]: f"rests: {reason}" for number, reason in company.resting.items()}
-    grids = tuple(_grid_of(sitter) for sitter in company.sitters)
+    grids = tuple(sitter.grid(patch_box(sitter)) for sitter in company.sitters)
     settings: dict[str, float | int | str | bool] = {"eyes": eyes, "distance_mm": distance_mm}
     settings["scale"] = round(scale, 4)
     for k, sitter in enumerate(company.sitters):
@@ -127,8 +133,7 @@ def render(
         say(f"{name} {reason}")
     for sitter, grid in zip(company.sitters, grids, strict=True):
         whose = f" of {names[sitter.number]}" if len(grids) > 1 else ""
-        gaze = f"gaze from {grid.angles[0]:.1f} to {grid.angles[-1]:.1f} degrees"
-        say(f"rendering {grid.count} frames{whose}, {gaze}")
+        say(f"rendering {grid.count} frames{whose}, {_range(grid)}")
     whole = Image.fromarray(pixels)
     shown: list[_Shown] = []
     verdicts: dict[str, Verdict] = {}
@@ -153,12 +158,6 @@ def render(
     count = sum(grid.count for grid in grids)
     write_pack(out, info, whole, progress(patches(), count, "rendering"), beside)
     return info
-
-
-def _grid_of(sitter: Sitter) -> FrameGrid:
-    """Return the grid of a sitter's frames."""
-    plan = sitter.plan
-    return FrameGrid(patch_box(sitter), sitter.middle, plan.angles, (0.0,), (1,), (0, plan.resting))
 
 
 def _settings_of(sitter: Sitter, k: int) -> dict[str, float | int | str | bool]:
@@ -190,7 +189,7 @@ class _Shown:
     def __init__(self, sitter: Sitter, grid: FrameGrid, whole: Image.Image, name: str) -> None:
         self._sitter, self._grid = sitter, grid
         self.sheet = Sheet(whole, grid.box, grid.angles, name)
-        self.close_up = CloseUp(whole, grid.box, eye_region(sitter), grid.count, grid.rest)
+        self.close_up = CloseUp(whole, grid.box, eye_region(sitter), len(grid.angles), sitter.plan.resting)
         self._recorder: EyeRecorder | None = EyeRecorder(sitter, grid.box)
 
     def passing(self, patches: Iterator[Image.Image]) -> Iterator[Image.Image]:
@@ -203,3 +202,11 @@ class _Shown:
         assert self._recorder
         recorder, self._recorder = self._recorder, None
         return judge(measure(recorder, self._grid.angles), self._sitter.doubts)
+
+
+def _range(grid: FrameGrid) -> str:
+    """Return in words where the gaze goes."""
+    text = f"gaze from {grid.angles[0]:.1f} to {grid.angles[-1]:.1f} degrees"
+    if len(grid.pitches) > 1:
+        text += f", {grid.pitches[0]:.1f} up and {-grid.pitches[-1]:.1f} down"
+    return text

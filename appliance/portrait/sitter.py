@@ -7,12 +7,13 @@ from typing import Final
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import UnfitPortrait
+from appliance.grid import Box, FrameGrid
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.fitness import check_eyes, check_face, check_plan
 from appliance.portrait.head import Head, build_head
 from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.owners import Owners
-from appliance.portrait.plan import Plan, make_plan
+from appliance.portrait.plan import Plan, make_plan, with_rows
 from appliance.vision.blazeface import Face
 
 YAW: Final = 8.0
@@ -25,13 +26,15 @@ class Motion:
 
     `frames` is how many; `yaw` is how far the head turns to either side in degrees, 0 for the eyes
     alone; `eyes` is the part of the usual travel the irises take, 0 for the head alone;
-    `distance_mm` is that of the viewer, on whom both eyes converge.
+    `distance_mm` is that of the viewer, on whom both eyes converge; `rows` is how many rows of gaze up
+    and down there are, one of them level.
     """
 
     frames: int
     yaw: float = YAW
     eyes: float = 1.0
     distance_mm: float = DISTANCE_MM
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,12 @@ class Sitter:
     plan: Plan
     doubts: tuple[str, ...] = ()
     number: int = 1
+
+    def grid(self, box: Box) -> FrameGrid:
+        """Return the grid of the frames, whose changes lie in `box`."""
+        plan = self.plan
+        resting = plan.level, plan.resting
+        return FrameGrid(box, self.middle, plan.angles, plan.pitches, plan.coarse, resting)
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -140,6 +149,7 @@ def _planned(pixels: Pixels, seen: _Seen, motion: Motion, number: int, owners: O
     if yaw < 0.8 * motion.yaw:
         doubts.append(f"the head turns only {yaw:.1f} degrees: more would fold the face")
     plan = make_plan(face, eyes, motion.frames, yaw, motion.distance_mm, motion.eyes)
+    plan = with_rows(plan, eyes, motion.rows, motion.yaw, head.highest(yaw), motion.eyes)
     if motion.yaw >= YAW and motion.eyes >= 1:  # a smaller range than the usual one was not asked for
         doubts += check_plan(plan)
     if owners is not None:
