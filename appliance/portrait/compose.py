@@ -85,7 +85,7 @@ def prepare(
     original, _ = read_original(image, size)
     with in_the_name_of(image, out):
         found = landmarker.find(original, choose)
-        pixels, found = fitted(original, found, size or (original.shape[1], original.shape[0]))
+        pixels, (found,) = fitted(original, [found], size or (original.shape[1], original.shape[0]))
         return Canvas(image, pixels, landmarker.landmarks(pixels, found))
 
 

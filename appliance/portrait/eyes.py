@@ -104,7 +104,9 @@ class Eye:
     def _reach(self) -> tuple[float, float]:
         """From where to where a gaze up or down can change something, in v."""
         upper, lower = self.lids.at(np.linspace(self.lids.left, self.lids.right))
-        return min(float(upper.min()) - _GIVE[0], -_FOLLOW_REACH), max(float(lower.max()) + _GIVE[1], _FOLLOW_REACH)
+        return min(float(upper.min()) - _GIVE[0], -_FOLLOW_REACH), max(
+            float(lower.max()) + _GIVE[1], _FOLLOW_REACH
+        )
 
     def weight(self, x: Array, y: Array) -> Array:
         """Return how much of what is drawn shows at points of the picture: 0 from the lids outwards."""
@@ -220,9 +222,7 @@ class Eye:
         # Beyond a corner there is no iris, but the white that takes the place of one painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
         within += (
-            (1 - within)
-            * clear
-            * hole(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))[..., None]
+            (1 - within) * clear * hole(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))[..., None]
         )
         out[shown] = base + self.weight(from_x, from_y)[..., None] * within * (drawn - base)
         return out

@@ -1,6 +1,7 @@
 """The head's turn and nod: how far every point of the painting moves at a few degrees."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, NamedTuple
@@ -201,18 +202,31 @@ class Head:
             areas.append((1 + along_u) * (1 + down_v) - along_v * down_u)
         return np.stack(areas)
 
+    def moving_cells(self) -> Mask:
+        """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
+        moves = (self.depth != 0) | (self.rise != 0)
+        cells: Mask = moves[:-1, :-1] | moves[1:, :-1] | moves[:-1, 1:] | moves[1:, 1:]
+        return cells
+
     def _between(self, values: Array, x: Array, y: Array) -> Array:
         # bilinear() has its samples at half pixels, a node is a corner.
         return bilinear(values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5)
 
 
-def build_head(face: Landmarks, width: int, height: int) -> Head:
+def build_head(
+    face: Landmarks, width: int, height: int, others: Callable[[Array, Array], Mask] | None = None
+) -> Head:
     """Build the field from the mesh's depth, for a picture of that size in pixels.
 
     A rigid head moves by its depth, the background not at all. The field follows the mesh's depth
     over the plane through the face's sides as closely as three conditions allow: it is zero from the
     face's outline on, nearly constant in the sockets of the eyes, and nowhere steeper along the face
     than a turn of 12 degrees permits.
+
+    Parameters
+    ----------
+    others : tells which points of the picture, x and y in pixels, belong to other sitters: they stay
+        still, as what lies beyond the picture's edge
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
     upright = np.array([[c, -s], [s, c]])
@@ -231,11 +245,13 @@ def build_head(face: Landmarks, width: int, height: int) -> Head:
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
     depths, outline = _depths(face.mesh[:, 2] / half, points), _outline(points, there)
+    taken = others(x, y) if others else np.zeros(x.shape, bool)
     outs = []
     for ends in (_TURN, _NOD):
         # A nod's nodes may begin a step off the picture's edge.
         near = edge if ends is _TURN else edge + _STEP * half
         inside = (x > near) & (x < width - near) & (y > near) & (y < height - near)
+        inside &= ~_widened(taken, math.ceil(near / half / _STEP))
         outs.append(np.where(inside, outline / _end(there, ends), 2.0))
         outs[-1][[0, -1]] = outs[-1][:, [0, -1]] = 2.0
     turns, nods = (out < 1 for out in outs)
@@ -388,6 +404,14 @@ class _Edges:
         first, second, squared = self._first, self._second, weight / self._length**2
         np.add.at(system, (np.r_[first, second], np.r_[first, second]), np.r_[squared, squared])
         np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
+
+
+def _widened(mask: Mask, by: int) -> Mask:
+    """Return which nodes lie within `by` nodes of those of a mask."""
+    for axis in (0, 1):
+        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
+        mask = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
+    return mask
 
 
 def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:

@@ -17,7 +17,7 @@ _CLOSE = 1000
 class Sheet:
     """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle."""
 
-    def __init__(self, base: Image.Image, box: Box, angles: Sequence[float]) -> None:
+    def __init__(self, base: Image.Image, box: Box, angles: Sequence[float], name: str = "") -> None:
         """Begin a sheet.
 
         Parameters
@@ -25,6 +25,7 @@ class Sheet:
         base : the whole painting
         box : where the patches lie in it
         angles : of every frame, in degrees
+        name : of the sitter, written before each frame's number if there are several
         """
         margin = round(_MARGIN * (box[2] - box[0]))
         x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
@@ -32,7 +33,7 @@ class Sheet:
             (x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height))
         )
         self._at = box[0] - x0, box[1] - y0
-        self._angles = angles
+        self._angles, self._name = angles, name
         self._width = min(self._around.width, _WIDEST)
         self._height = round(self._around.height * self._width / self._around.width)
         self._columns = max(1, round(math.sqrt(len(angles) * self._height / self._width)))
@@ -50,7 +51,7 @@ class Sheet:
         self._around.paste(patch, self._at)
         small = self._around.resize((self._width, self._height), Image.Resampling.BOX)
         self.image.paste(small, (x, y))
-        text = f"{i}: {self._angles[i]:+.1f} deg"
+        text = f"{self._name} {i}: {self._angles[i]:+.1f} deg".lstrip()
         ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
 
 
@@ -86,6 +87,18 @@ class CloseUp:
                 for row in (i for i, shown in enumerate(self._shown) if shown == frame):
                     self.image.paste(large, (0, row * self._height))
             yield patch
+
+
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures one below the other."""
+    if len(pictures) == 1:
+        return pictures[0]
+    whole = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
+    return whole
 
 
 def png(picture: Image.Image) -> bytes:

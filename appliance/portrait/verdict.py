@@ -1,6 +1,6 @@
 """What a curator should do with a portrait: hang it, look at some frames first, or use another picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -91,6 +91,22 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS))
     return Verdict("look" if reasons else "hang", reasons)
+
+
+def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str]) -> Verdict:
+    """Return the verdict on a portrait of several sitters: the worst, each remark with the sitter's name.
+
+    Parameters
+    ----------
+    verdicts : by the sitters' names; one alone is returned as it is
+    resting : by their names, why others rest
+    """
+    if len(verdicts) == 1 and not resting:
+        return next(iter(verdicts.values()))
+    kinds = [verdict.kind for verdict in verdicts.values()]
+    reasons = [f"{name}: {reason}" for name, verdict in verdicts.items() for reason in verdict.reasons]
+    reasons += [f"{name}: {reason}" for name, reason in resting.items()]
+    return Verdict(max(kinds, key=list(WORDS).index), tuple(reasons))
 
 
 def figures_as_json(figures: Figures) -> dict[str, Any]:
