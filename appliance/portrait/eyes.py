@@ -76,6 +76,11 @@ class Eye:
         """Radius of the iris in picture pixels."""
         return self.iris.radius * self.view.axes.width
 
+    def lids_at(self, u: Array, down: float) -> tuple[Array, Array]:
+        """Return v of both lids at u when the iris has gone `down`, in eye widths."""
+        opening = self._opening(u, down)
+        return opening.upper, opening.lower
+
     @property
     def opening(self) -> float:
         """How far the lids are apart over the iris's middle, in picture pixels."""

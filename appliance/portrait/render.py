@@ -10,17 +10,16 @@ from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.grid import FrameGrid
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
-from appliance.portrait.eye_frames import EyeRecorder
+from appliance.portrait.examined import Examined
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Choice, Landmarker, chosen
-from appliance.portrait.measures import measure
 from appliance.portrait.owners import with_holes
 from appliance.portrait.question import ask, in_the_name_of, place_of
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import CloseUp, Sheet, png, stacked
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together
 from appliance.portrait.source import read_original
-from appliance.portrait.verdict import Verdict, judge, together
+from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
 ENGINE: Final = "turning head 3"
@@ -187,21 +186,17 @@ class _Shown:
     """What is kept of a sitter's frames as they pass: contact sheet, close-up of the eyes, and figures."""
 
     def __init__(self, sitter: Sitter, grid: FrameGrid, whole: Image.Image, name: str) -> None:
-        self._sitter, self._grid = sitter, grid
-        self.sheet = Sheet(whole, grid.box, grid.angles, name)
-        self.close_up = CloseUp(whole, grid.box, eye_region(sitter), len(grid.angles), sitter.plan.resting)
-        self._recorder: EyeRecorder | None = EyeRecorder(sitter, grid.box)
+        self.sheet = Sheet(whole, grid, name)
+        self.close_up = CloseUp(whole, grid, eye_region(sitter))
+        self._examined = Examined(sitter, grid)
 
     def passing(self, patches: Iterator[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come."""
-        assert self._recorder
-        return self._recorder.passing(self.close_up.passing(self.sheet.passing(patches)))
+        return self._examined.passing(self.close_up.passing(self.sheet.passing(patches)))
 
     def verdict(self) -> Verdict:
-        """Return the verdict, once all patches have passed; the recorder is let go of, since it is large."""
-        assert self._recorder
-        recorder, self._recorder = self._recorder, None
-        return judge(measure(recorder, self._grid.angles), self._sitter.doubts)
+        """Return the verdict, once all patches have passed; see `Examined.figures`."""
+        return self._examined.verdict()
 
 
 def _range(grid: FrameGrid) -> str:
