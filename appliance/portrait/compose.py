@@ -85,7 +85,7 @@ def prepare(
     original, _ = read_original(image, size)
     with in_the_name_of(image, out):
         found = landmarker.find(original, choose)
-        pixels, found = fitted(original, found, size or (original.shape[1], original.shape[0]))
+        pixels, (found,) = fitted(original, [found], size or (original.shape[1], original.shape[0]))
         return Canvas(image, pixels, landmarker.landmarks(pixels, found))
 
 
@@ -153,7 +153,7 @@ def compose(
     alpha = blend.weight(place.side, look.steepness, look.extent)
     patches = blend.blended(canvas.pixels, files, place, resting, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
-    sheet = Sheet(whole, info.main.box, info.main.angles)
+    sheet = Sheet(whole, info.main)
     passing = sheet.passing(progress(patches, count, "blending"))
     write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
     return info

@@ -13,15 +13,14 @@ import numpy as np
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
-from appliance.grid import Box
+from appliance.grid import Box, FrameGrid
 from appliance.pack import Pack
-from appliance.portrait.eye_frames import EyeRecorder
+from appliance.portrait.examined import Examined
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
-from appliance.portrait.measures import measure
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
-from appliance.portrait.verdict import figures_as_json, judge
+from appliance.portrait.verdict import figures_as_json, judge, with_rows
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -39,8 +38,8 @@ _RENDER: Final = """
 import resource, sys
 from pathlib import Path
 from appliance.portrait.render import render
-image, out, frames, yaw, face = sys.argv[1:]
-render(Path(image), Path(out), int(frames), yaw=float(yaw), choose=int(face))
+image, out, frames, rows, yaw, face = sys.argv[1:]
+render(Path(image), Path(out), int(frames), rows=int(rows), yaw=float(yaw), choose=int(face))
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
@@ -73,7 +72,8 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     face = _face_number(landmarker.faces(base), pack.info.main.box)
     found = landmarker.find(base, face)
     scale = _setting(pack, "scale", 1, 0.001, 1000)
-    sitter = sit(landmarker, base, found, Motion(pack.info.main.count, yaw, part, distance), scale)
+    columns, rows = len(pack.info.main.angles), len(pack.info.main.pitches)
+    sitter = sit(landmarker, base, found, Motion(columns, yaw, part, distance, rows), scale)
     report: dict[str, Any] = {
         "pack": str(folder),
         "frames": pack.info.main.count,
@@ -85,24 +85,29 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     report |= _models(pack, base, sitter, landmarker)
     report |= _verdict(pack, sitter)
     if render_again:
-        report |= cost(folder / "base.png", pack.info.main.count, yaw, face)
+        report |= cost(folder / "base.png", columns, yaw, face, rows)
     return report
 
 
 def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
     """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
-    recorder = EyeRecorder(sitter, pack.info.main.box)
-    for _ in recorder.passing(pack.patch(i) for i in range(pack.info.main.count)):
+    grid = pack.info.main
+    examined = Examined(sitter, grid)
+    for _ in examined.passing(pack.patch(i) for i in range(grid.count)):
         pass
-    figures = measure(recorder, pack.info.main.angles)
-    verdict = judge(figures, sitter.doubts)
-    return figures_as_json(figures) | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
+    level, others = examined.figures()
+    verdict = with_rows(judge(level, sitter.doubts), others)
+    rows = {name: figures_as_json(figures) for name, figures in others.items()}
+    found = figures_as_json(level) | ({"rows": rows} if rows else {})
+    return found | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
 
 
-def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[str, float]:
+def cost(
+    image: Path, frames: int, yaw: float, face: int | None = None, rows: int = 1
+) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [str(image), f"{folder}/pack", str(frames), str(yaw), str(face or 1)]
+        words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face or 1)]
         command = [sys.executable, "-c", _RENDER, *words]
         root = Path(__file__).resolve().parents[2]
         done = subprocess.run(
@@ -139,6 +144,11 @@ def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
     return whole
 
 
+def _level(grid: FrameGrid) -> list[int]:
+    """Return the frames of level gaze."""
+    return [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
+
+
 def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """What must not change: the resting frame, the patches' border, and all that neither head nor eyes reach.
 
@@ -162,6 +172,7 @@ def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
         "angle_step": round(float(steps.mean()), 4),
         "angle_step_spread": round(float(np.ptp(steps)), 9),
         "angles": [round(pack.info.main.angles[0], 2), round(pack.info.main.angles[-1], 2)],
+        "pitches": [round(pack.info.main.pitches[0], 2), round(pack.info.main.pitches[-1], 2)],
         "resting": pack.info.main.rest,
     }
 
@@ -170,40 +181,50 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
     x0, y0, x1, y1 = pack.info.main.box
     inside = _face(sitter, pack.info.main.box)
-    before, jumps, detail = None, [], []
+    grid, detail = pack.info.main, []
+    level = _level(grid)
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
-    for i in range(pack.info.main.count):
-        patch = np.array(pack.patch(i))
-        if i != pack.info.main.rest:
-            detail.append(_sharpness(patch, inside) / sharp)
-        if before is not None:
-            jumps.append(float(np.abs(patch.astype(np.int16) - before).mean()))
-        before = patch.astype(np.int16)
-    turns = sitter.plan.turns
-    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.main.count - 1)]
+    for i in level:
+        if i != grid.rest:
+            detail.append(_sharpness(np.array(pack.patch(i)), inside) / sharp)
+    middle = [grid.nearest(row, len(grid.angles) // 2) for row in range(len(grid.pitches))]
+    turns, nods = sitter.plan.turns, sitter.plan.nods
+    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (level[0], level[-1])]
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
-        "jump_ratio": round(max(jumps) / float(np.median(jumps)), 3),
-        "min_jacobian": round(min(sitter.head.squeeze(turn) for turn in (turns[0], turns[-1])), 3),
+        "jump_ratio": _jump_ratio(pack, level),
+        **({"row_jump_ratio": _jump_ratio(pack, middle)} if len(middle) > 1 else {}),
+        "min_jacobian": round(
+            min(sitter.head.squeeze(*ends) for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))), 3
+        ),
         "background_shift_px": round(max(shifts), 2),
         "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),
     }
 
 
+def _jump_ratio(pack: Pack, frames: list[int]) -> float:
+    """Return the largest mean change from one frame to the next against the median."""
+    before, jumps = None, []
+    for i in frames:
+        patch = np.array(pack.patch(i)).astype(np.int16)
+        if before is not None:
+            jumps.append(float(np.abs(patch - before).mean()))
+        before = patch
+    return round(max(jumps) / float(np.median(jumps)), 3)
+
+
 def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """The irises' way by template matching, against the plan."""
-    found = np.zeros((pack.info.main.count, 2))
-    wanted = np.zeros((pack.info.main.count, 2))
-    carried = np.zeros((pack.info.main.count, 2))
-    for i in range(pack.info.main.count):
-        frame = _frame(pack, base, i)
+    found, wanted, carried = np.zeros((3, len(pack.info.main.angles), 2))
+    for i, number in enumerate(_level(pack.info.main)):
+        frame = _frame(pack, base, number)
         for j, eye in enumerate(sitter.eyes):
             shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
             x, y = eye.view.axes.to_picture(
                 np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
             )
-            carried[i, j] = float(sitter.head.moves(x, y, turn))
+            carried[i, j] = float(sitter.head.moves(x, y, turn).along)
             wanted[i, j] = shift + carried[i, j]
             found[i, j] = iris_shift(base, frame, eye, wanted[i, j])
     widths = np.array([eye.view.axes.width for eye in sitter.eyes])
@@ -222,7 +243,7 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
 def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) -> dict[str, Any]:
     """What the iris and mesh models read off the frames; they shrink shifts, so only ranks count."""
     gaze, openings, noses, yaws = [], [], [], []
-    for i in range(pack.info.main.count):
+    for i in _level(pack.info.main):
         frame = _frame(pack, base, i)
         marks, mesh = landmarker.look_again(frame, sitter.face)
         gaze.append([_reading(eye.lower, eye.iris) for eye in marks])
@@ -230,7 +251,7 @@ def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) ->
         noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
         across = mesh[454] - mesh[234]
         yaws.append(math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))))
-    read, order = np.array(gaze), np.arange(pack.info.main.count)
+    read, order = np.array(gaze), np.arange(len(gaze))
     ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
     return {
         "iris_model_rank": [round(rank, 4) for rank in ranks],
@@ -259,7 +280,7 @@ def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
 
 
 def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
-    """Return which pixels of the box the head's turn or the eyes can change, and a margin.
+    """Return which pixels of the box the head's motion or the eyes can change, and a margin.
 
     The landmarks are found again, on the base picture, and differ a little from the render's.
     """
@@ -267,9 +288,10 @@ def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     margin = _NEAR * sitter.face.half_width
     reached: Mask = np.zeros(x.shape, bool)
     for across, down in product((-margin, 0, margin), repeat=2):
-        reached |= sitter.head.moves(x + across, y + down, _TURN) != 0
+        moves = sitter.head.moves(x + across, y + down, _TURN, _TURN if any(sitter.plan.nods) else 0.0)
+        reached |= (moves.along != 0) | (moves.down != 0)
         for eye in sitter.eyes:
-            reached |= eye.reaches(x + across, y + down)
+            reached |= eye.reaches(x + across, y + down, any(sitter.plan.drops))
     return reached
 
 
@@ -315,4 +337,4 @@ def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
 def _outline(sitter: Sitter, turn: float) -> float:
     """Return the largest shift that the field itself has on the ring, in pixels."""
     ring = _ring(sitter)
-    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn)).max())
+    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn).along).max())

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,11 @@ _NARROW: Final = 0.35
 # eye widths.
 _FOLLOW: Final = 0.15
 _FOLLOW_REACH: Final = 0.55
+# The parts of the iris's way up or down that the upper and the lower lid go with it (judged on ten portraits).
+LIFT: Final = (0.75, 0.5)
+# How far above the upper and below the lower lid the skin gives way to them, in eye widths: less shows a
+# seam at the lid.
+_GIVE: Final = (0.55, 0.4)
 # The shift in eye widths over which errors of the filled white fade.
 _FADE: Final = 0.05
 # Shade is hardly ever brightened.
@@ -71,6 +76,17 @@ class Eye:
         """Radius of the iris in picture pixels."""
         return self.iris.radius * self.view.axes.width
 
+    def lids_at(self, u: Array, down: float) -> tuple[Array, Array]:
+        """Return v of both lids at u when the iris has gone `down`, in eye widths."""
+        opening = self._opening(u, down)
+        return opening.upper, opening.lower
+
+    @property
+    def opening(self) -> float:
+        """How far the lids are apart over the iris's middle, in picture pixels."""
+        upper, lower = self.lids.at(np.array(self.iris.u))
+        return float(lower - upper) * self.view.axes.width
+
     @property
     def room(self) -> tuple[float, float]:
         """How far the iris can go to picture left and right without leaving the eye, in pixels."""
@@ -84,10 +100,18 @@ class Eye:
         gone = reach(self.iris) + _CORNER_FADE
         return min(self.lids.left, self.iris.u - gone), max(self.lids.right, self.iris.u + gone)
 
-    def corners(self) -> tuple[Array, Array]:
-        """Return the corners of what can change, x and y in picture pixels."""
-        u, v = np.meshgrid(self.span, [-_FOLLOW_REACH, _FOLLOW_REACH])
+    def corners(self, down: bool = False) -> tuple[Array, Array]:
+        """Return the corners of what can change, x and y in picture pixels; `down` as in `reaches`."""
+        u, v = np.meshgrid(self.span, self._reach if down else [-_FOLLOW_REACH, _FOLLOW_REACH])
         return self.view.axes.to_picture(u, v)
+
+    @property
+    def _reach(self) -> tuple[float, float]:
+        """From where to where a gaze up or down can change something, in v."""
+        upper, lower = self.lids.at(np.linspace(self.lids.left, self.lids.right))
+        return min(float(upper.min()) - _GIVE[0], -_FOLLOW_REACH), max(
+            float(lower.max()) + _GIVE[1], _FOLLOW_REACH
+        )
 
     def weight(self, x: Array, y: Array) -> Array:
         """Return how much of what is drawn shows at points of the picture: 0 from the lids outwards."""
@@ -99,25 +123,57 @@ class Eye:
         shown *= _between(u, *self.span)
         return shown
 
-    def reaches(self, x: Array, y: Array) -> Mask:
-        """Return which points of the painting the lids or the iris can change."""
+    def reaches(self, x: Array, y: Array, down: bool = False) -> Mask:
+        """Return which points of the painting the lids or the iris can change.
+
+        Parameters
+        ----------
+        x, y : points of the painting, in its pixels
+        down : whether the iris goes up or down, too; the skin around the lids then gives way
+        """
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
         inside = (u > self.span[0]) & (u < self.span[1])
         reached: Mask = inside & ((abs(v) < _FOLLOW_REACH) | (v > upper) & (v < lower))
+        if down:
+            reached |= inside & (v > self._reach[0]) & (v < self._reach[1])
         return reached
 
-    def follow(self, x: Array, y: Array, shift: float) -> tuple[Array, Array]:
-        """Return where the lids' content comes from: they follow the iris a little, the corners stay.
+    def follow(self, x: Array, y: Array, shift: float, down: float = 0.0) -> tuple[Array, Array]:
+        """Return where the lids' content comes from: they follow the iris in part, the corners stay.
 
         Parameters
         ----------
         x, y : points of the painting, in its pixels
         shift : of the iris along the face to picture right, in pixels
+        down : its shift down the face, in pixels
         """
         u, v = self.view.axes.to_eye(x, y)
-        back = -shift / self.view.axes.width * self._following(u, v)
-        return self.view.axes.to_picture(u + back, v)
+        u = u - shift / self.view.axes.width * self._following(u, v)
+        return self.view.axes.to_picture(u, self._lidded(u, v, down / self.view.axes.width))
+
+    def _lidded(self, u: Array, v: Array, down: float) -> Array:
+        """Return the v that content comes from when the iris goes `down`, in eye widths, and the lids with it.
+
+        What lies near a lid stays near it, the white in between stays where it is, and the skin on the
+        lids' other side gives way.
+        """
+        if not down:
+            return v
+        opening = self._opening(u, down)
+        upper_skin = 1 - smoothstep((opening.upper - v) / _GIVE[0])
+        lower_skin = 1 - smoothstep((v - opening.lower) / _GIVE[1])
+        near_upper, near_lower = opening.near(v, opening.lifted, opening.sunk)
+        above, below = v < opening.upper, v > opening.lower
+        out: Array = v - np.where(above, upper_skin, near_upper) * opening.lifted * ~below
+        out -= np.where(below, lower_skin, near_lower) * opening.sunk * ~above
+        return out
+
+    def _opening(self, u: Array, down: float) -> "_Opening":
+        """Return the opening between the lids when the iris has gone `down`, in eye widths."""
+        upper, lower = self.lids.at(u)
+        part = down * np.maximum(1 - np.square((u - self.lids.middle) / self.lids.half), 0)
+        return _Opening(upper + LIFT[0] * part, lower + LIFT[1] * part, LIFT[0] * part, LIFT[1] * part)
 
     def _following(self, u: Array, v: Array) -> Array:
         across = 1 - np.square((u - self.lids.middle) / self.lids.half)
@@ -125,50 +181,55 @@ class Eye:
         followed: Array = _FOLLOW * np.square(np.maximum(across, 0) * np.maximum(down, 0))
         return followed
 
-    def draw(self, pixels: Pixels, base: Array, x: Array, y: Array, shift: float) -> Array:
+    def draw(self, pixels: Pixels, x: Array, y: Array, shift: float, down: float = 0.0) -> Array:
         """Draw the eye with its iris moved.
 
         Parameters
         ----------
         pixels : the painting, RGB uint8 of shape (height, width, 3)
-        base : the painting at (x, y), RGB (..., 3)
         x, y : points of the painting, in its pixels
         shift : of the iris along the face to picture right, in pixels
+        down : its shift down the face, in pixels
 
         Returns
         -------
-        RGB of the shape of `base`, unchanged from the lids outwards
+        RGB (..., 3): the painting from the lids outwards, but that the skin follows the lids
         """
+        from_x, from_y = self.follow(x, y, shift, down)
+        out = crisp(pixels, from_x, from_y)
+        shown = self.weight(from_x, from_y) > 0
+        base = out[shown]
+        x, y, from_x, from_y = x[shown], y[shown], from_x[shown], from_y[shown]
         axes = self.view.axes
-        u, v = axes.to_eye(x, y)
-        # The lids have carried the iris a part of its way, as much as they do where it arrives.
+        # Across, the lids have carried the iris a part of its way, as much as they do where it arrives.
         carried = self._following(np.array(self.iris.u + shift / axes.width), np.array(self.iris.v))
-        shift *= 1 - float(carried)
-        from_u, from_v = self._origin(u, v, shift / axes.width)
+        shift, down = shift * (1 - float(carried)) / axes.width, down / axes.width
+        u, lid_v = axes.to_eye(from_x, from_y)
+        v = axes.to_eye(x, y)[1] if down else lid_v
+        from_u, from_v, disc_v = self._origin(u, v, shift, down)
         moved = crisp(pixels, *axes.to_picture(from_u, from_v))
-        there, here = self.layers.apart(from_u, from_v, moved), self.layers.apart(u, v, base)
+        there, here = self.layers.apart(from_u, from_v, moved), self.layers.apart(u, lid_v, base)
         # The iris itself stays round where the lids leave it more room, or less, than at rest.
-        clear, bare = self.layers.iris_at(from_u, v)
+        clear, bare = self.layers.iris_at(from_u, disc_v)
         # The rest is mostly shade: on darker ground there is less of it.
         ratio = np.minimum((here.ground + DARK) / (there.ground + DARK), _BRIGHTER)
         held = ratio * there.held * self._as_open(u, from_u)[..., None]
         drawn = (1 - clear) * bare + clear * here.ground + held * (there.rest - there.stray)
         # The other rest is what the filled white got wrong, or flesh: it fades where it is.
         stays = here.rest + here.held * (here.stray - here.rest)
-        drawn += math.exp(-((shift / axes.width / _FADE) ** 2)) * stays
+        drawn += math.exp(-((math.hypot(shift, down) / _FADE) ** 2)) * stays
         # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
         known = [here.ground, bare, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
         drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))
         # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
-        lit_u = u - KEEPS_UP * shift / axes.width
-        light, lit = self.layers.light_at(lit_u, v)
+        light, lit = self.layers.light_at(u - KEEPS_UP * shift, v - KEEPS_UP * down)
         drawn += light * (1 - _LOST * np.maximum(clear - lit, 0))
         # Beyond a corner there is no iris, but the white that takes the place of one painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
         within += (
-            (1 - within) * clear * hole(self.iris, np.hypot(u - self.iris.u, v - self.iris.v))[..., None]
+            (1 - within) * clear * hole(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))[..., None]
         )
-        out: Array = base + self.weight(x, y)[..., None] * within * (drawn - base)
+        out[shown] = base + self.weight(from_x, from_y)[..., None] * within * (drawn - base)
         return out
 
     def _as_open(self, u: Array, from_u: Array) -> Array:
@@ -178,22 +239,37 @@ class Eye:
         as_open: Array = smoothstep((part - _NARROW) / _NARROW)
         return as_open
 
-    def _origin(self, u: Array, v: Array, shift: float) -> tuple[Array, Array]:
-        """Return where the painting has what lies on a moved iris at (u, v)."""
+    def _origin(self, u: Array, v: Array, shift: float, down: float) -> tuple[Array, Array, Array]:
+        """Return where the painting has what lies on a moved iris at (u, v), and its v on the disc itself."""
         iris = self.iris
-        squash = _foreshortened(shift / (LEVER * iris.radius))
+        squash, squat = (_foreshortened(way / (LEVER * iris.radius)) for way in (shift, down))
         from_u = iris.u + (u - iris.u - shift) / squash
+        opening = self._opening(u, down)
+        lowered = (v - iris.v - down) / squat - (v - iris.v)
         # What lies near a lid, shadow and lashes, stays near it where the lid runs higher or lower.
-        upper, lower = self.lids.at(u)
         upper_there, lower_there = self.lids.at(from_u)
-        rise, fall = upper_there - upper, lower_there - lower
+        rise, fall = upper_there - opening.upper - lowered, lower_there - opening.lower - lowered
+        near_upper, near_lower = opening.near(v, rise, fall)
+        return from_u, v + lowered + rise * near_upper + fall * near_lower, v + lowered
+
+
+class _Opening(NamedTuple):
+    """The opening between the lids at some points, in v, and how far each lid has moved to get there."""
+
+    upper: Array
+    lower: Array
+    lifted: Array
+    sunk: Array
+
+    def near(self, v: Array, rise: Array, fall: Array) -> tuple[Array, Array]:
+        """Return how much a point sticks to each lid, whose content moves by `rise` and by `fall`."""
         # In a narrow opening the lids cut the iris; what sticks to them must not squeeze it.
-        opening = np.maximum(lower - upper, 1e-3)
+        opening = np.maximum(self.lower - self.upper, 1e-3)
         upper_stick = np.minimum(_UPPER_STICK, 0.4 * opening)
         lower_stick = np.minimum(_LOWER_STICK, 0.25 * opening)
-        near_upper = 1 - smoothstep((v - upper) / np.maximum(upper_stick, 2 * abs(rise)))
-        near_lower = 1 - smoothstep((lower - v) / np.maximum(lower_stick, 2 * abs(fall)))
-        return from_u, v + rise * near_upper + fall * near_lower
+        near_upper: Array = 1 - smoothstep((v - self.upper) / np.maximum(upper_stick, 2 * abs(rise)))
+        near_lower: Array = 1 - smoothstep((self.lower - v) / np.maximum(lower_stick, 2 * abs(fall)))
+        return near_upper, near_lower
 
 
 def fit_eyes(pixels: Pixels, face: Landmarks) -> tuple[Eye, Eye]:

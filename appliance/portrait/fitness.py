@@ -6,7 +6,7 @@ from typing import Final
 from appliance.errors import UnfitPortrait
 from appliance.portrait.eyes import Eye
 from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.plan import EVEN, REACH, Plan
+from appliance.portrait.plan import EVEN, HEIGHT, REACH, Plan
 
 # Pixels from iris to iris in the original picture. Paintings with 32 to 57 can hang at 1080x1920; half as
 # large, with 18 to 29, their irises are 4 pixels wide and become stains. Under the second, eyes are soft.
@@ -27,6 +27,8 @@ _SCATTERED: Final = 0.035
 _SCATTER_DOUBTED: Final = 0.022
 # A range that ends this near to a viewer in front, in degrees, is told to the curator.
 _SHORT: Final = 12.0
+# A range up or down below this part of the usual one is told.
+_LOW: Final = 0.8
 # A gaze read this far aside, in degrees, yet not believed, is told too.
 _ASIDE: Final = 28.0
 _HIDDEN: Final = (
@@ -117,6 +119,12 @@ def check_plan(plan: Plan) -> list[str]:
     doubts = []
     if min(sides) < _SHORT or max(sides) > EVEN * min(sides):
         doubts.append(f"{goes}; visitors farther to that side are not met")
+    height = plan.pitches[0], -plan.pitches[-1]
+    if len(plan.pitches) > 1 and any(h < _LOW * most for h, most in zip(height, HEIGHT, strict=True)):
+        doubts.append(
+            f"the gaze goes {height[0]:.0f} degrees up and {height[1]:.0f} down; expected "
+            f"{HEIGHT[0]:.0f} and {HEIGHT[1]:.0f}: children and tall visitors near the portrait are not met"
+        )
     if abs(plan.own_gaze) > _ASIDE and not plan.angles[plan.resting]:
         doubts.append(
             f"the sitter seems to look {abs(plan.own_gaze):.0f} degrees to picture "

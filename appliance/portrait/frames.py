@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,10 @@ from appliance.portrait.sitter import Sitter
 _MARGIN: Final = 2
 # What moves less than this, in pixels, is left as it is.
 _STILL: Final = 1e-3
+# Nodes to a side of a cell that is drawn at once, in the level row and in others: larger cells take a third
+# less time, and move the skin by less than half a pixel.
+_LEVEL_CELL: Final = 1
+_CELL: Final = 2
 # What the cubic needs beyond the head's box, in pixels.
 _AIR: Final = 4
 
@@ -25,11 +30,16 @@ def patch_box(sitter: Sitter) -> Box:
     """Return the rectangle that changes, in whole pixels."""
     height, width = sitter.pixels.shape[:2]
     boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
-    if any(sitter.plan.turns):
-        boxes.append(sitter.head.box)
+    if any(sitter.plan.turns) or any(sitter.plan.nods):
+        boxes.append(_head_box(sitter))
     x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
     x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
     return x0, y0, min(x1, width), min(y1, height)
+
+
+def _head_box(sitter: Sitter) -> Box:
+    """Return the rectangle in which the head's motion changes the frames."""
+    return sitter.head.reach(turns=any(sitter.plan.turns), nods=any(sitter.plan.nods))
 
 
 def eye_region(sitter: Sitter) -> Box:
@@ -46,19 +56,25 @@ def eye_region(sitter: Sitter) -> Box:
 def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
     x0, y0, x1, y1 = box
-    painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head)
-    for frame, turn in enumerate(sitter.plan.turns):
-        if frame == sitter.plan.resting:
+    painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))
+    plan, grid = sitter.plan, sitter.grid(box)
+    eye_boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
+    for frame in range(grid.count):
+        if frame == grid.rest:
             yield Image.fromarray(painting)
             continue
+        row, column = grid.place(frame)
+        turn, nod, drop = plan.turns[column], plan.nods[row], plan.drops[row]
         patch = painting.copy()
-        nodes = sitter.head.sources(turn)
-        if turn:
-            turner.draw(nodes, patch, (x0, y0))
-        for eye, shift in zip(sitter.eyes, sitter.plan.shifts[frame].tolist(), strict=True):
-            left, top, right, bottom = _eye_box(sitter, eye)
+        nodes, cell = sitter.head.sources(turn, nod), _LEVEL_CELL
+        if row != plan.level:
+            nodes, cell = (_every_second(nodes[0]), _every_second(nodes[1])), _CELL
+        if turn or nod:
+            turner.draw(nodes, patch, (x0, y0), cell)
+        ways = zip(sitter.eyes, eye_boxes, plan.shifts[column].tolist(), strict=True)
+        for eye, (left, top, right, bottom), shift in ways:
             part = patch[top - y0 : bottom - y0, left - x0 : right - x0]
-            _draw_eye(sitter, eye, shift, nodes, part, (left, top))
+            _draw_eye(sitter, eye, (shift, drop), nodes, part, (left, top))
         yield Image.fromarray(patch)
 
 
@@ -69,35 +85,39 @@ class _Turner:
     every frame but the resting one by half a grey level.
     """
 
-    def __init__(self, pixels: Pixels, head: Head) -> None:
+    def __init__(self, pixels: Pixels, head: Head, box: Box) -> None:
         height, width = pixels.shape[:2]
-        x0, y0, x1, y1 = head.box
-        self._head = head
+        x0, y0, x1, y1 = box
+        self._head, self._box = head, box
         self._corner = max(x0 - _AIR, 0), max(y0 - _AIR, 0)
         part = pixels[self._corner[1] : min(y1 + _AIR, height), self._corner[0] : min(x1 + _AIR, width)]
         self._colours = [Image.fromarray(part[..., i].astype(np.float32)) for i in range(3)]
 
-    def draw(self, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int]) -> None:
-        """Draw into a patch whose upper left pixel is `corner` of the painting; still cells stay."""
-        head, step = self._head, self._head.step
+    def draw(self, nodes: tuple[Array, Array], patch: Pixels, corner: tuple[int, int], cell: int) -> None:
+        """Draw into a patch whose upper left pixel is `corner` of the painting; still cells stay.
+
+        `cell` is how many nodes' distances a cell is wide and high.
+        """
+        head, box, step = self._head, self._box, self._head.step
         away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
-        moves = away[:-1, :-1] | away[1:, :-1] | away[:-1, 1:] | away[1:, 1:]
-        size = head.box[2] - head.box[0], head.box[3] - head.box[1]
-        quads = np.stack([nodes[0] - self._corner[0], nodes[1] - self._corner[1]], -1)
+        rows, columns = (np.array([*range(0, count - 1, cell), count - 1]) for count in away.shape)
+        at = np.ix_(rows, columns)
+        moves = away[at][:-1, :-1] | away[at][1:, :-1] | away[at][:-1, 1:] | away[at][1:, 1:]
+        size = box[2] - box[0], box[3] - box[1]
+        quads = np.stack([nodes[0][at] - self._corner[0], nodes[1][at] - self._corner[1]], -1)
         quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
-        rows, columns = np.nonzero(moves)
-        places = zip(
-            (columns * step).tolist(), (rows * step).tolist(), quads[rows, columns].tolist(), strict=True
-        )
+        x, y = columns * step + head.box[0] - box[0], rows * step + head.box[1] - box[1]
+        i, j = np.nonzero(moves)
+        places = np.stack([x[j], y[i], x[j + 1], y[i + 1]], -1)
         cells = [
-            ((c, r, c + step, r + step), quad)
-            for c, r, quad in places
-            if c + step <= size[0] and r + step <= size[1]
+            (tuple(place), quad)
+            for place, quad in zip(places.tolist(), quads[i, j].tolist(), strict=True)
+            if place[2] <= size[0] and place[3] <= size[1]
         ]
         drawn = np.zeros((size[1], size[0]), bool)
         for (c, r, right, bottom), _ in cells:
             drawn[r:bottom, c:right] = True
-        left, top = head.box[0] - corner[0], head.box[1] - corner[1]
+        left, top = box[0] - corner[0], box[1] - corner[1]
         part = patch[top : top + size[1], left : left + size[0]]
         for i, colour in enumerate(self._colours):
             turned = np.asarray(colour.transform(size, Image.Transform.MESH, cells, Image.Resampling.BICUBIC))
@@ -105,17 +125,31 @@ class _Turner:
 
 
 def _draw_eye(
-    sitter: Sitter, eye: Eye, shift: float, nodes: tuple[Array, Array], part: Pixels, corner: tuple[int, int]
+    sitter: Sitter,
+    eye: Eye,
+    way: tuple[float, float],
+    nodes: tuple[Array, Array],
+    part: Pixels,
+    corner: tuple[int, int],
 ) -> None:
-    """Draw an eye into the part of a frame whose upper left pixel is `corner` of the painting."""
+    """Draw an eye into the part of a frame whose upper left pixel is `corner` of the painting.
+
+    `way` is the iris's to picture right and down.
+    """
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
     x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
-    changes = eye.reaches(x, y)
-    x, y = eye.follow(x[changes], y[changes], shift)
-    drawn = crisp(sitter.pixels, x, y)
-    shown = eye.weight(x, y) > 0
-    drawn[shown] = eye.draw(sitter.pixels, drawn[shown], x[shown], y[shown], shift)
+    changes = eye.reaches(x, y, bool(way[1]))
+    drawn = eye.draw(sitter.pixels, x[changes], y[changes], *way)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+
+
+def _every_second(nodes: Array) -> Array:
+    """Return coordinates of nodes of which every second one lies half way between its neighbours."""
+    out = nodes.copy()
+    for axis in (0, 1):
+        lines = np.moveaxis(out, axis, 0)
+        lines[1:-1:2] = (lines[:-2:2] + lines[2::2]) / 2
+    return out
 
 
 def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
@@ -129,13 +163,11 @@ def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tupl
 
 def _eye_box(sitter: Sitter, eye: Eye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
-    x, y = eye.corners()
-    head, plan, tilt = sitter.head, sitter.plan, sitter.head.tilt
-    shifts = [head.moves(x, y, turn) for turn in (plan.turns[0], plan.turns[-1])]
-    low, high = min(float(s.min()) for s in shifts), max(float(s.max()) for s in shifts)
-    low, high = min(low, 0.0) * 1.2, max(high, 0.0) * 1.2
-    dx = sorted((low * math.cos(tilt), high * math.cos(tilt)))
-    dy = sorted((low * math.sin(tilt), high * math.sin(tilt)))
+    head, plan = sitter.head, sitter.plan
+    x, y = eye.corners(any(plan.drops))
+    ends = product((0.0, plan.turns[0], plan.turns[-1]), {0.0, plan.nods[0], plan.nods[-1]})
+    shifts = np.array([head.shifts(x, y, *end) for end in ends]) * 1.2
+    dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
     height, width = sitter.pixels.shape[:2]
     return (
         max(math.floor(x.min() + dx[0]), 0),

@@ -1,15 +1,17 @@
-"""The head's turn: how far every point of the painting moves when the sitter turns a few degrees."""
+"""The head's turn and nod: how far every point of the painting moves at a few degrees."""
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.grid import Box
 from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.sampling import Array, bilinear, blur, smoothstep
+from appliance.portrait.sampling import Array, Mask, bilinear, blur, smoothstep
 
 # Distance of the field's nodes, in half faces, and its least value in pixels.
 _STEP: Final = 1 / 14
@@ -28,12 +30,26 @@ _WIDEST: Final = 12.0
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
 _SPARE: Final = 0.95
-# Nothing moves beyond these multiples of the distance from the face's middle to its outline: at the
-# sides, where the background begins; above, over hair; below, over the neck. Larger ones move the
-# outline of the thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
-_SIDE: Final = 0.96
-_UP: Final = 1.18
-_DOWN: Final = 1.65
+# The slope down the face at which the nod's field is cut: 6 degrees of nod and 8 of turn together
+# leave the least Jacobian where the turn's field is steepest.
+_STEEPEST_NOD: Final = 2.3
+
+
+class _Ends(NamedTuple):
+    """Where the field ends, in multiples of the distance from the face's middle to its outline.
+
+    `side` is where the background begins; `up` lies over hair, `down` over the neck.
+    """
+
+    side: float
+    up: float
+    down: float
+
+
+# Larger ends move the outline of thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
+_TURN: Final = _Ends(0.96, 1.18, 1.65)
+# The chin moves against the neck and the forehead against the hair: both stretch over a longer way.
+_NOD: Final = _Ends(0.96, 1.35, 1.65)
 # What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
 _DEEP: Final = 0.35
 # The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
@@ -44,9 +60,9 @@ _SOCKET: Final = (0.42, 0.3)
 _SOCKET_FADE: Final = 1.2
 # The face ends softly between these parts of the way to where nothing moves.
 _FACE: Final = (0.55, 0.8)
-# Weights of the field's fit, against 1 for slopes across the face; chosen by the eyes' widths and the
-# ways of hairline, nose and chin on thirty portraits. Slopes down the face:
-_DOWN_THE_FACE: Final = 2.0
+# Weights of the field's fit, against 1 for slopes with the motion; chosen by the eyes' widths and the
+# ways of hairline, nose and chin on thirty portraits. Slopes athwart it:
+_ATHWART: Final = 2.0
 # Slopes beyond the face, where hair and neck may shear:
 _BEYOND: Final = 0.15
 # Slopes in an eye's socket, more than in the face: 150 keep the far eye's width within 8 % at 8 degrees.
@@ -66,34 +82,62 @@ _ROUNDS: Final = 60
 _LAST_BLUR: Final = 0.045
 
 
+class Moves(NamedTuple):
+    """How far points move in pixels: along the face to picture right, and down the face."""
+
+    along: Array
+    down: Array
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The field of a head's turn on nodes `step` pixels apart, bilinear between them.
+    """The fields of a head's turn and nod on nodes `step` pixels apart, bilinear between them.
 
     `box` is the rectangle that can move, in whole picture pixels; nodes begin at its upper left
-    corner and its sides are multiples of `step` unless the picture ends. `depth` is (rows, columns)
-    in pixels: a turn by the angle psi moves a point by sin(psi) * depth along the face, `tilt`
-    radians clockwise of the picture's rows, to picture right for a turn to picture right.
+    corner and its sides are multiples of `step` unless the picture ends. `depth` and `rise` are
+    (rows, columns) in pixels: a turn by the angle psi to picture right moves a point by
+    sin(psi) * depth along the face, `tilt` radians clockwise of the picture's rows; a nod by the
+    angle phi upwards moves it by sin(phi) * rise up the face.
     """
 
     box: Box
     depth: Array
+    rise: Array
     tilt: float
     step: int
 
-    def sources(self, turn: float) -> tuple[Array, Array]:
+    def sources(self, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
         """Return where in the painting every node's content comes from, x and y in pixels.
 
         Parameters
         ----------
-        turn : of the head to picture right, in degrees
+        turn, nod : of the head to picture right and up, in degrees
         """
         x, y = self.nodes()
         c, s = math.cos(self.tilt), math.sin(self.tilt)
-        shift = moved = math.sin(math.radians(turn)) * self.depth
+        moved = np.stack(
+            [math.sin(math.radians(turn)) * self.depth, -math.sin(math.radians(nod)) * self.rise], -1
+        )
+        shift = moved
         for _ in range(_INVERSIONS):
-            shift = self._between(moved, x - shift * c, y - shift * s)
-        return x - shift * c, y - shift * s
+            along, down = shift[..., 0], shift[..., 1]
+            shift = self._between(moved, x - (along * c - down * s), y - (along * s + down * c))
+        along, down = shift[..., 0], shift[..., 1]
+        return x - (along * c - down * s), y - (along * s + down * c)
+
+    def reach(self, turns: bool, nods: bool) -> Box:
+        """Return the rectangle that moves in a head that turns, nods or both, in whole pixels."""
+        moving = np.zeros(self.depth.shape, bool)
+        for field, used in ((self.depth, turns), (self.rise, nods)):
+            moving |= used & (field != 0)
+        left, top, right, bottom = _around(moving)
+        x0, y0, x1, y1 = self.box
+        return (
+            x0 + left * self.step,
+            y0 + top * self.step,
+            min(x0 + right * self.step, x1),
+            min(y0 + bottom * self.step, y1),
+        )
 
     def nodes(self) -> tuple[Array, Array]:
         """Return the nodes' own x and y in picture pixels."""
@@ -101,13 +145,9 @@ class Head:
         x, y = np.meshgrid(np.arange(columns) * self.step, np.arange(rows) * self.step)
         return x + float(self.box[0]), y + float(self.box[1])
 
-    def squeeze(self, turn: float) -> float:
-        """Return the least Jacobian of a turn in degrees: 1 moves rigidly, 0 folds."""
-        across = np.diff(self.depth, axis=1) / self.step * math.cos(self.tilt)
-        down = np.diff(self.depth, axis=0) / self.step * math.sin(self.tilt)
-        # Between four nodes the slope is that of two of their edges, and steepest in a corner.
-        slopes = [a + d for a in (across[:-1], across[1:]) for d in (down[:, :-1], down[:, 1:])]
-        return 1 + min(float((math.sin(math.radians(turn)) * slope).min()) for slope in slopes)
+    def squeeze(self, turn: float, nod: float = 0.0) -> float:
+        """Return the least Jacobian of a turn and a nod in degrees: 1 moves rigidly, 0 folds."""
+        return float(self._areas(math.sin(math.radians(turn)), math.sin(math.radians(nod))).min())
 
     def widest(self) -> float:
         """Return the turn in degrees up to which the least Jacobian is 0.5 or more, to either side."""
@@ -115,22 +155,78 @@ class Head:
         sine = math.sin(math.radians(_WIDEST)) * (1 - _LEAST) / max(lost, 1e-6)
         return math.degrees(math.asin(min(sine, 1.0)))
 
-    def moves(self, x: Array, y: Array, turn: float) -> Array:
-        """Return how far points of the painting move along the face, in pixels."""
-        return math.sin(math.radians(turn)) * self._between(self.depth, x, y)
+    def highest(self, turn: float) -> float:
+        """Return the nod in degrees up to which the least Jacobian is 0.5 or more.
+
+        It holds upwards and downwards, beside every turn of up to `turn` degrees to either side:
+        at every point the Jacobian is linear in the sines of both, so it is least at their ends.
+        """
+        most = 1.0
+        for sine in (math.sin(math.radians(turn)), -math.sin(math.radians(turn))):
+            level = self._areas(sine, 0.0)
+            lost = abs(self._areas(sine, 1.0) - level)
+            most = min(most, float(((level - _LEAST) / np.maximum(lost, 1e-6)).min()))
+        return math.degrees(math.asin(max(most, 0.0)))
+
+    def moves(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> Moves:
+        """Return how far points of the painting move along and down the face, in pixels.
+
+        Parameters
+        ----------
+        x, y : in picture pixels
+        turn, nod : of the head to picture right and up, in degrees
+        """
+        along = math.sin(math.radians(turn)) * self._between(self.depth, x, y)
+        if not nod:
+            return Moves(along, np.zeros_like(along))
+        return Moves(along, -math.sin(math.radians(nod)) * self._between(self.rise, x, y))
+
+    def shifts(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
+        """Return how far points of the painting move to picture right and down, in pixels."""
+        along, down = self.moves(x, y, turn, nod)
+        c, s = math.cos(self.tilt), math.sin(self.tilt)
+        return along * c - down * s, along * s + down * c
+
+    def _areas(self, turn: float, nod: float) -> Array:
+        """Return the Jacobian at the corners of all cells, for the sines of a turn and a nod."""
+        # Between four nodes a slope is that of two of their edges, and steepest in a corner.
+        c, s = math.cos(self.tilt), math.sin(self.tilt)
+        areas: list[Array] = []
+        for row, column in product((np.s_[:-1], np.s_[1:]), repeat=2):
+            slopes = []
+            for field in (turn * self.depth, -nod * self.rise):
+                across = np.diff(field, axis=1)[row] / self.step
+                down = np.diff(field, axis=0)[:, column] / self.step
+                slopes.append((across * c + down * s, down * c - across * s))
+            (along_u, along_v), (down_u, down_v) = slopes
+            areas.append((1 + along_u) * (1 + down_v) - along_v * down_u)
+        return np.stack(areas)
+
+    def moving_cells(self) -> Mask:
+        """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
+        moves = (self.depth != 0) | (self.rise != 0)
+        cells: Mask = moves[:-1, :-1] | moves[1:, :-1] | moves[:-1, 1:] | moves[1:, 1:]
+        return cells
 
     def _between(self, values: Array, x: Array, y: Array) -> Array:
         # bilinear() has its samples at half pixels, a node is a corner.
         return bilinear(values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5)
 
 
-def build_head(face: Landmarks, width: int, height: int) -> Head:
+def build_head(
+    face: Landmarks, width: int, height: int, others: Callable[[Array, Array], Mask] | None = None
+) -> Head:
     """Build the field from the mesh's depth, for a picture of that size in pixels.
 
     A rigid head moves by its depth, the background not at all. The field follows the mesh's depth
     over the plane through the face's sides as closely as three conditions allow: it is zero from the
     face's outline on, nearly constant in the sockets of the eyes, and nowhere steeper along the face
     than a turn of 12 degrees permits.
+
+    Parameters
+    ----------
+    others : tells which points of the picture, x and y in pixels, belong to other sitters: they stay
+        still, as what lies beyond the picture's edge
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
     upright = np.array([[c, -s], [s, c]])
@@ -141,22 +237,34 @@ def build_head(face: Landmarks, width: int, height: int) -> Head:
     points = (along - middle) / half
     centre = upright @ middle
     sockets = [(np.stack([m.lower[0], m.lower[-1]]) @ upright - middle) / half for m in face.eyes]
-    reach = np.array([1.0, max(_UP, _DOWN)]) * abs(points).max(0)
+    reach = np.array([1.0, max(*_TURN, *_NOD)]) * abs(points).max(0)
     u, v = np.meshgrid(
         *(np.arange(-math.ceil(r / _STEP) - 4, math.ceil(r / _STEP) + 5) * _STEP for r in reach)
     )
     there = np.stack([u, v], -1)
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
-    inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
-    out = np.where(inside, _outline(points, there) / _end(there), 2.0)
-    out[[0, -1]] = out[:, [0, -1]] = 2.0
-    free = out < 1
+    depths, outline = _depths(face.mesh[:, 2] / half, points), _outline(points, there)
+    taken = others(x, y) if others else np.zeros(x.shape, bool)
+    outs = []
+    for ends in (_TURN, _NOD):
+        # A nod's nodes may begin a step off the picture's edge.
+        near = edge if ends is _TURN else edge + _STEP * half
+        inside = (x > near) & (x < width - near) & (y > near) & (y < height - near)
+        inside &= ~_widened(taken, math.ceil(near / half / _STEP))
+        outs.append(np.where(inside, outline / _end(there, ends), 2.0))
+        outs[-1][[0, -1]] = outs[-1][:, [0, -1]] = 2.0
+    turns, nods = (out < 1 for out in outs)
     step = max(round(half * _STEP), _LEAST_STEP)
-    if not free.any():  # the picture's edge is everywhere too near
-        return Head((0, 0, min(step, width), min(step, height)), np.zeros((2, 2)), face.tilt, step)
-    field = half * _relief(points, _depths(face.mesh[:, 2] / half, points), sockets, there, out)
-    box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
+    if not turns.any():  # the picture's edge is everywhere too near
+        still = np.zeros((2, 2))
+        return Head((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
+    fields = [half * _relief(points, depths, sockets, there, out, nods=out is outs[1]) for out in outs]
+    margin = math.ceil(2 * edge) + step
+    # The turn decides where nodes lie, so that the nod does not change the frames of a head that only turns.
+    box, wide = (_box(x[m], y[m], margin, width, height) for m in (turns, turns | nods))
+    left, top = (box[i] - (box[i] - wide[i]) // step * step for i in (0, 1))
+    box = left, top, wide[2], wide[3]
     x, y = np.meshgrid(
         np.arange(box[0], box[2] + step, step, dtype=float),
         np.arange(box[1], box[3] + step, step, dtype=float),
@@ -165,8 +273,9 @@ def build_head(face: Landmarks, width: int, height: int) -> Head:
         ((x - centre[0]) * c + (y - centre[1]) * s) / half,
         ((y - centre[1]) * c - (x - centre[0]) * s) / half,
     )
-    depth = bilinear(field, *((o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)))
-    return _trimmed(Head(box, depth, face.tilt, step))
+    places = [(o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)]
+    depth, rise = (bilinear(field, *places) for field in fields)
+    return _trimmed(Head(box, depth, rise, face.tilt, step))
 
 
 def _depths(z: Array, points: Array) -> Array:
@@ -189,15 +298,17 @@ def _outline(points: Array, there: Array) -> Array:
     return out
 
 
-def _end(there: Array) -> Array:
-    """Return where the turn ends in the direction of points (..., 2), in multiples of the outline."""
+def _end(there: Array, ends: _Ends) -> Array:
+    """Return where a field ends in the direction of points (..., 2), in multiples of the outline."""
     sine = there[..., 1] / np.maximum(np.hypot(there[..., 0], there[..., 1]), 1e-9)
     up, down = (np.maximum(sign * sine, 0) ** 4 for sign in (-1, 1))
-    end: Array = _SIDE + up * (_UP - _SIDE) + down * (_DOWN - _SIDE)
+    end: Array = ends.side + up * (ends.up - ends.side) + down * (ends.down - ends.side)
     return end
 
 
-def _relief(points: Array, depths: Array, sockets: list[Array], there: Array, out: Array) -> Array:
+def _relief(
+    points: Array, depths: Array, sockets: list[Array], there: Array, out: Array, nods: bool
+) -> Array:
     """Return the field at nodes `there`, in half faces.
 
     Parameters
@@ -205,6 +316,7 @@ def _relief(points: Array, depths: Array, sockets: list[Array], there: Array, ou
     points, depths : of the mesh
     sockets : for each eye, its corners (2, 2)
     out : how far out the nodes lie, 0 in the face's middle; the field is 0 from 1 on
+    nods : whether it moves points down the face, not along it
     """
     free = out < 1
     away = np.square(there[free][:, None] - points).sum(-1)
@@ -213,19 +325,24 @@ def _relief(points: Array, depths: Array, sockets: list[Array], there: Array, ou
     wanted[free] = near @ depths / near.sum(1)
     face = 1 - smoothstep((out - _FACE[0]) / (_FACE[1] - _FACE[0]))
     ridge = np.exp(-np.square(there[..., None, :] - points[list(_RIDGE)]).sum(-1).min(-1) / _RIDGE_WIDTH**2)
-    across = _BEYOND + (1 - _BEYOND) * face
-    down = _BEYOND + (_DOWN_THE_FACE - _BEYOND) * face + _STRAIGHT * ridge
+    with_it = _BEYOND + (1 - _BEYOND) * face
+    athwart = _BEYOND + (_ATHWART - _BEYOND) * face
+    across, down = (athwart, with_it) if nods else (with_it, athwart + _STRAIGHT * ridge)
     for corners in sockets:
         wide = math.dist(*corners.tolist())
         off = (there - corners.mean(0)) / (wide * np.array(_SOCKET) + _LAST_BLUR)
         rigid = 1 - smoothstep((np.hypot(off[..., 0], off[..., 1]) - 1) / (_SOCKET_FADE - 1))
         wanted += rigid * ((rigid * wanted).sum() / rigid.sum() - wanted)
         across, down = across + _STIFF * rigid, down + _STIFF * rigid
-    return blur(_solved(wanted, across, down, _HELD * face, out), _LAST_BLUR / _STEP)
+    held = _HELD * face
+    if nods:
+        return blur(_solved(wanted.T, down.T, across.T, held.T, out.T, _STEEPEST_NOD).T, _LAST_BLUR / _STEP)
+    steepest = _SPARE * (1 - _LEAST) / math.sin(math.radians(_WIDEST))
+    return blur(_solved(wanted, across, down, held, out, steepest), _LAST_BLUR / _STEP)
 
 
-def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array) -> Array:
-    """Return the field nearest to the wanted one whose slope along rows is nowhere too steep.
+def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array, steepest: float) -> Array:
+    """Return the field nearest to the wanted one whose slope along rows is nowhere over `steepest`.
 
     The sum of squared differences in slope (weights `across` and `down`) and in value (`held`) is
     least; from `out` = 1 on the field is zero. Source: Boyd et al., "Distributed Optimization and
@@ -234,7 +351,6 @@ def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array) 
     free = out < 1
     count = int(free.sum())
     number = np.where(free, np.cumsum(free).reshape(free.shape) - 1, count)
-    limit = _SPARE * (1 - _LEAST) / math.sin(math.radians(_WIDEST))
     system, pull = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
     system[range(count), range(count)] = held[free]
     pull[:count] = held[free] * wanted[free]
@@ -243,11 +359,11 @@ def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array) 
         edges.add_to(system, edges.weight + penalty)
         pull += edges.spread(edges.weight * edges.slope)
     inverse = np.linalg.inv(system[:count, :count])
-    kept, off = np.clip(rows.slope, -limit, limit), np.zeros(len(rows.slope))
+    kept, off = np.clip(rows.slope, -steepest, steepest), np.zeros(len(rows.slope))
     for _ in range(_ROUNDS):
         found = inverse @ (pull + rows.spread(_PENALTY * (kept - off)))[:count]
         slope = rows.slopes(found)
-        kept = np.clip(slope + off, -limit, limit)
+        kept = np.clip(slope + off, -steepest, steepest)
         off += slope - kept
     field = np.zeros(free.shape)
     field[free] = found
@@ -290,6 +406,14 @@ class _Edges:
         np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
 
 
+def _widened(mask: Mask, by: int) -> Mask:
+    """Return which nodes lie within `by` nodes of those of a mask."""
+    for axis in (0, 1):
+        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
+        mask = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
+    return mask
+
+
 def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
     """Return whole pixels around points, with a margin, inside the picture."""
     return (
@@ -300,15 +424,17 @@ def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
     )
 
 
+def _around(moving: Mask) -> tuple[int, int, int, int]:
+    """Return the first and last column and row around what moves, with a still node on every side."""
+    rows, columns = (np.flatnonzero(moving.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, moving.shape[1] - 1, moving.shape[0] - 1
+    bottom, right = (min(int(i[-1]) + 2, n - 1) for i, n in zip((rows, columns), moving.shape, strict=True))
+    return max(int(columns[0]) - 1, 0), max(int(rows[0]) - 1, 0), right, bottom
+
+
 def _trimmed(head: Head) -> Head:
     """Cut away what never moves, but for a node on every side."""
-    rows, columns = (np.flatnonzero((head.depth != 0).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return head
-    top, left = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
-    bottom, right = (int(i[-1]) + 2 for i in (rows, columns))
-    depth = head.depth[top : bottom + 1, left : right + 1]
-    x0, y0 = head.box[0] + left * head.step, head.box[1] + top * head.step
-    right, bottom = x0 + (depth.shape[1] - 1) * head.step, y0 + (depth.shape[0] - 1) * head.step
-    box = x0, y0, min(right, head.box[2]), min(bottom, head.box[3])
-    return Head(box, depth, head.tilt, head.step)
+    left, top, right, bottom = _around((head.depth != 0) | (head.rise != 0))
+    part = np.s_[top : bottom + 1, left : right + 1]
+    return replace(head, box=head.reach(True, True), depth=head.depth[part], rise=head.rise[part])

@@ -9,7 +9,7 @@ times with its crop slightly moved, and the answers are averaged: on paintings o
 import math
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,7 @@ from appliance.vision.runtime import Model
 _WINDOWS: Final = (0.6, 0.38, 0.24)
 _STEP: Final = 0.4
 _ENOUGH: Final = 0.9
-_CANDIDATES: Final = 8
+_CANDIDATES: Final = 24
 _FACE_SCORE: Final = 0.4
 _MESH_SCORE: Final = 0.5
 # A second face must be this sure to the mesh model once its crop is centred, from 0 to 1 (a chin with
@@ -54,6 +54,10 @@ _IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 
 # Mesh points at the corners of the eyes, from picture left to picture right, and the face's sides.
 _CORNERS: Final = ((33, 133), (362, 263))
 _SIDES: Final = (234, 454)
+
+
+# Who follows: the face of a number, from 1 at picture left, all faces, or those of a sitter's size.
+Choice = int | Literal["all"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ class Landmarks:
     eyes: tuple[EyeMarks, EyeMarks]
 
     @property
+    def size(self) -> float:
+        """The longer side of the face in pixels, which a turn to the side hardly changes."""
+        low, high = _upright(self.mesh, self.tilt)[1:]
+        return float((high - low).max())
+
+    @property
     def yaw(self) -> float:
         """The head's own turn to picture right, in degrees, from the depth of the face's sides."""
         first, last = self.mesh[_SIDES[0]], self.mesh[_SIDES[1]]
@@ -114,7 +124,7 @@ class Landmarker:
         self._iris = Model(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
 
     def find(self, pixels: Pixels, choice: int | None = None) -> Face:
-        """Find the sitter: the face that is largest, surest and confirmed by the mesh model.
+        """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
 
         Parameters
         ----------
@@ -128,21 +138,20 @@ class Landmarker:
         SeveralFaces
             If several could be the sitter and none was chosen.
         """
+        found = chosen(self.numbered(pixels), choice)
+        if len(found) > 1:
+            raise ask(Image.fromarray(pixels), found)
+        return next(iter(found.values()))
+
+    def numbered(self, pixels: Pixels) -> dict[int, Face]:
+        """Return all faces by their number, from 1 at picture left; raises `UnfitPortrait` if none."""
         faces = self.faces(pixels)
         if not faces:
             raise UnfitPortrait(
                 f"no face found in {pixels.shape[1]}x{pixels.shape[0]} pixels; expected a sitter looking "
                 "out of it, the head at least a tenth of its size; crop it closer to the face"
             )
-        if choice is not None:
-            if not 1 <= choice <= len(faces):
-                raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
-            return faces[choice - 1]
-        most = max(map(_weight, faces))
-        rivals = [face for face in faces if _weight(face) > _RIVAL * most]
-        if len(rivals) > 1:
-            raise ask(Image.fromarray(pixels), faces, rivals)
-        return rivals[0]
+        return dict(enumerate(faces, 1))
 
     def faces(self, pixels: Pixels) -> list[Face]:
         """Return the faces that the mesh model confirms, from picture left to picture right.
@@ -251,6 +260,27 @@ class Landmarker:
         return np.array(contours), np.array(irises)
 
 
+def chosen(faces: dict[int, Face], choice: Choice) -> dict[int, Face]:
+    """Return the faces that are meant: the one of a number, all, or without a choice all large ones.
+
+    Without a choice those are meant that could be the sitter by their size; smaller ones, spectators in
+    the background and pictures on the wall, are not.
+
+    Raises
+    ------
+    UnfitPortrait
+        If there is no face of that number.
+    """
+    if choice == "all":
+        return faces
+    if choice is not None:
+        if choice not in faces:
+            raise UnfitPortrait(f"--face {choice}: {len(faces)} found; expected 1 to {len(faces)}")
+        return {choice: faces[choice]}
+    most = max(map(_weight, faces.values()))
+    return {number: face for number, face in faces.items() if _weight(face) > _RIVAL * most}
+
+
 def _windows(width: int, height: int) -> list[tuple[float, list[Region]]]:
     """Return squares that cover the picture, by their part of its long side, large ones first."""
     windows = [(1.0, [letterbox(width, height)])]
@@ -308,8 +338,13 @@ def _recentred(mesh: Array) -> Crop:
     """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
     first, last = mesh[_CORNERS[0][0], :2], mesh[_CORNERS[1][1], :2]
     angle = math.atan2(last[1] - first[1], last[0] - first[0])
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    turned = mesh[:, :2] @ turn.T
-    low, high = turned.min(0), turned.max(0)
+    turn, low, high = _upright(mesh, angle)
     x, y = (turn.T @ ((low + high) / 2)).tolist()
     return Crop(x, y, _MESH_MARGIN * float((high - low).max()), angle)
+
+
+def _upright(mesh: Array, angle: float) -> tuple[Array, Array, Array]:
+    """Return the matrix that turns a face upright, and the least and greatest x and y of its mesh then."""
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turned = mesh[:, :2] @ turn.T
+    return turn, turned.min(0), turned.max(0)

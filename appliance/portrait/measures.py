@@ -402,7 +402,7 @@ def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float
     left, top = (min(max(math.floor(p.min()) - 2, 0), n - 1) for p, n in ((px, width), (py, height)))
     right, below = (max(math.ceil(p.max()) + 2, start + 1) for p, start in ((px, left), (py, top)))
     template = bilinear(sitter.pixels[top:below, left:right] @ _LUMA, px - left, py - top)
-    near = float(sitter.head.moves(np.array(x), np.array(y), turn))
+    near = float(sitter.head.moves(np.array(x), np.array(y), turn).along)
     ways = near + half * np.arange(-_OFF_FIELD, _OFF_FIELD + _MATCH_STEP / 2, _MATCH_STEP)
     seen = bilinear(frame, px + ways[:, None, None] * c - box[0], py + ways[:, None, None] * s - box[1])
     unlike = seen - template

@@ -1,12 +1,12 @@
 """Who looks where in which frame: the gaze angles, how far each iris goes, and how far the head turns."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from appliance.portrait.eyes import LEVER, Eye
+from appliance.portrait.eyes import LEVER, LIFT, Eye
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.sampling import Array
 
@@ -32,6 +32,22 @@ _FROM_HEAD: Final = 30.0
 _SAME_IRIS: Final = 0.1
 # The range must reach this far to both sides of a viewer in front, in degrees.
 REACH: Final = 8.0
+# How far the gaze goes up and down, in degrees, if the picture allows: to a tall visitor and to a child
+# 1.5 m before a portrait. With less than the last number, up or down, a single level row is planned.
+HEIGHT: Final = (10.0, 15.0)
+_LEAST_HEIGHT: Final = 1.0
+# The head's part of it: as much of a gaze up or down as of one to a side, 8 of 30 degrees at the usual turn.
+_NOD: Final = 8 / 30
+_USUAL_TURN: Final = 8.0
+# How far the eyes go up and down alone, in degrees: beyond it the lids look drawn (judged on ten portraits).
+_MOST_LIFTED: Final = (8.0, 12.0)
+# The lids may close by this part of the opening, and the iris go this far, in eye widths.
+_CLOSED: Final = 0.2
+_MOST_DOWN: Final = 0.12
+# Steps from row to row differ by this factor at most.
+_UNEVEN: Final = 1.2
+# Columns of the level row for one of the others, which hold more than time and memory allow otherwise.
+_COARSE: Final = 2
 # Weaker irises move less: from this score in full, at the other by the least part.
 _CLEAR, _DIM, _LEAST = 0.22, 0.10, 0.4
 
@@ -43,8 +59,12 @@ class Plan:
     `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front and
     positive to picture right; `turns` is the head's turn in degrees; `shifts` is (frames, 2), the
     way of the iris of the eye at picture left and at picture right in pixels along the face.
-    `resting` is the frame that is the painting, `own_gaze` the angle in degrees it looks at as
-    measured, and `room` how far (left, right) the irises can go, in eye widths.
+    `resting` is the column that is the painting in the row of level gaze, `own_gaze` the angle in
+    degrees it looks at as measured, and `room` how far (left, right) the irises can go, in eye widths.
+
+    These are the columns of a grid. `pitches` is the gaze's pitch in each row in degrees, falling, 0 as
+    in the painting and positive upwards; `nods` is the head's in degrees, `drops` is the way of both
+    irises down the face in pixels, and a row has every `coarse[row]`-th column.
     """
 
     angles: tuple[float, ...]
@@ -53,11 +73,20 @@ class Plan:
     shifts: Array
     own_gaze: float
     room: tuple[float, float]
+    pitches: tuple[float, ...] = (0.0,)
+    nods: tuple[float, ...] = (0.0,)
+    drops: tuple[float, ...] = (0.0,)
+    coarse: tuple[int, ...] = (1,)
 
     @property
     def frames(self) -> int:
-        """How many frames."""
+        """How many frames the row of level gaze has."""
         return len(self.angles)
+
+    @property
+    def level(self) -> int:
+        """The row of level gaze."""
+        return self.pitches.index(0.0)
 
 
 def make_plan(
@@ -75,8 +104,7 @@ def make_plan(
     scales = _scales(eyes)
     width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
     rooms = [min(eye.room[side] / k for eye, k in zip(eyes, scales, strict=True)) / width for side in (0, 1)]
-    score = min(eye.iris.score for eye in eyes)
-    part = travel * min(max((score - _DIM) / (_CLEAR - _DIM), _LEAST), 1.0)
+    part = travel * _clearness(eyes)
     lever = LEVER * eyes[0].radius
     own, turn, kept = (
         own_gaze(face, eyes),
@@ -105,6 +133,58 @@ def make_plan(
         shifts=shifts,
         own_gaze=own,
         room=(rooms[0], rooms[1]),
+    )
+
+
+def with_rows(plan: Plan, eyes: tuple[Eye, Eye], rows: int, yaw: float, nod: float, travel: float) -> Plan:
+    """Return a plan with rows of gaze up and down; with one row if hardly anything can move up or down.
+
+    Parameters
+    ----------
+    rows : how many, 1 or at least 3; the level row is one of them
+    yaw : the head's turn that was asked for, degrees: 0 keeps the head still
+    nod : the most that the head can nod, degrees
+    travel : as in `make_plan`
+    """
+    lever, part = LEVER * eyes[0].radius, travel * _clearness(eyes)
+    most = _MOST_DOWN * min(eye.view.axes.width for eye in eyes)
+    closed = min(_CLOSED / (LIFT[0] - LIFT[1]) * eye.opening for eye in eyes)
+    heights = []
+    for wanted, widest, way in zip(HEIGHT, _MOST_LIFTED, (most, min(most, closed)), strict=True):
+        nods = min(_NOD * min(yaw / _USUAL_TURN, 1) * wanted, nod)
+        turned = min(wanted - nods, widest, math.degrees(math.asin(min(way / lever, 1.0))))
+        heights.append(np.array([nods, part * turned]))
+    up, down = heights
+    if rows < 3 or min(up.sum(), down.sum()) < _LEAST_HEIGHT:
+        return plan
+    pitches = _row_pitches(rows, float(up.sum()), float(down.sum()))
+    turns = np.array([up / up.sum() * p if p > 0 else down / down.sum() * p for p in pitches])
+    return replace(
+        plan,
+        pitches=pitches,
+        nods=tuple(turns[:, 0].tolist()),
+        drops=tuple((-lever * np.sin(np.radians(turns[:, 1]))).tolist()),
+        coarse=tuple(_COARSE if pitch else 1 for pitch in pitches),
+    )
+
+
+def _row_pitches(rows: int, up: float, down: float) -> tuple[float, ...]:
+    """Return the pitches of rows, falling: equal steps up and down from 0, alike within `_UNEVEN`."""
+
+    def steps(above: int) -> tuple[float, float]:
+        rising, falling = up / above, down / (rows - 1 - above)
+        return min(rising, _UNEVEN * falling), min(falling, _UNEVEN * rising)
+
+    def whole(above: int) -> float:
+        rising, falling = steps(above)
+        return above * rising + (rows - 1 - above) * falling
+
+    above = max(range(1, rows - 1), key=whole)
+    rising, falling = steps(above)
+    return (
+        *(rising * i for i in range(above, 0, -1)),
+        0.0,
+        *(-falling * i for i in range(1, rows - above)),
     )
 
 
@@ -145,6 +225,12 @@ def gaze_is_aside(face: Landmarks, eyes: tuple[Eye, Eye]) -> bool:
         and abs(own_gaze(face, eyes) - face.yaw) <= _FROM_HEAD
         and all(eye.iris.score >= _CLEAR and _off_model(eye, marks) <= _SAME_IRIS for eye, marks in irises)
     )
+
+
+def _clearness(eyes: tuple[Eye, Eye]) -> float:
+    """Return the part of the usual travel that irises as clear as these take."""
+    score = min(eye.iris.score for eye in eyes)
+    return min(max((score - _DIM) / (_CLEAR - _DIM), _LEAST), 1.0)
 
 
 def _scales(eyes: tuple[Eye, Eye]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Which of several faces is the sitter's: the question in words, and as a numbered picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -31,21 +31,26 @@ class SeveralFaces(UnfitPortrait):
         self.picture = picture
 
 
-def ask(image: Image.Image, faces: Sequence[Face], rivals: Sequence[Face]) -> SeveralFaces:
-    """Return the question which of the `rivals` is the sitter.
+def ask(
+    image: Image.Image, faces: Mapping[int, Face], unfit: Mapping[int, UnfitPortrait] | None = None
+) -> SeveralFaces:
+    """Return the question which of several faces is the sitter.
 
     Parameters
     ----------
     image : the painting, RGB
-    faces : all that `--face` counts, from picture left
-    rivals : those of them that could be the sitter
+    faces : those that could be, by the numbers that `--face` takes
+    unfit : why some of them cannot follow, if the others could together
     """
-    numbers = [faces.index(face) + 1 for face in rivals]
-    places = [
-        f"{n} {_place(face, image.width, image.height)}" for n, face in zip(numbers, rivals, strict=True)
-    ]
-    words = f"{len(rivals)} faces found ({', '.join(places)}); choose one with --face N"
-    return SeveralFaces(words, _numbered(image, dict(zip(numbers, rivals, strict=True))))
+    places = [f"{number} {place_of(face, *image.size)}" for number, face in faces.items()]
+    words = f"{len(faces)} faces found ({', '.join(places)})"
+    advice = "choose one with --face N"
+    if unfit:
+        reasons = "; ".join(f"face {number}: {reason}" for number, reason in unfit.items())
+        words += f", and not all can follow ({reasons})"
+        advice += ", or --face all for those that can"
+    words += f"; {advice}"
+    return SeveralFaces(words, _numbered(image, faces))
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def in_the_name_of(image: Path, out: Path) -> Iterator[None]:
         raise UnfitPortrait(f"{image}: {error}") from error
 
 
-def _place(face: Face, width: int, height: int) -> str:
+def place_of(face: Face, width: int, height: int) -> str:
     """Say where in the picture a face is: "upper left", "middle", "right"."""
     x, y = face.eye_midpoint
     row = _ROWS[min(max(int(3 * y / height), 0), 2)]
@@ -77,7 +82,7 @@ def _place(face: Face, width: int, height: int) -> str:
     return f"{row} {column}".strip()
 
 
-def _numbered(image: Image.Image, faces: dict[int, Face]) -> Image.Image:
+def _numbered(image: Image.Image, faces: Mapping[int, Face]) -> Image.Image:
     scale = min(1.0, _LONGEST / max(image.size))
     picture = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
     draw = ImageDraw.Draw(picture)

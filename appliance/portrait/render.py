@@ -1,6 +1,6 @@
-"""From a painting to a pack: 33 frames in which the sitter's gaze goes from side to side."""
+"""From a painting to a pack: 33 frames in which a sitter's gaze goes from side to side, for each sitter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,19 +10,21 @@ from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.grid import FrameGrid
 from appliance.pack import FRAMES, PackInfo, check_place, write_pack
-from appliance.portrait.eye_frames import EyeRecorder
+from appliance.portrait.examined import Examined
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
-from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.measures import measure
-from appliance.portrait.question import in_the_name_of
+from appliance.portrait.landmarks import Choice, Landmarker, chosen
+from appliance.portrait.owners import with_holes
+from appliance.portrait.question import ask, in_the_name_of, place_of
 from appliance.portrait.screen import fitted
-from appliance.portrait.sheet import CloseUp, Sheet, png
-from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, sit
+from appliance.portrait.sheet import CloseUp, Sheet, png, stacked
+from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together
 from appliance.portrait.source import read_original
-from appliance.portrait.verdict import Verdict, judge
+from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
 ENGINE: Final = "turning head 3"
+# Rows of gaze up and down, one of them level.
+ROWS: Final = 1
 _ENLARGED: Final = 1.5
 
 
@@ -39,10 +41,14 @@ def render(
     yaw: float = YAW,
     eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
-    choose: int | None = None,
+    choose: Choice = None,
+    rows: int = ROWS,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
+
+    All faces of the sitters' size follow together, the largest first; if one of them cannot, the question
+    is asked who shall. `owners` says whose a pixel is where heads meet.
 
     Parameters
     ----------
@@ -55,7 +61,9 @@ def render(
     yaw : how far the head turns to either side in degrees, 0 for the eyes alone
     eyes : the part of the usual travel that the irises take, 0 for the head alone
     distance_mm : of the viewer the eyes converge on
-    choose : which of several faces, counted from 1 at picture left
+    choose : which of several faces, counted from 1 at picture left; "all" for all faces that can follow,
+        while the others rest
+    rows : of gaze up and down, 1 or at least 3; one of them is level
     title : the file's name without suffix by default
     tell : receives the verdict when all frames are drawn; if it raises, nothing is written
 
@@ -66,16 +74,18 @@ def render(
     Raises
     ------
     ConfigError
-        If `frames` is not odd and at least 3, or nothing would move.
+        If `frames` is not odd and at least 3, `rows` is neither 1 nor at least 3, or nothing would move.
     BadImage
         If the file is not a whole image.
     UnfitPortrait
-        If there is no face, or one that cannot be brought to life.
+        If there is no face, or one that cannot be brought to life and was not left out by `choose`.
     CannotWrite
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+    if rows < 1 or rows == 2:
+        raise ConfigError(f"rows = {rows}; expected 1, or at least 3: up, level and down")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
@@ -84,14 +94,27 @@ def render(
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
     landmarker = Landmarker()
     with in_the_name_of(image, out):
-        found = landmarker.find(original, choose)
-        pixels, placed = fitted(original, found, size or (original.shape[1], original.shape[0]))
-        scale = reduced * placed.width / found.width
-        sitter = sit(landmarker, pixels, placed, Motion(frames, yaw, eyes, distance_mm), scale)
+        faces = landmarker.numbered(original)
+        found = chosen(faces, choose)
+        fitting = size or (original.shape[1], original.shape[0])
+        pixels, placed = fitted(original, list(found.values()), fitting)
+        scale = reduced * placed[0].width / next(iter(found.values())).width
+        motion = Motion(frames, yaw, eyes, distance_mm, rows)
+        company = sit_together(landmarker, pixels, dict(zip(found, placed, strict=True)), motion, scale)
+        if company.resting and choose != "all":
+            raise ask(Image.fromarray(original), found, company.resting)
+    names = {n: f"face {n} ({place_of(face, *original.shape[1::-1])})" for n, face in faces.items()}
     del original
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
-    plan, box = sitter.plan, patch_box(sitter)
+    rests = {names[number]: f"rests: {reason}" for number, reason in company.resting.items()}
+    grids = tuple(sitter.grid(patch_box(sitter)) for sitter in company.sitters)
+    settings: dict[str, float | int | str | bool] = {"eyes": eyes, "distance_mm": distance_mm}
+    settings["scale"] = round(scale, 4)
+    for k, sitter in enumerate(company.sitters):
+        settings |= _settings_of(sitter, k)
+    if rests:
+        settings["resting"] = "; ".join(f"{name} {reason}" for name, reason in rests.items())
     info = PackInfo(
         title=title or image.stem,
         artist=artist,
@@ -100,27 +123,85 @@ def render(
         source_sha256=sha256_of(image),
         size=(pixels.shape[1], pixels.shape[0]),
         engine=ENGINE,
-        settings={
-            "yaw": round(max(map(abs, plan.turns)), 3),
-            "eyes": eyes,
-            "distance_mm": distance_mm,
-            "own_gaze": round(plan.own_gaze, 1),
-            "scale": round(scale, 4),
-            "iris_radius_px": round(sitter.eyes[0].radius, 3),
-            "doubts": "; ".join(sitter.doubts),
-        },
-        sitters=(FrameGrid(box, sitter.middle, plan.angles, (0.0,), (1,), (0, plan.resting)),),
+        settings=settings,
+        sitters=grids,
     )
-    say(f"rendering {frames} frames, gaze from {plan.angles[0]:.1f} to {plan.angles[-1]:.1f} degrees")
+    if len(faces) > 1 and not isinstance(choose, int):
+        say(_who_follows([names[sitter.number] for sitter in company.sitters], len(faces) - len(found)))
+    for name, reason in rests.items():
+        say(f"{name} {reason}")
+    for sitter, grid in zip(company.sitters, grids, strict=True):
+        whose = f" of {names[sitter.number]}" if len(grids) > 1 else ""
+        say(f"rendering {grid.count} frames{whose}, {_range(grid)}")
     whole = Image.fromarray(pixels)
-    sheet = Sheet(whole, box, plan.angles)
-    eyes_only = CloseUp(whole, box, eye_region(sitter), frames, plan.resting)
-    recorder = EyeRecorder(sitter, box)
-    patches = recorder.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, box))))
+    shown: list[_Shown] = []
+    verdicts: dict[str, Verdict] = {}
 
-    def drawn() -> dict[str, bytes]:
-        tell(judge(measure(recorder, plan.angles), sitter.doubts))
-        return {f"{out.name}-sheet.png": png(sheet.image), f"{out.name}-eyes.png": png(eyes_only.image)}
+    def patches() -> Iterator[Image.Image]:
+        for k, (sitter, grid) in enumerate(zip(company.sitters, grids, strict=True)):
+            name = names[sitter.number]
+            shown.append(_Shown(sitter, grid, whole, name if len(grids) > 1 else ""))
+            drawn = shown[-1].passing(draw_patches(sitter, grid.box))
+            if company.owners and info.overlaps(k):
+                drawn = with_holes(drawn, company.owners.elsewhere(sitter.number, grid.box))
+            yield from drawn
+            verdicts[name] = shown[-1].verdict()
 
-    write_pack(out, info, whole, progress(patches, frames, "rendering"), drawn)
+    def beside() -> dict[str, bytes]:
+        tell(together(verdicts, rests))
+        return {
+            f"{out.name}-sheet.png": png(stacked([part.sheet.image for part in shown])),
+            f"{out.name}-eyes.png": png(stacked([part.close_up.image for part in shown])),
+        }
+
+    count = sum(grid.count for grid in grids)
+    write_pack(out, info, whole, progress(patches(), count, "rendering"), beside)
     return info
+
+
+def _settings_of(sitter: Sitter, k: int) -> dict[str, float | int | str | bool]:
+    """Return what pack.toml says of a sitter's making; all but the first have their place in the names."""
+    values: dict[str, float | int | str | bool] = {
+        "face": sitter.number,
+        "yaw": round(max(map(abs, sitter.plan.turns)), 3),
+        "own_gaze": round(sitter.plan.own_gaze, 1),
+        "iris_radius_px": round(sitter.eyes[0].radius, 3),
+        "doubts": "; ".join(sitter.doubts),
+    }
+    return {f"{key}_{k}" if k else key: value for key, value in values.items()}
+
+
+def _who_follows(names: list[str], smaller: int) -> str:
+    """Say which of several faces follow, and how many smaller ones rest."""
+    several = f"{len(names)} sitters, the largest first"
+    line = f"{several if len(names) > 1 else 'the sitter'}: {', '.join(names)}"
+    if smaller:
+        line += (
+            f"; {smaller} smaller face{'s rest' if smaller > 1 else ' rests'} (--face all takes them, too)"
+        )
+    return line
+
+
+class _Shown:
+    """What is kept of a sitter's frames as they pass: contact sheet, close-up of the eyes, and figures."""
+
+    def __init__(self, sitter: Sitter, grid: FrameGrid, whole: Image.Image, name: str) -> None:
+        self.sheet = Sheet(whole, grid, name)
+        self.close_up = CloseUp(whole, grid, eye_region(sitter))
+        self._examined = Examined(sitter, grid)
+
+    def passing(self, patches: Iterator[Image.Image]) -> Iterator[Image.Image]:
+        """Yield the patches as they come."""
+        return self._examined.passing(self.close_up.passing(self.sheet.passing(patches)))
+
+    def verdict(self) -> Verdict:
+        """Return the verdict, once all patches have passed; see `Examined.figures`."""
+        return self._examined.verdict()
+
+
+def _range(grid: FrameGrid) -> str:
+    """Return in words where the gaze goes."""
+    text = f"gaze from {grid.angles[0]:.1f} to {grid.angles[-1]:.1f} degrees"
+    if len(grid.pitches) > 1:
+        text += f", {grid.pitches[0]:.1f} up and {-grid.pitches[-1]:.1f} down"
+    return text

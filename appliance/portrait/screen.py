@@ -1,5 +1,6 @@
 """Fitting a picture to a screen: filled edge to edge, the head in view and the eyes above the middle."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -39,16 +40,17 @@ def window(width: int, height: int, size: tuple[int, int], eyes: Point, head: Po
     return Region(x, y, x + across, y + down)
 
 
-def fitted(pixels: Pixels, face: Face, size: tuple[int, int]) -> tuple[Pixels, Face]:
-    """Crop or pad a picture to a screen's shape and resize it; return it and where the face lies in it.
+def fitted(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) -> tuple[Pixels, list[Face]]:
+    """Crop or pad a picture to a screen's shape and resize it; return it and where the faces lie in it.
 
-    A picture that already has the screen's size is returned as it is.
+    All heads stay in view. A picture that already has the screen's size is returned as it is.
     """
     height, width = pixels.shape[:2]
     if (width, height) == size:
-        return pixels, face
-    head = _HEAD_ACROSS * face.width, _HEAD_DOWN * (face.box[3] - face.box[1])
-    part = window(width, height, size, face.eye_midpoint, head)
+        return pixels, list(faces)
+    x0, y0, x1, y1 = _heads(faces)
+    eyes = x0 + _EYES_ACROSS * (x1 - x0), y0 + _EYES_DOWN * (y1 - y0)
+    part = window(width, height, size, eyes, (x1 - x0, y1 - y0))
     inside = (max(part.x0, 0.0), max(part.y0, 0.0), min(part.x1, float(width)), min(part.y1, float(height)))
 
     def moved(point: Point) -> Point:
@@ -62,9 +64,24 @@ def fitted(pixels: Pixels, face: Face, size: tuple[int, int]) -> tuple[Pixels, F
         canvas = Image.new("RGB", size, _mat(pixels))
         canvas.paste(resized, (left, top))
         resized = canvas
-    points = (face.right_eye, face.left_eye, face.nose, face.mouth, face.right_ear, face.left_ear)
-    corners = moved((face.box[0], face.box[1])) + moved((face.box[2], face.box[3]))
-    return np.array(resized), Face(face.score, corners, *map(moved, points))
+    placed = []
+    for face in faces:
+        points = (face.right_eye, face.left_eye, face.nose, face.mouth, face.right_ear, face.left_ear)
+        corners = moved((face.box[0], face.box[1])) + moved((face.box[2], face.box[3]))
+        placed.append(Face(face.score, corners, *map(moved, points)))
+    return np.array(resized), placed
+
+
+def _heads(faces: Sequence[Face]) -> tuple[float, float, float, float]:
+    """Return the rectangle around all heads, (x0, y0, x1, y1); each has its eyes where a screen has them."""
+    corners = []
+    for face in faces:
+        x, y = face.eye_midpoint
+        across, down = _HEAD_ACROSS * face.width, _HEAD_DOWN * (face.box[3] - face.box[1])
+        x, y = x - _EYES_ACROSS * across, y - _EYES_DOWN * down
+        corners.append((x, y, x + across, y + down))
+    left, top, right, bottom = zip(*corners, strict=True)
+    return min(left), min(top), max(right), max(bottom)
 
 
 def _placed(wanted: float, room: float) -> float:

@@ -1,6 +1,7 @@
 import functools
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +33,24 @@ def test_a_head_that_does_not_turn_is_where_it_was(sitter: Sitter) -> None:
         assert np.array_equal(there, here)
 
 
-@pytest.mark.parametrize("turn", [-8.0, -3.0, 3.0, 8.0])
-def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(sitter: Sitter, turn: float) -> None:
-    head = sitter.head
-    x, y = head.sources(turn)
-    moved = head.moves(x, y, turn)
+def left_after_inverting(head: Head, turn: float, nod: float) -> float:
+    """How far from the nodes their content lands, in pixels."""
+    x, y = head.sources(turn, nod)
+    right, down = head.shifts(x, y, turn, nod)
     here = head.nodes()
-    assert np.abs(x + moved * np.cos(head.tilt) - here[0]).max() < 0.05
-    assert np.abs(y + moved * np.sin(head.tilt) - here[1]).max() < 0.05
+    return max(float(np.abs(x + right - here[0]).max()), float(np.abs(y + down - here[1]).max()))
+
+
+@pytest.mark.parametrize("turn", [-8.0, -3.0, 3.0, 8.0])
+@pytest.mark.parametrize("nod", [-6.0, 0.0, 6.0])
+def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(sitter: Sitter, turn: float, nod: float) -> None:
+    assert left_after_inverting(sitter.head, turn, nod) < 0.05
 
 
 def test_the_nose_goes_where_the_head_turns_and_the_outline_stays(sitter: Sitter) -> None:
     nose, sides = sitter.face.mesh[1], sitter.face.mesh[[127, 234, 93, 356, 454, 323]]
-    assert float(sitter.head.moves(nose[0], nose[1], 8.0)) > 0.1 * sitter.face.half_width
-    assert np.abs(sitter.head.moves(sides[:, 0], sides[:, 1], 8.0)).max() < 2.0
+    assert float(sitter.head.moves(nose[0], nose[1], 8.0).along) > 0.1 * sitter.face.half_width
+    assert np.abs(sitter.head.moves(sides[:, 0], sides[:, 1], 8.0).along).max() < 2.0
     assert not sitter.head.depth[[0, -1]].any()
     assert not sitter.head.depth[:, [0, -1]].any()
 
@@ -67,7 +72,15 @@ def head_of(yaw: float, tilt: float, middle: tuple[float, float] = drawn.MIDDLE)
 def way(head: Head, face: Landmarks, point: int, turn: float = 8.0) -> float:
     """How far a mesh point moves, in half faces."""
     x, y = face.mesh[point, :2]
-    return float(head.moves(x, y, turn)) / face.half_width
+    return float(head.moves(x, y, turn).along) / face.half_width
+
+
+def around(face: Landmarks, angles: drawn.Points, out: drawn.Points) -> tuple[drawn.Points, drawn.Points]:
+    """Points at `out` times the outline, in directions clockwise from along the face."""
+    ways = np.stack([np.cos(angles + face.tilt), np.sin(angles + face.tilt)])
+    farthest = ((face.mesh[:, :2] - drawn.MIDDLE) @ ways).max(0)
+    x, y = np.array(drawn.MIDDLE)[:, None] + ways * farthest * out
+    return x, y
 
 
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
@@ -83,7 +96,7 @@ def test_each_eye_keeps_its_width_when_the_head_turns(yaw: float, tilt: float, t
     face, head = head_of(yaw, tilt)
     for eye in face.eyes:
         corners = eye.lower[[0, -1]]
-        first, second = head.moves(corners[:, 0], corners[:, 1], turn)
+        first, second = head.moves(corners[:, 0], corners[:, 1], turn).along
         assert 0.92 < 1 + (second - first) / eye.width < 1.08
 
 
@@ -112,11 +125,8 @@ def test_the_background_stands_still_when_the_head_turns(yaw: float, tilt: float
     face, head = head_of(yaw, tilt)
     angle = np.radians(np.r_[-180:35:5, 145:180:5])
     out = 1.16 + 0.14 * np.clip(-np.sin(angle), 0, 1)  # from the sides to above the hair
-    flat = face.mesh[:, :2] - drawn.MIDDLE
-    hull = np.stack([np.cos(angle + face.tilt), np.sin(angle + face.tilt)])
-    middle = (flat @ hull).max(0)
-    x, y = np.array(drawn.MIDDLE)[:, None] + hull * middle * out
-    assert np.abs(head.moves(x, y, 8.0)).max() < 1.0
+    x, y = around(face, angle, out)
+    assert np.abs(head.moves(x, y, 8.0).along).max() < 1.0
 
 
 @pytest.mark.parametrize("middle", [(160.0, 260.0), (930.0, 800.0), (540.0, 1700.0)])
@@ -124,24 +134,98 @@ def test_a_face_at_the_pictures_edge_moves_nothing_there(middle: tuple[float, fl
     _, head = head_of(0.0, 14.0, middle)
     x0, y0, x1, y1 = head.box
     assert 0 <= x0 < x1 <= drawn.SIZE[0] and 0 <= y0 < y1 <= drawn.SIZE[1]
-    assert not head.depth[[0, -1]].any()
-    assert not head.depth[:, [0, -1]].any()
+    for field in (head.depth, head.rise):
+        assert not field[[0, -1]].any()
+        assert not field[:, [0, -1]].any()
     assert min(head.squeeze(8.0), head.squeeze(-8.0)) > 0.5
 
 
 def test_a_face_that_fills_the_picture_does_not_turn() -> None:
     head = build_head(drawn.sitter(middle=(30.0, 40.0)), 60, 80)
     assert not head.depth.any()
-    assert head.squeeze(12.0) == 1
+    assert not head.rise.any()
+    assert head.squeeze(12.0, 6.0) == 1
 
 
 @pytest.mark.parametrize("turn", [-12.0, 12.0])
 def test_the_widest_turn_is_inverted_to_a_twentieth_of_a_pixel(turn: float) -> None:
     _, head = head_of(15.0, 14.0)
-    x, y = head.sources(turn)
-    moved, here = head.moves(x, y, turn), head.nodes()
-    assert np.abs(x + moved * np.cos(head.tilt) - here[0]).max() < 0.05
-    assert np.abs(y + moved * np.sin(head.tilt) - here[1]).max() < 0.05
+    assert left_after_inverting(head, turn, 0.0) < 0.05
+
+
+POSES = [(float(turn), float(nod)) for turn in range(-8, 9, 4) for nod in range(-6, 7, 3)]
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_turn_and_nod_together_fold_no_face(yaw: float, tilt: float) -> None:
+    _, head = head_of(yaw, tilt)
+    assert min(head.squeeze(turn, nod) for turn, nod in POSES) >= 0.5
+    assert head.highest(8.0) >= 6.0
+
+
+@pytest.mark.parametrize("turn", [0.0, 5.0, 8.0])
+def test_the_highest_nod_is_the_last_that_folds_nothing(turn: float) -> None:
+    _, head = head_of(15.0, 14.0)
+    highest = head.highest(turn)
+    ways = [(t, side) for t in (-turn, 0.0, turn) for side in (-1, 1)]
+    assert min(head.squeeze(t, side * highest) for t, side in ways) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("turn", [-8.0, 0.0, 5.0])
+def test_a_level_head_is_where_it_was_before_heads_could_nod(turn: float) -> None:
+    face, head = head_of(15.0, 14.0)
+    x, y = face.mesh[:, 0], face.mesh[:, 1]
+    level = head.moves(x, y, turn, 0.0)
+    assert not level.down.any()
+    assert np.array_equal(level.along, head.moves(x, y, turn, 6.0).along)
+    no_nod = replace(head, rise=np.zeros_like(head.rise))
+    for with_rise, without in zip(head.sources(turn), no_nod.sources(turn), strict=True):
+        assert np.array_equal(with_rise, without)
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+@pytest.mark.parametrize("nod", [-6.0, 6.0])
+def test_each_eye_keeps_its_shape_when_the_head_nods(yaw: float, tilt: float, nod: float) -> None:
+    face, head = head_of(yaw, tilt)
+    for eye in face.eyes:
+        left, right = eye.lower[[0, -1]]
+        middle, across = (left + right) / 2, right - left
+        down = np.array([-across[1], across[0]]) * 0.2  # half an open eye's height
+        around = np.stack([left, right, middle - down, middle + down])
+        moves = head.moves(around[:, 0], around[:, 1], 0.0, nod)
+        assert not moves.along.any()
+        assert abs(moves.down[3] - moves.down[2]) < 0.02 * eye.width
+        assert abs(moves.down[1] - moves.down[0]) < 0.08 * eye.width
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_the_face_rises_when_the_head_looks_up_and_the_sides_stay(yaw: float, tilt: float) -> None:
+    face, head = head_of(yaw, tilt)
+
+    def up(point: int) -> float:
+        x, y = face.mesh[point, :2]
+        return -float(head.moves(x, y, 0.0, 6.0).down) / face.half_width
+
+    # A rigid head's chin and bridge rise by the sine of 6 degrees times about one half face.
+    chin, lip, bridge = (up(point) for point in (drawn.CHIN, drawn.LIP, drawn.BRIDGE))
+    assert 0.05 < chin < lip < 0.14
+    assert 0.05 < bridge < up(drawn.TIP) < 0.16
+    assert 0 < up(drawn.HAIRLINE) < up(drawn.FOREHEAD) < 1.1 * bridge
+    angles = np.radians([-30, -15, 0, 15, 150, 165, 180, 195])
+    x, y = around(face, angles, np.ones(8))
+    assert np.abs(head.moves(x, y, 0.0, 6.0).down).max() < 0.01 * face.half_width
+
+
+@pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
+def test_a_head_moves_only_within_its_reach(yaw: float, tilt: float) -> None:
+    _, head = head_of(yaw, tilt)
+    y, x = np.mgrid[0 : drawn.SIZE[1] : 3, 0 : drawn.SIZE[0] : 3].astype(float)
+    for turn, nod in ((8.0, 0.0), (0.0, 6.0), (8.0, 6.0)):
+        x0, y0, x1, y1 = head.reach(bool(turn), bool(nod))
+        right, down = head.shifts(x, y, turn, nod)
+        moves = (right != 0) | (down != 0)
+        assert moves.any()
+        assert not (moves & ((x <= x0) | (x >= x1) | (y <= y0) | (y >= y1))).any()
 
 
 def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None:

@@ -76,7 +76,7 @@ def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[n
     noise = np.random.default_rng(0).normal(size=(60, SIZE[1] // 8, SIZE[0] // 8))[0]
     pixels = np.kron(noise, np.ones((8, 8)))[..., None] * 30 + 120
     picture = np.clip(np.repeat(pixels, 3, 2), 0, 255).astype(np.uint8)
-    field = Head((0, 0, *SIZE), np.zeros((2, 2)), 0.0, SIZE[0])
+    field = Head((0, 0, *SIZE), np.zeros((2, 2)), np.zeros((2, 2)), 0.0, SIZE[0])
     plan = Plan((-30.0, 0.0, 30.0), 1, (-8.0, 0.0, 8.0), np.zeros((3, 2)), 0.0, (0.2, 0.2))
     sitter = Sitter(picture, face, field, (), plan)  # type: ignore[arg-type]  # eyes are not read
     left, right = face.eyes[0].lower[0], face.eyes[0].lower[-1]

@@ -142,7 +142,7 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     for frame in (0, 8):
         pixels = np.array(spoilt.patch(frame))
         row, column = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] + 0.5
-        gone = float(sitter.head.moves(x, y, sitter.plan.turns[frame]))
+        gone = float(sitter.head.moves(x, y, sitter.plan.turns[frame]).along)
         away = np.hypot(column + x0 - x - gone, row + y0 - y) - right.radius
         pixels[abs(away) < 1.5] = (30, 20, 15)
         Image.fromarray(pixels).save(spoilt.folder / spoilt.info.patch_name(frame))
