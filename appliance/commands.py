@@ -256,7 +256,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         def live(line: str, frame: int) -> None:
             if on_terminal and line:
                 print(f"\r{line}\x1b[K", end="", flush=True)
-            show(frame, f"{told}\n{line}")
+            show((frame, *(grid.rest for grid in pack.info.sitters[1:])), f"{told}\n{line}")
 
         try:
             gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)

@@ -56,3 +56,8 @@ class FrameGrid:
         while row < len(self.pitches) and number >= len(columns := self.columns(row)):
             number, row = number - len(columns), row + 1
         return row, self.columns(row)[number]
+
+
+def overlap(one: Box, other: Box) -> bool:
+    """Tell whether two boxes have pixels in common."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

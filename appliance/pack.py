@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ApplianceError, BadPack, CannotWrite
 from appliance.files import new_folder, read_regular, restore, uninterrupted, write_atomic
-from appliance.grid import Box, FrameGrid
+from appliance.grid import FrameGrid, overlap
 from appliance.rights import as_owner, owner_of
 
 if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
@@ -82,6 +82,18 @@ class PackInfo:
         """The frames of the sitter with the largest face."""
         return self.sitters[0]
 
+    def overlaps(self, sitter: int) -> bool:
+        """Return whether a sitter's box meets another's; its patches are RGBA then, else RGB.
+
+        Alpha is 0 at pixels that belong to another sitter, whose patches alone may change them, else 255.
+        """
+        boxes = [grid.box for grid in self.sitters]
+        return any(overlap(boxes[sitter], box) for i, box in enumerate(boxes) if i != sitter)
+
+    def mode(self, sitter: int) -> str:
+        """Return the kind of a sitter's patches, "RGB" or "RGBA"."""
+        return "RGBA" if self.overlaps(sitter) else "RGB"
+
     def patch_name(self, number: int, sitter: int = 0) -> str:
         """Return the file name of a frame's patch; in a single row it is that of format 1."""
         row, column = self.sitters[sitter].place(number)
@@ -115,9 +127,13 @@ class Pack:
         return self._image("base.png", self.info.size)
 
     def patch(self, number: int, sitter: int = 0) -> "Image.Image":
-        """Return the rectangle that changes of a sitter, as it is in one frame, RGB; raises `BadPack`."""
+        """Return the rectangle that changes of a sitter, as it is in one frame; raises `BadPack`.
+
+        It is RGB, or RGBA where it meets another sitter's, see `PackInfo.overlaps`.
+        """
         x0, y0, x1, y1 = self.info.sitters[sitter].box
-        return self._image(self.info.patch_name(number, sitter), (x1 - x0, y1 - y0))
+        size = x1 - x0, y1 - y0
+        return self._image(self.info.patch_name(number, sitter), size, self.info.mode(sitter))
 
     def check(self) -> None:
         """Read every image once; raises `BadPack`."""
@@ -126,27 +142,29 @@ class Pack:
             for number in range(grid.count):
                 self.patch(number, sitter)
 
-    def _image(self, name: str, size: tuple[int, int]) -> "Image.Image":
+    def _image(self, name: str, size: tuple[int, int], mode: str = "RGB") -> "Image.Image":
         from PIL import Image
 
         path = self.folder / name
         try:
             with as_bad_pack(path, "damaged", _ADVICE):
-                data = read_regular(path, _most_bytes(size))
+                data = read_regular(path, _most_bytes(size, len(mode)))
                 found = _keep_pixels(data)
-                if found == (*size, "RGB"):
+                if found == (*size, mode):
                     image = Image.open(io.BytesIO(data), formats=("PNG",))
                     del data  # which may be nearly as large as the picture
                     image.load()
-                    if image.size != size or image.mode != "RGB":
+                    if image.size != size or image.mode != mode:
                         raise ValueError(f"decoded as {image.width}x{image.height} {image.mode}")
+                    if mode == "RGBA" and any(image.getchannel("A").histogram()[1:255]):
+                        raise ValueError("pixels that are half transparent")
                     return image
         except BadPack as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise BadPack(f"{path}: missing; render the portrait again") from error
             raise
         told = "{}x{} {}".format(*found)
-        expected = f"{size[0]}x{size[1]} RGB"
+        expected = f"{size[0]}x{size[1]} {mode}"
         raise BadPack(f"{path}: {told}, expected {expected} (pack.toml); render the portrait again")
 
 
@@ -173,9 +191,9 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
         raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
 
 
-def _most_bytes(size: tuple[int, int]) -> int:
-    """Return how many bytes a PNG file of so many RGB pixels may have: 3 a pixel, as if not compressed."""
-    return 3 * size[0] * size[1] + _MOST_BESIDE
+def _most_bytes(size: tuple[int, int], colours: int) -> int:
+    """Return how many bytes a PNG file of so many pixels may have: one a colour, as if not compressed."""
+    return colours * size[0] * size[1] + _MOST_BESIDE
 
 
 def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
@@ -269,9 +287,10 @@ def write_pack(
             raise BadPack(f"{folder}: {name} = {_toml(value)}; expected {expected}")
     with ExitStack() as held:
         with new_folder(target) as new:
-            _save(base, info.size, new / "base.png")
-            for (name, box), patch in zip(_patches(info), patches, strict=True):
-                _save(patch, (box[2] - box[0], box[3] - box[1]), new / name)
+            _save(base, info.size, "RGB", new / "base.png")
+            for (name, sitter), patch in zip(_patches(info), patches, strict=True):
+                x0, y0, x1, y1 = info.sitters[sitter].box
+                _save(patch, (x1 - x0, y1 - y0), info.mode(sitter), new / name)
             _write(new / "pack.toml", _dump(info).encode())
             files = beside()
             held.enter_context(uninterrupted())
@@ -279,15 +298,15 @@ def write_pack(
             write_atomic(folder.with_name(name), data)
 
 
-def _patches(info: PackInfo) -> Iterator[tuple[str, Box]]:
-    """Yield the name and the box of every patch, in the order of `PackInfo.patch_names`."""
-    boxes = [grid.box for grid in info.sitters for _ in range(grid.count)]
-    return zip(info.patch_names(), boxes, strict=True)
+def _patches(info: PackInfo) -> Iterator[tuple[str, int]]:
+    """Yield the name and the sitter of every patch, in the order of `PackInfo.patch_names`."""
+    sitters = [k for k, grid in enumerate(info.sitters) for _ in range(grid.count)]
+    return zip(info.patch_names(), sitters, strict=True)
 
 
-def _save(image: "Image.Image", size: tuple[int, int], path: Path) -> None:
-    if image.size != size or image.mode != "RGB":
-        raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} RGB")
+def _save(image: "Image.Image", size: tuple[int, int], mode: str, path: Path) -> None:
+    if image.size != size or image.mode != mode:
+        raise ValueError(f"{path.name}: {image.size} {image.mode}, expected {size} {mode}")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     _write(path, buffer.getvalue())

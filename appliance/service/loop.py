@@ -140,8 +140,8 @@ def run(
                 from appliance.gaze.target import frame_for  # by now the watcher has loaded it
 
                 lit = time.monotonic() + config.tracking.display_latency
-                frame = frame_for(aim, lit, screen.shown, config.tracking, pack.info)
-                if frame != screen.shown and screen.show(frame):
+                frame = frame_for(aim, lit, screen.shown[0], config.tracking, pack.info)
+                if frame != screen.shown[0] and screen.show((frame, *screen.shown[1:])):
                     reporter.flipped(screen.flipped - aim.captured if aim.viewer else None)
                     if witness:
                         witness.lit(frame, aim, time.monotonic())
@@ -177,7 +177,7 @@ def _facts(watcher: Watcher, screen: Screen, aim: GazeTarget | None) -> Facts:
         closed=not screen.open,
         visitors=sight.visitors,
         distance=aim.viewer.distance_mm / 1000 if aim and aim.viewer else None,
-        frame=screen.shown,
+        frame=screen.shown[0],
         camera=sight.camera,
         asked=sight.asked,
         delay=sight.delay,
