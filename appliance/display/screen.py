@@ -40,10 +40,10 @@ _MISFIT: Final = 0.02
 class Screen:
     """Shows one pack: its base once, then patches; black when the house is closed.
 
-    `shown` is the frame that is lit, or will be once it is no longer black; `flipped` the moment of the
-    last flip on the monotonic clock, `driver` SDL's name of what drives the display, `due` when it next
-    wants a `tick`, like `flipped`. `damage` is what was wrong with the compiled file when it was last read:
-    until a pack is lit again, the picture stays as it is where it would have to be read.
+    `shown` is the frame of each sitter that is lit, or will be once it is no longer black; `flipped` the
+    moment of the last flip on the monotonic clock, `driver` SDL's name of what drives the display, `due` when
+    it next wants a `tick`, like `flipped`. `damage` is what was wrong with the compiled file when it was last
+    read: until a pack is lit again, the picture stays as it is where it would have to be read.
     """
 
     def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:
@@ -57,7 +57,7 @@ class Screen:
         self._monitor: Monitor | None = None
         self.damage = ""
         self._scanout: Scanout | None = None
-        self.shown = 0
+        self.shown: tuple[int, ...] = ()
         self._half = False
         self._offset = self._drawn = (0, 0)
         self.due = 0.0
@@ -152,22 +152,22 @@ class Screen:
             with self._noting_damage():
                 frames.load()  # now that the old one's are gone: both would not fit the memory
 
-    def show(self, frame: int) -> bool:
-        """Light another frame of the loaded pack, by way of half of it if that is wanted.
+    def show(self, frames: tuple[int, ...]) -> bool:
+        """Light another frame of each sitter of the loaded pack, by way of half of it if that is wanted.
 
         Returns whether it is lit: not while the screen is black or fades, nor where the frames are damaged.
         """
         if self._frames is None or not self._frames.count:
             return False
-        before, self.shown = self.shown, frame
+        before, self.shown = self.shown, frames
         if self._curtain.level < 1:
             return False  # black, or drawn anew with the next step of the curtain
         try:
-            patch = self._frames.patch(frame)
+            patch = self._frames.patch(frames[0])
         except BadCache as error:
             self.shown, self.damage = before, str(error)
             return False
-        self._half = self._config.crossfade and abs(frame - before) == 1
+        self._half = self._config.crossfade and abs(frames[0] - before[0]) == 1
         if self._half:
             patch.set_alpha(128)
             self._flip(self._surface.blit(patch, self._place()))
@@ -175,7 +175,7 @@ class Screen:
             self.due = self.flipped + _HALF
         else:
             self._flip(self._surface.blit(patch, self._place()))
-            self._tell(frame)
+            self._tell(frames[0])
         return True
 
     def tick(self, now: float, wall: float) -> None:
@@ -208,7 +208,7 @@ class Screen:
         if stepped or moved:
             self._draw()
             if stepped and not self._curtain.moving:
-                self._tell(self.shown if self._curtain.level else None)
+                self._tell(self.shown[0] if self._curtain.level else None)
         elif now - self.flipped >= HEARTBEAT:
             self._flip((0, 0, 1, 1))
         if self._curtain.moving:
@@ -253,9 +253,10 @@ class Screen:
     def _hang(self, pack: Pack, frames: Frames) -> None:
         for observer in self._observers:
             observer.forget()
-        self._frames, self.shown, self._half, self.damage = frames, frames.resting, False, ""
+        self._frames, self._half, self.damage = frames, False, ""
+        self.shown = tuple(grid.rest for grid in pack.info.sitters)
         self._draw()
-        self._tell(self.shown if self._curtain.level else None)
+        self._tell(self.shown[0] if self._curtain.level else None)
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
@@ -289,7 +290,7 @@ class Screen:
             return
         with self._noting_damage():
             # All that is read is read before anything is drawn: what cannot be read changes nothing.
-            patch = self._frames.patch(self.shown) if self.shown != self._frames.resting else None
+            patch = self._frames.patch(self.shown[0]) if self.shown[0] != self._frames.resting else None
             self._frames.draw_base(self._offset, again=self._curtain.moving)
             self._drawn = self._offset
             if patch:

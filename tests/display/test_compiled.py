@@ -34,10 +34,10 @@ def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
         screen.light(pack)
         screen.load(pack, NEVER)
         for frame in range(FRAMES):
-            screen.show(frame)
+            screen.show((frame,))
             while frame not in {int(path.stem[-2:]) for path in out.glob("frame_*.png")}:
                 time.sleep(0.005)  # each flip is a row in a file, which some tests keep small
-                screen.show(frame)
+                screen.show((frame,))
     return np.array([lit(out, frame) for frame in range(FRAMES)])
 
 
@@ -211,12 +211,12 @@ def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
         assert caches()[0].name in screen.damage
         assert np.array_equal(pixels(screen), before), "the picture did not move"
         for frame in range(FRAMES):
-            assert screen.show(frame) == bool(kept)
+            assert screen.show((frame,)) == bool(kept)
             assert np.array_equal(pixels(screen), first[frame if kept else FRAMES // 2])
         screen.light(pack)
         screen.load(pack, NEVER)
         assert not screen.damage
-        assert screen.show(0) and np.array_equal(pixels(screen), first[0])
+        assert screen.show((0,)) and np.array_equal(pixels(screen), first[0])
 
 
 def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_damaged_pack_that_was_never_compiled_leaves_the_resting_picture(
         screen.light(pack)
         with pytest.raises(BadPack, match=r"patch_07\.png: damaged"):
             screen.load(pack, NEVER)
-        screen.show(3)
+        screen.show((3,))
     assert [path.name for path in (tmp_path / "lit").glob("*.png")] == ["frame_04.png"]
     assert not caches()
 
@@ -364,7 +364,7 @@ def test_frames_beyond_the_bound_of_memory_are_shown_all_the_same(
         screen.light(pack)
         screen.load(pack, NEVER)
         for frame in itertools.chain(order, range(FRAMES)):
-            screen.show(frame)
+            screen.show((frame,))
             assert np.array_equal(pixels(screen), first[frame])
 
 

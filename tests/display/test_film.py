@@ -29,7 +29,7 @@ def test_the_film_has_what_was_shown_in_order(
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (8, 0):
-            screen.show(frame)
+            screen.show((frame,))
     with Image.open(path) as shown:
         pictures = [picture.convert("RGB") for picture in ImageSequence.Iterator(shown)]
     assert len(pictures) == 3

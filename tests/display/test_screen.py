@@ -31,7 +31,7 @@ def test_what_is_lit_is_the_packs_frame_pixel_by_pixel(pack: Pack, tmp_path: Pat
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (0, FRAMES - 1):
-            screen.show(frame)
+            screen.show((frame,))
     base = pack.base()
     assert np.array_equal(lit(out, FRAMES // 2), np.asarray(base))
     for frame in (0, FRAMES - 1):
@@ -45,7 +45,7 @@ def test_every_flip_is_noted_in_order_with_its_time(pack: Pack, tmp_path: Path) 
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (5, 6, 5):
-            screen.show(frame)
+            screen.show((frame,))
     rows = [json.loads(row) for row in (out / "lit.jsonl").read_text().splitlines()]
     assert [row["frame"] for row in rows] == [4, 5, 6, 5]
     assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
@@ -102,7 +102,7 @@ def test_a_disk_that_fills_up_is_reported_and_does_not_hang(pack: Pack, tmp_path
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in range(FRAMES):
-            screen.show(frame)
+            screen.show((frame,))
 
 
 def test_sdl_without_kmsdrm_is_told_apart_from_a_missing_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
