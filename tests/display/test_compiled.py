@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pygame
 import pytest
 from PIL import Image
 
@@ -35,6 +34,7 @@ from tests.conftest import (
     small_info,
     small_patches,
 )
+from tests.display.test_screen import pixels
 
 NEVER = threading.Event()
 
@@ -440,9 +440,3 @@ def test_without_a_file_and_the_room_for_all_frames_those_nearest_are_shown(
     assert len(all_frames(pack)) / 8 < len(different) < 2 * len(all_frames(pack)) / 3
     if len(pack.info.sitters) == 1:
         assert different < {one.tobytes() for one in first}
-
-
-def pixels(screen: Screen) -> np.ndarray:
-    surface = pygame.display.get_surface()
-    data = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8)
-    return data.reshape(screen.size[1], screen.size[0], 3)
