@@ -253,10 +253,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     with board(display, pack, say) as show:
 
-        def live(line: str, frame: int) -> None:
+        def live(line: str, frames: tuple[int, ...]) -> None:
             if on_terminal and line:
                 print(f"\r{line}\x1b[K", end="", flush=True)
-            show(frame, f"{told}\n{line}")
+            show(frames, f"{told}\n{line}")
 
         try:
             gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)

@@ -105,6 +105,8 @@ class GazeConfig:
     mirrored: Annotated[bool, YesNo()] = False
     limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
     limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0
+    limit_up: Annotated[float, Range(0, 90, "degrees")] = 90.0
+    limit_down: Annotated[float, Range(-90, 0, "degrees")] = -90.0
     gain: Annotated[float, Range(0.1, 5)] = 1.0
     contact: Annotated[float, Range(0, 1)] = 0.0
 
@@ -116,6 +118,7 @@ class DisplayConfig:
     output: Annotated[str, DISPLAYS] = "auto"
     width: Annotated[int, Range(64, 7680, "pixels")] = 1080
     height: Annotated[int, Range(64, 7680, "pixels")] = 1920
+    width_mm: Annotated[float, ZeroOr("what the monitor says", Range(50, 10000, "mm"))] = 0.0
     pack: Annotated[str, Text("a pack's folder, or empty for the portrait that hangs")] = ""
     rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
     fit: Annotated[str, OneOf(("contain", "cover"))] = "contain"

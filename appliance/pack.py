@@ -158,6 +158,8 @@ class Pack:
                     image.load()
                     if image.size != size or image.mode != mode:
                         raise ValueError(f"decoded as {image.width}x{image.height} {image.mode}")
+                    if mode == "RGBA" and any(image.getchannel("A").histogram()[1:255]):
+                        raise ValueError("pixels that are half transparent")
                     return image
         except BadPack as error:
             if isinstance(error.__cause__, FileNotFoundError):

@@ -1,11 +1,11 @@
-"""What tests share: a small pack whose frames can be told apart, and a camera at any place and tilt."""
+"""What tests share: small packs whose frames can be told apart, and a camera at any place and tilt."""
 
 import logging
 import math
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,12 @@ settings.load_profile("untimed")
 SERVICE = 4711
 SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
 ANGLES = tuple(6.0 * (i - FRAMES // 2) for i in range(FRAMES))
+# Two sitters with a grid each, whose boxes overlap.
+OTHER_BOX = (55, 45, 88, 90)
+GRID = (
+    FrameGrid(BOX, (45.0, 45.0), ANGLES, (8.0, 0.0, -12.0), (2, 1, 4), (1, FRAMES // 2)),
+    FrameGrid(OTHER_BOX, (72.0, 60.0), ANGLES[2:7], (0.0, -10.0), (1, 2), (0, 2)),
+)
 
 
 def striped(frame: int) -> Image.Image:
@@ -78,10 +84,58 @@ def in_camera(point: tuple[float, float, float], place: GazeConfig) -> tuple[flo
     return float(x), float(y), float(z)
 
 
+def grid_info(**changes: object) -> PackInfo:
+    return small_info(sitters=GRID, **changes)
+
+
+def owned(sitter: int) -> np.ndarray:
+    """Where in a box of `GRID` the pixels are the sitter's own: those below a slanting line are the second's."""
+    x0, y0, x1, y1 = GRID[sitter].box
+    across, down = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
+    a, b, c, d = GRID[1 - sitter].box
+    shared = (a <= across) & (across < c) & (b <= down) & (down < d)
+    return ~shared | ((across + down < 120) == (sitter == 0))
+
+
+def grid_patches(base: Image.Image | None = None) -> list[Image.Image]:
+    """The patches of a pack of `grid_info`: each has a bar of its own; those at rest are the base's."""
+    base = base or base_image()
+    patches = []
+    for sitter, grid in enumerate(GRID):
+        for number in range(grid.count):
+            patch = base.crop(grid.box)
+            row, column = grid.place(number)
+            if number != grid.rest:
+                patch.paste(
+                    (20, 30, 40 + 100 * sitter), (4 + 3 * column, 6 * row, 30 + 3 * column, 6 * row + 9)
+                )
+                patch.paste((200, 30, 9 * row), (0, 27 - 2 * column, 60, 29))
+            patch.putalpha(Image.fromarray(owned(sitter).astype(np.uint8) * 255))
+            patches.append(patch)
+    return patches
+
+
+def composed(pack: Pack, frames: Sequence[int]) -> np.ndarray:
+    """The picture with each sitter in a frame, pixel by pixel: alpha decides whose they are."""
+    picture = pack.base()
+    for sitter, frame in enumerate(frames):
+        patch = pack.patch(frame, sitter)
+        alpha = patch.getchannel("A") if patch.mode == "RGBA" else None
+        picture.paste(patch, pack.info.sitters[sitter].box[:2], alpha)
+    return np.asarray(picture)
+
+
 @pytest.fixture
-def pack(tmp_path: Path) -> Pack:
-    write_pack(tmp_path / "pack", small_info(), base_image(), small_patches())
+def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
+    """A pack of one row; of two sitters' grids where a test is parametrised with `packs`."""
+    if getattr(request, "param", "row") == "grid":
+        write_pack(tmp_path / "pack", grid_info(), base_image(), grid_patches())
+    else:
+        write_pack(tmp_path / "pack", small_info(), base_image(), small_patches())
     return Pack(tmp_path / "pack")
+
+
+packs = pytest.mark.parametrize("pack", ["row", "grid"], indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -66,9 +66,9 @@ class Recorder:
         if filmed and (not self.sights or now - self.sights[-1].moment > 0.9 / RATE):
             self.sights.append(_Sight(now, small_view(picture), picture.width, list(faces)))
 
-    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
+    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
         """Note a flip, and its delay when a viewer caused it."""
-        self.flips.append((moment, frame))
+        self.flips.append((moment, frames[0]))
         if aim is not None and aim.viewer is not None:
             self.delays.append(moment - aim.captured)
 

@@ -41,7 +41,7 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         _all_written(screen, config, pack.info.main.count)
         times = _rounds(
             {
-                "show": screen.show,
+                "show": lambda frame: screen.show((frame,)),
                 "bare_blit": lambda frame: surface.blit(bare[frame], box[:2]),
                 "bare_blit_flip": bare_flip,
             },
@@ -86,7 +86,7 @@ def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in range(pack.info.main.count):
-            screen.show(frame)
+            screen.show((frame,))
         status = Path("/proc/self/status").read_text()
         now = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
         return {"size": screen.size, "resident_mb": round(int(now) / 1024, 1)}
@@ -97,7 +97,7 @@ def _all_written(screen: Screen, config: DisplayConfig, frames: int) -> None:
     kind, folder = parsed(config.output)
     while kind == "offscreen" and len(list(Path(folder).glob("frame_*.png"))) < frames:
         for frame in range(frames):
-            screen.show(frame)
+            screen.show((frame,))
             time.sleep(0.01)
 
 

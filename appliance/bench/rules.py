@@ -18,10 +18,10 @@ from appliance.bench.walks import Trial
 from appliance.camera.base import RgbPicture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.lens import Lens
-from appliance.config import Config
+from appliance.config import Config, GazeConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import original_frame
-from appliance.gaze.target import GazeTarget, frame_for
+from appliance.gaze.target import GazeTarget, frames_for
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import FaceDetector
 
@@ -59,12 +59,17 @@ def settings(shared: bool = False, living: bool = False) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A frame and its angle in degrees; chosen by eyes at `x` of the picture taken at `captured`, if any."""
+    """A frame and its angle in degrees; chosen by eyes at `x` of the picture taken at `captured`, if any.
+
+    `frame` is a column of the grid; `row` is its row, and `pitch` that row's, in degrees.
+    """
 
     frame: int
     angle: float
     captured: float = -math.inf
     x: float | None = None
+    row: int = 0
+    pitch: float = 0.0
 
 
 class Rule(Protocol):
@@ -80,12 +85,17 @@ class Rule(Protocol):
 class Ours:
     """The appliance."""
 
-    def __init__(self, trial: Trial, pack: PackInfo) -> None:
-        """Load the models; raises `BadAsset` or `BadModel`."""
+    def __init__(self, trial: Trial, pack: PackInfo, place: GazeConfig | None = None) -> None:
+        """Load the models, with the camera at a `place`; raises `BadAsset` or `BadModel`."""
         living = any(person.life for person in trial.walk.people)
-        self._config, self._pack, self._latency = settings(trial.shared, living), pack, trial.latency
+        config = settings(trial.shared, living)
+        self._config, self._pack, self._latency = (
+            replace(config, gaze=place or config.gaze),
+            pack,
+            trial.latency,
+        )
         self._controller = GazeController(self._config)
-        self._frame = pack.main.rest
+        self._frames = tuple(grid.rest for grid in pack.sitters)
         self._targets: list[tuple[float, GazeTarget]] = []
 
     def see(self, picture: RgbPicture) -> None:
@@ -98,11 +108,13 @@ class Ours:
         """Return the frame for the newest target."""
         target = _newest(self._targets, refresh)
         lit = refresh + DISPLAY
-        self._frame = frame_for(target, lit, self._frame, self._config.tracking, self._pack)
-        angle = self._pack.main.angles[self._frame]
+        self._frames = frames_for(target, lit, self._frames, self._config.tracking, self._pack)
+        main = self._pack.main
+        row, column = main.place(self._frames[0])
+        shown = Shown(column, main.angles[column], row=row, pitch=main.pitches[row])
         if target is None:
-            return Shown(self._frame, angle)
-        return Shown(self._frame, angle, target.captured, target.viewer.x if target.viewer else None)
+            return shown
+        return replace(shown, captured=target.captured, x=target.viewer.x if target.viewer else None)
 
 
 class _ByColumn:

@@ -12,6 +12,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from appliance.config import DisplayConfig
+from appliance.display.frames import Lit
 from appliance.display.patches import finished
 from appliance.display.screen import Screen, layout_for
 from appliance.display.sdl import pygame
@@ -39,8 +40,8 @@ class Board(Screen):
         self._plate: tuple[pygame.Surface, tuple[int, int]] | None = None
         self._text = ""
 
-    def write(self, frame: int, text: str) -> None:
-        """Show a frame, and lines in place of those before; raises `DisplayLost`."""
+    def write(self, frames: Lit, text: str) -> None:
+        """Show frames, one of each sitter, and lines in place of those before; raises `DisplayLost`."""
         if text != self._text:
             self._text = text
             layout = layout_for(self._config, self.size)
@@ -50,9 +51,9 @@ class Board(Screen):
             turned = finished(plate, layout)
             surface = pygame.image.frombuffer(turned.tobytes(), turned.size, "RGB").convert(self._surface)
             self._plate = surface, layout.turned((left, top, left + plate.width, top + plate.height))[:2]
-        self.shown = frame
+        self.shown = frames
         self._draw()
-        self._tell(frame)
+        self._tell(frames)
 
     def _paint(self) -> None:
         super()._paint()
@@ -80,10 +81,10 @@ def plate_with(text: str, width: int) -> Image.Image:
 @contextmanager
 def board(
     display: DisplayConfig, pack: Pack, say: Callable[[str], None]
-) -> Iterator[Callable[[int, str], None]]:
-    """Light the portrait; yield what shows a frame and writes lines over it. Both go with the context.
+) -> Iterator[Callable[[Lit, str], None]]:
+    """Light the portrait; yield what shows frames and writes lines over it. Both go with the context.
 
-    Without a display, or when it is lost, only `say` is told.
+    Frames are one of each sitter. Without a display, or when it is lost, only `say` is told.
 
     Raises
     ------
@@ -103,16 +104,16 @@ def board(
         except DisplayLost as error:
             screen = None
             say(ONLY_HERE % error)
-        shown, due = pack.info.main.rest, 0.0
+        shown, due = tuple(grid.rest for grid in pack.info.sitters), 0.0
 
-        def show(frame: int, text: str) -> None:
+        def show(frames: Lit, text: str) -> None:
             nonlocal screen, shown, due
             now = time.monotonic()
-            if screen is None or (frame == shown and now < due):
+            if screen is None or (frames == shown and now < due):
                 return
-            shown, due = frame, now + _PERIOD
+            shown, due = frames, now + _PERIOD
             try:
-                screen.write(frame, text)
+                screen.write(frames, text)
                 screen.tick(now, time.time())
                 screen.closed()  # a window wants its events taken
             except (DisplayLost, DisplayStuck) as error:

@@ -1,8 +1,12 @@
 """A pack compiled for one screen: a raw file in the screen's own pixels.
 
 Starting then costs no decoding and no scaling. The file is a head (magic, length, checksum, JSON),
-then the whole screen with the resting picture, then the patch of every frame. It holds checksums
-instead of being flushed to the disk: what a power cut leaves is noticed at the next start and made anew.
+then the whole screen with the resting picture, then the patch of every frame of every sitter. It holds
+checksums instead of being flushed to the disk: what a power cut leaves is noticed at the next start and
+made anew.
+
+Patches are not compressed: unpacking one takes longer than reading it from a card, and most reads come
+from the kernel's cache.
 
 Every read is compared with its checksum. The file is not memory-mapped, because the kernel may drop a
 mapped page and read it again from a card whose bytes have changed since, and where the card gives none,
@@ -15,7 +19,7 @@ import stat
 import struct
 import weakref
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,10 +30,31 @@ from appliance.grid import Box
 from appliance.rights import as_owner
 
 _FAMILY: Final = b"mona-lisa lit "
-MAGIC: Final = _FAMILY + b"2\n"
-# Parts begin on multiples of this, bytes: the largest of the kernel's pages. Earlier versions map the file.
-_PAGE: Final = 65536
+MAGIC: Final = _FAMILY + b"3\n"
+# Parts begin on multiples of this, bytes: a card's blocks.
+_PAGE: Final = 4096
+# Bytes of a head: the checksums of all frames that a pack may have take less.
+_MOST_HEAD: Final = 1 << 22
 _HEAD: Final = struct.Struct("<16sII")
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """The patches of one sitter in a compiled file.
+
+    `box` is where they lie on the screen, (x0, y0, x1, y1), `frames` how many there are, `resting` which
+    of them is the base. `keyed` patches have pixels of the colour key, which belong to another sitter.
+    """
+
+    box: Box
+    frames: int
+    resting: int
+    keyed: bool
+
+    @property
+    def size(self) -> Size:
+        """Width and height of a patch."""
+        return self.box[2] - self.box[0], self.box[3] - self.box[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +62,34 @@ class Plan:
     """What a compiled file holds.
 
     `key` says of which pack and layout it was made, `pack` where that pack lies; `size` is (width,
-    height) of the screen, `depth` its bytes per pixel, `box` where the patches lie on it, (x0, y0,
-    x1, y1). Rows are padded to whole 4 bytes, as SDL's are.
+    height) of the screen, `depth` its bytes per pixel, `sitters` the patches in the pack's order.
+    Rows are padded to whole 4 bytes, as SDL's are.
     """
 
     key: str
     pack: str
     size: Size
     depth: int
-    box: Box
-    frames: int
-    resting: int
-
-    @property
-    def patch_size(self) -> Size:
-        """Width and height of a patch."""
-        return self.box[2] - self.box[0], self.box[3] - self.box[1]
+    sitters: tuple[Patches, ...]
 
     @property
     def base_bytes(self) -> int:
         """Length of the base."""
-        return _row(self.size[0], self.depth) * self.size[1]
+        return _bytes(self.size, self.depth)
+
+    def patch_bytes(self, sitter: int) -> int:
+        """Length of a sitter's patch."""
+        return _bytes(self.sitters[sitter].size, self.depth)
 
     @property
-    def patch_bytes(self) -> int:
-        """Length of a patch."""
-        return _row(self.patch_size[0], self.depth) * self.patch_size[1]
+    def patches_bytes(self) -> int:
+        """Length of all patches together."""
+        return sum(self.patch_bytes(i) * patches.frames for i, patches in enumerate(self.sitters))
+
+    @property
+    def parts(self) -> int:
+        """How many parts: the base and the patches."""
+        return 1 + sum(patches.frames for patches in self.sitters)
 
 
 class Compiled:
@@ -96,10 +123,11 @@ class Compiled:
             found = os.fstat(self._file)
             if not stat.S_ISREG(found.st_mode):
                 raise BadCache(f"{path}: no regular file")
-            self.plan, self._sums = _read_head(os.pread(self._file, _PAGE, 0))
+            self.plan, self._sums = _read_head(self._file)
             if key is not None and self.plan.key != key:
                 raise BadCache(f"{path}: made of another pack or for another screen", stale=True)
-            if found.st_size != (length := _start(self.plan, self.plan.frames + 1)):
+            self._starts = _starts(self.plan)
+            if found.st_size != (length := self._starts[-1]):
                 raise BadCache(f"{path}: {found.st_size} bytes, expected {length}")
         except BadCache:
             raise
@@ -110,19 +138,23 @@ class Compiled:
         """Fill `pixels` with the whole screen at rest; raises `BadCache` if it is not as it was written."""
         self._read(0, pixels, "base")
 
-    def read_patch(self, frame: int, pixels: memoryview) -> None:
+    def read_patch(self, sitter: int, frame: int, pixels: memoryview) -> None:
         """Fill `pixels` with a frame's patch; raises `BadCache` if it is not as it was written."""
-        self._read(frame + 1, pixels, f"patch {frame}")
+        before = sum(patches.frames for patches in self.plan.sitters[:sitter])
+        self._read(1 + before + frame, pixels, f"patch {frame} of sitter {sitter}")
 
-    def check(self, each: Callable[[], object], apart_from: Iterable[int] = ()) -> None:
-        """Read the patches of all frames but some, calling `each` in between; raises `BadCache`."""
-        with memoryview(bytearray(self.plan.patch_bytes)) as pixels:
-            for frame in set(range(self.plan.frames)).difference(apart_from):
-                self.read_patch(frame, pixels)
-                each()
+    def check(self, each: Callable[[], object], apart_from: Sequence[Container[int]] = ()) -> None:
+        """Read all patches, or of each sitter all but some, calling `each` in between; raises `BadCache`."""
+        for sitter, patches in enumerate(self.plan.sitters):
+            known = apart_from[sitter] if apart_from else ()
+            with memoryview(bytearray(self.plan.patch_bytes(sitter))) as pixels:
+                for frame in range(patches.frames):
+                    if frame not in known:
+                        self.read_patch(sitter, frame, pixels)
+                        each()
 
     def _read(self, part: int, pixels: memoryview, name: str) -> None:
-        start, done = _start(self.plan, part), 0
+        start, done = self._starts[part], 0
         try:
             while done < len(pixels):
                 with pixels[done:] as rest:
@@ -136,8 +168,8 @@ class Compiled:
             raise BadCache(f"{self.path}: its {name} is damaged")
 
 
-def _read_head(data: bytes) -> tuple[Plan, list[int]]:
-    """Return what a head says, and the checksum of each part.
+def _read_head(file: int) -> tuple[Plan, list[int]]:
+    """Return what a file's head says, and the checksum of each part.
 
     Raises
     ------
@@ -146,24 +178,28 @@ def _read_head(data: bytes) -> tuple[Plan, list[int]]:
     Exception
         Of any kind, if it is damaged.
     """
-    magic, length, checksum = _HEAD.unpack_from(data)
+    magic, length, checksum = _HEAD.unpack(os.pread(file, _HEAD.size, 0))
     if magic != MAGIC and magic.startswith(_FAMILY):
         raise BadCache("compiled by another version", stale=True)
-    text = data[_HEAD.size : _HEAD.size + length]
-    if magic != MAGIC or zlib.crc32(text) != checksum:
+    if magic != MAGIC or length > _MOST_HEAD:
+        raise ValueError("no head")
+    text = os.pread(file, length, _HEAD.size)
+    if zlib.crc32(text) != checksum:
         raise ValueError("wrong checksum")
     tree: dict[str, Any] = json.loads(text)
     sums = tree.pop("sums")
-    (width, height), (x0, y0, x1, y1) = tree["size"], tree["box"]
-    tree["size"], tree["box"] = (width, height), (x0, y0, x1, y1)
-    plan = Plan(**tree)
-    numbers = [width, height, x0, y0, x1, y1, plan.depth, plan.frames, plan.resting, *sums]
+    width, height = tree.pop("size")
+    sitters = tuple(_patches(**patches) for patches in tree.pop("sitters"))
+    plan = Plan(**tree, size=(width, height), sitters=sitters)
+    numbers = [width, height, plan.depth, *sums]
+    for patches in sitters:
+        numbers += [*patches.box, patches.frames, patches.resting]
     if not (
         all(type(number) is int for number in numbers)
-        and 0 <= x0 < x1 <= width
-        and 0 <= y0 < y1 <= height
+        and all(_fits(patches, plan.size) for patches in sitters)
         and 1 <= plan.depth <= 4
-        and 0 <= plan.resting < plan.frames == len(sums) - 1
+        and sitters
+        and plan.parts == len(sums)
         and isinstance(plan.key, str)
         and isinstance(plan.pack, str)
     ):
@@ -171,17 +207,30 @@ def _read_head(data: bytes) -> tuple[Plan, list[int]]:
     return plan, sums
 
 
-def write_compiled(file: int, plan: Plan, parts: Iterable[memoryview]) -> None:
-    """Write a compiled pack to an open file descriptor: the base, then each patch; raises `OSError`.
+def _patches(box: list[int], frames: int, resting: int, keyed: bool) -> Patches:
+    x0, y0, x1, y1 = box
+    return Patches((x0, y0, x1, y1), frames, resting, keyed)
 
-    A part is let go of before the next is asked for: a surface cannot be drawn from meanwhile.
+
+def _fits(patches: Patches, screen: Size) -> bool:
+    x0, y0, x1, y1 = patches.box
+    inside = 0 <= x0 < x1 <= screen[0] and 0 <= y0 < y1 <= screen[1]
+    return inside and 0 <= patches.resting < patches.frames and type(patches.keyed) is bool
+
+
+def write_compiled(file: int, plan: Plan, parts: Iterable[memoryview]) -> None:
+    """Write a compiled pack to an open file descriptor; raises `OSError`.
+
+    `parts` are the base, then each sitter's patches. A part is let go of before the next is asked for: a
+    surface cannot be drawn from meanwhile.
     """
     sums = []
-    for number, part in enumerate(parts):
+    starts = _starts(plan)
+    for start, part in zip(starts, parts, strict=False):
         with part:
             sums.append(zlib.crc32(part))
-            _write(file, part, _start(plan, number))
-    os.ftruncate(file, _start(plan, plan.frames + 1))
+            _write(file, part, start)
+    os.ftruncate(file, starts[-1])
     text = json.dumps(asdict(plan) | {"sums": sums}).encode()
     _write(file, _HEAD.pack(MAGIC, len(text), zlib.crc32(text)) + text, 0)
 
@@ -194,16 +243,20 @@ def _write(file: int, data: bytes | memoryview, start: int) -> None:
                 written += os.pwrite(file, rest, start + written)
 
 
-def _start(plan: Plan, part: int) -> int:
-    """Return where a part begins: 0 is the base, then the patches, then the end."""
-    head = _pages(_HEAD.size + 512 + 12 * (plan.frames + 1))
-    if part == 0:
-        return head
-    return head + _pages(plan.base_bytes) + (part - 1) * _pages(plan.patch_bytes)
+def _starts(plan: Plan) -> list[int]:
+    """Return where each part begins, and where the last one ends."""
+    text = json.dumps(asdict(plan) | {"sums": [0xFFFFFFFF] * plan.parts})  # no checksum is longer
+    starts = [_pages(_HEAD.size + len(text))]
+    lengths = [plan.base_bytes]
+    for sitter, patches in enumerate(plan.sitters):
+        lengths += [plan.patch_bytes(sitter)] * patches.frames
+    for length in lengths:
+        starts.append(starts[-1] + _pages(length))
+    return starts
 
 
-def _row(width: int, depth: int) -> int:
-    return -(-width * depth // 4) * 4
+def _bytes(size: Size, depth: int) -> int:
+    return -(-size[0] * depth // 4) * 4 * size[1]
 
 
 def _pages(length: int) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
+from appliance.display.frames import Lit
 from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
 from appliance.files import write_atomic
@@ -35,8 +36,8 @@ class Film:
         """Make sure that the file can be written; raises `CannotWrite`."""
         write_atomic(self._path, b"")
 
-    def lit(self, frame: int | None, surface: pygame.Surface) -> None:
-        """Take a picture of the screen; `frame` is None where it is black."""
+    def lit(self, frames: Lit | None, surface: pygame.Surface) -> None:
+        """Take a picture of the screen; `frames` is None where it is black."""
         now = time.monotonic()
         if self._shots and now - self._shots[-1][0] < _FASTEST:
             return
@@ -45,7 +46,7 @@ class Film:
                 log.warning(FULL, self._path, MOST)
                 self._shots.append(self._shots[-1])
             return
-        self._shots.append((now, _packed(frame, surface)))
+        self._shots.append((now, _packed(frames, surface)))
 
     def forget(self) -> None:
         """Film on: another portrait hangs."""
@@ -73,13 +74,13 @@ class Film:
         write_atomic(self._path, packed.getvalue())
 
 
-def _packed(frame: int | None, surface: pygame.Surface) -> bytes:
+def _packed(frames: Lit | None, surface: pygame.Surface) -> bytes:
     scale = min(1.0, _LONGEST / max(surface.get_size()))
     size = max(1, round(surface.get_width() * scale)), max(1, round(surface.get_height() * scale))
     small = pygame.transform.scale(surface, size)  # without averaging: the display's thread does it
     image = Image.new("RGB", (size[0], size[1] + _STRIP))
     image.paste(Image.frombuffer("RGB", size, pygame.image.tostring(small, "RGB")))
-    label = "black" if frame is None else f"frame {frame}"
+    label = f"frame {' '.join(map(str, frames))}" if frames else "black"
     ImageDraw.Draw(image).text((3, size[1] + 2), label, fill="#d8d0bd")
     packed = io.BytesIO()
     image.save(packed, "JPEG", quality=85)

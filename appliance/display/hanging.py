@@ -10,11 +10,12 @@ from ctypes import CDLL
 from typing import TYPE_CHECKING, Final
 
 from appliance.display import store
-from appliance.display.compiled import Compiled, Plan
-from appliance.display.frames import Frames, pixels_of
+from appliance.display.compiled import Compiled, Patches, Plan
+from appliance.display.frames import KEY, Frames, pixels_of
 from appliance.display.layout import Layout
 from appliance.display.sdl import pygame
 from appliance.errors import BadCache, BadPack, CannotWrite
+from appliance.grid import overlap
 from appliance.pack import Pack, as_bad_pack
 
 if TYPE_CHECKING:  # loaded when there is something to compile: the first light needs none of it
@@ -30,9 +31,6 @@ LAST_WHOLE: Final = "%s; showing it as it was last compiled"
 # card and a slow processor need one for the bundled portrait, and a visitor of a pack that takes longer
 # sees its sitter at rest.
 LONGEST: Final = 300.0
-# Bytes of patches kept in memory where there is no compiled file to read them from: four screens of 4K, as
-# many as are kept where there is one.
-MOST_KEPT: Final = 4 * 2160 * 3840 * 4
 # Bytes of a compiled file in screens: twice those of 33 frames which change all of it.
 _MOST_SCREENS: Final = 64
 _UNSHOWN: Final = "cannot be shown"
@@ -141,62 +139,67 @@ class Hanger:
         plan = compiled.plan
         if (plan.size, plan.depth) != (self._screen.get_size(), self._screen.get_bytesize()):
             raise BadCache(f"{compiled.path}: of another screen than its name says")
-        if plan.frames != pack.info.main.count:
-            raise BadCache(f"{compiled.path}: {plan.frames} frames, expected {pack.info.main.count}")
-        return Frames(plan.box, plan.frames, plan.resting, self._screen, compiled=compiled)
+        found = [(patches.frames, patches.resting) for patches in plan.sitters]
+        if found != [(grid.count, grid.rest) for grid in pack.info.sitters]:
+            raise BadCache(f"{compiled.path}: its frames are not those of pack.toml")
+        return Frames(pack.info.sitters, plan.sitters, self._screen, compiled=compiled)
 
     def _drawn(self, pack: Pack) -> Frames:
         from appliance.display.patches import fitted_base
 
         base = self._surface(fitted_base(pack, self._layout))
         _give_back()
-        return Frames((0, 0, 1, 1), 0, pack.info.main.rest, self._screen, base=base)
+        return Frames(pack.info.sitters, (), self._screen, base=base)
 
     def _compile(
         self, pack: Pack, frames: Frames, stop: threading.Event, each: Callable[[], object]
     ) -> Frames:
         from appliance.display.patches import fitted_patches
 
-        def surfaces() -> Iterator[pygame.Surface]:
-            for image in images:
+        def surfaces(sitter: int) -> Iterator[pygame.Surface]:
+            for image in fitted_patches(pack, self._layout, sitter)[1]:
                 if stop.is_set():
                     raise _Stopped
                 each()
-                yield self._surface(image)
+                yield self._surface(image, patches[sitter].keyed)
 
-        info = pack.info
+        grids = pack.info.sitters
         key = store.key_of(pack, self._layout, self._pixels)
         base = frames.base or self._drawn(pack).base
         assert base
-        box, images = fitted_patches(pack, self._layout)
-        plan = Plan(
-            key,
-            str(pack.folder.absolute()),
-            self._screen.get_size(),
-            self._screen.get_bytesize(),
-            box,
-            info.main.count,
-            info.main.rest,
+        boxes = [fitted_patches(pack, self._layout, sitter)[0] for sitter in range(len(grids))]
+        patches = tuple(
+            Patches(
+                box, grid.count, grid.rest, any(overlap(box, other) for other in boxes if other is not box)
+            )
+            for box, grid in zip(boxes, grids, strict=True)
         )
-        if info.main.count * plan.patch_bytes > _MOST_SCREENS * plan.base_bytes:
+        size, depth = self._screen.get_size(), self._screen.get_bytesize()
+        plan = Plan(key, str(pack.folder.absolute()), size, depth, patches)
+        if plan.patches_bytes > _MOST_SCREENS * plan.base_bytes:
             raise BadPack(f"{pack.folder}: its frames are larger than {_MOST_SCREENS} of this screen")
         path = store.path_of(pack, self._layout, self._pixels)
+        drawn = itertools.chain.from_iterable(map(surfaces, range(len(grids))))
         try:
-            compiled = store.make(path, plan, map(pixels_of, itertools.chain([base], surfaces())))
+            compiled = store.make(path, plan, map(pixels_of, itertools.chain([base], drawn)))
         except CannotWrite as error:
             log.warning(NOT_KEPT, error)
         else:
             _give_back()
             return self._compiled(pack, compiled)
-        if info.main.count * plan.patch_bytes > MOST_KEPT:
-            raise BadPack(f"{pack.folder}: its frames are too large to be kept in memory")
-        frames = Frames(box, info.main.count, info.main.rest, self._screen, base=base)
-        box, images = fitted_patches(pack, self._layout)
-        for frame, surface in enumerate(surfaces()):
-            frames.put(frame, surface)
+        frames = Frames(grids, patches, self._screen, base=base)
+        for sitter in range(len(grids)):
+            kept = set(frames.nearest_rest(sitter))
+            for frame, surface in enumerate(surfaces(sitter)):
+                if frame in kept:
+                    frames.put(sitter, frame, surface)
         return frames
 
-    def _surface(self, image: "Image.Image") -> pygame.Surface:
+    def _surface(self, image: "Image.Image", keyed: bool = False) -> pygame.Surface:
+        """Return an image as the screen has its pixels; if `keyed`, the key where it is transparent."""
+        from appliance.display.patches import with_key
+
+        image = with_key(image.convert("RGBA"), KEY) if keyed else image.convert("RGB")
         loaded = pygame.image.frombuffer(image.tobytes(), image.size, "RGB")
         return loaded.convert(self._screen)
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+from appliance.display.frames import Lit
 from appliance.display.sdl import pygame
 
 
@@ -14,8 +15,8 @@ class Observer(Protocol):
     def open(self) -> None:
         """Begin; may raise `CannotWrite`."""
 
-    def lit(self, frame: int | None, surface: pygame.Surface) -> None:
-        """A frame was lit, or black (None)."""
+    def lit(self, frames: Lit | None, surface: pygame.Surface) -> None:
+        """Frames were lit, one of each sitter, or black (None)."""
 
     def forget(self) -> None:
         """Another portrait hangs."""

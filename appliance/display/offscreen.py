@@ -1,5 +1,6 @@
 """A folder instead of a screen: every frame that was lit as a picture, and when."""
 
+import json
 import queue
 import tempfile
 import threading
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from appliance.display.frames import Lit
 from appliance.display.layout import Size
 from appliance.display.png import write_png
 from appliance.display.sdl import pygame
@@ -24,15 +26,18 @@ class OffscreenFolder:
     """Writes `frame_NN.png`, the whole screen, once per frame; `lit.jsonl` has every flip.
 
     A row of `lit.jsonl` is `{"time": seconds on the monotonic clock, "frame": index}`, the frame null
-    where the screen went black. Pictures are packed by a thread of their own, since that takes longer
-    than a flip may; when it is busy, a frame's picture is taken the next time that frame is lit. Until
-    then they lie in files without a name: in memory each would be as large as the screen.
+    where the screen went black. Of several sitters it is a list with the frame of each, and the pictures are
+    named `frame_NN_NN.png`; one is written where a sitter is in a frame that no picture has yet.
+
+    Pictures are packed by a thread of their own, since that takes longer than a flip may; when it is busy, a
+    frame's picture is taken the next time that frame is lit. Until then they lie in files without a name: in
+    memory each would be as large as the screen.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._written: set[int] = set()
-        self._waiting: queue.Queue[tuple[int, Size, BinaryIO] | None] = queue.Queue()
+        self._written: set[tuple[int, int]] = set()  # sitters and their frames
+        self._waiting: queue.Queue[tuple[Lit, Size, BinaryIO] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._write, name="offscreen", daemon=True)
         self._error: CannotWrite | None = None
 
@@ -49,21 +54,22 @@ class OffscreenFolder:
             raise CannotWrite(f"{self._folder}: cannot be written ({error.strerror})") from error
         self._thread.start()
 
-    def lit(self, frame: int | None, surface: pygame.Surface) -> None:
-        """Note that a frame was lit; raises `CannotWrite` once writing has failed."""
+    def lit(self, frames: Lit | None, surface: pygame.Surface) -> None:
+        """Note that frames were lit; raises `CannotWrite` once writing has failed."""
         if self._error:
             raise self._error
-        index = b"null" if frame is None else b"%d" % frame
+        told = frames[0] if frames and len(frames) == 1 else frames
+        index = json.dumps(told).encode()
         try:
             self._log.write(b'{"time": %.4f, "frame": %s}\n' % (time.monotonic(), index))
         except OSError as error:
             raise CannotWrite(f"{self._folder / LOG_NAME}: cannot be written ({error.strerror})") from error
-        if frame is None or frame in self._written:
+        if frames is None or self._written.issuperset(enumerate(frames)):
             return
         room = max(1, _WAITING // (3 * surface.get_width() * surface.get_height()))
         if self._waiting.unfinished_tasks < room:
-            self._written.add(frame)
-            self._waiting.put((frame, surface.get_size(), self._taken(surface)))
+            self._written.update(enumerate(frames))
+            self._waiting.put((frames, surface.get_size(), self._taken(surface)))
 
     def forget(self) -> None:
         """Take every frame's picture anew: another portrait hangs."""
@@ -95,8 +101,8 @@ class OffscreenFolder:
 
     def _write(self) -> None:
         while item := self._waiting.get():
-            frame, size, taken = item
-            path = self._folder / f"frame_{frame:02d}.png"
+            frames, size, taken = item
+            path = self._folder / f"frame_{'_'.join(f'{frame:02d}' for frame in frames)}.png"
             part = path.with_suffix(".part")
             with taken, as_owner(self._folder):
                 try:

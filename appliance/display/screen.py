@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -12,7 +12,7 @@ from appliance.config import DisplayConfig, HoursConfig
 from appliance.display.care import offset_at
 from appliance.display.connectors import Monitor
 from appliance.display.curtain import Curtain
-from appliance.display.frames import Frames
+from appliance.display.frames import Frames, Lit
 from appliance.display.hanging import Hanger
 from appliance.display.layout import Layout, Size
 from appliance.display.observers import Observer, close_all, observers
@@ -40,10 +40,11 @@ _MISFIT: Final = 0.02
 class Screen:
     """Shows one pack: its base once, then patches; black when the house is closed.
 
-    `shown` is the frame that is lit, or will be once it is no longer black; `flipped` the moment of the
-    last flip on the monotonic clock, `driver` SDL's name of what drives the display, `due` when it next
-    wants a `tick`, like `flipped`. `damage` is what was wrong with the compiled file when it was last read:
-    until a pack is lit again, the picture stays as it is where it would have to be read.
+    `shown` are the frames that are lit, one of each sitter in the pack's order, or will be once it is no
+    longer black; `flipped` is the moment of the last flip on the monotonic clock, `driver` SDL's name of what
+    drives the display, `due` when it next wants a `tick`, like `flipped`. `damage` is what was wrong with the
+    compiled file when it was last read: until a pack is lit again, the picture stays as it is where it would
+    have to be read.
     """
 
     def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:
@@ -57,8 +58,8 @@ class Screen:
         self._monitor: Monitor | None = None
         self.damage = ""
         self._scanout: Scanout | None = None
-        self.shown = 0
-        self._half = False
+        self.shown: Lit = ()
+        self._half: set[int] = set()  # sitters half-way in a cross-fade
         self._offset = self._drawn = (0, 0)
         self.due = 0.0
         self.flipped = 0.0
@@ -152,31 +153,48 @@ class Screen:
             with self._noting_damage():
                 frames.load()  # now that the old one's are gone: both would not fit the memory
 
-    def show(self, frame: int) -> bool:
-        """Light another frame of the loaded pack, by way of half of it if that is wanted.
+    def show(self, frames: Lit) -> bool:
+        """Light other frames of the loaded pack, one of each sitter.
 
-        Returns whether it is lit: not while the screen is black or fades, nor where the frames are damaged.
+        Only the rectangles of the sitters that change are lit anew, in one flip. If cross-fading is wanted, a
+        sitter whose frames are neighbours in its grid goes by way of half of them.
+
+        Returns whether they are lit: not while the screen is black or fades, nor where frames are damaged.
         """
-        if self._frames is None or not self._frames.count:
+        if self._frames is None or not self._frames.patches:
             return False
-        before, self.shown = self.shown, frame
+        before, self.shown = self.shown, frames
         if self._curtain.level < 1:
             return False  # black, or drawn anew with the next step of the curtain
+        changed = [sitter for sitter, frame in enumerate(frames) if frame != before[sitter]]
+        half = set()
+        if self._config.crossfade:
+            half = {i for i in changed if self._frames.beside(i, before[i], frames[i])}
         try:
-            patch = self._frames.patch(frame)
+            self._light(changed, half)
         except BadCache as error:
             self.shown, self.damage = before, str(error)
             return False
-        self._half = self._config.crossfade and abs(frame - before) == 1
+        return True
+
+    def _light(self, sitters: Sequence[int], half: Set[int]) -> None:
+        """Draw and flip the patches of some sitters, of a part of them half; raises `BadCache`."""
+        assert self._frames
+        # All that is read is read before anything is drawn: what cannot be read changes nothing.
+        patches = [self._frames.patch(sitter, self.shown[sitter]) for sitter in sitters]
+        parts = []
+        for sitter, patch in zip(sitters, patches, strict=True):
+            if sitter in half:
+                patch.set_alpha(128)
+            parts.append(self._surface.blit(patch, self._place(sitter)))
+            if sitter in half:
+                patch.set_alpha(None)
+        self._flip(parts)
+        self._half = self._half.difference(sitters).union(half)
         if self._half:
-            patch.set_alpha(128)
-            self._flip(self._surface.blit(patch, self._place()))
-            patch.set_alpha(None)
             self.due = self.flipped + _HALF
         else:
-            self._flip(self._surface.blit(patch, self._place()))
-            self._tell(frame)
-        return True
+            self._tell(self.shown)
 
     def tick(self, now: float, wall: float) -> None:
         """Do what is due: the other half of a cross-fade, opening hours, burn-in care, the heartbeat.
@@ -193,12 +211,15 @@ class Screen:
         DisplayStuck
             If the graphics driver no longer shows what is flipped.
         """
+        if self._frames and self._frames.patches and not self.damage:
+            with self._noting_damage():
+                self._frames.read_beside(self.shown)
         if now < self.due:
             return
         self.due = now + LOOK
         if self._half:
-            self._half = False
-            self.show(self.shown)
+            with self._noting_damage():
+                self._light(sorted(self._half), set())
         if self._monitor:
             self._monitor.check(now, self._opening.asleep, self._opening.waking(now))
         if self._scanout:
@@ -210,7 +231,7 @@ class Screen:
             if stepped and not self._curtain.moving:
                 self._tell(self.shown if self._curtain.level else None)
         elif now - self.flipped >= HEARTBEAT:
-            self._flip((0, 0, 1, 1))
+            self._flip([pygame.Rect(0, 0, 1, 1)])
         if self._curtain.moving:
             self.due = now + 1 / _FADE_RATE
 
@@ -253,7 +274,7 @@ class Screen:
     def _hang(self, pack: Pack, frames: Frames) -> None:
         for observer in self._observers:
             observer.forget()
-        self._frames, self.shown, self._half, self.damage = frames, frames.resting, False, ""
+        self._frames, self.shown, self._half, self.damage = frames, frames.resting, set(), ""
         self._draw()
         self._tell(self.shown if self._curtain.level else None)
 
@@ -265,9 +286,10 @@ class Screen:
         except BadCache as error:
             self.damage = str(error)
 
-    def _place(self) -> tuple[int, int]:
+    def _place(self, sitter: int) -> tuple[int, int]:
         assert self._frames
-        return self._frames.box[0] + self._offset[0], self._frames.box[1] + self._offset[1]
+        box = self._frames.patches[sitter].box
+        return box[0] + self._offset[0], box[1] + self._offset[1]
 
     def _move(self, now: float) -> bool:
         """Take the burn-in care's next step; tell whether there was one."""
@@ -289,19 +311,20 @@ class Screen:
             return
         with self._noting_damage():
             # All that is read is read before anything is drawn: what cannot be read changes nothing.
-            patch = self._frames.patch(self.shown) if self.shown != self._frames.resting else None
+            moved = [i for i, frame in enumerate(self.shown) if frame != self._frames.resting[i]]
+            patches = [self._frames.patch(i, self.shown[i]) for i in moved]
             self._frames.draw_base(self._offset, again=self._curtain.moving)
             self._drawn = self._offset
-            if patch:
-                self._surface.blit(patch, self._place())
+            for sitter, patch in zip(moved, patches, strict=True):
+                self._surface.blit(patch, self._place(sitter))
             if level < 1:
                 # Squared, since eyes are more sensitive to changes in the dark.
                 self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)
             return
         self._offset = self._drawn
 
-    def _flip(self, part: pygame.Rect | tuple[int, int, int, int] | None) -> None:
-        """Show what was drawn, all of it or a part, and note when.
+    def _flip(self, parts: list[pygame.Rect] | None) -> None:
+        """Show what was drawn, all of it or some parts, and note when.
 
         Raises
         ------
@@ -311,19 +334,19 @@ class Screen:
         if self._scanout:
             self._scanout.look()
         try:
-            if part is None:
+            if parts is None:
                 pygame.display.flip()
             else:
-                pygame.display.update(part)
+                pygame.display.update(parts)
         except pygame.error as error:
             raise DisplayLost(f"display lost: {error}") from error
         self.flipped = time.monotonic()
         if self._scanout:
             self._scanout.flipped(self.flipped)
 
-    def _tell(self, frame: int | None) -> None:
+    def _tell(self, frames: Lit | None) -> None:
         for observer in self._observers:
-            observer.lit(frame, self._surface)
+            observer.lit(frames, self._surface)
 
 
 def layout_for(config: DisplayConfig, screen: Size) -> Layout:

@@ -1,12 +1,13 @@
 """From pictures to the gaze target: look, know who is there, and choose whom to look at."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame
+from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame, pitch_to
 from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
 from appliance.tracking.attention import Attention, stands
@@ -47,7 +48,7 @@ class GazeController:
         self._tracker = Tracker(self._config.vision.threshold, tracking.fixture_after, memory)
         self._attention = Attention(tracking)
         self._awake: float | None = None
-        self._gaze = Gaze(0.0, -math.inf)
+        self._gaze = self._nod = Gaze(0.0, -math.inf)
         self._target = GazeTarget(None, None, -math.inf, -math.inf)
 
     @property
@@ -65,7 +66,12 @@ class GazeController:
         return min(tracking.idle_rate, full) if asleep else full
 
     def see(
-        self, picture: Picture, horizontal_fov: float, pack: PackInfo, lit: float | None = None
+        self,
+        picture: Picture,
+        horizontal_fov: float,
+        pack: PackInfo,
+        lit: float | None = None,
+        apart: Sequence[tuple[float, float]] = (),
     ) -> GazeTarget:
         """Look at the newest picture once, and say where the sitter should look.
 
@@ -75,6 +81,7 @@ class GazeController:
         pack : of the portrait that hangs
         lit : when light can first leave the screen because of this, monotonic seconds; by default
             at the moment of the picture
+        apart : of the pack's sitters, as for `frames_for`
         """
         if picture.captured < self._target.captured - _MEMORY:
             self._forget()  # The clock went back: all moments known lie in the future.
@@ -107,14 +114,14 @@ class GazeController:
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
                 # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
                 badly = fresh and now - before.seen > _BADLY
-                self._target = replace(here, seen=now, speed=0.0) if badly else here
+                self._target = replace(here, seen=now, speed=0.0, rise=0.0) if badly else here
             elif self._config.gaze.mapping == "original":
                 frame = original_frame(
                     self._right_way_round(viewer.x, size[0]), size[0], len(pack.main.angles)
                 )
                 self._target = replace(here, angle=pack.main.angles[frame], seen=now, speed=0.0)
             else:
-                self._target = self._looked(before, here, chosen, changed, pack, light)
+                self._target = self._looked(before, here, chosen, changed, pack, light, apart)
         return self._target
 
     def _in_view(self, known: list[Track], picture: Picture) -> list[Track]:
@@ -136,10 +143,11 @@ class GazeController:
 
     def _stopped(self, here: GazeTarget, lit: float) -> GazeTarget:
         """End the motion that was expected where the eyes are at the moment `lit`."""
-        if here.angle is None or here.speed == 0:
+        if here.angle is None or here.speed == here.rise == 0:
             return here
-        angle = here.angle + here.speed * lead(lit - here.seen, self._config.tracking.prediction)
-        return replace(here, angle=angle, speed=0.0)
+        motion = lead(lit - here.seen, self._config.tracking.prediction)
+        pitch = None if here.pitch is None else here.pitch + here.rise * motion
+        return replace(here, angle=here.angle + here.speed * motion, speed=0.0, pitch=pitch, rise=0.0)
 
     def _looked(
         self,
@@ -149,28 +157,40 @@ class GazeController:
         changed: bool,
         pack: PackInfo,
         lit: float,
+        apart: Sequence[tuple[float, float]],
     ) -> GazeTarget:
         """Take in where the viewer is now; the eyes go over in a glance when that is far away."""
         viewer, tracking, gaze = here.viewer, self._config.tracking, self._config.gaze
         assert viewer is not None
         point = viewer.x_mm, viewer.y_mm, viewer.z_mm
-        angle = angle_to(*point, gaze)
+        angle, pitch = angle_to(*point, gaze), pitch_to(*point, gaze)
         now = here.captured
-        doubted = self._gaze.doubted
+        doubted, nod_doubted = self._gaze.doubted, self._nod.doubted
         if changed:
-            self._gaze = first_gaze(angle, now)
+            self._gaze, self._nod = first_gaze(angle, now), first_gaze(pitch, now)
         else:
-            self._gaze = advance_gaze(angle, now, viewer.distance_mm, self._gaze, tracking.min_cutoff)
-        angle = self._gaze.value + self._gaze.speed * (now - self._gaze.at)
-        up, elevation = from_sitter(*point, gaze)[1], elevation_to(*point, gaze)
+            distance, cutoff = viewer.distance_mm, tracking.min_cutoff
+            self._gaze = advance_gaze(angle, now, distance, self._gaze, cutoff)
+            self._nod = advance_gaze(pitch, now, distance, self._nod, cutoff)
+        _, up, ahead = from_sitter(*point, gaze)
         target = replace(
-            here, angle=angle, seen=now, speed=self._gaze.speed, eye_height_mm=up, elevation=elevation
+            here,
+            angle=self._gaze.value + self._gaze.speed * (now - self._gaze.at),
+            pitch=self._nod.value + self._nod.speed * (now - self._nod.at),
+            seen=now,
+            speed=self._gaze.speed,
+            rise=self._nod.speed,
+            ahead_mm=ahead,
+            eye_height_mm=up,
+            elevation=elevation_to(*point, gaze),
         )
-        target = self._contact(target, stands(chosen) and self._gaze.speed == 0, changed, lit)
+        still = stands(chosen) and self._gaze.speed == self._nod.speed == 0
+        target = self._contact(target, still, changed, lit)
         stepped = doubted is not None and self._gaze.doubted is None
-        if before.viewer and not changed and not stepped:
-            return target
-        return self._glance(before, target, pack, lit)
+        nodded = nod_doubted is not None and self._nod.doubted is None
+        if changed or not before.viewer or stepped or nodded:
+            return self._glance(before, target, pack, lit, apart)
+        return target
 
     def _contact(self, target: GazeTarget, still: bool, changed: bool, lit: float) -> GazeTarget:
         """Let contact come while the viewer stands still, and go when they walk."""
@@ -180,12 +200,19 @@ class GazeController:
         now = 0.0 if changed else contact_of(target, lit)
         return replace(target, contact_from=now, contact_to=wanted, contact_at=lit)
 
-    def _glance(self, before: GazeTarget, target: GazeTarget, pack: PackInfo, lit: float) -> GazeTarget:
+    def _glance(
+        self,
+        before: GazeTarget,
+        target: GazeTarget,
+        pack: PackInfo,
+        lit: float,
+        apart: Sequence[tuple[float, float]],
+    ) -> GazeTarget:
         """Let the eyes glance over from where they look at the moment `lit`, unless the change is small."""
         tracking = self._config.tracking
-        start = looking_at(before, lit, tracking, pack)
-        end = looking_at(replace(target, glance_at=-math.inf), lit, tracking, pack)
-        if abs(end - start) < _SMALL:
+        start = looking_at(before, lit, tracking, pack, apart)
+        end = looking_at(replace(target, glance_at=-math.inf), lit, tracking, pack, apart)
+        if math.dist(end[0], start[0]) < _SMALL:
             return target
         return replace(target, glance_from=start, glance_at=lit)
 

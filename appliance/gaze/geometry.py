@@ -1,4 +1,4 @@
-"""Where a viewer is, seen from the sitter's eyes: angle and elevation, and the angle among the frames.
+"""Where a viewer is, seen from the sitters' eyes: angle and elevation, and the angle among the frames.
 
 Angles are degrees seen from the sitter's eyes, 0 straight ahead and positive to picture right: the
 side that is right for the visitor in front of the screen, and left in the camera's picture. Elevations
@@ -9,8 +9,14 @@ picture right, y down, z away from the lens, along the direction it looks in.
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 from appliance.config import GazeConfig
+
+# A gaze: degrees to picture right and degrees up.
+Direction = tuple[float, float]
+# Steepest direction that a point is computed from, in degrees, because the tangent has no bounds at 90.
+_STEEPEST: Final = 89.0
 
 
 def from_sitter(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> tuple[float, float, float]:
@@ -38,6 +44,31 @@ def elevation_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> fl
     """Return the elevation of a point in the camera's frame, seen from the sitter's eyes, in degrees."""
     right, up, ahead = from_sitter(x_mm, y_mm, z_mm, place)
     return math.degrees(math.atan2(up, math.hypot(right, max(ahead, 1.0))))
+
+
+def pitch_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the pitch at which the sitter looks at a point in the camera's frame: gain and limits apply."""
+    pitch = elevation_to(x_mm, y_mm, z_mm, place) * place.gain
+    return min(max(pitch, place.limit_down), place.limit_up)
+
+
+def seen_from(direction: Direction, ahead_mm: float, apart: tuple[float, float]) -> Direction:
+    """Return the direction in which another sitter looks at the same point.
+
+    Parameters
+    ----------
+    direction : in which one sitter looks at the point
+    ahead_mm : how far the point is from the wall; infinite where that is not known
+    apart : how far the other sitter's eyes are to picture right of that sitter's, and above them, in mm
+    """
+    if apart == (0.0, 0.0) or math.isinf(ahead_mm):
+        return direction
+    angle, pitch = (math.radians(min(max(part, -_STEEPEST), _STEEPEST)) for part in direction)
+    ahead = max(ahead_mm, 1.0)
+    right = ahead * math.tan(angle)
+    up = math.hypot(right, ahead) * math.tan(pitch)
+    right, up = right - apart[0], up - apart[1]
+    return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, math.hypot(right, ahead)))
 
 
 def original_frame(x: float, width: float, frames: int) -> int:

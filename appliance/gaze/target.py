@@ -1,18 +1,20 @@
-"""The gaze target over time: held, eased back to rest, wandering; and the frame that shows it."""
+"""The gaze target over time: held, eased back to rest, wandering; and the frames that show it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from appliance.config import TrackingConfig
-from appliance.gaze.geometry import position_of
+from appliance.gaze.geometry import Direction, position_of, seen_from
+from appliance.grid import FrameGrid
 from appliance.pack import PackInfo
 from appliance.tracking.smoothing import ease, lead, settle
 from appliance.tracking.viewer import Viewer
 
 # How long the eyes take to go to another viewer, in seconds.
 GLANCE: Final = 0.25
-# A glance into the empty room: there, a while, and back, in seconds and as a share of the outermost angle.
+# A glance into the empty room: there, a while, and back, in seconds and as a share of the outermost angles.
 _WANDER_MOVE: Final = 1.5
 _WANDER_STAY: Final = 2.0
 _WANDER_REACH: Final = 0.6
@@ -20,23 +22,30 @@ _WANDER_REACH: Final = 0.6
 
 # Hysteresis falls to nothing at this speed of the eyes, in degrees per second: five frames a second.
 _MOVING: Final = 10.0
+# How far past the middle between two rows the gaze must go to change the row, in rows: more than between
+# columns, because a head that nods moves the eyes up and down (measured: `bench gaze`, living visitors).
+ROW_HYSTERESIS: Final = 0.3
 # Seconds in which contact comes and goes (asked for: .8).
 CONTACT_TIME: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class GazeTarget:
-    """Where the sitter should look: the newest estimate, smoothed.
+    """Where the sitters should look: the newest estimate, smoothed.
 
     `viewer` is who was seen in the newest picture, None if nobody; `identity` is the track that the eyes
-    are on, None when they are on nobody. `angle` is degrees, None until somebody was seen; `seen` is when
-    that was and `captured` when the newest picture was taken, in seconds on the monotonic clock. `speed`
-    is how fast the angle changes, degrees per second. `visitors` is how many people are in view.
+    are on, None when they are on nobody. `angle` is degrees to picture right and `pitch` degrees up, as seen
+    by the sitter with the largest face; `angle` is None until somebody was seen, and `pitch` until then and
+    in the mapping "original", which has none. `seen` is when that was and `captured` when the newest
+    picture was taken, in seconds on the monotonic clock. `speed` is how fast the angle changes and `rise` how
+    fast the pitch does, degrees per second. `ahead_mm` is how far the viewer's eyes are from the wall.
+    `visitors` is how many people are in view.
     `eye_height_mm` is how far the viewer's eyes are above the sitter's, `elevation` how many degrees up
     they are seen from there; both of the last measurement, not smoothed, and None before the first one
-    (the mapping "original" measures none). After a change of viewer the eyes go over from the angle
-    `glance_from`, beginning at the moment `glance_at`. From the moment `contact_at` the share of the angle
-    that is taken away goes from `contact_from` to `contact_to`, so that a viewer who stands feels looked at.
+    (the mapping "original" measures none). After a change of viewer the eyes go over from the directions
+    `glance_from`, one for each sitter, beginning at the moment `glance_at`. From the moment `contact_at` the
+    share of both angles that is taken away goes from `contact_from` to `contact_to`, so that a viewer who
+    stands feels looked at.
     """
 
     viewer: Viewer | None
@@ -44,8 +53,11 @@ class GazeTarget:
     seen: float
     captured: float
     speed: float = 0.0
+    pitch: float | None = None
+    rise: float = 0.0
+    ahead_mm: float = math.inf
     visitors: int = 0
-    glance_from: float = 0.0
+    glance_from: tuple[Direction, ...] = ()
     glance_at: float = -math.inf
     eye_height_mm: float | None = None
     elevation: float | None = None
@@ -56,69 +68,138 @@ class GazeTarget:
 
 
 def contact_of(target: GazeTarget, now: float) -> float:
-    """Return the share of the angle that contact takes away at a moment, 0 to 1."""
+    """Return the share of the angles that contact takes away at a moment, 0 to 1."""
     part = ease((now - target.contact_at) / CONTACT_TIME)
     return target.contact_from + (target.contact_to - target.contact_from) * part
 
 
-def aim_at(aim: GazeTarget | None, now: float, rest: float, tracking: TrackingConfig) -> float:
-    """Return the angle to look at: the viewer's, held a while after a loss, then eased back to rest.
+def aim_at(
+    aim: GazeTarget | None,
+    now: float,
+    grid: FrameGrid,
+    tracking: TrackingConfig,
+    sitter: int = 0,
+    apart: tuple[float, float] = (0.0, 0.0),
+) -> Direction:
+    """Return where a sitter looks: to the viewer, held a while after a loss, then eased back to rest.
 
-    Since the newest sight of the viewer the motion goes on, ever more slowly.
+    Since the newest sight of the viewer the motion goes on, ever more slowly. The pitch stays within that of
+    the grid's rows.
 
     Parameters
     ----------
     aim : the newest estimate, None before the first
     now : the moment light will leave the screen, seconds on the monotonic clock
-    rest : the resting frame's angle, degrees
+    grid : the sitter's frames
+    sitter : number of the sitter
+    apart : how far the sitter's eyes are to picture right of the first sitter's, and above them, in mm
     """
+    row, column = grid.resting
+    rest, level = grid.angles[column], grid.pitches[row]
     if aim is None or aim.angle is None:
-        return rest
-    angle = aim.angle + aim.speed * lead(now - aim.seen, tracking.prediction)
-    angle *= 1 - contact_of(aim, now)
+        return rest, level
+    motion = lead(now - aim.seen, tracking.prediction)
+    pitch = level if aim.pitch is None else aim.pitch + aim.rise * motion
+    angle, pitch = seen_from((aim.angle + aim.speed * motion, pitch), aim.ahead_mm, apart)
+    away = 1 - contact_of(aim, now)
+    angle *= away
+    pitch = min(max(pitch * away, grid.pitches[-1]), grid.pitches[0])
     back = ease((now - aim.seen - tracking.hold) / tracking.return_time)
     angle += (rest - angle) * back
+    pitch += (level - pitch) * back
+    if sitter >= len(aim.glance_from):
+        return angle, pitch
     left = 1 - min(max((now - aim.glance_at) / GLANCE, 0.0), 1.0)
     # As eyes do: off at once, and slowing down all the way.
-    return angle + (aim.glance_from - angle) * left**3
+    from_angle, from_pitch = aim.glance_from[sitter]
+    return angle + (from_angle - angle) * left**3, pitch + (from_pitch - pitch) * left**3
 
 
-def wander(empty: float, every: float) -> float:
-    """Return where to look in an empty room, from -1 (picture left) to 1, 0 being at rest.
+def wander(empty: float, every: float) -> tuple[float, float]:
+    """Return where to look in an empty room, 0 being at rest.
 
     Parameters
     ----------
     empty : seconds since the sitter came to rest
     every : seconds from one glance to the next, which takes 5 of them; 0 for none
+
+    Returns
+    -------
+    From -1 (picture left) to 1, and from -1 (down) to 1; the eyes go straight there and back.
     """
     every = max(every, 2 * _WANDER_MOVE + _WANDER_STAY) if every > 0 else math.inf
     if empty < every:
-        return 0.0
+        return 0.0, 0.0
     number, into = divmod(empty, every)
-    # Multiples of the golden ratio spread evenly and look random.
-    side = math.cos(2 * math.pi * 0.618034 * number) * _WANDER_REACH
-    return side * (ease(into / _WANDER_MOVE) - ease((into - _WANDER_MOVE - _WANDER_STAY) / _WANDER_MOVE))
+    # Multiples of the golden ratio, and of the root of 2, spread evenly and look random.
+    aside = math.cos(2 * math.pi * 0.618034 * number) * _WANDER_REACH
+    up = math.cos(2 * math.pi * 0.414214 * number) * _WANDER_REACH
+    part = ease(into / _WANDER_MOVE) - ease((into - _WANDER_MOVE - _WANDER_STAY) / _WANDER_MOVE)
+    return aside * part, up * part
 
 
-def frame_for(
-    aim: GazeTarget | None, now: float, shown: int, tracking: TrackingConfig, pack: PackInfo
-) -> int:
-    """Return the frame to show, while `shown` is lit.
+def frames_for(
+    aim: GazeTarget | None,
+    now: float,
+    shown: Sequence[int],
+    tracking: TrackingConfig,
+    pack: PackInfo,
+    apart: Sequence[tuple[float, float]] = (),
+) -> tuple[int, ...]:
+    """Return the number of the frame to show of each sitter, while the frames `shown` are lit.
 
-    `now` is the moment light will leave the screen, seconds on the monotonic clock.
+    Parameters
+    ----------
+    now : the moment light will leave the screen, seconds on the monotonic clock
+    apart : how far each sitter's eyes are to picture right of the first one's, and above them, in mm; sitters
+        that it does not tell of look as if they were in that place
     """
-    angle = looking_at(aim, now, tracking, pack)
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
     still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
-    return settle(
-        position_of(angle, pack.main.angles), shown, tracking.hysteresis * still, len(pack.main.angles)
+    level = 1 - min(abs(aim.rise) / _MOVING, 1.0) if aim else 1.0
+    slack = ROW_HYSTERESIS * level, tracking.hysteresis * still
+    looks = looking_at(aim, now, tracking, pack, apart)
+    return tuple(
+        frame_at(look, grid, number, slack)
+        for look, grid, number in zip(looks, pack.sitters, shown, strict=True)
     )
 
 
-def looking_at(aim: GazeTarget | None, now: float, tracking: TrackingConfig, pack: PackInfo) -> float:
-    """Return the angle looked at, at a viewer or about an empty room."""
-    angle = aim_at(aim, now, pack.main.angles[pack.main.rest], tracking)
+def frame_at(direction: Direction, grid: FrameGrid, shown: int, slack: tuple[float, float]) -> int:
+    """Return the number of the frame nearest to a direction, keeping row and column as `settle` does.
+
+    Parameters
+    ----------
+    slack : how far past the middle between two of them the direction must go, in rows and in columns
+    """
+    angle, pitch = direction
+    row, column = grid.place(shown)
+    row = settle(position_of(-pitch, [-each for each in grid.pitches]), row, slack[0], len(grid.pitches))
+    columns = grid.columns(row)
+    position = position_of(angle, [grid.angles[each] for each in columns])
+    if column in columns:
+        place = settle(position, columns.index(column), slack[1], len(columns))
+    else:  # coming from a finer row
+        place = math.floor(position + 0.5)
+    return grid.number(row, columns[place])
+
+
+def looking_at(
+    aim: GazeTarget | None,
+    now: float,
+    tracking: TrackingConfig,
+    pack: PackInfo,
+    apart: Sequence[tuple[float, float]] = (),
+) -> tuple[Direction, ...]:
+    """Return where each sitter looks, at a viewer or about an empty room; `apart` as for `frames_for`."""
+    aside = up = 0.0
     if aim is not None and tracking.wander_every:
         empty = now - max(aim.seen, 0.0) - tracking.hold - tracking.return_time
-        angle += wander(empty, tracking.wander_every) * pack.main.angles[-1]
-    return angle
+        aside, up = wander(empty, tracking.wander_every)
+    looks = []
+    for sitter, grid in enumerate(pack.sitters):
+        place = apart[sitter] if sitter < len(apart) else (0.0, 0.0)
+        angle, pitch = aim_at(aim, now, grid, tracking, sitter, place)
+        reach = grid.pitches[0] if up > 0 else -grid.pitches[-1]
+        looks.append((angle + aside * grid.angles[-1], pitch + up * reach))
+    return tuple(looks)

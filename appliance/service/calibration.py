@@ -18,7 +18,7 @@ from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import read_regular, write_atomic
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to
-from appliance.gaze.target import aim_at, frame_for
+from appliance.gaze.target import aim_at, frames_for
 from appliance.pack import PackInfo
 from appliance.service.eye_heights import report
 from appliance.toml import MOST_BYTES, names
@@ -156,7 +156,7 @@ def calibrate(
     pack: PackInfo,
     answer: Callable[[], str | None],
     say: Callable[[str], None],
-    live: Callable[[str, int], None],
+    live: Callable[[str, tuple[int, ...]], None],
 ) -> GazeConfig:
     """Say which lens is used, ask for heights and marks, say which eyes are in view; return the settings.
 
@@ -164,7 +164,7 @@ def calibrate(
     ----------
     camera : not yet open
     answer : the next line typed, None if there is none yet; asked at every picture while one is awaited
-    say, live : take a line of text; that of `live` replaces the one before, and comes with the frame; it
+    say, live : take a line of text; that of `live` replaces the one before, and comes with the frames; it
         is empty while a height is typed, since the terminal shows that in the same place
 
     Raises
@@ -204,11 +204,12 @@ class _Session:
         pack: PackInfo,
         answer: Callable[[], str | None],
         say: Callable[[str], None],
-        live: Callable[[str, int], None],
+        live: Callable[[str, tuple[int, ...]], None],
     ) -> None:
         self._camera, self._config, self._pack = camera, config, pack
         self._answer, self._say, self._live = answer, say, live
-        self._follower, self._shown = GazeController(config), pack.main.rest
+        self._follower = GazeController(config)
+        self._shown = tuple(grid.rest for grid in pack.sitters)
 
     def height(self, question: str) -> float | None:
         """Return the height that is typed, in millimetres; None for an empty line."""
@@ -253,11 +254,11 @@ class _Session:
         """Take a picture and show the gaze; return who was seen, and when."""
         picture = self._camera.newest()
         aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
-        self._shown = frame_for(aim, picture.captured, self._shown, self._config.tracking, self._pack)
-        angle = aim_at(
-            aim, picture.captured, self._pack.main.angles[self._pack.main.rest], self._config.tracking
-        )
-        self._live("" if quiet else _line(angle, aim.viewer, self._shown), self._shown)
+        tracking, main = self._config.tracking, self._pack.main
+        self._shown = frames_for(aim, picture.captured, self._shown, tracking, self._pack)
+        angle, _ = aim_at(aim, picture.captured, main, tracking)
+        column = main.place(self._shown[0])[1]
+        self._live("" if quiet else _line(angle, aim.viewer, column), self._shown)
         return aim.viewer, picture.captured
 
     def _typed(self) -> str | None:

@@ -32,7 +32,8 @@ class Facts:
     seen, `dark` why there is no display: no fault of one that is `asleep`, sent to standby after hours.
     `visitors` are in view, the one followed at `distance` metres. `camera` is what is seen through;
     `asked` pictures per second are expected of it, 0 while it is not open, and the newest came `delay`
-    seconds after its exposure. `slow` says how slowly pictures come, since the moment `slow_since`.
+    seconds after its exposure. `frame` and `row` are the column and the row of the frame lit of the sitter
+    with the largest face. `slow` says how slowly pictures come, since the moment `slow_since`.
     """
 
     now: float
@@ -47,6 +48,7 @@ class Facts:
     visitors: int = 0
     distance: float | None = None
     frame: int = 0
+    row: int = 0
     camera: str = ""
     asked: float = 0.0
     delay: float = 0.0

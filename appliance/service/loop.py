@@ -15,6 +15,7 @@ from appliance.config import Config, TrackingConfig
 from appliance.display.opening import Opening
 from appliance.display.screen import Screen
 from appliance.display.waiting import wait_for_display
+from appliance.display.wall import apart_mm
 from appliance.errors import BadPack, CannotWrite, DisplayLost, DisplayStuck
 from appliance.pack import Pack, as_bad_pack
 from appliance.service import status
@@ -101,14 +102,19 @@ def run(
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
         watcher = Watcher(config, pack.info, stop, witness, patient)
+        watcher.apart = apart_mm(pack.info, config.display, screen.size, screen.driver)
         aim: GazeTarget | None = None
         mend = 0.0
+        place = pack.info.main.resting
 
         def tell() -> None:
-            reporter.tell(_facts(watcher, screen, watcher.aims.newest(0)), watcher.sight.pause)
+            reporter.tell(_facts(watcher, screen, place, watcher.aims.newest(0)), watcher.sight.pause)
 
         def took_up(lit: Pack) -> Pack:
-            watcher.pack = lit.info
+            watcher.pack, watcher.apart = (
+                lit.info,
+                apart_mm(lit.info, config.display, screen.size, screen.driver),
+            )
             reporter.portrait(lit.info.title, lit.folder)
             return lit
 
@@ -134,17 +140,20 @@ def run(
                         mend = time.monotonic() + MEND_AGAIN
                         if another:
                             pack = took_up(another)
-                reporter.tell(_facts(watcher, screen, aim), watcher.sight.pause)
+                if stop.is_set():
+                    break  # another portrait may be lit already
+                place = pack.info.main.place(screen.shown[0])
+                reporter.tell(_facts(watcher, screen, place, aim), watcher.sight.pause)
                 if aim is None:
                     continue  # nobody was looked for yet
-                from appliance.gaze.target import frame_for  # by now the watcher has loaded it
+                from appliance.gaze.target import frames_for  # by now the watcher has loaded it
 
                 lit = time.monotonic() + config.tracking.display_latency
-                frame = frame_for(aim, lit, screen.shown, config.tracking, pack.info)
-                if frame != screen.shown and screen.show(frame):
+                frames = frames_for(aim, lit, screen.shown, config.tracking, pack.info, watcher.apart)
+                if frames != screen.shown and screen.show(frames):
                     reporter.flipped(screen.flipped - aim.captured if aim.viewer else None)
                     if witness:
-                        witness.lit(frame, aim, time.monotonic())
+                        witness.lit(frames, aim, time.monotonic())
             if patient:
                 screen.fade(FADE)
                 if config.display.film:
@@ -165,7 +174,8 @@ def _pause(aim: GazeTarget | None, tracking: TrackingConfig, due: float) -> floa
     return min(max(due - now, TICK), IDLE)
 
 
-def _facts(watcher: Watcher, screen: Screen, aim: GazeTarget | None) -> Facts:
+def _facts(watcher: Watcher, screen: Screen, place: tuple[int, int], aim: GazeTarget | None) -> Facts:
+    """Say what is known; `place` is (row, column) of the frame lit of the sitter with the largest face."""
     sight = watcher.sight
     return Facts(
         now=time.monotonic(),
@@ -177,7 +187,8 @@ def _facts(watcher: Watcher, screen: Screen, aim: GazeTarget | None) -> Facts:
         closed=not screen.open,
         visitors=sight.visitors,
         distance=aim.viewer.distance_mm / 1000 if aim and aim.viewer else None,
-        frame=screen.shown,
+        frame=place[1],
+        row=place[0],
         camera=sight.camera,
         asked=sight.asked,
         delay=sight.delay,

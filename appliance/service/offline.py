@@ -11,7 +11,7 @@ from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import BadImage, CameraEnded
 from appliance.gaze.controller import GazeController
-from appliance.gaze.target import GazeTarget, frame_for
+from appliance.gaze.target import GazeTarget, frames_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector
@@ -45,7 +45,8 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     """Follow the viewer through a folder of pictures taken at `rate` per second.
 
     Yields a row per picture, as `track --json` prints it: pixels, millimetres, seconds, degrees.
-    The time is that of the picture; angle and frame are what the sitter does at that moment.
+    The time is that of the picture; angle and frame (the column of the grid) are what the sitter with the
+    largest face does at that moment.
 
     Raises
     ------
@@ -56,16 +57,16 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     """
     controller = GazeController(config)
     field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
-    shown = pack.main.rest
+    shown = tuple(grid.rest for grid in pack.sitters)
     for name, picture in _pictures(folder, rate, config.camera.rotation):
         target = controller.see(picture, field_of_view, pack)
-        shown = frame_for(target, picture.captured, shown, config.tracking, pack)
+        shown = frames_for(target, picture.captured, shown, config.tracking, pack)
         yield {
             "picture": name,
             "time": round(picture.captured, 4),
             "viewer": _viewer_row(target),
             "angle": None if target.angle is None else round(target.angle, 3),
-            "frame": shown,
+            "frame": pack.main.place(shown[0])[1],
         }
 
 
@@ -91,7 +92,9 @@ def simulate_refreshes(
 
     Vision takes the newest picture that has arrived whenever it is free, so a slow one skips pictures.
     A row's `time` is the moment its light leaves the screen, in seconds after the first picture was
-    taken; rows end at the last picture. `angle` and `pitch` are those of the frame lit, in degrees.
+    taken; rows end at the last picture. `frame` and `row` are the column and the row of the frame lit of the
+    sitter with the largest face, `angle` and `pitch` its direction in degrees. How large the picture is on
+    the wall makes no difference to them.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ def simulate_refreshes(
     waiting: Picture | None = None
     free = -math.inf
     rows = 0
-    target, shown = None, pack.main.rest
+    target, shown = None, tuple(grid.rest for grid in pack.sitters)
 
     def see(picture: Picture) -> None:
         nonlocal free
@@ -122,13 +125,14 @@ def simulate_refreshes(
         while (lit := first + rows / refresh) - display_latency < end and lit <= last:
             while understood and understood[0][0] <= lit - display_latency:
                 target = understood.pop(0)[1]
-            shown = frame_for(target, lit, shown, config.tracking, pack)
+            shown = frames_for(target, lit, shown, config.tracking, pack)
+            row, column = pack.main.place(shown[0])
             yield {
                 "time": round(lit - first, 4),
-                "angle": round(pack.main.angles[shown], 3),
-                "pitch": 0.0,
-                "frame": shown,
-                "row": 0,
+                "angle": round(pack.main.angles[column], 3),
+                "pitch": round(pack.main.pitches[row], 3),
+                "frame": column,
+                "row": row,
                 "viewer": None if target is None else target.identity,
             }
             rows += 1

@@ -199,6 +199,7 @@ class Reporter:
             "camera": self.config.camera.source,
             "seen_through": facts.camera,
             "frame": facts.frame,
+            "row": facts.row,
             "visitors": facts.visitors,
             "distance_m": None if facts.distance is None else round(facts.distance, 2),
             "pictures_per_second": round(self._per_second, 1),

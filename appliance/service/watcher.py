@@ -37,8 +37,8 @@ class Witness(Protocol):
     def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         """A picture was searched for faces."""
 
-    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
-        """A frame was flipped to at `moment`, monotonic seconds."""
+    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+        """A frame of each sitter was flipped to at `moment`, monotonic seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Watcher:
         """
         self.aims: Slot[GazeTarget] = Slot()
         self.pack = pack
+        self.apart: tuple[tuple[float, float], ...] = ()  # of its sitters, as for `frames_for`
         self.sight = Sight(time.monotonic() + config.camera.timeout + OPENING)
         self._config = config
         self._stop = stop
@@ -172,7 +173,7 @@ class Watcher:
                 if str(stuck) and self._waits_for(stuck):
                     raise stuck
                 lit = time.monotonic() + config.tracking.display_latency
-                aim = follower.see(picture, camera.horizontal_fov, self.pack, lit)
+                aim = follower.see(picture, camera.horizontal_fov, self.pack, lit, self.apart)
                 self.aims.put(aim)
                 camera.set_rate(follower.rate)
                 self.sight = Sight(

@@ -15,7 +15,7 @@ from tests.display.test_screen import display, lit
 
 def shown(pack: Pack, out: Path, text: str, frame: int = 0, **changes: int) -> np.ndarray:
     with board(display(f"offscreen:{out}", **changes), pack, pytest.fail) as show:
-        show(frame, text)
+        show((frame,), text)
     return lit(out, frame)
 
 
@@ -26,7 +26,7 @@ def test_lines_stand_at_the_foot_of_the_upright_portrait_and_the_frame_above_the
     width, height = (160, 90) if rotation % 180 else (90, 160)
     screen = DisplayConfig(f"offscreen:{tmp_path}", width, height, rotation=rotation)
     with board(screen, pack, pytest.fail) as show:
-        show(0, "angle -3")
+        show((0,), "angle -3")
     upright = np.rot90(lit(tmp_path, 0), rotation // 90)
     frame = pack.base()
     frame.paste(pack.patch(0), BOX[:2])
@@ -53,8 +53,8 @@ def test_other_lines_take_the_place_of_those_before_and_nothing_stays_for_the_ne
 ) -> None:
     one = shown(pack, tmp_path / "one", "one")
     with board(display(f"offscreen:{tmp_path / 'two'}"), pack, pytest.fail) as show:
-        show(3, "one\ntwo\nthree")
-        show(0, "one")
+        show((3,), "one\ntwo\nthree")
+        show((0,), "one")
     assert np.array_equal(lit(tmp_path / "two", 0), one)
     with Screen(display(f"offscreen:{tmp_path / 'after'}")) as screen:
         screen.light(pack)
@@ -64,7 +64,7 @@ def test_other_lines_take_the_place_of_those_before_and_nothing_stays_for_the_ne
 def test_a_film_is_not_made_of_it(pack: Pack, tmp_path: Path) -> None:
     film = tmp_path / "shown.webp"
     with board(display(f"offscreen:{tmp_path / 'lit'}", film=str(film)), pack, pytest.fail) as show:
-        show(0, "angle")
+        show((0,), "angle")
     assert not film.exists()
 
 
@@ -72,5 +72,5 @@ def test_without_a_screen_one_line_says_so(pack: Pack, monkeypatch: pytest.Monke
     monkeypatch.setenv("SDL_VIDEODRIVER", "")
     said: list[str] = []
     with board(DisplayConfig(output="kmsdrm"), pack, said.append) as show:
-        show(3, "angle")
+        show((3,), "angle")
     assert len(said) == 1 and said[0].startswith("nothing is written on the screen (no display: ")

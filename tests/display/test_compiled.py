@@ -11,40 +11,59 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pygame
 import pytest
+from PIL import Image
 
 from appliance.config import DisplayConfig
-from appliance.display import compiled, frames, hanging, store
+from appliance.display import compiled, hanging, store
+from appliance.display import frames as frames_module
 from appliance.display import screen as screen_module
 from appliance.display.compiled import Compiled
 from appliance.display.screen import Screen
 from appliance.errors import BadPack, CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
-from tests.conftest import BOX, FRAMES, SERVICE, SIZE, base_image, small_info, small_patches
-from tests.display.test_screen import lit
+from tests.conftest import (
+    FRAMES,
+    SERVICE,
+    SIZE,
+    base_image,
+    composed,
+    grid_info,
+    grid_patches,
+    packs,
+    small_info,
+    small_patches,
+)
+from tests.display.test_screen import pixels
 
 NEVER = threading.Event()
 
 
+def all_frames(pack: Pack) -> list[tuple[int, ...]]:
+    """Frames to light: each sitter is in each of its frames once at least, and at last they rest."""
+    counts = [grid.count for grid in pack.info.sitters]
+    found = [tuple(i * 7 % count for count in counts) for i in range(max(counts) * 3)]
+    return [*dict.fromkeys(found), tuple(grid.rest for grid in pack.info.sitters)]
+
+
 def shown(pack: Pack, out: Path, **changes: object) -> np.ndarray:
-    """Every frame as it is lit, of shape (frames, height, width, 3)."""
+    """What is lit of `all_frames`, of shape (frames, height, width, 3)."""
     config = DisplayConfig(output=f"offscreen:{out}", width=SIZE[0], height=SIZE[1], **changes)  # type: ignore[arg-type]
     with Screen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
-        for frame in range(FRAMES):
-            screen.show(frame)
-            while frame not in {int(path.stem[-2:]) for path in out.glob("frame_*.png")}:
-                time.sleep(0.005)  # each flip is a row in a file, which some tests keep small
-                screen.show(frame)
-    return np.array([lit(out, frame) for frame in range(FRAMES)])
+        lit = []
+        for frames in all_frames(pack):
+            assert screen.show(frames)
+            lit.append(pixels(screen))
+    return np.array(lit)
 
 
 def caches() -> list[Path]:
     return sorted(store.cache_folder().glob("*.lit"))
 
 
+@packs
 def test_what_was_compiled_is_lit_bit_for_bit_without_reading_the_pack_again(
     pack: Pack, tmp_path: Path
 ) -> None:
@@ -70,6 +89,7 @@ def test_a_start_from_the_compiled_file_loads_neither_numpy_nor_pillow(pack: Pac
     assert done.stdout.strip() == "[]"
 
 
+@packs
 @pytest.mark.parametrize("damage", ["cut", "empty", "head", "base", "patch", "zeros", "no file"])
 def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     pack: Pack, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
@@ -77,7 +97,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     data = bytearray(cache.read_bytes())
-    start = len(data) - FRAMES * compiled._PAGE
+    base, start = Compiled(cache, None)._starts[:2]
     if damage == "cut":
         del data[len(data) // 2 :]
     elif damage == "empty":
@@ -85,7 +105,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     elif damage == "zeros":
         data[start:] = bytes(len(data) - start)
     elif damage != "no file":
-        data[{"head": 20, "base": start - compiled._PAGE + 5, "patch": start + 5}[damage]] ^= 1
+        data[{"head": 20, "base": base + 5, "patch": start + 5}[damage]] ^= 1
     cache.write_bytes(data)
     if damage == "no file":
         cache.unlink()
@@ -97,6 +117,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     Compiled(cache, None).check(bool)
 
 
+@packs
 def test_a_compiled_file_of_another_version_is_made_anew_without_a_word(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,6 +130,7 @@ def test_a_compiled_file_of_another_version_is_made_anew_without_a_word(
     assert not [record for record in caplog.records if record.name == "appliance.display.hanging"]
 
 
+@packs
 def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,15 +142,17 @@ def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
     assert len(drawn) > FRAMES // 2, "by the burn-in care, between two frames"
 
 
+@packs
 def test_a_portrait_rendered_again_is_compiled_again(pack: Pack, tmp_path: Path) -> None:
     first = shown(pack, tmp_path / "one")
     other = base_image().point(lambda level: 255 - level)
-    write_pack(pack.folder, small_info(title="again"), other, [other.crop(BOX)] * FRAMES)
+    write_pack(pack.folder, grid_info(title="again"), other, grid_patches(other))
     again = shown(Pack(pack.folder), tmp_path / "two")
-    assert np.array_equal(again[0], np.asarray(other)) and not np.array_equal(again, first)
+    assert np.array_equal(again[-1], np.asarray(other)) and not np.array_equal(again[-1], first[-1])
     assert len(caches()) == 1
 
 
+@packs
 def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_kept(
     pack: Pack, tmp_path: Path
 ) -> None:
@@ -137,6 +161,7 @@ def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_ke
         assert len(caches()) == min(rotation // 90, store.KEPT) + 1
 
 
+@packs
 @pytest.mark.parametrize("lost", [DisplayLost("unplugged"), CameraStalled("hung")])
 def test_what_is_lost_while_it_is_compiled_is_not_taken_for_a_disk_that_is_full(
     pack: Pack, tmp_path: Path, lost: Exception, caplog: pytest.LogCaptureFixture
@@ -184,39 +209,43 @@ def test_what_a_killed_process_left_is_deleted(pack: Pack, tmp_path: Path) -> No
 
 def hurt(cache: Path, how: str) -> None:
     """Change a byte of every part of a compiled file, or cut it off behind its head."""
+    starts = Compiled(cache, None)._starts
     if how == "cut":
-        os.truncate(cache, compiled._PAGE)
+        os.truncate(cache, starts[0])
     else:
         data = bytearray(cache.read_bytes())
-        for start in range(compiled._PAGE, len(data), compiled._PAGE):
+        for start in starts[:-1]:
             data[start + 5] ^= 1
         with cache.open("r+b") as file:  # the same file, as a card that fails has it
             file.write(data)
 
 
+@packs
 @pytest.mark.parametrize("how", ["changed", "cut"])
 @pytest.mark.parametrize("kept", [4.0, 0.0])
 def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
     pack: Pack, tmp_path: Path, how: str, kept: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")
-    monkeypatch.setattr(frames, "SCREENS", kept)
+    at_rest = all_frames(pack)[-1]
+    monkeypatch.setattr(frames_module, "SCREENS", kept)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1], shift=2)
     with Screen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         hurt(caches()[0], how)
         before = pixels(screen)
+        assert np.array_equal(before, first[-1])
         screen.tick(time.monotonic() + 90 * config.shift_time, time.time())
         assert caches()[0].name in screen.damage
         assert np.array_equal(pixels(screen), before), "the picture did not move"
-        for frame in range(FRAMES):
-            assert screen.show(frame) == bool(kept)
-            assert np.array_equal(pixels(screen), first[frame if kept else FRAMES // 2])
+        for frames, picture in zip(all_frames(pack), first, strict=True):
+            assert screen.show(frames) == (bool(kept) or frames == at_rest)
+            assert np.array_equal(pixels(screen), picture if kept else first[-1])
         screen.light(pack)
         screen.load(pack, NEVER)
         assert not screen.damage
-        assert screen.show(0) and np.array_equal(pixels(screen), first[0])
+        assert screen.show(all_frames(pack)[0]) and np.array_equal(pixels(screen), first[0])
 
 
 def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, tmp_path: Path) -> None:
@@ -228,6 +257,7 @@ def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, 
     assert caches()[0].is_file()
 
 
+@packs
 def test_the_base_is_let_go_of_once_it_is_drawn_from_a_compiled_file(pack: Pack, tmp_path: Path) -> None:
     shown(pack, tmp_path / "one")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
@@ -239,6 +269,7 @@ def test_the_base_is_let_go_of_once_it_is_drawn_from_a_compiled_file(pack: Pack,
         assert screen._frames.base is None
 
 
+@packs
 @pytest.mark.parametrize("obstacle", ["read-only", "full", "busy"])
 def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
     pack: Pack,
@@ -327,11 +358,12 @@ def test_root_who_calibrates_does_not_write_over_what_a_link_names(
     assert caches() == [cache] and cache.stat().st_uid == SERVICE
 
 
+@packs
 def test_a_damaged_pack_is_shown_as_it_was_last_compiled(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = shown(pack, tmp_path / "one")
-    for name in ("patch_07.png", "base.png"):
+    for name in (pack.info.patch_name(7), "base.png"):
         (pack.folder / name).write_bytes(b"damaged")
         caplog.clear()
         assert np.array_equal(shown(pack, tmp_path / name), first)
@@ -339,36 +371,72 @@ def test_a_damaged_pack_is_shown_as_it_was_last_compiled(
         assert line.msg == hanging.LAST_WHOLE and name in line.getMessage()
 
 
+@packs
 def test_a_damaged_pack_that_was_never_compiled_leaves_the_resting_picture(
     pack: Pack, tmp_path: Path
 ) -> None:
-    (pack.folder / "patch_07.png").write_bytes(b"damaged")
+    name = pack.info.patch_name(7)
+    (pack.folder / name).write_bytes(b"damaged")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
     with Screen(config) as screen:
         screen.light(pack)
-        with pytest.raises(BadPack, match=r"patch_07\.png: damaged"):
+        with pytest.raises(BadPack, match=f"{name}: damaged"):
             screen.load(pack, NEVER)
-        screen.show(3)
-    assert [path.name for path in (tmp_path / "lit").glob("*.png")] == ["frame_04.png"]
+        at_rest = pixels(screen)
+        assert not screen.show(all_frames(pack)[0])
+        assert np.array_equal(pixels(screen), at_rest) and np.array_equal(at_rest, np.asarray(pack.base()))
     assert not caches()
 
 
+@packs
 def test_frames_beyond_the_bound_of_memory_are_shown_all_the_same(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")
-    monkeypatch.setattr(frames, "SCREENS", 0.33)
+    monkeypatch.setattr(frames_module, "SCREENS", 0.33)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
-    order = random.Random(1).choices(range(FRAMES), k=60)
+    order = list(zip(all_frames(pack), first, strict=True))
     with Screen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
-        for frame in itertools.chain(order, range(FRAMES)):
-            screen.show(frame)
-            assert np.array_equal(pixels(screen), first[frame])
+        for frames, picture in itertools.chain(random.Random(1).choices(order, k=200), order):
+            screen.show(frames)
+            assert np.array_equal(pixels(screen), picture)
+            assert screen._frames
+            kept = [patch.get_buffer().length for each in screen._frames._kept for patch in each.values()]
+            assert sum(kept) <= 0.33 * 4 * SIZE[0] * SIZE[1]
 
 
-def pixels(screen: Screen) -> np.ndarray:
-    surface = pygame.display.get_surface()
-    data = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8)
-    return data.reshape(screen.size[1], screen.size[0], 3)
+@packs
+@pytest.mark.parametrize("scale", [1, 2, 1.5])
+def test_what_is_lit_is_composed_of_each_sitters_own_pixels(pack: Pack, tmp_path: Path, scale: float) -> None:
+    size = round(SIZE[0] * scale), round(SIZE[1] * scale)
+    with Screen(DisplayConfig(output=f"offscreen:{tmp_path}", width=size[0], height=size[1])) as screen:
+        screen.light(pack)
+        screen.load(pack, NEVER)
+        for frames in random.Random(2).sample(all_frames(pack), len(all_frames(pack))):
+            screen.show(frames)
+            whole = Image.fromarray(composed(pack, frames)).resize(size, Image.Resampling.LANCZOS)
+            differ = np.abs(pixels(screen).astype(int) - np.asarray(whole)).max(axis=2) > 1
+            if scale == 1 or len(frames) == 1:
+                assert not differ.any()
+            else:  # where sitters meet, scaling mixes pixels of both
+                place = np.argwhere(differ)
+                assert all(abs((y + x + 1) / scale - 120) < 8 for y, x in place)
+
+
+@packs
+def test_without_a_file_and_the_room_for_all_frames_those_nearest_are_shown(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shown(pack, tmp_path / "one")
+    whole = Compiled(caches()[0], None).plan.patches_bytes
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(frames_module, "MOST_KEPT", whole // 2)
+    others = shown(pack, tmp_path / "two")
+    assert np.array_equal(others[-1], first[-1])
+    different = {other.tobytes() for other in others}
+    assert len(all_frames(pack)) / 8 < len(different) < 2 * len(all_frames(pack)) / 3
+    if len(pack.info.sitters) == 1:
+        assert different < {one.tobytes() for one in first}

@@ -29,7 +29,7 @@ def test_the_film_has_what_was_shown_in_order(
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (8, 0):
-            screen.show(frame)
+            screen.show((frame,))
     with Image.open(path) as shown:
         pictures = [picture.convert("RGB") for picture in ImageSequence.Iterator(shown)]
     assert len(pictures) == 3
@@ -49,7 +49,7 @@ def test_a_film_is_bounded(
     for frame in range(9):
         surface = pygame.Surface((40, 60))
         surface.fill((25 * frame, 0, 0))
-        taken.lit(frame, surface)
+        taken.lit((frame,), surface)
     taken.close()
     with Image.open(tmp_path / "long.webp") as shown:
         assert len(list(ImageSequence.Iterator(shown))) == 3
@@ -62,7 +62,7 @@ def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
         "film._FASTEST = 0.0; taken = film.Film(Path(sys.argv[1])); surface = film.pygame.Surface((270, 480))\n"
         "for frame in range(film.MOST):\n"
         "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
-        "    taken.lit(frame, surface)\n"
+        "    taken.lit((frame,), surface)\n"
         "taken.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     path = tmp_path / "long.webp"

@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from appliance.config import DisplayConfig
+from appliance.display import frames
 from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
-from appliance.pack import Pack
-from tests.conftest import BOX, FRAMES, SIZE
+from appliance.pack import Pack, write_pack
+from tests.conftest import BOX, FRAMES, GRID, OTHER_BOX, SIZE, composed, grid_info, grid_patches
+
+two_sitters = pytest.mark.parametrize("pack", ["grid"], indirect=True)
 
 
 def display(output: str, **changes: Any) -> DisplayConfig:
@@ -25,13 +28,19 @@ def lit(folder: Path, frame: int) -> np.ndarray:
     return np.asarray(Image.open(folder / f"frame_{frame:02d}.png"))
 
 
+def pixels(screen: Screen) -> np.ndarray:
+    """What the display's surface holds."""
+    data = np.frombuffer(pygame.image.tostring(pygame.display.get_surface(), "RGB"), np.uint8)
+    return data.reshape(screen.size[1], screen.size[0], 3)
+
+
 def test_what_is_lit_is_the_packs_frame_pixel_by_pixel(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
     with Screen(display(f"offscreen:{out}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (0, FRAMES - 1):
-            screen.show(frame)
+            screen.show((frame,))
     base = pack.base()
     assert np.array_equal(lit(out, FRAMES // 2), np.asarray(base))
     for frame in (0, FRAMES - 1):
@@ -45,10 +54,110 @@ def test_every_flip_is_noted_in_order_with_its_time(pack: Pack, tmp_path: Path) 
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (5, 6, 5):
-            screen.show(frame)
+            screen.show((frame,))
     rows = [json.loads(row) for row in (out / "lit.jsonl").read_text().splitlines()]
     assert [row["frame"] for row in rows] == [4, 5, 6, 5]
     assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+
+
+@two_sitters
+def test_of_two_sitters_every_flip_has_both_frames_and_new_ones_a_picture(pack: Pack, tmp_path: Path) -> None:
+    out = tmp_path / "lit"
+    order = [(9, 2), (3, 2), (3, 7), (9, 7), (9, 2)]
+    with Screen(display(f"offscreen:{out}")) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        for frames in order[1:]:
+            screen.show(frames)
+    rows = [json.loads(row) for row in (out / "lit.jsonl").read_text().splitlines()]
+    assert [tuple(row["frame"]) for row in rows] == order
+    names = sorted(path.name for path in out.glob("*.png"))
+    assert names == ["frame_03_02.png", "frame_03_07.png", "frame_09_02.png"]
+    assert np.array_equal(np.asarray(Image.open(out / names[1])), composed(pack, (3, 7)))
+
+
+@two_sitters
+def test_a_change_lights_the_rectangles_of_the_sitters_that_change_in_one_flip(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flips: list[list[tuple[int, ...]]] = []
+    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        flip = pygame.display.update
+        monkeypatch.setattr(pygame.display, "update", lambda parts: (flips.append(parts), flip(parts)))
+        for frames in ((3, 2), (3, 7), (9, 0)):
+            assert screen.show(frames)
+    first, second = (pygame.Rect(b[0], b[1], b[2] - b[0], b[3] - b[1]) for b in (BOX, OTHER_BOX))
+    assert flips == [[first], [second], [first, second]]
+
+
+@two_sitters
+@pytest.mark.parametrize(
+    ("to", "halves"),
+    [
+        ((10, 2), [0]),  # a column further
+        ((2, 2), [0]),  # a row up
+        ((6, 2), []),  # three columns away
+        ((14, 2), [0]),  # a row down, where the next column is the fourth
+        ((3, 1), [0, 1]),  # both sitters, one of them askew
+        ((8, 4), [0]),  # one sitter to a neighbour, the other one farther
+    ],
+)
+def test_a_cross_fade_goes_by_the_half_to_neighbours_in_both_directions(
+    pack: Pack, tmp_path: Path, to: tuple[int, int], halves: list[int]
+) -> None:
+    with Screen(display(f"offscreen:{tmp_path}", crossfade=True, shift=0)) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        assert screen.show(to)
+        half = pixels(screen)
+        screen.tick(screen.due, 0.0)
+        assert np.array_equal(pixels(screen), composed(pack, to))
+    rest = tuple(grid.rest for grid in GRID)
+    expected = composed(pack, [rest[i] if i in halves else frame for i, frame in enumerate(to)]).astype(int)
+    expected = (expected + composed(pack, to)) // 2
+    assert np.abs(half - expected).max() <= 2
+    assert bool(halves) == (not np.array_equal(half, composed(pack, to)))
+
+
+@two_sitters
+def test_frames_beside_those_lit_are_read_before_they_are_wanted(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+    monkeypatch.setattr(frames, "_COLUMNS", 1)
+    monkeypatch.setattr(frames, "SCREENS", 2.2)  # 13 of the first sitter's 17 frames
+    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        assert screen._frames
+        kept, read = screen._frames._kept[0], []
+        for frame in (4, 16, 5, 9):
+            screen.show((frame, 2))
+            before = set(kept)
+            for _ in range(20):
+                screen.tick(0.0, 0.0)
+            read.append(set(kept) - before)
+            row, column = GRID[0].place(frame)
+            for other in range(GRID[0].count):
+                near, beside = GRID[0].place(other)
+                assert other in kept or abs(near - row) > 1 or abs(beside - column) > 1
+        assert any(read)
+
+
+def test_a_painting_as_magenta_as_the_colour_key_is_lit(tmp_path: Path) -> None:
+    base = Image.new("RGB", SIZE, (255, 0, 255))
+    write_pack(tmp_path / "pack", grid_info(), base, grid_patches(base))
+    pack = Pack(tmp_path / "pack")
+    with Screen(display(f"offscreen:{tmp_path / 'lit'}")) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        for moved in ((3, 2), (3, 7), (9, 0), (9, 2)):
+            screen.show(moved)
+            assert np.abs(pixels(screen).astype(int) - composed(pack, moved)).max() <= 8
 
 
 def test_an_earlier_runs_pictures_are_cleared_and_other_files_kept(pack: Pack, tmp_path: Path) -> None:
@@ -102,7 +211,7 @@ def test_a_disk_that_fills_up_is_reported_and_does_not_hang(pack: Pack, tmp_path
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in range(FRAMES):
-            screen.show(frame)
+            screen.show((frame,))
 
 
 def test_sdl_without_kmsdrm_is_told_apart_from_a_missing_monitor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: 
         screen.closed()
         at_rest = np.asarray(photographed(display, size), int)
         screen.load(portrait, threading.Event())
-        screen.show(2)
+        screen.show((2,))
         moved = np.asarray(photographed(display, size), int)
     painting = portrait.base()
     rest = np.asarray(expected(painting, layout, portrait.info.main.box), int)
@@ -125,7 +125,7 @@ def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> N
         screen.light(portrait)
         screen.load(portrait, threading.Event())
         before = np.asarray(photographed(desktop, size), int)
-        screen.show(2)
+        screen.show((2,))
         half = np.asarray(photographed(desktop, size), int)
         screen.tick(time.monotonic(), 0.0)
         screen.tick(time.monotonic() + 0.02, 0.0)
@@ -141,7 +141,7 @@ def test_the_shift_against_burn_in_moves_the_whole_picture_by_a_pixel(desktop: s
     with Screen(window(size, shift_time=1.0)) as screen:
         screen.light(portrait)
         screen.load(portrait, threading.Event())
-        screen.show(2)
+        screen.show((2,))
         before = np.asarray(photographed(desktop, size))
         screen.tick(time.monotonic() + 61, 0.0)
         after = np.asarray(photographed(desktop, size))
@@ -168,7 +168,7 @@ def test_a_screen_of_16_bits_is_lit_and_told(
             with Screen(window(size)) as screen:
                 screen.light(portrait)
                 screen.load(portrait, threading.Event())
-                screen.show(2)
+                screen.show((2,))
                 surface = pygame.display.get_surface()
                 shown = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8)
                 assert surface.get_bitsize() == 16

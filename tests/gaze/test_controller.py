@@ -17,7 +17,7 @@ from appliance.camera.walks import RoomSpec, Walk
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
-from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frame_for, wander
+from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frames_for, wander
 from appliance.grid import FrameGrid
 from appliance.pack import PackInfo
 from appliance.tracking.viewer import Viewer
@@ -50,7 +50,7 @@ def walked(
         for _ in range(round(walk.duration * rate)):
             picture = camera.newest()
             aim = follower.see(picture, camera.horizontal_fov, PACK)
-            shown = frame_for(aim, picture.captured, shown, TRACKING, PACK)
+            (shown,) = frames_for(aim, picture.captured, (shown,), TRACKING, PACK)
             yield picture.captured, aim, shown
 
 
@@ -73,7 +73,7 @@ def test_half_the_pictures_give_the_same_walk() -> None:
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
     aim = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
     assert aim.angle == pytest.approx(0, abs=0.5)
-    assert frame_for(aim, 5.0, 16, replace(TRACKING, hold=60.0), PACK) == 16
+    assert frames_for(aim, 5.0, (16,), replace(TRACKING, hold=60.0), PACK) == (16,)
 
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
@@ -118,7 +118,7 @@ def test_the_original_mapping_neither_smooths_nor_measures() -> None:
         aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
         if aim.viewer and aim.seen == aim.captured:
             expected = original_frame(aim.viewer.x, 640, 33)
-            assert frame_for(aim, aim.captured, 16, config.tracking, PACK) == expected
+            assert frames_for(aim, aim.captured, (16,), config.tracking, PACK) == (expected,)
             assert aim.angle == ANGLES[expected]
     assert aim.viewer is not None
 
@@ -143,15 +143,15 @@ def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
 
 
 def test_before_anybody_came_the_sitter_rests() -> None:
-    assert frame_for(None, 5.0, 16, TRACKING, PACK) == 16
-    assert frame_for(aim(None), 5.0, 16, TRACKING, PACK) == 16
+    assert frames_for(None, 5.0, (16,), TRACKING, PACK) == (16,)
+    assert frames_for(aim(None), 5.0, (16,), TRACKING, PACK) == (16,)
 
 
 @given(st.floats(-26, 26), st.floats(0, 20))
 def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
     angle: float, gone: float
 ) -> None:
-    value = aim_at(aim(angle), gone, 0.0, TRACKING)
+    value = aim_at(aim(angle), gone, GRID, TRACKING)[0]
     if gone <= 1.5:
         assert value == angle
     elif gone >= 3.5:
@@ -163,7 +163,7 @@ def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
 def test_the_drift_back_shows_every_frame_on_the_way() -> None:
     lost, shown, frames = replace(aim(26.0), viewer=None), 32, []
     for t in np.arange(0, 5.0, 1 / 60):
-        shown = frame_for(lost, float(t), shown, TRACKING, PACK)
+        (shown,) = frames_for(lost, float(t), (shown,), TRACKING, PACK)
         frames.append(shown)
     assert frames[0] == 32 and frames[-1] == PACK.main.rest
     assert set(np.diff(frames)) <= {0, -1}
@@ -173,25 +173,25 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
 def test_the_frame_is_always_one_of_the_pack(
     angle: float, speed: float, age: float, shown: int, start: float
 ) -> None:
-    going = replace(aim(angle), speed=speed, glance_from=start, glance_at=0.0)
-    assert 0 <= frame_for(going, age, shown, TRACKING, PACK) < PACK.main.count
+    going = replace(aim(angle), speed=speed, glance_from=((start, 0.0),), glance_at=0.0)
+    assert 0 <= frames_for(going, age, (shown,), TRACKING, PACK)[0] < PACK.main.count
 
 
 @given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
 def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, age: float) -> None:
     one, other = (replace(aim(sign * angle), speed=sign * speed) for sign in (1, -1))
-    assert aim_at(one, age, 0.0, TRACKING) == pytest.approx(-aim_at(other, age, 0.0, TRACKING))
+    assert aim_at(one, age, GRID, TRACKING)[0] == pytest.approx(-aim_at(other, age, GRID, TRACKING)[0])
 
 
 def test_motion_goes_on_until_the_light_leaves_the_screen_unless_prediction_is_off() -> None:
     walking = replace(aim(10.0), speed=20.0)
-    assert aim_at(walking, 0.1, 0.0, TRACKING) == pytest.approx(12.0, abs=0.1)
-    assert aim_at(walking, 0.1, 0.0, replace(TRACKING, prediction=0.0)) == 10.0
+    assert aim_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
+    assert aim_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
 
 
 def test_a_glance_is_eased_and_never_a_cut() -> None:
-    glance = replace(aim(20.0), glance_from=-20.0, glance_at=0.0)
-    way = [aim_at(glance, t, 0.0, TRACKING) for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
+    glance = replace(aim(20.0), glance_from=((-20.0, 0.0),), glance_at=0.0)
+    way = [aim_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
     assert way[0] == -20 and way[-1] == pytest.approx(20)
     steps = np.diff(way)
     assert (steps >= -1e-9).all() and steps.max() < 0.25 * 40
@@ -200,7 +200,7 @@ def test_a_glance_is_eased_and_never_a_cut() -> None:
 def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
     aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
-    assert aims[0].glance_from == 0 and aims[0].glance_at == aims[0].captured
+    assert aims[0].glance_from == ((0, 0),) and aims[0].glance_at == aims[0].captured
     assert aims[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
     assert aims[-1].visitors == 1
 
@@ -223,20 +223,21 @@ def test_limits_keep_the_gaze_between_the_marks() -> None:
 
 
 def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
-    assert {wander(t, 0.0) for t in range(100)} == {0.0}
-    way = [wander(t, 20.0) for t in np.arange(0, 200, 0.02)]
+    assert {wander(t, 0.0) for t in range(100)} == {(0.0, 0.0)}
+    way = [wander(t, 20.0)[0] for t in np.arange(0, 200, 0.02)]
     assert max(way) > 0.2 and min(way) < -0.2 and np.mean(np.equal(way, 0)) > 0.7
     assert np.abs(np.diff(way)).max() < 0.03  # slow
     empty = replace(aim(0.0), viewer=None)
     shown = {
-        frame_for(empty, t, 16, replace(TRACKING, wander_every=20.0), PACK) for t in np.arange(0, 100, 0.5)
+        frames_for(empty, t, (16,), replace(TRACKING, wander_every=20.0), PACK)
+        for t in np.arange(0, 100, 0.5)
     }
     assert len(shown) > 3
 
 
 @pytest.mark.parametrize("every", [0.5, 3.0, 5.0, 7.0])
 def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) -> None:
-    way = [wander(t, every) for t in np.arange(0, 60, 0.02)]
+    way = [wander(t, every)[0] for t in np.arange(0, 60, 0.02)]
     assert max(way) > 0.2 and np.abs(np.diff(way)).max() < 0.03
 
 
@@ -248,7 +249,7 @@ def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
         t = i / 30  # from the tenth second the eyes are at their farthest to picture left
         picture = face_in(0.5, t) if t > 11 else RgbPicture(room, t, i)
         aim = follower.see(picture, 66, PACK)
-        shown = frame_for(aim, t, shown, tracking, PACK)
+        (shown,) = frames_for(aim, t, (shown,), tracking, PACK)
         frames.append(shown)
     assert frames[30 * 11] < 12 and frames[-1] == 16
     assert np.abs(np.diff(frames)).max() <= 3
@@ -298,7 +299,7 @@ def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float,
             target = controller.see(picture, camera.horizontal_fov, PACK)
             for k in range(round(60 / rate)):
                 moment = picture.captured + k / 60
-                yield moment, aim_at(target, moment, 0.0, config.tracking)
+                yield moment, aim_at(target, moment, GRID, config.tracking)[0]
 
 
 class TestLoss:
@@ -334,7 +335,7 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
     for i in range(150):
         share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
         target = controller.see(face_in(share, i / 30), 66, PACK)
-        angles.append(aim_at(target, i / 30, 0.0, PHOTOGRAPHS))
+        angles.append(aim_at(target, i / 30, GRID, PHOTOGRAPHS)[0])
     assert target.identity is not None
     assert min(angles[30:]) > 20
 
@@ -342,11 +343,11 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
         meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
-        way = [aim_at(meets, 5.0 + t, 0.0, replace(TRACKING, hold=60.0)) for t in np.arange(0, 1, 0.02)]
+        way = [aim_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0] for t in np.arange(0, 1, 0.02)]
         assert way[0] == 20.0 and way[-1] == pytest.approx(5.0)
         assert all(b <= a for a, b in pairwise(way)) and np.abs(np.diff(way)).max() < 0.7
         leaves = replace(meets, contact_from=0.75, contact_to=0.0)
-        assert aim_at(leaves, 5.0 + CONTACT_TIME, 0.0, TRACKING) == pytest.approx(20.0)
+        assert aim_at(leaves, 5.0 + CONTACT_TIME, GRID, TRACKING)[0] == pytest.approx(20.0)
 
     def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
         way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
@@ -376,7 +377,7 @@ def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
             (there,) = walk.people_at(picture.captured + 0.1)
             if 0.6 < picture.captured < 2.2:
                 true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
-                errors.append(aim_at(target, picture.captured + 0.1, 0.0, TRACKING) - true)
+                errors.append(aim_at(target, picture.captured + 0.1, GRID, TRACKING)[0] - true)
                 assert target.speed > 8
     assert np.abs(errors).mean() < 0.4
 

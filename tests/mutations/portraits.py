@@ -86,8 +86,8 @@ class Gallery:
 
     def whatever_frame(self, rng: random.Random, pack: Pack) -> None:
         """Show a frame; outside its box nothing changes."""
-        self.screen.show(rng.randrange(pack.info.main.count))
-        self.screen.show(self.screen._frames.resting if self.screen._frames else 0)
+        self.screen.show(tuple(rng.randrange(grid.count) for grid in pack.info.sitters))
+        self.screen.show(tuple(grid.rest for grid in pack.info.sitters))
 
     def mutated_pack(self, rng: random.Random) -> str:
         """Light a mutated pack."""
@@ -113,7 +113,7 @@ class Gallery:
         self.screen._draw()
         self.is_lit(pack)
         for frame in range(FRAMES):
-            self.screen.show(frame)
+            self.screen.show((frame,))
         if self.screen.damage:
             lit, wrong = light_again(self.screen, self.place, None, NEVER, bool)
             assert lit and (lit.folder, wrong, self.screen.damage) == (self.place, "", "")

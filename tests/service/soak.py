@@ -64,7 +64,7 @@ class Counter:
             self.end = measured()
             self.stop.set()
 
-    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
+    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
         """Nothing to count."""
 
 

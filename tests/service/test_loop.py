@@ -46,8 +46,8 @@ class Notes:
     def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
         self.aims.append(aim)
 
-    def lit(self, frame: int, aim: GazeTarget | None, moment: float) -> None:
-        self.frames.append(frame)
+    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+        self.frames.append(frames[0])
         if aim and aim.viewer:
             self.delays.append(moment - aim.captured)
 
