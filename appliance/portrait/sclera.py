@@ -230,6 +230,7 @@ def _step_around(
     both = np.tile(np.column_stack([step, sure]), (3, 1))
     both = _down(both, _STEP_BLUR / (2 * math.pi * far) * _TURNS / 256)[_TURNS : 2 * _TURNS]
     step = both[:, :3] / (both[:, 3:] + 0.1)
+    step -= np.maximum(step @ _LUMA, 0)[:, None]
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at = np.arctan2(v, u)
     inwards = np.exp(-np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
