@@ -35,7 +35,7 @@ _DOUBT: Final = 0.002
 _BEGINS: Final = 0.5
 # How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
 _OWN: Final = (-0.3, 0.15)
-_LENT: Final = (-0.51, 0.3)
+_LENT: Final = (-0.9, 0.3)
 # White beside flesh is darkened by this part of what white beside shadow is.
 _FLESHY: Final = 0.4
 # Grey levels added to both lights of a ratio: in the dark it says little.
