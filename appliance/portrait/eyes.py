@@ -33,6 +33,9 @@ _RADII: Final = (0.11, 0.38)
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
 _CORNER_FADE: Final = 0.05
+# Where more than that is blurred at the iris's rim, the fade over a lid is so many times the rim's sigma
+# (a step blurred by sigma is nearest to a smooth one of 4.5), outwards as much as inwards.
+_AS_SOFT: Final = 4.0
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
@@ -117,10 +120,10 @@ class Eye:
         """Return how much of what is drawn shows at points of the picture: 0 from the lids outwards."""
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
-        least = 0.6 / self.view.axes.width
-        shown: Array = smoothstep((v - upper) / max(_UPPER_FADE, least))
-        shown *= smoothstep((lower - v) / max(_LOWER_FADE, least))
-        shown *= _between(u, *self.span)
+        shown: Array = _between(u, *self.span)
+        for off, least in ((v - upper, _UPPER_FADE), (lower - v, _LOWER_FADE)):
+            fade = max(least, _AS_SOFT * self.iris.softness, 0.6 / self.view.axes.width)
+            shown *= smoothstep(off / fade + (1 - least / fade) / 2)
         return shown
 
     def reaches(self, x: Array, y: Array, down: bool = False) -> Mask:

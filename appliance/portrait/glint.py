@@ -71,7 +71,7 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Mask:
             alone = not (spot & (ends | (away > _NEAR_RIM))).any()
             if not alone and part == _PARTS[-1]:
                 spot = _cut_off(spot, away, turn)
-                alone = bool(spot.any()) and not (spot & ends).any()
+                alone = bool(spot.any()) and not (spot & ends).any() and _peaks_inside(spot, away, light)
             if alone and spot.sum() < _LARGEST * size:
                 at_rim = bool((spot & (away > _NEAR_RIM)).any()) & _behind(spot, turn)[0]
                 found |= _with_glow(spot, disc & ((away < _NEAR_RIM) | at_rim), light)
@@ -138,6 +138,12 @@ def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
             cut: Mask = spot & behind & (apart < _ROUND * apart[core].max())
             return cut
     return np.zeros_like(spot)
+
+
+def _peaks_inside(spot: Mask, away: Array, light: Array) -> bool:
+    """Return whether a spot is brighter inside than at the rim; white in the disc brightens up to there."""
+    rim, inner = spot & (away > _NEAR_RIM), spot & (away < _DEEP)
+    return not rim.any() or float(light[inner].max()) > float(light[rim].mean())
 
 
 def _behind(spot: Mask, turn: Array) -> tuple[Mask, float]:

@@ -35,15 +35,23 @@ _DOUBT: Final = 0.002
 _BEGINS: Final = 0.5
 # How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
 _OWN: Final = (-0.3, 0.15)
-_LENT: Final = (-0.51, 0.3)
+_LENT: Final = (-0.9, 0.3)
 # White beside flesh is darkened by this part of what white beside shadow is.
 _FLESHY: Final = 0.4
 # Grey levels added to both lights of a ratio: in the dark it says little.
 _DIM: Final = 8.0
+# The step around the hole is read in so many directions, so far off the lids, and blurred along the
+# edge by the third constant; inwards it fades over the last one and the rim's blur. In eye widths.
+_TURNS: Final = 120
+_INSIDE: Final = 0.04
+_STEP_BLUR: Final = 0.03
+_STEP_FADES: Final = 0.03
 # White is borrowed where a side is less sure than this.
 _ENOUGH: Final = 0.2
 # So much redder than the other side, (R - G) / luminance, is flesh.
 _FLESH: Final = 0.08
+# The lids go on beyond their edges by this much, in eye widths.
+_BEYOND: Final = 0.1
 # Texture is what is finer than this, and a field of white must be this large, in eye widths.
 _COARSE: Final = 0.03
 _LEAST_FIELD: Final = 0.07
@@ -85,7 +93,9 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     for side, trust, dark in zip((-1, 1), white, shadow, strict=True):
         filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust, dark)
     ground = view.colour.copy()
-    ground[part] = filled + _grain(view, lids, iris, above.shape, white)
+    ground[part] = filled
+    ground[part] += _step_around(view, calm, ground, lids, iris, (u, v))
+    ground[part] += _grain(view, lids, iris, above.shape, white)
     return ground
 
 
@@ -104,7 +114,7 @@ def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
     far = reach(iris) + 6 * _edge(iris)
     first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
     top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
-    up, down = np.searchsorted(rows(), [top - _edge(iris), bottom + _edge(iris)])
+    up, down = np.searchsorted(rows(), [top - _BEYOND, bottom + _BEYOND])
     return slice(up, down), slice(first, last)
 
 
@@ -198,6 +208,36 @@ def _as_beside(
     return factor
 
 
+def _step_around(
+    view: EyeView, calm: Array, ground: Array, lids: Lids, iris: Iris, grid: tuple[Array, Array]
+) -> Array:
+    """Return what to add to the filled white so that it meets what is painted around it without a step.
+
+    The step is read along the hole's edge between the lids; inwards it fades.
+
+    Parameters
+    ----------
+    calm, ground : the painting, and with the hole filled, RGB of the view's shape
+    grid : u and v
+    """
+    far = reach(iris)
+    turn = np.linspace(-math.pi, math.pi, _TURNS, endpoint=False)
+    u, v = iris.u + far * np.cos(turn), iris.v + far * np.sin(turn)
+    upper, lower = lids.at(u)
+    sure = np.clip(np.minimum(v - upper, lower - v) / _INSIDE - 0.5, 0, 1)
+    step = sure[:, None] * (view.at(calm, u, v) - view.at(ground, u, v))
+    # Along the edge it is blurred; the circle closes.
+    both = np.tile(np.column_stack([step, sure]), (3, 1))
+    both = _down(both, _STEP_BLUR / (2 * math.pi * far) * _TURNS / 256)[_TURNS : 2 * _TURNS]
+    step = both[:, :3] / (both[:, 3:] + 0.1)
+    step -= np.maximum(step @ _LUMA, 0)[:, None]
+    u, v = grid[0] - iris.u, grid[1] - iris.v
+    at = np.arctan2(v, u)
+    inwards = np.exp(-np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
+    added: Array = inwards[..., None] * np.stack([np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1)
+    return added
+
+
 def _down(values: Array, height: float) -> Array:
     """Average each column of values (rows, n) over a height, in eye widths."""
     return np.column_stack([smooth(column, height) for column in values.T])
@@ -263,8 +303,9 @@ def _beside(
         u = start + side * strip
         upper, lower = lids.at(u)
         room = lower - upper
-        down = (1 - along) * np.minimum(above, room) + along * np.maximum(room - height + above, 0)
-        colours.append(view.at(calm, u, upper + np.clip(down, 0, room)))
+        down = np.where(above < 0, above, np.minimum(above, room)) * (1 - along)
+        down += along * np.maximum(room - height + above, 0)
+        colours.append(view.at(calm, u, upper + np.clip(down, -_BEYOND, room + _BEYOND)))
         inside = np.clip(((corner - u) * side - 0.03) / 0.05, 0, 1) * np.clip((room - 0.1) / 0.08, 0, 1)
         sure.append(inside * np.exp(-strip / 0.07) + 1e-4 * np.exp(-strip / 0.03))
     colour, weight = np.array(colours), np.array(sure)

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.sampling import crisp
 from tests.portrait.measure import iris_shift
-from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
+from tests.portrait.synthetic import SIZE, WHITE, DrawnEye, draw, landmarks
 
 EYES = [DrawnEye(110, 60, 80, gaze=2), DrawnEye(290, 60, 80, gaze=2)]
 PAINTING = draw(EYES)
@@ -206,3 +206,33 @@ def test_an_iris_stays_off_the_inner_corner_where_skin_is_white_too() -> None:
         corners = np.array([eye.lids.left, eye.lids.right]) * inner
         assert corners.max() < 0.48
         assert -corners.min() > 0.48
+
+
+def softened(painting: np.ndarray, sigma: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(painting).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def steepest(picture: np.ndarray) -> float:
+    """Return the largest change of light over two pixels, across or down."""
+    light = picture.mean(-1)
+    return float(max(abs(light[2:] - light[:-2]).max(), abs(light[:, 2:] - light[:, :-2]).max()))
+
+
+@pytest.mark.parametrize("sigma", [2.5, 3.5])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_in_a_soft_painting_no_edge_is_harder_than_the_painted_ones(sigma: float, side: int) -> None:
+    painting = softened(draw(EYES), sigma)
+    frame = drawn(side * FARTHEST, fit_eyes(painting, landmarks(EYES)), painting)
+    assert steepest(frame) < 1.05 * steepest(painting.astype(float))
+
+
+def test_white_that_reaches_into_an_iris_is_no_catch_light() -> None:
+    painting = PAINTING.astype(float)
+    y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
+    for eye in EYES:
+        away = np.hypot(x - eye.x - eye.gaze, y - eye.y) / eye.radius
+        turn = np.arctan2(y - eye.y, x - eye.x - eye.gaze)
+        wedge = (abs(np.angle(np.exp(1j * (turn - 2.6)))) < 0.35) & (away < 1)
+        painting += (wedge * np.clip((away - 0.4) / 0.6, 0, 1))[..., None] * (WHITE - painting)
+    for eye in fit_eyes(softened(rounded(painting), 1.2), landmarks(EYES)):
+        assert eye.layers.light.max() < 20
