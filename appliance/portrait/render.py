@@ -22,7 +22,7 @@ from appliance.portrait.source import read_original
 from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
-ENGINE: Final = "turning head 3"
+ENGINE: Final = "turning head 4"
 # Rows of gaze up and down, one of them level.
 ROWS: Final = 1
 _ENLARGED: Final = 1.5
