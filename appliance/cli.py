@@ -194,7 +194,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
-    render.add_argument("--frames-from", type=Path, metavar="DIR", help="head frames made elsewhere")
+    render.add_argument(
+        "--frames-from",
+        type=Path,
+        metavar="DIR",
+        help="head frames made elsewhere: one row, or a grid (see the guide)",
+    )
 
     install = _add(
         portrait,

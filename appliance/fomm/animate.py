@@ -22,7 +22,7 @@ from appliance.fomm.sweep import Sweep, find_sweep
 from appliance.fomm.watch import Watched, between, watch
 from appliance.pack import FRAMES, PackInfo, check_place
 from appliance.portrait.blend import Place
-from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, prepare
+from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, even_row, prepare
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.sampling import Array
 from appliance.progress import progress
@@ -124,7 +124,17 @@ def animate(
     }
     files = [job.frame_file(i) for i in range(choices.frames)]
     finish = _finish(job, canvas, place, model.side, look.detail)
-    return compose(out, canvas, place, files, sweep.reach, look, ENGINE, finish, settings)
+    return compose(
+        out,
+        canvas,
+        place,
+        files,
+        even_row(canvas, place, len(files), sweep.reach),
+        look,
+        ENGINE,
+        finish,
+        settings,
+    )
 
 
 def _watched(job: Job, film: Film, landmarker: Landmarker) -> Watched:

@@ -138,15 +138,19 @@ def looks(eyes: Sequence[EyeMarks], mesh: Array) -> tuple[float, float]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """List head frames in name order; raises `BadImage` if there are not three of them, square."""
+    """List head frames in name order; raises `BadImage` if there are not three of them."""
     files = image_files(folder) if folder.is_dir() else []
     if len(files) < 3:
         raise BadImage(f"{folder}: {len(files)} head frames; expected a folder of 3 or more image files")
+    return files
+
+
+def check_square_frames(files: Sequence[Path]) -> None:
+    """Make sure that head frames are square; raises `BadImage`."""
     for path in files:
         width, height = read_image(path).size
         if width != height:
             raise BadImage(f"{path}: {width}x{height}; expected a square head frame")
-    return files
 
 
 def blended(

@@ -35,6 +35,13 @@ class Canvas:
     pixels: Pixels
     face: Landmarks
 
+    @property
+    def eyes(self) -> tuple[float, float]:
+        """The middle between the eyes, (x, y) in its pixels."""
+        corners = np.concatenate([eye.lower[[0, -1]] for eye in self.face.eyes])
+        x, y = corners.mean(0).round(2).tolist()
+        return x, y
+
     def square(self, place: blend.Place) -> Pixels:
         """Return a square of the painting, RGB uint8 (side, side, 3)."""
         x0, y0, x1, y1 = place.box
@@ -104,12 +111,18 @@ def check_square(canvas: Canvas, place: blend.Place, whose: str) -> None:
         )
 
 
+def even_row(canvas: Canvas, place: blend.Place, count: int, reach: float) -> FrameGrid:
+    """Return the grid of a single row that looks `reach` degrees to either side, its middle the painting."""
+    angles = np.linspace(-reach, reach, count) * (np.arange(count) != count // 2)
+    return FrameGrid(place.box, canvas.eyes, tuple(angles.tolist()), (0.0,), (1,), (0, count // 2))
+
+
 def compose(
     out: Path,
     canvas: Canvas,
     place: blend.Place,
     files: Sequence[Path],
-    reach: float,
+    grid: FrameGrid,
     look: Look,
     engine: str,
     finish: Finish,
@@ -120,9 +133,8 @@ def compose(
     Parameters
     ----------
     place : the square of the painting that the frames show
-    files : the frames, from the one that looks farthest to picture left; the middle one gives way to
-        the painting itself
-    reach : how far the outermost frames look to either side, in degrees
+    files : the frames, in the order of the grid's numbers; the resting one gives way to the painting itself
+    grid : where they look; its box is the square's
     finish : what is done to a frame, by its index and at the square's size, before it is blended
     settings : more of the engine's, for pack.toml
 
@@ -131,8 +143,6 @@ def compose(
     CannotWrite
         If the pack or the sheet cannot be written.
     """
-    count, resting = len(files), len(files) // 2
-    angles = tuple(float(a) for a in np.linspace(-reach, reach, count) * (np.arange(count) != resting))
     info = PackInfo(
         title=look.title or canvas.image.stem,
         artist=look.artist,
@@ -148,12 +158,12 @@ def compose(
             "place": f"{place.x},{place.y},{place.side}",
             **(settings or {}),
         },
-        sitters=(FrameGrid.one_row(place.box, angles, resting),),
+        sitters=(grid,),
     )
     alpha = blend.weight(place.side, look.steepness, look.extent)
-    patches = blend.blended(canvas.pixels, files, place, resting, alpha, finish)
+    patches = blend.blended(canvas.pixels, files, place, grid.rest, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
     sheet = Sheet(whole, info.main)
-    passing = sheet.passing(progress(patches, count, "blending"))
+    passing = sheet.passing(progress(patches, grid.count, "blending"))
     write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
     return info

@@ -1,18 +1,27 @@
 """From head frames made elsewhere to a pack: chosen by measured motion, blended over the painting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from appliance.errors import ConfigError, UnfitPortrait
+from appliance.grid import FrameGrid
 from appliance.images import read_pixels
 from appliance.pack import FRAMES, PackInfo, check_place
 from appliance.portrait import blend
-from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, prepare
+from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, even_row, prepare
+from appliance.portrait.gaze_reading import GazeReader
+from appliance.portrait.grid_files import ANGLES_FILE, GridFiles, grid_files
 from appliance.portrait.landmarks import Landmarker, Landmarks
 
 ENGINE: Final = "frames blended 1"
+# Pictures of a grid's row and column whose gaze is read, and how far the readings may lie off a straight
+# line, as a part of the range (portraits of known angles: .06).
+_READ: Final = 5
+_UNLIKE: Final = 0.2
 
 
 def render_from(
@@ -37,9 +46,10 @@ def render_from(
     Parameters
     ----------
     image : the painting
-    folder : of square head frames, in any order
+    folder : of square head frames: in any order for one row; named as face_looker names them, or listed
+        with their angles in angles.toml, for a grid, which is taken as it is
     out : folder of the pack; `<out>-sheet.png` is written beside it
-    frames : how many, odd; chosen so that the measured gaze goes in equal steps
+    frames : how many of one row, odd; chosen so that the measured gaze goes in equal steps
     size : (width, height) of the screen in pixels; the picture's own by default
     place : x, y and side in pixels of the square the frames show in the fitted picture; found by
         matching both faces if not given
@@ -54,18 +64,29 @@ def render_from(
     """
     if frames < 3 or frames % 2 == 0:
         raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
-    files = blend.frame_files(folder)
+    grid_of = grid_files(folder)
+    files = grid_of.listed if grid_of else blend.frame_files(folder)
+    blend.check_square_frames(files)
     out = out.absolute()
     check_place(out)
     landmarker = Landmarker()
     canvas = prepare(image, out, size, landmarker, choose)
-    first = read_pixels(files[len(files) // 2])
+    ahead = grid_of.ahead if grid_of else files[len(files) // 2]
+    first = read_pixels(ahead)
     try:
         head = landmarker.landmarks(first, landmarker.find(first))
     except UnfitPortrait as error:
-        raise UnfitPortrait(f"{files[len(files) // 2]}: {error}") from error
+        raise UnfitPortrait(f"{ahead}: {error}") from error
     square = blend.Place(*place) if place else blend.find_place(canvas.face, head, first.shape[1])
     check_square(canvas, square, str(folder))
+    look = Look(steepness, extent, detail, title, artist, licence)
+    finish = _finish(canvas, square, landmarker, head, first.shape[1], detail)
+    if grid_of:
+        say(f"{folder}: {len(grid_of.pitches)} rows of {len(grid_of.yaws)} frames; measuring their gaze")
+        grid = measured_grid(grid_of, GazeReader(canvas, square, landmarker, first), folder, canvas, square)
+        ends = grid.angles[0], grid.angles[-1], grid.pitches[0], grid.pitches[-1]
+        say("gaze from {:.1f} to {:.1f} degrees, {:.1f} up to {:.1f}".format(*ends))
+        return compose(out, canvas, square, files, grid, look, ENGINE, finish)
     say(f"{folder}: {len(files)} frames at {square.x},{square.y},{square.side}; measuring their gaze")
     motions = blend.read_motions(landmarker, files, head)
     count = min(frames, len(files) - 1 + len(files) % 2)
@@ -73,9 +94,56 @@ def render_from(
         say(f"warning: only {len(files)} frames: the pack has {count}")
     chosen = blend.choose_even(motions, count)
     reach = max((motions[chosen[-1]] - motions[chosen[0]]) / 2, 0.1)
-    look = Look(steepness, extent, detail, title, artist, licence)
-    finish = _finish(canvas, square, landmarker, head, first.shape[1], detail)
-    return compose(out, canvas, square, [files[i] for i in chosen], reach, look, ENGINE, finish)
+    grid = even_row(canvas, square, count, reach)
+    return compose(out, canvas, square, [files[i] for i in chosen], grid, look, ENGINE, finish)
+
+
+def measured_grid(
+    files: GridFiles, reader: GazeReader, folder: Path, canvas: Canvas, place: blend.Place
+) -> FrameGrid:
+    """Return where the pictures of a grid look, in degrees.
+
+    A few of the row and of the column that look ahead are read. Angles given in degrees are kept; numbers
+    in file names are scaled to what is read, because the program that made them does not give degrees.
+
+    Raises
+    ------
+    UnfitPortrait
+        If the pictures do not look to where their names or their list say.
+    """
+    row, column = files.resting
+    yaws = _scaled(
+        folder, "yaw", files.yaws, lambda i: reader.read(read_pixels(files.files[row][i]))[0], files.degrees
+    )
+    pitches = _scaled(
+        folder,
+        "pitch",
+        files.pitches,
+        lambda i: reader.read(read_pixels(files.files[i][column]))[1],
+        files.degrees,
+    )
+    steps = (1,) * len(pitches)
+    return FrameGrid(place.box, canvas.eyes, yaws, pitches, steps, (row, column))
+
+
+def _scaled(
+    folder: Path, name: str, given: Sequence[float], read: Callable[[int], float], degrees: bool
+) -> tuple[float, ...]:
+    """Return one direction's angles in degrees, checked against what is read of some pictures."""
+    if len(given) == 1:
+        return (0.0,)
+    off = np.array(given) - min(given, key=abs)
+    asked = sorted(set(np.linspace(0, len(given) - 1, _READ).round().astype(int).tolist()))
+    found = np.array([read(i) for i in asked])
+    scale = float(found @ off[asked] / np.square(off[asked]).sum())
+    unlike = np.abs(found - scale * off[asked]).max()
+    if scale <= 0 or unlike > _UNLIKE * np.ptp(scale * off):
+        told = ", ".join(f"{given[i]:g}: {angle:.0f}" for i, angle in zip(asked, found, strict=True))
+        raise UnfitPortrait(
+            f"{folder}: the pictures do not look to where they should ({name}, given: read in degrees: "
+            f"{told}); check their names, or list them in {ANGLES_FILE}"
+        )
+    return tuple((off if degrees else scale * off).tolist())
 
 
 def _finish(

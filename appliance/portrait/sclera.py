@@ -234,7 +234,9 @@ def _step_around(
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at = np.arctan2(v, u)
     inwards = np.exp(-np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
-    added: Array = inwards[..., None] * np.stack([np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1)
+    added: Array = inwards[..., None] * np.stack(
+        [np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1
+    )
     return added
 
 
