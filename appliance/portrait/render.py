@@ -21,7 +21,7 @@ from appliance.portrait.source import read_original
 from appliance.portrait.verdict import Verdict, judge
 from appliance.progress import progress
 
-ENGINE: Final = "turning head 3"
+ENGINE: Final = "turning head 4"
 _ENLARGED: Final = 1.5
 
 
