@@ -44,7 +44,7 @@ _NARROW: Final = 0.35
 _FOLLOW: Final = 0.15
 _FOLLOW_REACH: Final = 0.55
 # The parts of the iris's way up or down that the upper and the lower lid go with it (judged on ten portraits).
-LIFT: Final = (0.75, 0.5)
+LIFT: Final = (0.75, 0.6)
 # How far above the upper and below the lower lid the skin gives way to them, in eye widths: less shows a
 # seam at the lid.
 _GIVE: Final = (0.55, 0.4)
