@@ -102,9 +102,7 @@ def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
     return found | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
 
 
-def cost(
-    image: Path, frames: int, yaw: float, face: int | None = None, rows: int = 1
-) -> dict[str, float]:
+def cost(image: Path, frames: int, yaw: float, face: int | None = None, rows: int = 1) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face or 1)]

@@ -9,7 +9,7 @@ from PIL import Image
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.grid import FrameGrid
-from appliance.pack import FRAMES, PackInfo, check_place, write_pack
+from appliance.pack import FRAMES, ROWS, PackInfo, check_place, write_pack
 from appliance.portrait.examined import Examined
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Choice, Landmarker, chosen
@@ -22,9 +22,7 @@ from appliance.portrait.source import read_original
 from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
-ENGINE: Final = "turning head 3"
-# Rows of gaze up and down, one of them level.
-ROWS: Final = 1
+ENGINE: Final = "turning head 4"
 _ENLARGED: Final = 1.5
 
 
