@@ -21,7 +21,10 @@ def three_sitters(third: Made = lambda photo: photo) -> Image.Image:
     """
     picture = Image.new("RGB", SIZE, (90, 80, 70))
     with Image.open(home() / "frames" / "sconosciuta.png") as image:
-        picture.paste(image.convert("RGB").resize((648, 1152), Image.Resampling.LANCZOS).crop((150, 130, 404, 610)), (0, 0))
+        picture.paste(
+            image.convert("RGB").resize((648, 1152), Image.Resampling.LANCZOS).crop((150, 130, 404, 610)),
+            (0, 0),
+        )
     with Image.open(photograph_path("grace_hopper.jpg")) as image:
         picture.paste(image.convert("RGB").crop((172, 20, 390, 500)), (254, 0))
     with Image.open(photograph_path("astronaut.png")) as image:
