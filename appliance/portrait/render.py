@@ -177,9 +177,8 @@ def _who_follows(names: list[str], smaller: int) -> str:
     several = f"{len(names)} sitters, the largest first"
     line = f"{several if len(names) > 1 else 'the sitter'}: {', '.join(names)}"
     if smaller:
-        line += (
-            f"; {smaller} smaller face{'s rest' if smaller > 1 else ' rests'} (--face all takes them, too)"
-        )
+        rest = "1 smaller face rests (--face all takes it, too)"
+        line += f"; {rest if smaller == 1 else f'{smaller} smaller faces rest (--face all takes them, too)'}"
     return line
 
 

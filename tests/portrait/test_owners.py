@@ -10,6 +10,7 @@ from appliance.errors import UnfitPortrait
 from appliance.grid import overlap
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate
+from appliance.portrait.landmarks import Landmarker, chosen
 from appliance.portrait.render import render
 from tests.portrait import company
 from tests.portrait.odd import closed
@@ -137,13 +138,15 @@ def test_one_of_three_alone_is_chosen_by_number(one_asleep: Path) -> None:
     assert info.patch_names() == ["patch_00.png", "patch_01.png", "patch_02.png"]
 
 
-def test_a_small_face_in_the_background_rests_unless_asked_for(tmp_path: Path) -> None:
-    picture = company.three_sitters().resize((2100, 1440), Image.Resampling.LANCZOS)
-    small = company.three_sitters().crop((472, 0, 700, 480))
-    picture.paste(small, (1872, 960))
+def test_a_small_face_in_the_background_rests_and_is_counted(tmp_path: Path) -> None:
+    picture = company.three_sitters()
+    small = picture.crop((472, 0, 700, 480)).resize((74, 155), Image.Resampling.LANCZOS)
+    picture.paste(small, (626, 325))
     picture.save(tmp_path / "wall.png")
     told: list[str] = []
-    info = render(tmp_path / "wall.png", tmp_path / "pack", 3, (700, 480), told.append)
+    info = render(tmp_path / "wall.png", tmp_path / "pack", 3, say=told.append)
     assert len(info.sitters) == 3
-    assert any(line.endswith("; 1 smaller face rests (--face all takes them, too)") for line in told)
-    assert len(render(tmp_path / "wall.png", tmp_path / "four", 3, (1400, 960), choose="all").sitters) == 4
+    assert any(line.endswith("; 1 smaller face rests (--face all takes it, too)") for line in told)
+    found = Landmarker().numbered(np.array(picture))
+    assert list(chosen(found, None)) == [1, 2, 3]
+    assert list(chosen(found, "all")) == [1, 2, 3, 4]
