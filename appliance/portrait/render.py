@@ -1,5 +1,6 @@
 """From a painting to a pack: 33 frames in which a sitter's gaze goes from side to side, for each sitter."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -135,24 +136,33 @@ def render(
         whose = f" of {names[sitter.number]}" if len(grids) > 1 else ""
         say(f"rendering {grid.count} frames{whose}, {_range(grid)}")
     whole = Image.fromarray(pixels)
-    shown: list[_Shown] = []
+    sitters, owners = list(company.sitters), company.owners
+    del company
+    sheets: list[Image.Image] = []
+    close_ups: list[Image.Image] = []
     verdicts: dict[str, Verdict] = {}
+    part = 1 / math.sqrt(len(grids))  # so that sheets of many sitters take no more memory than those of one
 
     def patches() -> Iterator[Image.Image]:
-        for k, (sitter, grid) in enumerate(zip(company.sitters, grids, strict=True)):
+        for k, grid in enumerate(grids):
+            sitter = sitters.pop(0)  # held no longer than it is drawn: each takes 30 MB
             name = names[sitter.number]
-            shown.append(_Shown(sitter, grid, whole, name if len(grids) > 1 else ""))
-            drawn = shown[-1].passing(draw_patches(sitter, grid.box))
-            if company.owners and info.overlaps(k):
-                drawn = with_holes(drawn, company.owners.elsewhere(sitter.number, grid.box))
+            sheet = Sheet(whole, grid.box, grid.angles, name if len(grids) > 1 else "", part)
+            eyes_only = CloseUp(whole, grid.box, eye_region(sitter), frames, sitter.plan.resting, part)
+            recorder = EyeRecorder(sitter, grid.box)
+            drawn = recorder.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, grid.box))))
+            if owners and info.overlaps(k):
+                drawn = with_holes(drawn, owners.elsewhere(sitter.number, grid.box))
             yield from drawn
-            verdicts[name] = shown[-1].verdict()
+            verdicts[name] = judge(measure(recorder, grid.angles), sitter.doubts)
+            sheets.append(sheet.image)
+            close_ups.append(eyes_only.image)
 
     def beside() -> dict[str, bytes]:
         tell(together(verdicts, rests))
         return {
-            f"{out.name}-sheet.png": png(stacked([part.sheet.image for part in shown])),
-            f"{out.name}-eyes.png": png(stacked([part.close_up.image for part in shown])),
+            f"{out.name}-sheet.png": png(stacked(sheets)),
+            f"{out.name}-eyes.png": png(stacked(close_ups)),
         }
 
     count = sum(grid.count for grid in grids)
@@ -180,27 +190,6 @@ def _who_follows(names: list[str], smaller: int) -> str:
         rest = "1 smaller face rests (--face all takes it, too)"
         line += f"; {rest if smaller == 1 else f'{smaller} smaller faces rest (--face all takes them, too)'}"
     return line
-
-
-class _Shown:
-    """What is kept of a sitter's frames as they pass: contact sheet, close-up of the eyes, and figures."""
-
-    def __init__(self, sitter: Sitter, grid: FrameGrid, whole: Image.Image, name: str) -> None:
-        self._sitter, self._grid = sitter, grid
-        self.sheet = Sheet(whole, grid.box, grid.angles, name)
-        self.close_up = CloseUp(whole, grid.box, eye_region(sitter), len(grid.angles), sitter.plan.resting)
-        self._recorder: EyeRecorder | None = EyeRecorder(sitter, grid.box)
-
-    def passing(self, patches: Iterator[Image.Image]) -> Iterator[Image.Image]:
-        """Yield the patches as they come."""
-        assert self._recorder
-        return self._recorder.passing(self.close_up.passing(self.sheet.passing(patches)))
-
-    def verdict(self) -> Verdict:
-        """Return the verdict, once all patches have passed; the recorder is let go of, since it is large."""
-        assert self._recorder
-        recorder, self._recorder = self._recorder, None
-        return judge(measure(recorder, self._grid.angles), self._sitter.doubts)
 
 
 def _range(grid: FrameGrid) -> str:

@@ -17,7 +17,9 @@ _CLOSE = 1000
 class Sheet:
     """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle."""
 
-    def __init__(self, base: Image.Image, box: Box, angles: Sequence[float], name: str = "") -> None:
+    def __init__(
+        self, base: Image.Image, box: Box, angles: Sequence[float], name: str = "", part: float = 1.0
+    ) -> None:
         """Begin a sheet.
 
         Parameters
@@ -26,6 +28,7 @@ class Sheet:
         box : where the patches lie in it
         angles : of every frame, in degrees
         name : of the sitter, written before each frame's number if there are several
+        part : of the usual width
         """
         margin = round(_MARGIN * (box[2] - box[0]))
         x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
@@ -34,7 +37,7 @@ class Sheet:
         )
         self._at = box[0] - x0, box[1] - y0
         self._angles, self._name = angles, name
-        self._width = min(self._around.width, _WIDEST)
+        self._width = min(self._around.width, round(_WIDEST * part))
         self._height = round(self._around.height * self._width / self._around.width)
         self._columns = max(1, round(math.sqrt(len(angles) * self._height / self._width)))
         rows = math.ceil(len(angles) / self._columns)
@@ -58,7 +61,9 @@ class Sheet:
 class CloseUp:
     """The eyes large, as the patches pass: the painting above, then both ends and halves of the travel."""
 
-    def __init__(self, base: Image.Image, box: Box, region: Box, frames: int, resting: int) -> None:
+    def __init__(
+        self, base: Image.Image, box: Box, region: Box, frames: int, resting: int, part: float = 1.0
+    ) -> None:
         """Begin a close-up.
 
         Parameters
@@ -67,6 +72,7 @@ class CloseUp:
         box : where the patches lie in it
         region : around both eyes, in its pixels
         frames, resting : how many, and which of them is the painting
+        part : of the usual width
         """
         x0, y0 = min(box[0], region[0]), min(box[1], region[1])
         self._around = base.crop((x0, y0, max(box[2], region[2]), max(box[3], region[3])))
@@ -74,15 +80,16 @@ class CloseUp:
         self._region = region[0] - x0, region[1] - y0, region[2] - x0, region[3] - y0
         last = frames - 1
         self._shown = (resting, 0, resting // 2, (resting + last) // 2, last)
-        self._height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
-        self.image = Image.new("RGB", (_CLOSE, len(self._shown) * self._height))
+        self._width = round(_CLOSE * part)
+        self._height = round(self._width * (region[3] - region[1]) / (region[2] - region[0]))
+        self.image = Image.new("RGB", (self._width, len(self._shown) * self._height))
 
     def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and lay those that are shown."""
         for frame, patch in enumerate(patches):
             if frame in self._shown:
                 self._around.paste(patch, self._at)
-                size = (_CLOSE, self._height)
+                size = (self._width, self._height)
                 large = self._around.resize(size, Image.Resampling.LANCZOS, self._region)
                 for row in (i for i, shown in enumerate(self._shown) if shown == frame):
                     self.image.paste(large, (0, row * self._height))
