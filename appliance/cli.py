@@ -5,14 +5,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 from appliance import __version__, commands, paintings
 from appliance.errors import ApplianceError
+from appliance.pack import ROWS
 from appliance.service.journal import set_up
 from appliance.text import readable
 
 Command = Callable[[argparse.Namespace], int]
+
+
+_WHOSE: Final = "which face, from picture left, or all that can follow; those of a sitter's size by default"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +108,15 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]
     return parse
 
 
+def _face(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    try:
+        return int(_number(1, 99, int)(text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text}; expected a number from 1 to 99, or all") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mona-lisa", description="A portrait whose eyes follow the visitor.", allow_abbrev=False
@@ -184,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
     _add_look(render, detail=0.0)
+    render.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
     render.add_argument(
         "--yaw",
         type=_number(0, 15),
@@ -194,6 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
+    text = f"rows of gaze up and down, 1 or from 3 ({ROWS})"
+    render.add_argument("--rows", type=_number(1, 99, int), default=ROWS, metavar="N", help=text)
     render.add_argument(
         "--frames-from",
         type=Path,
@@ -210,9 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
     install.add_argument("--config", type=Path, metavar="F", help="config file: the size of the screen")
-    install.add_argument(
-        "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
-    )
+    install.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
     install.add_argument(
         "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
     )
@@ -285,7 +299,6 @@ def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
     add = parser.add_argument
     add("--frames", type=_number(3, 999, int), default=33, help="number of frames (33)")
     add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
-    add("--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left")
     add("--place", type=_place, metavar="X,Y,SIDE", help="square the head frames show; found by default")
     add("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
     add("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
@@ -307,6 +320,9 @@ def _add_fomm(words: Any) -> None:
         animate.add_argument(f"--{word}", type=Path, required=True, metavar="FILE", help=text)
     animate.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
     _add_look(animate, detail=1.0)
+    animate.add_argument(
+        "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
+    )
     animate.add_argument(
         "--start",
         type=_number(0, 1e6),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would
 # Format 1, which is read as well, has one sitter and one row of frames.
 FORMAT: Final = 2
 FRAMES: Final = 33
+# Rows of gaze up and down of a portrait rendered here, one of them level.
+ROWS: Final = 1
 
 # The longest side of a screen that config and `portrait render` take, pixels.
 LONGEST_SIDE: Final = 7680

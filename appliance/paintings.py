@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import assets, config
+from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.library import current, installed
 from appliance.library import use as hang
@@ -35,10 +36,12 @@ def render(arguments: argparse.Namespace) -> int:
             "extent": arguments.k,
             "detail": arguments.detail,
         }
+        if arguments.face == "all":
+            raise ConfigError("--face all: head frames made elsewhere show one sitter; expected a number")
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
         return 0
     verdicts: list[Verdict] = []
-    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes}
+    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes, "rows": arguments.rows}
     render_pack(arguments.image, arguments.out, **common, **motion, tell=verdicts.append)
     _tell(verdicts[0])
     return verdicts[0].exit_code
@@ -86,8 +89,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(results, indent=2))
         return verdict.exit_code
+    others = results.pop("others", {})
     figures = {name: value for name, value in results.items() if name not in ("verdict", "reasons")}
-    print("\n".join(readable(f"{name:32} {value}") for name, value in figures.items()))
+    for heading, part in {"": figures, **others}.items():
+        if heading:
+            print(f"{heading}:")
+        print("\n".join(readable(f"{name:32} {value}") for name, value in part.items()))
     _tell(verdict)
     return verdict.exit_code
 

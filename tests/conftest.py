@@ -138,6 +138,18 @@ def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
 packs = pytest.mark.parametrize("pack", ["row", "grid"], indirect=True)
 
 
+@pytest.fixture(scope="session")
+def three_sitters(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """The pack of a picture with three sitters, nine frames of each; the boxes of two overlap."""
+    from appliance.portrait.render import render
+    from tests.portrait import company
+
+    folder = tmp_path_factory.mktemp("three")
+    company.three_sitters().save(folder / "three.png")
+    render(folder / "three.png", folder / "three", 9)
+    return Pack(folder / "three")
+
+
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))

@@ -22,7 +22,7 @@ from appliance.config import load_config
 from appliance.errors import ConfigError
 from appliance.pack import Pack, write_pack
 from tests.conftest import SERVICE, base_image, small_info, small_patches
-from tests.portrait.odd import beside
+from tests.portrait.odd import asleep
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -371,7 +371,7 @@ def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> 
 
 def test_a_picture_of_two_people_leaves_their_numbers_here(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
-        beside(image.convert("RGB")).save(tmp_path / "couple.png")
+        asleep(image.convert("RGB")).save(tmp_path / "couple.png")
     program(tmp_path / "ssh", SSH)
     done = subprocess.run(
         [DEPLOY / "portrait", "pi@screen", "couple.png", "--dry-run"],

@@ -5,22 +5,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
+from PIL import Image
 
 from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
-from appliance.grid import Box, FrameGrid
+from appliance.grid import FrameGrid
 from appliance.pack import Pack
 from appliance.portrait.examined import Examined
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
+from appliance.portrait.question import place_of
 from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.sitter import Motion, Sitter, sit
-from appliance.portrait.verdict import figures_as_json, judge, with_rows
+from appliance.portrait.sitter import Motion, Sitter, sit_together
+from appliance.portrait.verdict import Verdict, figures_as_json, judge, together, with_rows
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -39,7 +42,8 @@ import resource, sys
 from pathlib import Path
 from appliance.portrait.render import render
 image, out, frames, rows, yaw, face = sys.argv[1:]
-render(Path(image), Path(out), int(frames), rows=int(rows), yaw=float(yaw), choose=int(face))
+choose = "all" if face == "all" else int(face)
+render(Path(image), Path(out), int(frames), rows=int(rows), yaw=float(yaw), choose=choose)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
@@ -55,57 +59,90 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
 
     Returns
     -------
-    Plain numbers, ready for JSON; see the keys' comments below.
+    Plain numbers, ready for JSON; see the keys' comments below. Of several sitters these are the figures
+    of the one with the largest face, and `others` has those of the others by their names; `verdict` and
+    `reasons` are of all.
 
     Raises
     ------
     BadPack
         If the pack is missing or damaged.
     UnfitPortrait
-        If no face is found in its base picture.
+        If a sitter's face is not found again in its base picture.
     """
     pack = Pack(folder)
     base = np.array(pack.base())
     landmarker = Landmarker()
-    yaw, part = _setting(pack, "yaw", 0, 0, 15), _setting(pack, "eyes", 1, 0, 1.2)
-    distance = _setting(pack, "distance_mm", 2000, 100, 100_000)
-    face = _face_number(landmarker.faces(base), pack.info.main.box)
-    found = landmarker.find(base, face)
+    grids = pack.info.sitters
+    yaw = max(_setting(pack, f"yaw_{k}" if k else "yaw", 0, 0, 15) for k in range(len(grids)))
+    part, distance = _setting(pack, "eyes", 1, 0, 1.2), _setting(pack, "distance_mm", 2000, 100, 100_000)
     scale = _setting(pack, "scale", 1, 0.001, 1000)
-    columns, rows = len(pack.info.main.angles), len(pack.info.main.pitches)
-    sitter = sit(landmarker, base, found, Motion(columns, yaw, part, distance, rows), scale)
+    faces = landmarker.numbered(base)
+    numbers = [_face_number(faces, grid) for grid in grids]
+    columns, rows = len(pack.info.main.angles), max(len(grid.pitches) for grid in grids)
+    motion = Motion(columns, yaw, part, distance, rows)
+    company = sit_together(landmarker, base, {number: faces[number] for number in numbers}, motion, scale)
+    found = {sitter.number: sitter for sitter in company.sitters}
+    names = {number: f"face {number} ({place_of(faces[number], *pack.info.size)})" for number in numbers}
+    for number, reason in company.resting.items():
+        raise UnfitPortrait(f"{folder}: {names[number]}: {reason}")
+    reports: dict[str, dict[str, Any]] = {}
+    verdicts: dict[str, Verdict] = {}
+    for k, number in enumerate(numbers):
+        figures, verdicts[names[number]] = _of_one(_Part(pack, k), base, found[number], landmarker)
+        reports[names[number]] = figures
     report: dict[str, Any] = {
         "pack": str(folder),
         "frames": pack.info.main.count,
         "size": list(pack.info.size),
     }
-    report |= _stillness(pack, base, sitter)
-    report |= _pictures(pack, base, sitter)
-    report |= _eyes(pack, base, sitter)
-    report |= _models(pack, base, sitter, landmarker)
-    report |= _verdict(pack, sitter)
+    report |= reports.pop(names[numbers[0]])
+    if reports:
+        report["others"] = reports
+    verdict = together(verdicts)
+    report |= {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
     if render_again:
-        report |= cost(folder / "base.png", columns, yaw, face, rows)
+        report |= cost(folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows)
     return report
 
 
-def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
-    """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
-    grid = pack.info.main
-    examined = Examined(sitter, grid)
-    for _ in examined.passing(pack.patch(i) for i in range(grid.count)):
+class _Part(Pack):
+    """One sitter of a pack, as if nobody else were in the picture."""
+
+    def __init__(self, pack: Pack, sitter: int) -> None:
+        self.folder = pack.folder
+        self.info = replace(pack.info, sitters=(pack.info.sitters[sitter],))
+        self._pack, self._sitter = pack, sitter
+
+    def patch(self, number: int, sitter: int = 0) -> Image.Image:
+        """Return a frame's patch, RGB; what belongs to others is as painted."""
+        return self._pack.patch(number, self._sitter).convert("RGB")
+
+
+def _of_one(
+    pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker
+) -> tuple[dict[str, Any], Verdict]:
+    """Return the figures of one sitter, and what a curator should do."""
+    examined = Examined(sitter, pack.info.main)
+    for _ in examined.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
     level, others = examined.figures()
-    verdict = with_rows(judge(level, sitter.doubts), others)
-    rows = {name: figures_as_json(figures) for name, figures in others.items()}
-    found = figures_as_json(level) | ({"rows": rows} if rows else {})
-    return found | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
+    report = _stillness(pack, base, sitter)
+    report |= _pictures(pack, base, sitter)
+    report |= _eyes(pack, base, sitter)
+    report |= _models(pack, base, sitter, landmarker)
+    report |= figures_as_json(level)
+    if others:
+        report["rows"] = {name: figures_as_json(figures) for name, figures in others.items()}
+    return report, with_rows(judge(level, sitter.doubts), others)
 
 
-def cost(image: Path, frames: int, yaw: float, face: int | None = None, rows: int = 1) -> dict[str, float]:
+def cost(
+    image: Path, frames: int, yaw: float, face: int | Literal["all"] = 1, rows: int = 1
+) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face or 1)]
+        words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face)]
         command = [sys.executable, "-c", _RENDER, *words]
         root = Path(__file__).resolve().parents[2]
         done = subprocess.run(
@@ -128,11 +165,9 @@ def _setting(pack: Pack, key: str, default: float, low: float, high: float) -> f
     return float(value)
 
 
-def _face_number(faces: list[Face], box: Box) -> int | None:
-    """Return which of several faces a patch was drawn for, counted from 1; none if there are none."""
-    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    away = [math.dist(face.eye_midpoint, middle) for face in faces]
-    return away.index(min(away)) + 1 if away else None
+def _face_number(faces: dict[int, Face], grid: FrameGrid) -> int:
+    """Return the number of the face that a sitter's frames were drawn for."""
+    return min(faces, key=lambda number: math.dist(faces[number].eye_midpoint, grid.eyes))
 
 
 def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from appliance.camera.averaging import Pixels
 from appliance.grid import Box
-from appliance.portrait.eyes import Eye
+from appliance.portrait.eyes import LIFT, Eye
 from appliance.portrait.sampling import Array, Mask, bilinear
 from appliance.portrait.sitter import Sitter
 
@@ -22,6 +22,8 @@ _REACH: Final = (0.72, 0.42)
 _OFF_UPPER: Final = 0.07
 _OFF_LOWER: Final = 0.05
 _OFF_CORNER: Final = 0.06
+# The part of an iris's way down that takes it behind the lower lid, which follows it less.
+_SUNK: Final = 1 - LIFT[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +126,17 @@ class EyeRecorder:
         return colours
 
     def _eye(self, number: int, eye: Eye) -> EyeFrames:
-        upper, lower = eye.lids_at(columns(), self._drops[number])
+        drop = self._drops[number]
+        upper, lower = eye.lids_at(columns(), drop)
+        # An iris that sinks behind the lower lid's wet rim is not cut.
+        lower -= _SUNK * max(drop, 0.0)
         shifts = self.sitter.plan.shifts[self._columns, number] / eye.view.axes.width
         return EyeFrames(
             colours=np.stack([*self._colours[number], *self._rest[number : number + 1]]),
             resting=len(shifts) if self._rest else self.sitter.plan.resting,
             iris=(eye.iris.u, eye.iris.v, eye.iris.radius),
             shifts=np.append(shifts, 0.0) if self._rest else shifts,
-            upper=upper - self._drops[number],
-            lower=lower - self._drops[number],
+            upper=upper - drop,
+            lower=lower - drop,
             corners=(eye.lids.left, eye.lids.right),
         )

@@ -12,7 +12,7 @@ from appliance.camera.averaging import Pixels
 from appliance.grid import Box
 from appliance.portrait.eyes import Eye
 from appliance.portrait.head import Head
-from appliance.portrait.sampling import Array, bilinear, crisp
+from appliance.portrait.sampling import Array, bilinear
 from appliance.portrait.sitter import Sitter
 
 _MARGIN: Final = 2
@@ -107,11 +107,11 @@ class _Turner:
         quads = np.stack([nodes[0][at] - self._corner[0], nodes[1][at] - self._corner[1]], -1)
         quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
         x, y = columns * step + head.box[0] - box[0], rows * step + head.box[1] - box[1]
-        i, j = np.nonzero(moves)
-        places = np.stack([x[j], y[i], x[j + 1], y[i + 1]], -1)
+        row, column = np.nonzero(moves)
+        places = np.stack([x[column], y[row], x[column + 1], y[row + 1]], -1)
         cells = [
             (tuple(place), quad)
-            for place, quad in zip(places.tolist(), quads[i, j].tolist(), strict=True)
+            for place, quad in zip(places.tolist(), quads[row, column].tolist(), strict=True)
             if place[2] <= size[0] and place[3] <= size[1]
         ]
         drawn = np.zeros((size[1], size[0]), bool)

@@ -13,6 +13,7 @@ from appliance.errors import BadAsset, BadImage, UnfitPortrait
 from appliance.images import ADDRESS, NOT_DOWNLOADED
 from appliance.library import folder_of, name_for, use
 from appliance.pack import Pack
+from appliance.portrait.landmarks import Choice
 from appliance.portrait.render import render
 from appliance.portrait.verdict import Verdict
 
@@ -23,7 +24,7 @@ def install(
     what: str,
     size: tuple[int, int],
     say: Callable[[str], None],
-    choose: int | None = None,
+    choose: Choice = None,
     *,
     tell: Callable[[Verdict], None] = lambda verdict: None,
     anyway: bool = False,
@@ -35,7 +36,7 @@ def install(
     what : a name from frames/portraits.toml, or the path of an image file
     size : (width, height) of the screen in pixels
     say : receives one line per step
-    choose : which of several faces, counted from 1 at picture left
+    choose : which of several faces, as `render`
     tell : receives the verdict when all frames are drawn
     anyway : hang it even if the verdict is to use another picture
 

@@ -1,5 +1,6 @@
 """From a painting to a pack: 33 frames in which a sitter's gaze goes from side to side, for each sitter."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from PIL import Image
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.grid import FrameGrid
-from appliance.pack import FRAMES, PackInfo, check_place, write_pack
+from appliance.pack import FRAMES, ROWS, PackInfo, check_place, write_pack
 from appliance.portrait.examined import Examined
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Choice, Landmarker, chosen
@@ -134,24 +135,33 @@ def render(
         whose = f" of {names[sitter.number]}" if len(grids) > 1 else ""
         say(f"rendering {grid.count} frames{whose}, {_range(grid)}")
     whole = Image.fromarray(pixels)
-    shown: list[_Shown] = []
+    sitters, owners = list(company.sitters), company.owners
+    del company
+    sheets: list[Image.Image] = []
+    close_ups: list[Image.Image] = []
     verdicts: dict[str, Verdict] = {}
+    part = 1 / math.sqrt(len(grids))  # so that sheets of many sitters take no more memory than those of one
 
     def patches() -> Iterator[Image.Image]:
-        for k, (sitter, grid) in enumerate(zip(company.sitters, grids, strict=True)):
+        for k, grid in enumerate(grids):
+            sitter = sitters.pop(0)  # held no longer than it is drawn: each takes 30 MB
             name = names[sitter.number]
-            shown.append(_Shown(sitter, grid, whole, name if len(grids) > 1 else ""))
-            drawn = shown[-1].passing(draw_patches(sitter, grid.box))
-            if company.owners and info.overlaps(k):
-                drawn = with_holes(drawn, company.owners.elsewhere(sitter.number, grid.box))
+            sheet = Sheet(whole, grid, name if len(grids) > 1 else "", part)
+            eyes_only = CloseUp(whole, grid, eye_region(sitter), part)
+            examined = Examined(sitter, grid)
+            drawn = examined.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, grid.box))))
+            if owners and info.overlaps(k):
+                drawn = with_holes(drawn, owners.elsewhere(sitter.number, grid.box))
             yield from drawn
-            verdicts[name] = shown[-1].verdict()
+            verdicts[name] = examined.verdict()
+            sheets.append(sheet.image)
+            close_ups.append(eyes_only.image)
 
     def beside() -> dict[str, bytes]:
         tell(together(verdicts, rests))
         return {
-            f"{out.name}-sheet.png": png(stacked([part.sheet.image for part in shown])),
-            f"{out.name}-eyes.png": png(stacked([part.close_up.image for part in shown])),
+            f"{out.name}-sheet.png": png(stacked(sheets)),
+            f"{out.name}-eyes.png": png(stacked(close_ups)),
         }
 
     count = sum(grid.count for grid in grids)
@@ -176,27 +186,9 @@ def _who_follows(names: list[str], smaller: int) -> str:
     several = f"{len(names)} sitters, the largest first"
     line = f"{several if len(names) > 1 else 'the sitter'}: {', '.join(names)}"
     if smaller:
-        line += (
-            f"; {smaller} smaller face{'s rest' if smaller > 1 else ' rests'} (--face all takes them, too)"
-        )
+        rest = "1 smaller face rests (--face all takes it, too)"
+        line += f"; {rest if smaller == 1 else f'{smaller} smaller faces rest (--face all takes them, too)'}"
     return line
-
-
-class _Shown:
-    """What is kept of a sitter's frames as they pass: contact sheet, close-up of the eyes, and figures."""
-
-    def __init__(self, sitter: Sitter, grid: FrameGrid, whole: Image.Image, name: str) -> None:
-        self.sheet = Sheet(whole, grid, name)
-        self.close_up = CloseUp(whole, grid, eye_region(sitter))
-        self._examined = Examined(sitter, grid)
-
-    def passing(self, patches: Iterator[Image.Image]) -> Iterator[Image.Image]:
-        """Yield the patches as they come."""
-        return self._examined.passing(self.close_up.passing(self.sheet.passing(patches)))
-
-    def verdict(self) -> Verdict:
-        """Return the verdict, once all patches have passed; see `Examined.figures`."""
-        return self._examined.verdict()
 
 
 def _range(grid: FrameGrid) -> str:

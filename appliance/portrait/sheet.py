@@ -20,13 +20,14 @@ class Sheet:
     These are all frames of the level row, and of a grid with more rows the corners and middles besides.
     """
 
-    def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "") -> None:
+    def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "", part: float = 1.0) -> None:
         """Begin a sheet.
 
         Parameters
         ----------
         base : the whole painting
         name : of the sitter, written before each frame's number if there are several
+        part : of the usual width
         """
         box = grid.box
         margin = round(_MARGIN * (box[2] - box[0]))
@@ -36,7 +37,7 @@ class Sheet:
         )
         self._at = box[0] - x0, box[1] - y0
         self._grid, self._name = grid, name
-        self._width = min(self._around.width, _WIDEST)
+        self._width = min(self._around.width, round(_WIDEST * part))
         self._height = round(self._around.height * self._width / self._around.width)
         level = [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
         columns = max(1, round(math.sqrt(len(level) * self._height / self._width)))
@@ -75,13 +76,14 @@ class CloseUp:
     Of a grid with more rows both ends and the middle of the first and of the last row follow.
     """
 
-    def __init__(self, base: Image.Image, grid: FrameGrid, region: Box) -> None:
+    def __init__(self, base: Image.Image, grid: FrameGrid, region: Box, part: float = 1.0) -> None:
         """Begin a close-up.
 
         Parameters
         ----------
         base : the whole painting
         region : around both eyes, in its pixels
+        part : of the usual width
         """
         box = grid.box
         x0, y0 = min(box[0], region[0]), min(box[1], region[1])
@@ -93,15 +95,16 @@ class CloseUp:
         self._shown = [grid.number(row, column) for column in columns]
         if len(grid.pitches) > 1:
             self._shown += [*grid.corners()[:3], *grid.corners()[-3:]]
-        self._height = round(_CLOSE * (region[3] - region[1]) / (region[2] - region[0]))
-        self.image = Image.new("RGB", (_CLOSE, len(self._shown) * self._height))
+        self._width = round(_CLOSE * part)
+        self._height = round(self._width * (region[3] - region[1]) / (region[2] - region[0]))
+        self.image = Image.new("RGB", (self._width, len(self._shown) * self._height))
 
     def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and lay those that are shown."""
         for frame, patch in enumerate(patches):
             if frame in self._shown:
                 self._around.paste(patch, self._at)
-                size = (_CLOSE, self._height)
+                size = (self._width, self._height)
                 large = self._around.resize(size, Image.Resampling.LANCZOS, self._region)
                 for row in (i for i, shown in enumerate(self._shown) if shown == frame):
                     self.image.paste(large, (0, row * self._height))

@@ -110,7 +110,7 @@ def with_rows(level: Verdict, rows: Mapping[str, Figures]) -> Verdict:
     return replace(level, kind=kind, reasons=(*reasons, *([_NEEDS] if kind == "another" else [])))
 
 
-def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str]) -> Verdict:
+def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str] | None = None) -> Verdict:
     """Return the verdict on a portrait of several sitters: the worst, each remark with the sitter's name.
 
     Parameters
@@ -122,7 +122,7 @@ def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str]) -> Ver
         return next(iter(verdicts.values()))
     kinds = [verdict.kind for verdict in verdicts.values()]
     reasons = [f"{name}: {reason}" for name, verdict in verdicts.items() for reason in verdict.reasons]
-    reasons += [f"{name}: {reason}" for name, reason in resting.items()]
+    reasons += [f"{name} {reason}" for name, reason in (resting or {}).items()]
     return Verdict(max(kinds, key=list(WORDS).index), tuple(reasons))
 
 

@@ -30,9 +30,17 @@ def closed(photo: Image.Image) -> Image.Image:
 
 
 def beside(photo: Image.Image) -> Image.Image:
+    """Two who can follow together."""
     both = Image.new("RGB", (1024, 512))
     both.paste(photo, (0, 0))
     both.paste(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (512, 0))
+    return both
+
+
+def asleep(photo: Image.Image) -> Image.Image:
+    """Two, the one at picture right with closed eyes."""
+    both = beside(photo)
+    both.paste(closed(photo), (512, 0))
     return both
 
 
@@ -59,7 +67,11 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "black": (over_eyes(15, 9, 9, (40, 30, 25)), "no iris"),
     "skin": (over_eyes(15, 9, 9, None), "no iris|closed"),
     "sunglasses": (over_eyes(22, 14, 16, (15, 15, 18)), "no iris"),
-    "two": (beside, r"2 faces found \(1 upper left, 2 upper right\); choose one with --face N"),
+    "two": (
+        asleep,
+        r"2 faces found \(1 upper left, 2 upper right\), and not all can follow \(face 2: .*(closed|no iris).*"
+        r"; choose one with --face N, or --face all for those that can",
+    ),
     "animal": (animal, "no face|no human face|no iris"),
     "noise": (noise, "no face"),
     "lying": (lambda p: p.rotate(90, expand=True), "turn the picture upright|no face"),

@@ -9,7 +9,7 @@ from appliance.errors import ApplianceError, UnfitPortrait
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.render import render
-from tests.portrait.odd import EITHER, REFUSED
+from tests.portrait.odd import EITHER, REFUSED, beside
 
 SIZE = (180, 320)
 
@@ -44,7 +44,7 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
 
 def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
-        REFUSED["two"][0](image.convert("RGB")).save(tmp_path / "two.png")
+        beside(image.convert("RGB")).save(tmp_path / "two.png")
     left = render(tmp_path / "two.png", tmp_path / "left", 3, choose=1)
     right = render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
     assert left.main.box[2] < 512 < right.main.box[0]
@@ -55,7 +55,7 @@ def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_pack_of_one_of_two_faces_is_measured(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
-        REFUSED["two"][0](image.convert("RGB")).save(tmp_path / "two.png")
+        beside(image.convert("RGB")).save(tmp_path / "two.png")
     render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
     found = evaluate(tmp_path / "right")
     assert found["neutral_exact"] and found["changed_outside"] == 0

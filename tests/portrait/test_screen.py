@@ -30,7 +30,7 @@ def test_eyes_come_to_lie_above_the_middle_where_there_is_room() -> None:
 
 def test_a_picture_of_the_screens_size_is_left_alone() -> None:
     pixels = np.zeros((160, 90, 3), np.uint8)
-    same, face = fitted(pixels, FACE, (90, 160))
+    same, (face,) = fitted(pixels, [FACE], (90, 160))
     assert same is pixels
     assert face is FACE
 
@@ -38,7 +38,7 @@ def test_a_picture_of_the_screens_size_is_left_alone() -> None:
 def test_the_face_moves_with_the_picture() -> None:
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[45, 50] = 255  # the right eye
-    resized, face = fitted(pixels, FACE, (200, 200))
+    resized, (face,) = fitted(pixels, [FACE], (200, 200))
     assert resized.shape == (200, 200, 3)
     y, x = np.unravel_index(resized.sum(2).argmax(), (200, 200))
     assert (x, y) == pytest.approx(face.right_eye, abs=1.5)
