@@ -156,7 +156,7 @@ def frames_for(
     """
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
     still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
-    level = 1 - min(abs(aim.rise) / _MOVING, 1.0) if aim else 1.0
+    level = 1 - min(math.hypot(aim.speed, aim.rise) / _MOVING, 1.0) if aim else 1.0
     slack = ROW_HYSTERESIS * level, tracking.hysteresis * still
     looks = looking_at(aim, now, tracking, pack, apart)
     return tuple(
