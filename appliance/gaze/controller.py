@@ -19,8 +19,8 @@ from appliance.vision.blazeface import Face
 
 # Seconds for which a person who turned away or left is known again on their return.
 _MEMORY: Final = 8.0
-# Cut-off of the filter on the pitch while the viewer stands, in multiples of that on the angle: who comes
-# nearer is lower or higher all the time, too slowly to count as walking (bench gaze: visitors of all heights).
+# Cut-off of the filter on the pitch while the viewer stands, in multiples of that on the angle: eyes that
+# come nearer rise or sink in the view, too slowly to count as walking (measured: bench gaze, heights).
 _NOD_CUTOFF: Final = 2.0
 # A smaller change of angle needs no glance, in degrees.
 _SMALL: Final = 3.0
