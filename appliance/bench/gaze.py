@@ -9,6 +9,7 @@ import numpy as np
 
 from appliance.assets import home
 from appliance.bench.following import acquiring, meetings, times
+from appliance.bench.heights import bench_heights
 from appliance.bench.living import living_trials
 from appliance.bench.peer import start_peer
 from appliance.bench.rules import DISPLAY, FRAMES, LENS, REFRESH, VISION, Original, Ours, Shown, watch
@@ -71,6 +72,8 @@ def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]
         walks[trial.name], errors = run_trial(trial, pack)
         pooled += errors
     scenes, reason = _scenes(pack, peer, say)
+    say("gaze: visitors of all heights")
+    heights = bench_heights()
     say("gaze: acquiring, meeting, timing, scatter")
     return {
         "assumed": {"vision_ms": 1000 * VISION, "display_ms": 1000 * DISPLAY, "refresh_hz": REFRESH},
@@ -80,6 +83,7 @@ def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]
         "peer": reason,
         "scenes": scenes,
         "all scenes": over_scenes(scenes),
+        "heights": heights,
         "acquire": acquiring(pack),
         "meetings": meetings(pack),
         "time": times(pack),

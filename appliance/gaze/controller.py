@@ -19,6 +19,9 @@ from appliance.vision.blazeface import Face
 
 # Seconds for which a person who turned away or left is known again on their return.
 _MEMORY: Final = 8.0
+# Cut-off of the filter on the pitch while the viewer stands, in multiples of that on the angle: eyes that
+# come nearer rise or sink in the view, too slowly to count as walking (measured: bench gaze, heights).
+_NOD_CUTOFF: Final = 2.0
 # A smaller change of angle needs no glance, in degrees.
 _SMALL: Final = 3.0
 # A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
@@ -171,7 +174,7 @@ class GazeController:
         else:
             distance, cutoff = viewer.distance_mm, tracking.min_cutoff
             self._gaze = advance_gaze(angle, now, distance, self._gaze, cutoff)
-            self._nod = advance_gaze(pitch, now, distance, self._nod, cutoff)
+            self._nod = advance_gaze(pitch, now, distance, self._nod, _NOD_CUTOFF * cutoff)
         _, up, ahead = from_sitter(*point, gaze)
         target = replace(
             here,

@@ -156,7 +156,7 @@ def frames_for(
     """
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
     still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
-    level = 1 - min(abs(aim.rise) / _MOVING, 1.0) if aim else 1.0
+    level = 1 - min(math.hypot(aim.speed, aim.rise) / _MOVING, 1.0) if aim else 1.0
     slack = ROW_HYSTERESIS * level, tracking.hysteresis * still
     looks = looking_at(aim, now, tracking, pack, apart)
     return tuple(
@@ -173,15 +173,19 @@ def frame_at(direction: Direction, grid: FrameGrid, shown: int, slack: tuple[flo
     slack : how far past the middle between two of them the direction must go, in rows and in columns
     """
     angle, pitch = direction
-    row, column = grid.place(shown)
-    row = settle(position_of(-pitch, [-each for each in grid.pitches]), row, slack[0], len(grid.pitches))
-    columns = grid.columns(row)
-    position = position_of(angle, [grid.angles[each] for each in columns])
-    if column in columns:
-        place = settle(position, columns.index(column), slack[1], len(columns))
-    else:  # coming from a finer row
+    before, column = grid.place(shown)
+    last = len(grid.pitches) - 1
+    row = settle(last - position_of(pitch, grid.pitches[::-1]), before, slack[0], last + 1)
+    step = grid.steps[row]
+    angles = grid.angles[::step]
+    position = position_of(angle, angles)
+    if column % step:  # shown in a finer row
         place = math.floor(position + 0.5)
-    return grid.number(row, columns[place])
+    else:
+        place = settle(position, column // step, slack[1], len(angles))
+    if (row, place * step) == (before, column):
+        return shown
+    return grid.number(row, place * step)
 
 
 def looking_at(

@@ -17,10 +17,11 @@ from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import read_regular, write_atomic
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import angle_to
+from appliance.gaze.geometry import Direction, angle_to
 from appliance.gaze.target import aim_at, frames_for
+from appliance.grid import FrameGrid
 from appliance.pack import PackInfo
-from appliance.service.eye_heights import report
+from appliance.service.eye_heights import heights_met, report
 from appliance.toml import MOST_BYTES, names
 from appliance.tracking.viewer import Viewer
 
@@ -189,7 +190,8 @@ def calibrate(
         say(ALIKE % (min(ahead), max(ahead), gaze.camera_pitch))
     gaze = fitted(fitted_upright(gaze, eyes - sitter, places), *marks)
     size = config.camera.width, config.camera.height
-    for line in report(Lens(*size, camera.horizontal_fov, config.camera.distortion), gaze, sitter):
+    lens = Lens(*size, camera.horizontal_fov, config.camera.distortion)
+    for line in [*report(lens, gaze, sitter), *heights_met(pack.main, gaze, sitter)]:
         say(line)
     return gaze
 
@@ -256,9 +258,8 @@ class _Session:
         aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
         tracking, main = self._config.tracking, self._pack.main
         self._shown = frames_for(aim, picture.captured, self._shown, tracking, self._pack)
-        angle, _ = aim_at(aim, picture.captured, main, tracking)
-        column = main.place(self._shown[0])[1]
-        self._live("" if quiet else _line(angle, aim.viewer, column), self._shown)
+        direction = aim_at(aim, picture.captured, main, tracking)
+        self._live("" if quiet else _line(direction, aim.viewer, main, self._shown[0]), self._shown)
         return aim.viewer, picture.captured
 
     def _typed(self) -> str | None:
@@ -325,9 +326,12 @@ def _angle(place: Place, gaze: GazeConfig) -> float:
     return angle_to(place.x_mm, place.y_mm, place.z_mm, gaze)
 
 
-def _line(angle: float, viewer: Viewer | None, frame: int) -> str:
+def _line(direction: Direction, viewer: Viewer | None, grid: FrameGrid, frame: int) -> str:
     where = f"{viewer.distance_mm / 1000:5.2f} m away" if viewer else "nobody seen "
-    return f"angle {angle:6.1f} degrees, {where}, frame {frame:2d}"
+    row, column = grid.place(frame)
+    up = f", {direction[1]:5.1f} up" if len(grid.pitches) > 1 else ""
+    line = f"angle {direction[0]:6.1f} degrees{up}, {where}, frame {column:2d}"
+    return f"{line} of row {row}" if up else line
 
 
 def _standing(seen: "deque[Viewer]", viewer: Viewer | None, now: float) -> Place | None:

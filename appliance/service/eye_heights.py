@@ -1,4 +1,4 @@
-"""Which eye heights the camera sees at which distance, and how to tilt it for children and tall people."""
+"""Which eye heights the camera sees and the sitter meets, and how to tilt it for children and tall people."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from typing import Final
 
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig
+from appliance.grid import FrameGrid
 
 # A face counts as in view when so much above and below its eyes is in the picture, in mm. Measured on the
 # gallery's figures at the picture's edges, 0.7 to 2 m away: 20 above and 110 below were enough.
@@ -116,6 +117,26 @@ def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
         f"A tall man with eyes at {TALL / 1000:.2f} m is {_absence(*view.distances_in_view(TALL))}.",
         *_advice(view, wide),
     ]
+
+
+def heights_met(grid: FrameGrid, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
+    """Say in a sentence which eye heights the sitter meets, if the frames look up and down.
+
+    Parameters
+    ----------
+    sitter_eyes : height of the sitter's eyes above the floor, mm
+    """
+    if len(grid.pitches) == 1:
+        return []
+    lowest = max(grid.pitches[-1], gaze.limit_down) / gaze.gain
+    highest = min(grid.pitches[0], gaze.limit_up) / gaze.gain
+    low, high = (
+        math.tan(math.radians(min(max(angle, -_STEEPEST), _STEEPEST))) for angle in (lowest, highest)
+    )
+    met = "; ".join(
+        f"at {d / 1000:g} m {_heights(sitter_eyes + d * low, sitter_eyes + d * high)}" for d in DISTANCES
+    )
+    return [f"Eyes that the sitter meets: {met}. Lower and higher ones are looked over and under."]
 
 
 def _heights(lowest: float, highest: float) -> str:

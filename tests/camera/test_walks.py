@@ -118,7 +118,8 @@ class TestTruth:
 
 class TestBundledWalks:
     def test_all_are_there(self) -> None:
-        assert set(bundled_walks()) >= {"demo", "still", "cross", "stop", "couple", "crowd", "empty"}
+        known = {"child", "couple", "cross", "crowd", "demo", "empty", "label", "still", "stop"}
+        assert set(bundled_walks()) >= known
 
     @pytest.mark.parametrize("name", bundled_walks())
     def test_people_come_and_go_out_of_view(self, name: str) -> None:
@@ -295,7 +296,7 @@ class TestWrongWalks:
 
     def test_an_unknown_name_is_answered_with_those_there_are(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"no walk 'stroll'; expected one of couple, cross, crowd, demo"
+            ConfigError, match=r"no walk 'stroll'; expected one of child, couple, cross, crowd, demo"
         ):
             load_walk("stroll")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import GazeConfig
-from appliance.gaze.geometry import angle_to, elevation_to, from_sitter
+from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, pitch_to
 from tests.conftest import in_camera
 
 PLACES = st.builds(
@@ -68,3 +68,13 @@ def test_a_lens_tilted_up_sees_a_level_point_below_its_middle() -> None:
     assert elevation_to(0, 0, 1000, GazeConfig(camera_pitch=10)) == pytest.approx(10)
     # The camera hangs 500 mm below the sitter's eyes: what it sees straight ahead is below them.
     assert elevation_to(0, 0, 500, GazeConfig(camera_up=-500)) == pytest.approx(-45)
+
+
+@given(SEEN, PLACES, st.floats(0.1, 2.0), st.floats(-90, 0), st.floats(0, 90))
+def test_the_pitch_is_the_elevation_within_its_limits(
+    seen: tuple[float, float, float], place: GazeConfig, gain: float, down: float, up: float
+) -> None:
+    elevation = elevation_to(*seen, place)
+    assert pitch_to(*seen, place) == elevation
+    limited = pitch_to(*seen, replace(place, gain=gain, limit_down=down, limit_up=up))
+    assert limited == min(max(elevation * gain, down), up)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from appliance.bench.heights import grid_pack
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig
 from appliance.service.eye_heights import (
@@ -17,10 +18,11 @@ from appliance.service.eye_heights import (
     TALL,
     UprightView,
     _absence,
+    heights_met,
     report,
     upright_view,
 )
-from tests.conftest import in_camera
+from tests.conftest import in_camera, small_info
 
 SITTERS = 1550.0
 STANDARD = Lens(640, 360, 66.0)
@@ -150,3 +152,14 @@ def test_the_report_says_who_is_never_or_only_nearby_in_view(
 )
 def test_where_a_height_is_out_of_view_is_told(nearest: float, farthest: float, said: str) -> None:
     assert _absence(nearest, farthest) == said
+
+
+def test_the_technician_is_told_whose_eyes_the_sitter_meets() -> None:
+    grid = grid_pack().main
+    assert heights_met(grid, GazeConfig(), SITTERS) == [
+        "Eyes that the sitter meets: at 1 m 1.26 to 1.72 m; at 1.5 m 1.11 to 1.81 m; at 2 m 0.97 to 1.89 m. "
+        "Lower and higher ones are looked over and under."
+    ]
+    (limited,) = heights_met(grid, GazeConfig(limit_up=5, limit_down=-5, gain=0.5), SITTERS)
+    assert "at 1 m 1.37 to 1.73 m" in limited
+    assert heights_met(small_info().main, GazeConfig(), SITTERS) == []

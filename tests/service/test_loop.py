@@ -97,6 +97,29 @@ def test_a_viewer_to_their_right_is_looked_at_to_picture_right(pack: Pack, tmp_p
         assert (notes.frames[-1] > FRAMES // 2) == (side == "left")
 
 
+def test_a_viewer_below_is_looked_down_at_and_the_status_tells_row_and_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    level = small_info().main
+    grid = replace(level, pitches=(12.0, 0.0, -12.0), steps=(2, 1, 2), resting=(1, FRAMES // 2))
+    patches = [patch for row in range(3) for patch in small_patches()[:: grid.steps[row]]]
+    write_pack(tmp_path / "grid", small_info(sitters=(grid,)), base_image(), patches)
+    (tmp_path / "room").mkdir()
+    for i in range(90):
+        portrait_at(tmp_path / "room" / f"{i:03d}.png", 20)
+    # The lens is far below her eyes.
+    text = f"[gaze]\ncamera_up = -700.0\n[display]\nwidth = {SIZE[0]}\nheight = {SIZE[1]}\n"
+    (tmp_path / "config.toml").write_text(text)
+    lit, notes = f"offscreen:{tmp_path / 'lit'}", Notes()
+    settings = Settings(tmp_path / "config.toml", f"replay:{tmp_path / 'room'}", lit, patient=True)
+    run(settings.start(), lambda: tmp_path / "grid", threading.Event(), 20, notes, settings)
+    row, column = grid.place(notes.frames[-1])
+    assert row == 2 and column > FRAMES // 2
+    found = json.loads((tmp_path / STATUS).read_text())
+    assert (found["row"], found["frame"]) == (row, column)
+
+
 def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_clear_error(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.bench.heights import grid_pack
 from appliance.bench.scenes import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.cli import main
-from appliance.config import Config
+from appliance.config import Config, GazeConfig
 from appliance.service.offline import simulate_refreshes
 from tests.conftest import small_info
 
@@ -43,6 +45,18 @@ def test_a_row_tells_the_frame_that_is_lit() -> None:
     for row in rows():
         assert row["angle"] == pytest.approx(PACK.main.angles[row["frame"]], abs=1e-3)
         assert (row["pitch"], row["row"]) == (0.0, 0)
+
+
+def test_a_row_tells_column_and_row_of_a_grid() -> None:
+    """The face is 100 mm above the lens, which hangs 500 mm under the sitter's eyes: she looks down."""
+    pack, config = grid_pack(), replace(CONFIG, gaze=GazeConfig(camera_up=-500))
+    found = list(simulate_refreshes(pictures(2.5), config, pack, 60.0, (0.05, 0.015)))
+    for row in found:
+        assert row["angle"] == round(pack.main.angles[row["frame"]], 3)
+        assert row["pitch"] == pack.main.pitches[row["row"]]
+    assert (found[0]["frame"], found[0]["row"]) == (16, 3)
+    assert found[-1]["row"] > 5 and found[-1]["frame"] % 2 == 0 and found[-1]["frame"] > 16
+    json.dumps(found)
 
 
 def test_a_face_is_lit_no_sooner_than_its_latencies() -> None:

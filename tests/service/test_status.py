@@ -9,7 +9,7 @@ from appliance.service.status import PROMETHEUS, STATUS, prometheus, write_statu
 
 FIGURES: dict[str, Any] = {
     "version": "0.1.0", "portrait": 'The "Unknown"\n\\ Lady', "healthy": True, "state": "following", "visitors": 3,
-    "distance_m": None, "frame": 17, "uptime_s": 86400.0, "since_s": 4.5, "pictures_per_second": 29.8, "picture_to_flip_p95_s": 0.08, "written": 1795396499.4,
+    "distance_m": None, "frame": 17, "row": 3, "uptime_s": 86400.0, "since_s": 4.5, "pictures_per_second": 29.8, "picture_to_flip_p95_s": 0.08, "written": 1795396499.4,
     "counts": {"pictures": 200000, "flips": 30, "visitors": 7, "followed": 61.5, "camera_faults": 0},
     "machine": {"temperature": 51.2, "under_voltage": False, "throttled": None},
 }  # fmt: skip
