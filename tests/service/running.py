@@ -102,7 +102,7 @@ class Running:
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(self._place))
         monkeypatch.setattr(sources, "camera_named", lambda *_: self.camera)
         self._display = DisplayConfig(
-            output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0
+            output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )
         read = self.settings._read
         monkeypatch.setattr(self.settings, "_read", lambda: replace(read(), display=self._display))

@@ -55,7 +55,7 @@ class Notes:
 
 
 def config_for(source: str, folder: Path) -> Config:
-    display = DisplayConfig(output=f"offscreen:{folder}", width=SIZE[0], height=SIZE[1])
+    display = DisplayConfig(output=f"offscreen:{folder}", width=SIZE[0], height=SIZE[1], width_mm=300.0)
     return replace(Config(), camera=CameraConfig(source=source), display=display)
 
 
