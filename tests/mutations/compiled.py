@@ -15,17 +15,20 @@ def head(rng: random.Random, data: bytes) -> bytes:
     """Change what the head says."""
     _, length, _ = _HEAD.unpack_from(data)
     tree: dict[str, Any] = json.loads(data[_HEAD.size : _HEAD.size + length])
-    key = rng.choice([*tree, "more"])
-    value = tree.get(key)
-    if isinstance(value, list) and rng.random() < 0.5:
+    place = rng.choice([tree, tree, *tree["sitters"]])
+    key = rng.choice([*place, "more"])
+    value = place.get(key)
+    if key == "sitters" and rng.random() < 0.5:
+        value[rng.randrange(len(value))] = rng.choice([*VALUES, None])
+    elif isinstance(value, list) and key != "sitters" and rng.random() < 0.5:
         at = rng.randrange(len(value))
         value[at] = rng.choice([*NUMBERS, -1, 0.5, "x", None, value[at] + 1, value[at] - 1])
     elif isinstance(value, int) and rng.random() < 0.5:
-        tree[key] = value + rng.choice([-1, 1])
+        place[key] = value + rng.choice([-1, 1])
     elif rng.random() < 0.2:
-        tree.pop(key, None)
+        place.pop(key, None)
     else:
-        tree[key] = rng.choice([*VALUES, None])
+        place[key] = rng.choice([*VALUES, None])
     text = json.dumps(tree).encode()
     if rng.random() < 0.1:
         text = rng.choice([b"[" * 50_000, b"9" * 5000, b"null", b"[]", b"{}", flipped(rng, text), b""])

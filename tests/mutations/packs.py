@@ -238,8 +238,8 @@ def mutate(rng: random.Random, whole: Path, folder: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(whole, folder)
     kind = rng.choices(["picture", "toml", "sizes", "file"], [6, 3, 1, 1])[0]
-    pictures = ["base.png"] * 3 + [f"patch_{rng.randrange(9):02d}.png", "patch_04.png"]
-    name = rng.choice(pictures)
+    patches = sorted(path.name for path in whole.glob("patch_*.png"))
+    name = rng.choice(["base.png"] * 3 + [rng.choice(patches), patches[len(patches) // 2]])
     match kind:
         case "picture":
             picture(rng, folder / name)

@@ -28,7 +28,7 @@ from appliance.display.screen import Screen, layout_for
 from appliance.errors import BadPack
 from appliance.pack import Pack, write_pack
 from appliance.service.best import light_again, light_best, load_or_rest
-from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
+from tests.conftest import BOX, FRAMES, SIZE, base_image, grid_info, grid_patches, small_info, small_patches
 from tests.mutations import compiled, packs
 
 SLOWEST = 20.0  # seconds; the watchdog ends the service after 30
@@ -51,9 +51,10 @@ class Gallery:
         self.screen = screen
         self.agreed, self.peak = 0, 0.0
         self.layout = layout_for(config, SIZE)
-        self.whole, self.place = folder / "whole", folder / "pack"
+        self.wholes, self.place = (folder / "row", folder / "grid"), folder / "pack"
         self.other = Path(os.environ["STATE_DIRECTORY"]) / "other"
-        write_pack(self.whole, small_info(), base_image(), small_patches())
+        write_pack(self.wholes[0], small_info(), base_image(), small_patches())
+        write_pack(self.wholes[1], grid_info(), base_image(), grid_patches())
         dark = base_image().point(lambda level: level // 2)
         write_pack(self.other, small_info(title="Other"), dark, [dark.crop(BOX)] * FRAMES)
 
@@ -91,7 +92,7 @@ class Gallery:
 
     def mutated_pack(self, rng: random.Random) -> str:
         """Light a mutated pack."""
-        done = packs.mutate(rng, self.whole, self.place)
+        done = packs.mutate(rng, rng.choice(self.wholes), self.place)
         shutil.rmtree(store.cache_folder(), ignore_errors=True)
         lit = self.light()
         self.whatever_frame(rng, lit)
@@ -99,8 +100,8 @@ class Gallery:
 
     def mutated_compiled(self, rng: random.Random) -> str:
         """Light a pack whose compiled file is mutated, or becomes so while it is shown."""
-        if not self.place.exists():
-            shutil.copytree(self.whole, self.place)
+        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.copytree(rng.choice(self.wholes), self.place)
         shutil.rmtree(store.cache_folder(), ignore_errors=True)
         pack = self.light()
         (path,) = store.cache_folder().glob("pack-*.lit")
@@ -112,8 +113,9 @@ class Gallery:
         self.screen._offset = (0, 0)
         self.screen._draw()
         self.is_lit(pack)
-        for frame in range(FRAMES):
-            self.screen.show((frame,))
+        counts = [grid.count for grid in pack.info.sitters]
+        for number in range(max(counts)):
+            self.screen.show(tuple(number % count for count in counts))
         if self.screen.damage:
             lit, wrong = light_again(self.screen, self.place, None, NEVER, bool)
             assert lit and (lit.folder, wrong, self.screen.damage) == (self.place, "", "")

@@ -102,7 +102,7 @@ class Running:
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(self._place))
         monkeypatch.setattr(sources, "camera_named", lambda *_: self.camera)
         self._display = DisplayConfig(
-            output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0
+            output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )
         read = self.settings._read
         monkeypatch.setattr(self.settings, "_read", lambda: replace(read(), display=self._display))
@@ -149,22 +149,27 @@ class Running:
         return self._thread.is_alive()
 
     def portrait_is_lit(self) -> bool:
-        """Tell whether the surface shows the portrait in one of its frames, pixel by pixel."""
+        """Tell whether the surface shows the portrait, each sitter in one of its frames, pixel by pixel."""
         surface = pygame.display.get_surface()
         assert surface is not None
         lit = np.frombuffer(pygame.image.tostring(surface, "RGB"), np.uint8).reshape(SIZE[1], SIZE[0], 3)
-        x0, y0, x1, y1 = self.pack.info.main.box
         expected = np.asarray(self.base).copy()
-        for patch in self.patches:
-            expected[y0:y1, x0:x1] = patch
-            if np.array_equal(lit, expected):
-                return True
-        return False
+        for grid, patches in zip(self.pack.info.sitters, self.patches, strict=True):
+            x0, y0, x1, y1 = grid.box
+            for patch in patches:
+                own = patch[..., 3:] > 0
+                if np.array_equal(lit[y0:y1, x0:x1] * own, patch[..., :3] * own):
+                    expected[y0:y1, x0:x1] = np.where(own, patch[..., :3], expected[y0:y1, x0:x1])
+                    break
+        return np.array_equal(lit, expected)
 
     @property
     def base(self) -> Any:
         """The portrait, read once: faults take its files away."""
         if not hasattr(self, "_base"):
             self._base = self.pack.base()
-            self.patches = [np.asarray(self.pack.patch(i)) for i in range(self.pack.info.main.count)]
+            self.patches = [
+                [np.asarray(self.pack.patch(i, sitter).convert("RGBA")) for i in range(grid.count)]
+                for sitter, grid in enumerate(self.pack.info.sitters)
+            ]
         return self._base

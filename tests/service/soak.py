@@ -22,12 +22,13 @@ from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig
+from appliance.display import frames
 from appliance.gaze.target import GazeTarget
 from appliance.pack import write_pack
 from appliance.service import journal, loop
 from appliance.service.settings import Settings
 from appliance.vision.blazeface import Face
-from tests.conftest import base_image, small_info, small_patches
+from tests.conftest import base_image, grid_info, grid_patches
 
 WALK: Final = """
 title = "Somebody comes and goes"
@@ -64,7 +65,7 @@ class Counter:
             self.end = measured()
             self.stop.set()
 
-    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+    def lit(self, lit: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
         """Nothing to count."""
 
 
@@ -111,7 +112,8 @@ def main(total: int, log: Path) -> None:
             for i in range(120):
                 Image.fromarray(camera.newest().pixels).save(folder / "pictures" / f"{i:03}.png")
         sources.camera_named = camera_named
-        write_pack(folder / "pack", small_info(), base_image(), small_patches())
+        write_pack(folder / "pack", grid_info(), base_image(), grid_patches())
+        frames.SCREENS = 1.0  # a third of the patches are kept, the others read again and again
         (folder / "config.toml").write_text(GALLERY)
         (folder / "run").mkdir()
         os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")

@@ -22,6 +22,7 @@ from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
 from appliance.pack import Pack
 from appliance.service import health, loop, reporter, settings, soundness, watcher
 from appliance.vision import runtime
+from tests.conftest import packs
 from tests.service.running import Running
 
 pytestmark = pytest.mark.faults
@@ -106,6 +107,7 @@ def test_a_camera_that_raises(running: Running, error: Exception, words: str) ->
     heals(running)
 
 
+@packs
 def test_a_camera_that_cannot_be_opened_again(running: Running) -> None:
     running.camera.on_picture = running.camera.on_open = failing(CameraAbsent("unplugged"))
     stands(running, "blind", "unplugged")
@@ -134,6 +136,7 @@ def blackened(picture: RgbPicture) -> RgbPicture:
     return replace(picture, pixels=picture.pixels // 64)
 
 
+@packs
 def test_black_pictures(running: Running) -> None:
     running.camera.picture = blackened
     stands(running, "blind", "pictures are black")
@@ -241,6 +244,7 @@ def test_a_model_that_vanished_is_waited_for_when_another_one_is_asked_for(
     assert running.lines.messages().count(reporter.CAMERA_BACK) == 1
 
 
+@packs
 def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path: Path) -> None:
     running.pack.folder.rename(tmp_path / "away")
     running.until(running.lines.warnings)
@@ -254,8 +258,14 @@ def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path
     running.until(lambda: running.status()["healthy"])
 
 
-@pytest.mark.parametrize("name", ["pack.toml", "base.png", "patch_03.png"])
+@pytest.mark.parametrize(
+    ("pack", "name"),
+    [(kind, name) for kind in ("row", "grid") for name in ("pack.toml", "base.png", "a patch")],
+    indirect=["pack"],
+)
 def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: str) -> None:
+    if name == "a patch":
+        name = running.pack.info.patch_name(3)
     good = (running.pack.folder / name).read_bytes()
     (running.pack.folder / name).write_bytes(good[: len(good) // 2])
     toml = (running.pack.folder / "pack.toml").read_bytes()

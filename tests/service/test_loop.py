@@ -32,7 +32,7 @@ from appliance.service.loop import run
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
 from appliance.vision.blazeface import Face
-from tests.conftest import BOX, FRAMES, SIZE, base_image, small_info, small_patches
+from tests.conftest import BOX, FRAMES, SIZE, base_image, packs, small_info, small_patches
 
 
 class Notes:
@@ -40,7 +40,8 @@ class Notes:
 
     def __init__(self) -> None:
         self.aims: list[GazeTarget] = []
-        self.frames: list[int] = []
+        self.frames: list[int] = []  # of the sitter with the largest face
+        self.flips: list[tuple[int, ...]] = []
         self.delays: list[float] = []
 
     def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
@@ -48,12 +49,13 @@ class Notes:
 
     def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
         self.frames.append(frames[0])
+        self.flips.append(frames)
         if aim and aim.viewer:
             self.delays.append(moment - aim.captured)
 
 
 def config_for(source: str, folder: Path) -> Config:
-    display = DisplayConfig(output=f"offscreen:{folder}", width=SIZE[0], height=SIZE[1])
+    display = DisplayConfig(output=f"offscreen:{folder}", width=SIZE[0], height=SIZE[1], width_mm=300.0)
     return replace(Config(), camera=CameraConfig(source=source), display=display)
 
 
@@ -69,6 +71,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
+@packs
 def test_the_sitter_follows_the_gallerys_visitor(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -77,7 +80,8 @@ def test_the_sitter_follows_the_gallerys_visitor(
     assert len(notes.aims) > 50
     assert len(set(notes.frames)) >= 4
     flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
-    assert flips == [pack.info.main.rest, *notes.frames]
+    flips = [tuple(flip) if isinstance(flip, list) else (flip,) for flip in flips]
+    assert flips == [tuple(grid.rest for grid in pack.info.sitters), *notes.flips]
     assert all(a != b for a, b in pairwise(flips)), "it flips only on a change"
     said = messages(caplog)
     assert said[0].startswith("Test Sitter lit at rest on 90x160 (offscreen:")
