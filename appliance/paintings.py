@@ -82,11 +82,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from appliance.portrait.verdict import Verdict
 
     results = measure(arguments.pack)
-    verdict = Verdict(results["verdict"], tuple(results["reasons"]))
+    verdict = Verdict(results["verdict"], tuple(results["reasons"]), tuple(results["remarks"]))
     if arguments.json:
         print(json.dumps(results, indent=2))
         return verdict.exit_code
-    figures = {name: value for name, value in results.items() if name not in ("verdict", "reasons")}
+    figures = {name: value for name, value in results.items() if name not in verdict.as_json()}
     print("\n".join(readable(f"{name:32} {value}") for name, value in figures.items()))
     _tell(verdict)
     return verdict.exit_code

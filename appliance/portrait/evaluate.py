@@ -91,7 +91,7 @@ def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
         pass
     figures = measure(recorder, pack.info.angles)
     verdict = judge(figures, sitter.doubts)
-    return figures_as_json(figures) | {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
+    return figures_as_json(figures) | verdict.as_json()
 
 
 def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[str, float]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from appliance.pack import Box
-from appliance.portrait import measures
+from appliance.portrait import measure_head, measure_iris, measure_rims, measure_white
 from appliance.portrait.head import Head
-from appliance.portrait.measures import White
+from appliance.portrait.measure_white import White
 from appliance.portrait.plan import Plan
 from appliance.portrait.sitter import Sitter
 from tests.portrait import drawn_frames as eye
@@ -21,49 +21,49 @@ def whites(found: list[White | None]) -> list[White]:
 
 def test_an_eye_that_moves_cleanly_shows_no_fault() -> None:
     frames = eye.drawn()
-    assert max(measures.ghost_rim(frames)) < 4
-    assert max(measures.limbus_arcs(frames)) < 4
-    assert max(measures.cut_iris(frames)) < 0.01
-    read = whites(measures.uncovered_white(frames))
+    assert max(measure_rims.ghost_rim(frames)) < 4
+    assert max(measure_rims.limbus_arcs(frames)) < 4
+    assert max(measure_iris.cut_iris(frames)) < 0.01
+    read = whites(measure_white.uncovered_white(frames))
     assert len(read) >= 8
     assert all(0.95 < white.light < 1.15 and 0.8 < white.grain < 1.25 for white in read)
 
 
 def test_an_old_rim_left_behind_is_seen_where_the_iris_has_left() -> None:
-    rims = measures.ghost_rim(eye.drawn(eye.ring))
+    rims = measure_rims.ghost_rim(eye.drawn(eye.ring))
     assert min(rims[0], rims[-1]) > 20
     assert rims[eye.FRAMES // 2] == 0
 
 
 @pytest.mark.parametrize("found", [eye.RADIUS, 0.75 * eye.RADIUS])
 def test_two_irises_in_an_eye_are_seen_if_it_was_found_too_small(found: float) -> None:
-    assert max(measures.ghost_rim(eye.drawn(eye.annulus, found=found))) > 30
+    assert max(measure_rims.ghost_rim(eye.drawn(eye.annulus, found=found))) > 30
 
 
 def test_an_edge_of_another_tint_is_seen_at_equal_brightness() -> None:
     frames = eye.drawn(eye.hard_plate)
-    assert max(measures.ghost_rim(frames)) > 15
-    assert all(0.9 < white.light < 1.15 for white in whites(measures.uncovered_white(frames)))
+    assert max(measure_rims.ghost_rim(frames)) > 15
+    assert all(0.9 < white.light < 1.15 for white in whites(measure_white.uncovered_white(frames)))
 
 
 def test_uncovered_white_that_is_too_bright_is_seen_either_side() -> None:
-    found = measures.uncovered_white(eye.drawn(eye.bright_plate))
+    found = measure_white.uncovered_white(eye.drawn(eye.bright_plate))
     assert found[eye.FRAMES // 2] is None
     for white in (found[0], found[-1]):
-        assert white and white.light > 1.25 and white.difference > 30
+        assert white and white.light > 1.25 and white.seen > 1.25
 
 
 def test_uncovered_white_that_is_too_grainy_is_seen() -> None:
-    assert max(white.grain for white in whites(measures.uncovered_white(eye.drawn(eye.grain)))) > 2.5
+    assert max(white.grain for white in whites(measure_white.uncovered_white(eye.drawn(eye.grain)))) > 2.5
 
 
 def test_an_arc_beside_the_moved_iris_is_seen_in_every_frame() -> None:
-    arcs = measures.limbus_arcs(eye.drawn(over=eye.arc))
+    arcs = measure_rims.limbus_arcs(eye.drawn(over=eye.arc))
     assert min(arcs[:6]) > 15 and min(arcs[-6:]) > 15
 
 
 def test_a_straight_cut_that_moves_with_the_iris_is_seen() -> None:
-    assert max(measures.cut_iris(eye.drawn(over=eye.cut))) > 0.07
+    assert max(measure_iris.cut_iris(eye.drawn(over=eye.cut))) > 0.07
 
 
 SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
@@ -87,8 +87,8 @@ def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[n
         near = np.exp(-(np.hypot(x - nose[0], y - nose[1]) ** 2) / (2 * 22.0**2))
         way *= 1 - (1 - tip) * near
         middle = (left + right) / 2
-        socket = np.exp(-((np.hypot(x - middle[0], y - middle[1]) / 70) ** 6))
-        way += socket * (x - middle[0]) * (squeeze**-side - 1)
+        socket = np.exp(-((np.hypot(x - middle[0], y - middle[1]) / 85) ** 12))
+        way += socket * (x - middle[0]) * (1 - squeeze**side)
         from_x = np.clip(np.rint(x - way - 0.5), 0, SIZE[0] - 1).astype(int)
         frame = picture[np.arange(SIZE[1])[:, None], from_x]
         ends.append(frame[BOX[1] : BOX[3], BOX[0] : BOX[2]] @ np.array([0.299, 0.587, 0.114]))
@@ -96,22 +96,22 @@ def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[n
 
 
 def test_a_rigid_head_keeps_its_eyes_and_its_nose() -> None:
-    assert measures.eye_widths(*turning()) == pytest.approx(np.ones((2, 2)), abs=0.03)
-    assert measures.nose_way(*turning()) == pytest.approx(1, abs=0.1)
+    assert measure_head.eye_widths(*turning()) == pytest.approx(np.ones((2, 2)), abs=0.03)
+    assert measure_head.nose_way(*turning()) == pytest.approx(1, abs=0.1)
 
 
 def test_an_eye_squeezed_and_stretched_by_the_turn_is_seen() -> None:
-    widths = measures.eye_widths(*turning(squeeze=0.8))
+    widths = measure_head.eye_widths(*turning(squeeze=0.8))
     assert sorted(widths[0].tolist()) == pytest.approx([0.8, 1.25], abs=0.06)
     assert widths[1] == pytest.approx(np.ones(2), abs=0.03)
 
 
 def test_a_nose_that_bends_is_seen_by_its_tip() -> None:
-    assert measures.nose_way(*turning(tip=0.3)) < 0.5
+    assert measure_head.nose_way(*turning(tip=0.3)) < 0.5
 
 
 def test_a_chin_below_the_pictures_edge_is_no_error() -> None:
     sitter, box, ends = turning()
     cropped = replace(sitter, pixels=sitter.pixels[:850])
-    assert np.isfinite(measures.nose_way(cropped, box, ends))
-    assert np.isfinite(measures.eye_widths(cropped, box, ends)).all()
+    assert np.isfinite(measure_head.nose_way(cropped, box, ends))
+    assert np.isfinite(measure_head.eye_widths(cropped, box, ends)).all()

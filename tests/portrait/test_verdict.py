@@ -12,10 +12,11 @@ from PIL import Image
 from appliance.assets import home
 from appliance.cli import main
 from appliance.pack import Pack, patch_name
-from appliance.portrait import measures, verdict
+from appliance.portrait import measure_iris, measure_rims, verdict
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.eye_frames import EyeFrames
 from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.measure_white import uncovered_white
 from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
@@ -26,15 +27,17 @@ PAINTING = home() / "frames" / "sconosciuta.png"
 
 
 def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
-    """What is measured on a portrait with these eyes, whose head and range are as they should be."""
-    eyes = left, right or left
-    first, second = (measures.uncovered_white(e) for e in eyes)
+    """What is measured on a portrait with these eyes, whose head, corners and range are as they should be."""
+    first, second = eyes = left, right or left
     return Figures(
-        rims=np.array([measures.ghost_rim(e) for e in eyes]),
-        arcs=np.array([measures.limbus_arcs(e) for e in eyes]),
-        edges=np.array([measures.new_edges(e) for e in eyes]),
-        whites=(first, second),
-        cuts=np.array([measures.cut_iris(e) for e in eyes]),
+        contrasts=(measure_rims.contrast(first), measure_rims.contrast(second)),
+        rims=np.array([measure_rims.ghost_rim(e) for e in eyes]),
+        arcs=np.array([measure_rims.limbus_arcs(e) for e in eyes]),
+        edges=np.array([measure_rims.new_edges(e) for e in eyes]),
+        whites=(uncovered_white(first), uncovered_white(second)),
+        cuts=np.array([measure_iris.cut_iris(e) for e in eyes]),
+        lights=np.array([measure_iris.catch_lights(e) for e in eyes]),
+        corners=np.zeros((2, len(first.shifts))),
         widths=np.ones((2, 2)),
         nose=1.1,
         angles=(-25.0, 25.0),
@@ -111,8 +114,20 @@ def test_two_doubts_and_two_faults_in_each_eye_are_too_many() -> None:
     assert judge(replace(CLEAN, rims=bad, arcs=bad)).kind == "look"
     assert judge(replace(CLEAN, rims=bad, arcs=bad), [faint, short]).kind == "look"
     assert judge(replace(CLEAN, rims=bad), [faint, unsure]).kind == "look"
-    assert judge(CLEAN, [faint, unsure]).kind == "look"
     assert judge(replace(CLEAN, rims=bad, arcs=bad), [faint, unsure]).kind == "another"
+
+
+def test_what_no_frame_shows_is_a_remark_and_no_reason_to_look() -> None:
+    soft = "the eyes are only 38 pixels apart in the original picture: expect them soft"
+    faint = "the irises are faint (contrast 0.16; spectacles?): they move less"
+    short = "the gaze goes from -11 to 12 degrees; visitors farther to that side are not met"
+    found = judge(CLEAN, [soft, faint, short])
+    assert found == Verdict("hang", (), (soft, faint, short))
+    assert found.lines()[:2] == ["verdict: hang it", f"  remark: {soft}"]
+    unmet = "the sitter seems to look 30 degrees to picture left, but eyes, head and picture do not agree"
+    assert judge(CLEAN, [soft, unmet]) == Verdict("look", (unmet,), (soft,))
+    lopsided = replace(CLEAN, angles=(-8.0, 20.0))
+    assert judge(lopsided, [short]) == Verdict("look", (short,))
 
 
 @pytest.fixture(scope="module")
