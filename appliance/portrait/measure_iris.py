@@ -12,11 +12,13 @@ from appliance.portrait.sampling import Array
 
 # An iris less than twice this darker than the white, in grey levels, has no edge that could be cut.
 _LEAST_STEP: Final = 12.0
+# Nearer to a corner than this, in eye widths, lids cover every iris.
+_CORNER: Final = 0.14
 # The catch-light is the brightest part of the iris within this part of its radius, and of its area; it is
-# one if it is brighter by this than the median, in grey levels: paint and grain are up to 60 brighter.
+# one if it is brighter by this than the median, in grey levels: grain and brushwork are up to 55.
 _WITHIN: Final = 0.85
 _BRIGHTEST: Final = 0.03
-_STANDS_OUT: Final = 70.0
+_STANDS_OUT: Final = 60.0
 # It is read so far off the upper and the lower lid, in eye widths.
 _OFF_LIDS: Final = (0.02, 0.03)
 
@@ -24,9 +26,9 @@ _OFF_LIDS: Final = (0.02, 0.03)
 def cut_iris(eye: EyeFrames) -> list[float]:
     """Return which part of the moved iris's radius is missing in each frame, a mean over all directions.
 
-    From the rim inwards, in directions 6 degrees apart and where the lids leave room, all that is
-    brighter than half way from the painted iris to the painted white is missing, up to the first
-    dark sample. What is missing in the painting at rest is not counted.
+    From the rim inwards, in directions 6 degrees apart, where the lids leave room and farther than 0.14
+    eye widths from the corners, all that is brighter than half way from the painted iris to the painted
+    white is missing, up to the first dark sample. What is missing in the painting at rest is not counted.
     """
     u, v, radius = eye.iris
     across, down = np.meshgrid(columns(), rows())
@@ -41,7 +43,7 @@ def cut_iris(eye: EyeFrames) -> list[float]:
 
     def missing(frame: int, shift: float) -> Array:
         x, y = u + shift + reach * np.cos(direction), v + reach * np.sin(direction)
-        seen = eye.opened(x, y)
+        seen = eye.opened(x, y) & (x > eye.corners[0] + _CORNER) & (x < eye.corners[1] - _CORNER)
         bright = (eye.at(frame, x, y) @ LUMA > limit) | ~seen
         gone: Array = (np.cumprod(bright, axis=1) * seen).mean(1)
         return gone
@@ -57,7 +59,7 @@ def catch_lights(eye: EyeFrames) -> list[float]:
     """Return how bright the catch-light is in each frame against the painting; 1 where it has none.
 
     Read is the moved iris up to 0.85 of its radius, between the lids. The catch-light is the mean of its
-    brightest 3 %, less its median. It counts as one if that is 70 grey levels or more at rest.
+    brightest 3 %, less its median. It counts as one if that is 60 grey levels or more at rest.
     """
     u, v, radius = eye.iris
     across, down = np.meshgrid(columns(), rows())

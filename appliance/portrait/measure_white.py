@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from appliance.portrait.eye_frames import SAMPLES, EyeFrames, columns, rows
-from appliance.portrait.measure_rims import FEW, LUMA, SHADE
+from appliance.portrait.measure_rims import FEW, LUMA, MOVED, SHADE, rim_radius
 from appliance.portrait.sampling import Array, Mask, blur
 
 # The white beside the uncovered one is read in two strips of this width, in eye widths.
@@ -20,6 +20,13 @@ _ROOM: Final = 25.0
 _NOISE: Final = 2.0
 # What is finer than this is grain, in eye widths.
 _FINE: Final = 0.02
+# The brightest white is this part of what is painted on a side of the iris. With fewer samples, or less
+# than so many grey levels brighter than the iris, nothing white is painted there.
+_BRIGHTEST: Final = 0.3
+_LEAST: Final = 20
+_WHITER: Final = 20.0
+# The moved iris's blur reaches so far beyond its rim, in eye widths.
+_BLUR: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,39 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
                 grain=float((new_fine + _NOISE) / (old_fine + _NOISE)),
             )
         )
+    return out
+
+
+def white_levels(eye: EyeFrames) -> list[float]:
+    """Return how bright the white is in each frame against the painted one, on the side the iris leaves.
+
+    Read are all samples between the lids on that side: in the painting beyond the painted iris's rim, in
+    the frame beyond the moved one's. Both times the brightest count, as many as three tenths of the
+    painted ones, less the painted iris's median. Below 1 the painter's white has gone, and skin or shade
+    has come in its place; above 1 there is a white where the painter had none. 1 where the iris has not
+    moved, or nothing white is painted.
+    """
+    u, v, radius = eye.iris
+    across, down = np.meshgrid(columns(), rows())
+    opened = eye.opened(across, down)
+    painted, away = eye.colours[eye.resting] @ LUMA, np.hypot(across - u, down - v)
+    iris = opened & (away < radius)
+    if iris.sum() < FEW:
+        return [1.0] * len(eye.shifts)
+    dark, rim = float(np.median(painted[iris])), max(radius, rim_radius(eye))
+    out = []
+    for frame, shift in enumerate(eye.shifts.tolist()):
+        side = -1 if shift > 0 else 1
+        before = opened & (away > rim) & ((across - u) * side > 0)
+        after = opened & ((across - u - shift) * side > 0)
+        after &= np.hypot(across - u - shift, down - v) > rim + _BLUR
+        count = round(_BRIGHTEST * before.sum())
+        if abs(shift) < MOVED or count < _LEAST or after.sum() < count:
+            out.append(1.0)
+            continue
+        old = float(np.sort(painted[before])[-count:].mean()) - dark
+        new = float(np.sort((eye.colours[frame] @ LUMA)[after])[-count:].mean()) - dark
+        out.append(new / old if old > _WHITER else 1.0)
     return out
 
 

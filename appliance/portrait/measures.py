@@ -12,7 +12,7 @@ from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.measure_head import eye_widths, nose_way
 from appliance.portrait.measure_iris import catch_lights, cut_iris, over_corner
 from appliance.portrait.measure_rims import LUMA, contrast, ghost_rim, limbus_arcs, new_edges
-from appliance.portrait.measure_white import White, uncovered_white
+from appliance.portrait.measure_white import White, uncovered_white, white_levels
 from appliance.portrait.sampling import Array
 
 
@@ -20,10 +20,10 @@ from appliance.portrait.sampling import Array
 class Figures:
     """The measures of a portrait; of two eyes, the one at picture left first.
 
-    `contrasts` is each painted eye's own, see `contrast`; `rims`, `arcs`, `edges`, `cuts`, `lights` and
-    `corners` are (2, frames), see `ghost_rim`, `limbus_arcs`, `new_edges`, `cut_iris`, `catch_lights` and
-    `over_corner`; `whites` has each eye's frames, None where nothing can be compared, see
-    `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last frame, see
+    `contrasts` is each painted eye's own, see `contrast`; `rims`, `arcs`, `edges`, `levels`, `cuts`,
+    `lights` and `corners` are (2, frames), see `ghost_rim`, `limbus_arcs`, `new_edges`, `white_levels`,
+    `cut_iris`, `catch_lights` and `over_corner`; `whites` has each eye's frames, None where nothing can
+    be compared, see `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last frame, see
     `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
     """
 
@@ -32,6 +32,7 @@ class Figures:
     arcs: Array
     edges: Array
     whites: tuple[list[White | None], list[White | None]]
+    levels: Array
     cuts: Array
     lights: Array
     corners: Array
@@ -57,6 +58,7 @@ def measure(recorder: EyeRecorder, angles: tuple[float, ...]) -> Figures:
         arcs=np.array([limbus_arcs(eye) for eye in eyes]),
         edges=np.array([new_edges(eye) for eye in eyes]),
         whites=(uncovered_white(first), uncovered_white(second)),
+        levels=np.array([white_levels(eye) for eye in eyes]),
         cuts=np.array([cut_iris(eye) for eye in eyes]),
         lights=np.array([catch_lights(eye) for eye in eyes]),
         corners=np.array([over_corner(frames, eye, marks) for frames, eye, marks in found]),

@@ -32,18 +32,22 @@ class _Limits(NamedTuple):
 # An old rim, an arc beside the iris and an edge around the uncovered white, in grey levels.
 _RIM: Final = _Limits(0, 8, 0, 80)
 _ARC: Final = _Limits(0, 8, 0, 80)
-_EDGE: Final = _Limits(0, 12, 0, 80)
+_EDGE: Final = _Limits(0, 10, 0, 80)
 # A rim and an arc are seen from this part of the eye's own contrast on: beside a dark iris in bright white
-# a weak one is not.
-_OF_CONTRAST: Final = 0.08
+# a weak one is not. An arc, a line on even ground, is seen sooner.
+_RIM_OF_CONTRAST: Final = 0.08
+_ARC_OF_CONTRAST: Final = 0.05
 # The uncovered white's brightness against that beside it, as seen.
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
-# Its grain against that beside it: too smooth or too loud, but no reason not to hang it.
-_GRAIN: Final = _Limits(0.35, 2, 0, 1000)
+# The brightest white on that side against the painted one.
+_LEVEL: Final = _Limits(0.68, 1.8, 0.3, 4)
+# Its grain against that beside it: too smooth or too loud, but no reason not to hang it. A smoothness of
+# 0.3 is seen only enlarged.
+_GRAIN: Final = _Limits(0.25, 2, 0, 1000)
 # What is missing of the moved iris's radius, in percent.
 _CUT: Final = _Limits(0, 8, 0, 25)
 # The catch-light against the painted one, and the iris's way over a corner in percent of the eye's width.
-_CATCH_LIGHT: Final = _Limits(0.6, 10, 0, 1000)
+_CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
 _CORNER: Final = _Limits(0, 4, 0, 20)
 # An eye's width in the outermost frames against the painting.
 _WIDTH: Final = _Limits(0.92, 1.08, 0.7, 1.4)
@@ -62,6 +66,7 @@ _WORST: Final = {
     "ghost_rim": "rims",
     "limbus_arc": "arcs",
     "hard_edge": "edges",
+    "white_level": "levels",
     "cut_iris": "cuts",
     "catch_light": "lights",
     "over_corner": "corners",
@@ -132,7 +137,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
     out: dict[str, Any] = {"contrast": [round(contrast, 1) for contrast in figures.contrasts]}
     for name, key in _WORST.items():
         values = getattr(figures, key)
-        frames = values.argmin(1) if key == "lights" else values.argmax(1)
+        frames = abs(values - (key in ("levels", "lights"))).argmax(1)
         out[name] = values[[0, 1], frames].round(3).tolist()
         out[f"{name}_frame"] = frames.tolist()
     for key in ("light", "seen", "grain"):
@@ -147,8 +152,8 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
     """Return what is seen in the eye at picture left (0) or right (1)."""
     eye, whites = f"the eye at picture {_SIDES[number]}", figures.whites[number]
     white = f"the uncovered white of {eye}"
-    least = _OF_CONTRAST * figures.contrasts[number]
-    rim, arc = (limits._replace(high=max(limits.high, least)) for limits in (_RIM, _ARC))
+    rim = _RIM._replace(high=max(_RIM.high, _RIM_OF_CONTRAST * figures.contrasts[number]))
+    arc = _ARC._replace(high=max(_ARC.high, _ARC_OF_CONTRAST * figures.contrasts[number]))
     found: list[tuple[Sequence[float] | Array, _Limits, str]] = [
         (figures.rims[number], rim, f"an old rim or edge stays in {eye} ({{:.0f}} grey levels)"),
         (figures.arcs[number], arc, f"an arc lies beside the iris of {eye} ({{:.0f}} grey levels)"),
@@ -157,6 +162,11 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
             [w.seen if w else 1.0 for w in whites],
             _LIGHT,
             f"{white} is {{:.2f}} times as bright as the white beside it",
+        ),
+        (
+            figures.levels[number],
+            _LEVEL,
+            f"the white of {eye} is {{:.2f}} times as bright as any painted on that side",
         ),
         (
             [w.grain if w else 1.0 for w in whites],

@@ -16,7 +16,7 @@ from appliance.portrait import measure_iris, measure_rims, verdict
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.eye_frames import EyeFrames
 from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.measure_white import uncovered_white
+from appliance.portrait.measure_white import uncovered_white, white_levels
 from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
@@ -35,6 +35,7 @@ def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
         arcs=np.array([measure_rims.limbus_arcs(e) for e in eyes]),
         edges=np.array([measure_rims.new_edges(e) for e in eyes]),
         whites=(uncovered_white(first), uncovered_white(second)),
+        levels=np.array([white_levels(e) for e in eyes]),
         cuts=np.array([measure_iris.cut_iris(e) for e in eyes]),
         lights=np.array([measure_iris.catch_lights(e) for e in eyes]),
         corners=np.zeros((2, len(first.shifts))),
