@@ -102,7 +102,7 @@ def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
     if score < _FLAT:
         raise UnfitPortrait(_HIDDEN.format(f"contrast {score:.2f}, expected {_FLAT}"))
     if score < _FAINT:
-        return [f"{FAINT} (contrast {score:.2f}; spectacles?): they move less"]
+        return [f"{FAINT} (contrast {score:.2f}: dark, in shadow or behind glass): they move less"]
     return []
 
 

@@ -23,8 +23,8 @@ class Figures:
     `contrasts` is each painted eye's own, see `contrast`; `rims`, `arcs`, `edges`, `levels`, `cuts`,
     `lights` and `corners` are (2, frames), see `ghost_rim`, `limbus_arcs`, `new_edges`, `white_levels`,
     `cut_iris`, `catch_lights` and `over_corner`; `whites` has each eye's frames, None where nothing can
-    be compared, see `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last frame, see
-    `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
+    be compared, see `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last
+    frame, see `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
     """
 
     contrasts: tuple[float, float]

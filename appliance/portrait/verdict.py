@@ -40,7 +40,7 @@ _ARC_OF_CONTRAST: Final = 0.05
 # The uncovered white's brightness against that beside it, as seen.
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
 # The brightest white on that side against the painted one.
-_LEVEL: Final = _Limits(0.68, 1.8, 0.3, 4)
+_LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
 # Its grain against that beside it: too smooth or too loud, but no reason not to hang it. A smoothness of
 # 0.3 is seen only enlarged.
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
@@ -189,7 +189,7 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
             f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width",
         ),
     ]
-    row = max(round(_LASTS * len(whites)), 1)
+    row = max(round(_LASTS * figures.rims.shape[1]), 1)
     return [fault for values, limits, text in found for fault in _outside(values, limits, text, row)]
 
 

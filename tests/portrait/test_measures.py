@@ -1,6 +1,7 @@
 """Drawn eyes with one fault each: it is measured, and the other measures stay quiet."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from appliance.portrait.plan import Plan
 from appliance.portrait.sitter import Sitter
 from tests.portrait import drawn_frames as eye
 from tests.portrait import synthetic_head as head
+from tests.portrait.synthetic import DrawnEye
 
 
 def whites(found: list[White | None]) -> list[White]:
@@ -66,6 +68,36 @@ def test_a_straight_cut_that_moves_with_the_iris_is_seen() -> None:
     assert max(measure_iris.cut_iris(eye.drawn(over=eye.cut))) > 0.07
 
 
+def test_an_edge_that_keeps_to_no_circle_is_no_old_rim() -> None:
+    assert max(measure_rims.ghost_rim(eye.drawn(eye.short_edge))) < 4
+
+
+def test_white_that_ends_at_hard_painted_lids_is_no_new_edge() -> None:
+    frames = eye.drawn(painted=eye.dark_corner, under=eye.staring_white, skin=eye.DARK_SKIN)
+    assert max(measure_rims.new_edges(frames)) < 10
+    assert max(measure_rims.new_edges(eye.drawn(over=eye.debris))) > 12
+
+
+def test_a_shade_that_goes_on_into_the_uncovered_white_is_the_painters() -> None:
+    shaded = whites(measure_white.uncovered_white(eye.drawn(painted=eye.lid_shadow)))
+    assert max(white.light for white in shaded) > 1.5
+    assert max(white.seen for white in shaded) < 1.3
+    assert (
+        max(white.seen for white in whites(measure_white.uncovered_white(eye.drawn(eye.bright_plate)))) > 1.28
+    )
+
+
+def test_an_iris_that_slides_over_the_corner_of_the_face_is_measured() -> None:
+    painted = DrawnEye(200, 60, 160)
+    frames = replace(eye.drawn(), corners=(-0.7, 0.7))  # as the engine found them: too wide
+    axes = SimpleNamespace(to_eye=lambda x, y: ((x - 200) / 160, (y - 60) / 160))
+    found = SimpleNamespace(view=SimpleNamespace(axes=axes))
+    assert max(measure_iris.over_corner(frames, found, painted.marks())) == 0  # type: ignore[arg-type]
+    far = replace(frames, shifts=frames.shifts * 3)
+    over = measure_iris.over_corner(far, found, painted.marks())  # type: ignore[arg-type]
+    assert over[0] == pytest.approx(3 * eye.MOST + eye.RADIUS - 0.5, abs=0.01) == over[-1]
+
+
 SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
 
 
@@ -104,6 +136,11 @@ def test_an_eye_squeezed_and_stretched_by_the_turn_is_seen() -> None:
     widths = measure_head.eye_widths(*turning(squeeze=0.8))
     assert sorted(widths[0].tolist()) == pytest.approx([0.8, 1.25], abs=0.06)
     assert widths[1] == pytest.approx(np.ones(2), abs=0.03)
+
+
+def test_a_far_eye_a_tenth_too_narrow_is_measured_within_two_percent() -> None:
+    widths = measure_head.eye_widths(*turning(squeeze=0.9))
+    assert sorted(widths[0].tolist()) == pytest.approx([0.9, 1 / 0.9], abs=0.02)
 
 
 def test_a_nose_that_bends_is_seen_by_its_tip() -> None:

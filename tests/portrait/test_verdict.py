@@ -64,6 +64,7 @@ def test_a_clean_portrait_is_to_be_hung() -> None:
         (eye.grain, None, "times the grain of the white beside it"),
         (None, eye.arc, "an arc lies beside the iris of the eye at picture right"),
         (None, eye.cut, "the iris of the eye at picture right is cut"),
+        (eye.skin_for_white, None, "times as bright as any painted on that side"),
     ],
 )
 def test_each_fault_of_an_eye_is_named_with_its_frames(
@@ -74,6 +75,36 @@ def test_each_fault_of_an_eye_is_named_with_its_frames(
     assert any(named in reason for reason in found.reasons), found.reasons
     found_in_eye = [reason for reason in found.reasons if not reason.startswith("use a picture")]
     assert all(reason.startswith("frame") and "picture right" in reason for reason in found_in_eye)
+
+
+def named(frames: EyeFrames) -> list[str]:
+    """What is named where one eye is clean and the other has these frames."""
+    return list(judge(figures(eye.drawn(), frames)).reasons)
+
+
+def test_a_catch_light_that_fades_is_named_and_one_that_stays_is_not() -> None:
+    assert not named(eye.drawn(above=eye.catch_light))
+    (reason,) = named(eye.drawn(above=eye.catch_light, over=eye.dull_catch_light))
+    assert "the catch-light of the eye at picture right is" in reason
+
+
+def test_white_where_the_painter_has_a_lids_shadow_is_named() -> None:
+    staring = named(eye.drawn(painted=eye.dark_corner, under=eye.staring_white))
+    assert any("times as bright as any painted on that side" in reason for reason in staring), staring
+    assert all(reason.startswith("frames 0 to") for reason in staring if "any painted" in reason)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        eye.drawn(painted=eye.lid_shadow),  # the uncovered white goes on with the painter's own shade
+        eye.drawn(over=eye.flicker),  # in one frame alone
+        eye.drawn(skin=eye.DARK_SKIN),  # white ends hard at dark lids
+    ],
+    ids=["shade", "one frame", "dark lids"],
+)
+def test_what_a_curator_would_not_see_is_not_named(harmless: EyeFrames) -> None:
+    assert not named(harmless)
 
 
 def test_the_frames_to_look_at_are_named_in_runs() -> None:
@@ -95,6 +126,9 @@ def test_the_frames_to_look_at_are_named_in_runs() -> None:
             "another",
             "the eye at picture right is 0.60 times as wide",
         ),
+        ({"widths": np.array([[0.91, 1.05], [1, 1]])}, "look", "the eye at picture left is 0.91 times"),
+        ({"widths": np.array([[0.93, 1.07], [1, 1]])}, "hang", ""),
+        ({"corners": np.full((2, 33), 0.06)}, "look", "slides over a corner by 6 % of the eye's width"),
         ({"nose": 0.35}, "look", "the nose bends: its tip goes 0.35 times as far as bridge and lip"),
         ({"angles": (-12.0, 30.0)}, "look", "from -12 to 30 degrees; expected one side at most 1.5 times"),
         ({"angles": (15.0, 77.0)}, "another", "from 15 to 77 degrees; expected at least 8 degrees to either"),
@@ -104,8 +138,25 @@ def test_the_frames_to_look_at_are_named_in_runs() -> None:
 def test_faults_of_head_and_range_are_named(changes: dict[str, object], kind: str, named: str) -> None:
     found = judge(replace(CLEAN, **changes))  # type: ignore[arg-type]
     assert found.kind == kind
-    assert any(named in reason for reason in found.reasons), found.reasons
-    assert (found.exit_code == 1) == (kind == "another") == ("use a picture in which" in found.reasons[-1])
+    assert kind == "hang" or any(named in reason for reason in found.reasons), found.reasons
+    assert (found.exit_code == 1) == (kind == "another") == ("use a picture in which" in str(found.reasons))
+
+
+def test_a_flaw_near_its_limit_counts_if_it_lasts() -> None:
+    still, cuts = replace(CLEAN, rims=np.zeros((2, 33))), np.zeros((2, 33))
+    cuts[0, 31:] = 0.09
+    assert judge(replace(still, cuts=cuts)).kind == "hang"
+    cuts[0, 30] = 0.09
+    assert judge(replace(still, cuts=cuts)).reasons[0].startswith("frames 30 to 32: the iris")
+    cuts[0, :] = 0
+    cuts[0, 32] = 0.2  # far beyond it: one frame is enough
+    assert judge(replace(still, cuts=cuts)).reasons[0].startswith("frame 32: the iris")
+
+
+def test_a_rim_counts_against_the_eyes_own_contrast() -> None:
+    weak = replace(CLEAN, rims=np.full((2, 33), 12.0))
+    assert judge(replace(weak, contrasts=(200.0, 200.0))).kind == "hang"
+    assert judge(replace(weak, contrasts=(60.0, 60.0))).kind == "look"
 
 
 def test_two_doubts_and_two_faults_in_each_eye_are_too_many() -> None:
