@@ -34,12 +34,13 @@ class White:
     """The white that one frame uncovers, against what is painted beside it on that side.
 
     `light` is the ratio of their brightness, `seen` the same as it shows in a lit room and without the
-    shade that the painting has there, and `grain` the ratio of what is finer than a fiftieth of the
-    eye's width.
+    shade that the painting has there, `hue` the difference of their colours in grey levels at medium
+    brightness, and `grain` the ratio of what is finer than a fiftieth of the eye's width.
     """
 
     light: float
     seen: float
+    hue: float
     grain: float
 
 
@@ -51,7 +52,8 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
     towards the corner. All are read over the same rows, and every row counts as much as the shorter of
     the two, so that the lids' shade is alike in both. An eye is a ball: where the painting brightens
     from the outer to the inner strip, the uncovered white may be brighter by that ratio once more, and
-    so with darkening; `seen` is what remains.
+    so with darkening; `seen` is what remains. `hue` is the way between both mean colours, each as red and
+    blue less green and as it would be in a lit room at a brightness of 128.
     """
     u, v, radius = eye.iris
     across, down = np.meshgrid(columns(), rows())
@@ -72,6 +74,7 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
         light = eye.colours[frame] @ LUMA
         fine = light - blur(light, _FINE * SAMPLES)
         new, old = (_mean(light, mask, counts) for mask in (bare, inner | outer))
+        first, second = (_hue(eye.colours[frame], mask, counts) for mask in (bare, inner | outer))
         both = np.minimum(inner.sum(1), outer.sum(1))
         shade = 1.0
         if both.sum() >= FEW:
@@ -82,6 +85,7 @@ def uncovered_white(eye: EyeFrames) -> list[White | None]:
             White(
                 light=(new + _BLACK) / (old + _BLACK),
                 seen=_less_shade((new + _ROOM) / (old + _ROOM), shade),
+                hue=float(np.hypot(*(first - second))),
                 grain=float((new_fine + _NOISE) / (old_fine + _NOISE)),
             )
         )
@@ -125,6 +129,14 @@ def _mean(light: Array, mask: Mask, counts: Array) -> float:
     """Return the mean light of a mask, its rows weighted."""
     means = (light * mask).sum(1) / np.maximum(mask.sum(1), 1)
     return float(np.average(means, weights=counts))
+
+
+def _hue(colours: Array, mask: Mask, counts: Array) -> Array:
+    """Return a mask's red and blue less its green, at a brightness of 128."""
+    red, green, blue = (_mean(colours[..., i], mask, counts) for i in range(3))
+    light = np.array([red, green, blue]) @ LUMA
+    hue: Array = np.array([red - green, blue - green]) * 128 / (light + _ROOM)
+    return hue
 
 
 def _less_shade(ratio: float, shade: float) -> float:

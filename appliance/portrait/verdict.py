@@ -44,8 +44,10 @@ _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
 # Its grain against that beside it: too smooth or too loud, but no reason not to hang it. A smoothness of
 # 0.3 is seen only enlarged.
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
-# What is missing of the moved iris's radius, in percent.
-_CUT: Final = _Limits(0, 8, 0, 25)
+# Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own.
+_HUE: Final = _Limits(0, 23, 0, 1000)
+# What is missing of the moved iris's radius, in percent: lids that cover it as they should take up to 13.
+_CUT: Final = _Limits(0, 14, 0, 30)
 # The catch-light against the painted one, and the iris's way over a corner in percent of the eye's width.
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
 _CORNER: Final = _Limits(0, 4, 0, 20)
@@ -140,7 +142,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
         frames = abs(values - (key in ("levels", "lights"))).argmax(1)
         out[name] = values[[0, 1], frames].round(3).tolist()
         out[f"{name}_frame"] = frames.tolist()
-    for key in ("light", "seen", "grain"):
+    for key in ("light", "seen", "hue", "grain"):
         ranges = [[getattr(white, key) for white in eye if white] for eye in figures.whites]
         out[f"white_{key}"] = [[round(min(r), 2), round(max(r), 2)] if r else None for r in ranges]
     out["eye_width"] = figures.widths.round(3).tolist()
@@ -167,6 +169,11 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
             figures.levels[number],
             _LEVEL,
             f"the white of {eye} is {{:.2f}} times as bright as any painted on that side",
+        ),
+        (
+            [w.hue if w else 0.0 for w in whites],
+            _HUE,
+            f"{white} is of another colour than the white beside it (by {{:.0f}} grey levels)",
         ),
         (
             [w.grain if w else 1.0 for w in whites],

@@ -102,6 +102,11 @@ def bright_plate(canvas: Canvas) -> None:
     canvas.colours *= 1 + 0.5 * edge(canvas.old - canvas.radius - 0.04, 0.05)[..., None] / 1.2
 
 
+def lavender_plate(canvas: Canvas) -> None:
+    """White as bright as the painter's, but of another colour."""
+    canvas.paint(edge(canvas.old - canvas.radius - 0.03, 0.05), (175.0, 192.0, 235.0))
+
+
 def hard_plate(canvas: Canvas) -> None:
     """A plate of another tint, as bright as the white."""
     canvas.paint(edge(canvas.old - canvas.radius - 0.05, 0.004), (180.0, 200.0, 205.0))
@@ -119,7 +124,7 @@ def arc(canvas: Canvas) -> None:
 
 def cut(canvas: Canvas) -> None:
     """The straight edge by which a lid had cut the iris, moved along with it."""
-    canvas.paint(edge(canvas.v + 0.6 * canvas.radius) * edge(canvas.new - 1.1 * canvas.radius), WHITE)
+    canvas.paint(edge(canvas.v + 0.45 * canvas.radius) * edge(canvas.new - 1.1 * canvas.radius), WHITE)
 
 
 def debris(canvas: Canvas) -> None:
