@@ -29,6 +29,9 @@ def render(arguments: argparse.Namespace) -> int:
         **_credits(arguments.image, arguments),
     }
     if arguments.frames_from:
+        from appliance.pack import Pack
+        from appliance.portrait.evaluate import judge_made_elsewhere
+
         blend = {
             "place": arguments.place,
             "steepness": arguments.j,
@@ -36,6 +39,7 @@ def render(arguments: argparse.Namespace) -> int:
             "detail": arguments.detail,
         }
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
+        _tell(judge_made_elsewhere(Pack(arguments.out)))
         return 0
     verdicts: list[Verdict] = []
     motion = {"yaw": arguments.yaw, "eyes": arguments.eyes}

@@ -18,9 +18,10 @@ from appliance.portrait.eye_frames import EyeRecorder
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
 from appliance.portrait.measures import measure
+from appliance.portrait.render import ENGINE
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
-from appliance.portrait.verdict import figures_as_json, judge
+from appliance.portrait.verdict import Verdict, figures_as_json, judge, judge_steps
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -34,6 +35,8 @@ _TEXTURE: Final = 3.0
 # may change, in half faces.
 _TURN: Final = 8.0
 _NEAR: Final = 0.08
+# The engine whose plan tells where eyes and head are in each frame, in any version.
+_OURS: Final = ENGINE.rpartition(" ")[0]
 _RENDER: Final = """
 import resource, sys
 from pathlib import Path
@@ -86,12 +89,29 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
 
 def _verdict(pack: Pack, sitter: Sitter) -> dict[str, Any]:
     """Return what a curator would see, and should do; `verdict` is "hang", "look" or "another"."""
+    if not pack.info.engine.startswith(_OURS):
+        return judge_made_elsewhere(pack).as_json()
     recorder = EyeRecorder(sitter, pack.info.box)
     for _ in recorder.passing(pack.patch(i) for i in range(pack.info.frames)):
         pass
     figures = measure(recorder, pack.info.angles)
     verdict = judge(figures, sitter.doubts)
     return figures_as_json(figures) | verdict.as_json()
+
+
+def judge_made_elsewhere(pack: Pack) -> Verdict:
+    """Judge a pack whose frames our engine has not drawn, by its range and its steps."""
+    return judge_steps(pack.info.angles, _steps(pack))
+
+
+def _steps(pack: Pack) -> list[float]:
+    """Return how much each frame differs from the one before it, a mean in grey levels."""
+    steps, before = [], np.array(pack.patch(0), np.int16)
+    for i in range(1, pack.info.frames):
+        patch = np.array(pack.patch(i), np.int16)
+        steps.append(float(np.abs(patch - before).mean()))
+        before = patch
+    return steps
 
 
 def cost(image: Path, frames: int, yaw: float, face: int | None = None) -> dict[str, float]:
@@ -165,21 +185,18 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
     x0, y0, x1, y1 = pack.info.box
     inside = _face(sitter, pack.info.box)
-    before, jumps, detail = None, [], []
+    detail = []
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
     for i in range(pack.info.frames):
         patch = np.array(pack.patch(i))
         if i != pack.info.resting:
             detail.append(_sharpness(patch, inside) / sharp)
-        if before is not None:
-            jumps.append(float(np.abs(patch.astype(np.int16) - before).mean()))
-        before = patch.astype(np.int16)
-    turns = sitter.plan.turns
+    steps, turns = _steps(pack), sitter.plan.turns
     shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.frames - 1)]
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
-        "jump_ratio": round(max(jumps) / float(np.median(jumps)), 3),
+        "jump_ratio": round(max(steps) / float(np.median(steps)), 3),
         "min_jacobian": round(min(sitter.head.squeeze(turn) for turn in (turns[0], turns[-1])), 3),
         "background_shift_px": round(max(shifts), 2),
         "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),

@@ -73,6 +73,12 @@ _WORST: Final = {
     "catch_light": "lights",
     "over_corner": "corners",
 }
+# A step between frames made elsewhere, against their median, from which on it is seen as a jump.
+_JUMP: Final = 2.0
+ELSEWHERE: Final = (
+    "the frames were made elsewhere: only their range and their steps are measured; eyes, white, head and "
+    "nose are not, so look at all frames on the contact sheet"
+)
 _SIDES: Final = ("left", "right")
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
@@ -127,6 +133,23 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS), remarks)
     return Verdict("look" if reasons else "hang", reasons, remarks)
+
+
+def judge_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
+    """Judge frames that were made elsewhere, whose eyes and head no plan of ours tells: always "look".
+
+    Parameters
+    ----------
+    steps : how much each frame differs from the one before it, a mean over the patch in grey levels
+    """
+    usual = max(float(np.median(steps)), 1e-6)
+    jumps = [
+        f"frames {i} to {i + 1}: the picture jumps, by {step / usual:.1f} times the usual step"
+        for i, step in enumerate(steps)
+        if step > _JUMP * usual
+    ]
+    wanting = [fault.text for fault in _of_range((angles[0], angles[-1]), [])]
+    return Verdict("look", (*jumps, *wanting, ELSEWHERE))
 
 
 def figures_as_json(figures: Figures) -> dict[str, Any]:

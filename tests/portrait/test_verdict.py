@@ -20,7 +20,7 @@ from appliance.portrait.measure_white import uncovered_white, white_levels
 from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
-from appliance.portrait.verdict import Verdict, judge
+from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps
 from tests.portrait import drawn_frames as eye
 
 PAINTING = home() / "frames" / "sconosciuta.png"
@@ -198,6 +198,40 @@ def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]
     assert found["jump_ratio"] < 1.3  # the figures that were there before still are
 
 
+def test_frames_made_elsewhere_are_judged_by_range_and_steps() -> None:
+    found = judge_steps((-30.0, -10.0, 0.0, 10.0, 15.0), (2.0, 2.1, 6.3, 1.9))
+    assert found.kind == "look" and found.exit_code == 0
+    assert found.reasons == (
+        "frames 2 to 3: the picture jumps, by 3.1 times the usual step",
+        "the gaze goes from -30 to 15 degrees; expected one side at most 1.5 times the other",
+        ELSEWHERE,
+    )
+    assert judge_steps((-20.0, 0.0, 20.0), (2.0, 2.1)).reasons == (ELSEWHERE,)
+
+
+@pytest.mark.slow
+def test_head_frames_from_elsewhere_are_never_called_good(
+    pack: tuple[Path, Verdict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, heads = Pack(pack[0]), tmp_path / "heads"
+    heads.mkdir()
+    x0, y0, x1, y1 = ours.info.box
+    side = min(max(x1 - x0, y1 - y0), *ours.info.size)
+    left, top = (
+        min(max(start, 0), most - side) for start, most in zip((x0, y0), ours.info.size, strict=True)
+    )
+    for frame in range(ours.info.frames):
+        whole = ours.base()
+        whole.paste(ours.patch(frame), (x0, y0))
+        whole.crop((left, top, left + side, top + side)).save(heads / f"frame_{frame:02}.png")
+    command = ["portrait", "render", str(PAINTING), "--frames-from", str(heads), "--frames", "9"]
+    assert main([*command, "--place", f"{left},{top},{side}", "--out", str(tmp_path / "pack")]) == 0
+    assert "verdict: look at these frames first" in capsys.readouterr().out
+    found = evaluate(tmp_path / "pack", render_again=False)
+    assert found["verdict"] == "look" and found["reasons"][-1] == ELSEWHERE
+    assert "ghost_rim" not in found
+
+
 @pytest.mark.slow
 def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     pack: tuple[Path, Verdict], tmp_path: Path
@@ -226,7 +260,7 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
 def test_render_and_evaluate_end_with_1_for_a_refused_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(verdict, "_RIM", verdict._Limits(-2, -1, -2, -1))
+    monkeypatch.setattr(verdict, "_EDGE", verdict._Limits(-2, -1, -2, -1))
     command = ["portrait", "render", str(PAINTING), "--frames", "3", "--size", "270x480"]
     assert main([*command, "--out", str(tmp_path / "pack")]) == 1
     assert "verdict: use another picture" in capsys.readouterr().out
