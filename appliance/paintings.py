@@ -30,6 +30,9 @@ def render(arguments: argparse.Namespace) -> int:
         **_credits(arguments.image, arguments),
     }
     if arguments.frames_from:
+        from appliance.pack import Pack
+        from appliance.portrait.evaluate import judge_made_elsewhere
+
         blend = {
             "place": arguments.place,
             "steepness": arguments.j,
@@ -39,6 +42,7 @@ def render(arguments: argparse.Namespace) -> int:
         if arguments.face == "all":
             raise ConfigError("--face all: head frames made elsewhere show one sitter; expected a number")
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
+        _tell(judge_made_elsewhere(Pack(arguments.out)))
         return 0
     verdicts: list[Verdict] = []
     motion = {"yaw": arguments.yaw, "eyes": arguments.eyes, "rows": arguments.rows}
@@ -85,12 +89,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from appliance.portrait.verdict import Verdict
 
     results = measure(arguments.pack)
-    verdict = Verdict(results["verdict"], tuple(results["reasons"]))
+    verdict = Verdict(results["verdict"], tuple(results["reasons"]), tuple(results["remarks"]))
     if arguments.json:
         print(json.dumps(results, indent=2))
         return verdict.exit_code
     others = results.pop("others", {})
-    figures = {name: value for name, value in results.items() if name not in ("verdict", "reasons")}
+    figures = {name: value for name, value in results.items() if name not in verdict.as_json()}
     for heading, part in {"": figures, **others}.items():
         if heading:
             print(f"{heading}:")

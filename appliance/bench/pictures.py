@@ -32,6 +32,8 @@ _COLUMNS: Final = (
     ("white light", "white_light", 30),
     ("white grain", "white_grain", 30),
     ("cut iris", "cut_iris", 13),
+    ("catch-light", "catch_light", 13),
+    ("over corner", "over_corner", 13),
     ("eye width", "eye_width", 26),
     ("nose", "nose_way", 6),
 )
@@ -93,8 +95,13 @@ def table(results: dict[str, Any]) -> list[str]:
             continue
         cells = "".join(f"{_cell(found[key]):<{width}}" for _, key, width in _COLUMNS)
         out.append(readable(f"{name:27.27} {cells}{WORDS[found['verdict']]}"))
-        out += [readable(f"{'':28}- {reason}") for reason in found["reasons"]]
+        out += [readable(f"{'':28}- {line}") for line in _below(found)]
     return out
+
+
+def _below(found: dict[str, Any]) -> list[str]:
+    """Return what stands below a picture's row: reasons, then remarks."""
+    return [*found["reasons"], *(f"remark: {remark}" for remark in found["remarks"])]
 
 
 def _cell(value: Any) -> str:
@@ -107,7 +114,7 @@ def _row(folder: Path, name: str, found: dict[str, Any]) -> Image.Image:
     """Draw a picture's row: its head at rest and in the outermost frames, beside it the eyes enlarged."""
     pack = Pack(folder)
     x0, y0, x1, y1 = pack.info.main.box
-    row, whole = _wide(_ROW + _LINE * (1 + len(found["reasons"]))), pack.base()
+    row, whole = _wide(_ROW + _LINE * (1 + len(_below(found)))), pack.base()
     frames = pack.info.main.rest, 0, pack.info.main.count - 1
     for column, frame in enumerate(frames):
         whole.paste(pack.patch(frame), (x0, y0))
@@ -123,7 +130,7 @@ def _row(folder: Path, name: str, found: dict[str, Any]) -> Image.Image:
             row.paste(part, (3 * _HEAD, place * (_ROW // 3)))
     left, right = found["angles"]
     title = f"{name}: {WORDS[found['verdict']]}; at rest, {left:+.0f} and {right:+.0f} degrees"
-    return _titled(row, [title, *found["reasons"]])
+    return _titled(row, [title, *_below(found)])
 
 
 def _wide(height: int) -> Image.Image:

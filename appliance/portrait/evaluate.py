@@ -21,9 +21,10 @@ from appliance.portrait.examined import Examined
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
 from appliance.portrait.question import place_of
+from appliance.portrait.render import ENGINE
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit_together
-from appliance.portrait.verdict import Verdict, figures_as_json, judge, together, with_rows
+from appliance.portrait.verdict import Verdict, figures_as_json, judge, judge_steps, together, with_rows
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -37,6 +38,8 @@ _TEXTURE: Final = 3.0
 # may change, in half faces.
 _TURN: Final = 8.0
 _NEAR: Final = 0.08
+# The engine whose plan tells where eyes and head are in each frame, in any version.
+_OURS: Final = ENGINE.rpartition(" ")[0]
 _RENDER: Final = """
 import resource, sys
 from pathlib import Path
@@ -100,7 +103,7 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     if reports:
         report["others"] = reports
     verdict = together(verdicts)
-    report |= {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
+    report |= verdict.as_json()
     if render_again:
         report |= cost(folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows)
     return report
@@ -123,18 +126,35 @@ def _of_one(
     pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker
 ) -> tuple[dict[str, Any], Verdict]:
     """Return the figures of one sitter, and what a curator should do."""
-    examined = Examined(sitter, pack.info.main)
-    for _ in examined.passing(pack.patch(i) for i in range(pack.info.main.count)):
-        pass
-    level, others = examined.figures()
     report = _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
+    if not pack.info.engine.startswith(_OURS):
+        return report, judge_made_elsewhere(pack)
+    examined = Examined(sitter, pack.info.main)
+    for _ in examined.passing(pack.patch(i) for i in range(pack.info.main.count)):
+        pass
+    level, others = examined.figures()
     report |= figures_as_json(level)
     if others:
         report["rows"] = {name: figures_as_json(figures) for name, figures in others.items()}
     return report, with_rows(judge(level, sitter.doubts), others)
+
+
+def judge_made_elsewhere(pack: Pack) -> Verdict:
+    """Judge a pack whose frames our engine has not drawn, by the range and the steps of its level row."""
+    return judge_steps(pack.info.main.angles, _steps(pack, _level(pack.info.main)))
+
+
+def _steps(pack: Pack, frames: list[int]) -> list[float]:
+    """Return how much each of some frames differs from the one before it, a mean in grey levels."""
+    steps, before = [], np.array(pack.patch(frames[0]), np.int16)
+    for i in frames[1:]:
+        patch = np.array(pack.patch(i), np.int16)
+        steps.append(float(np.abs(patch - before).mean()))
+        before = patch
+    return steps
 
 
 def cost(
@@ -226,8 +246,8 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
-        "jump_ratio": _jump_ratio(pack, level),
-        **({"row_jump_ratio": _jump_ratio(pack, middle)} if len(middle) > 1 else {}),
+        "jump_ratio": _jump_ratio(_steps(pack, level)),
+        **({"row_jump_ratio": _jump_ratio(_steps(pack, middle))} if len(middle) > 1 else {}),
         "min_jacobian": round(
             min(sitter.head.squeeze(*ends) for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))), 3
         ),
@@ -236,15 +256,9 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     }
 
 
-def _jump_ratio(pack: Pack, frames: list[int]) -> float:
-    """Return the largest mean change from one frame to the next against the median."""
-    before, jumps = None, []
-    for i in frames:
-        patch = np.array(pack.patch(i)).astype(np.int16)
-        if before is not None:
-            jumps.append(float(np.abs(patch - before).mean()))
-        before = patch
-    return round(max(jumps) / float(np.median(jumps)), 3)
+def _jump_ratio(steps: list[float]) -> float:
+    """Return the largest step against the median."""
+    return round(max(steps) / float(np.median(steps)), 3)
 
 
 def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:

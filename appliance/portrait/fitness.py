@@ -31,6 +31,11 @@ _SHORT: Final = 12.0
 _LOW: Final = 0.8
 # A gaze read this far aside, in degrees, yet not believed, is told too.
 _ASIDE: Final = 28.0
+# Doubts begin with these words; the verdict tells remarks from reasons by them.
+SOFT: Final = "the eyes are only"
+UNSURE: Final = "the irises are read unsurely"
+FAINT: Final = "the irises are faint"
+RANGE: Final = "the gaze goes"
 _HIDDEN: Final = (
     "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
     "use a picture in which iris and white are seen"
@@ -85,11 +90,11 @@ def check_face(face: Landmarks, scale: float) -> list[str]:
         raise UnfitPortrait(_HIDDEN.format(f"readings scatter by {spread:.3f}, expected {_SCATTERED}"))
     doubts = []
     if apart < _NEAR:
-        doubts.append(f"the eyes are only {apart:.0f} pixels apart in the original picture: expect them soft")
+        doubts.append(f"{SOFT} {apart:.0f} pixels apart in the original picture: expect them soft")
     if face.confidence < _MESH_SURE:
         doubts.append(f"the face is unusual (confidence {face.confidence:.2f}): look at the contact sheet")
     if spread > _SCATTER_DOUBTED:
-        doubts.append(f"the irises are read unsurely (scatter {spread:.3f}): look at the contact sheet")
+        doubts.append(f"{UNSURE} (scatter {spread:.3f})")
     return doubts
 
 
@@ -99,7 +104,7 @@ def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
     if score < _FLAT:
         raise UnfitPortrait(_HIDDEN.format(f"contrast {score:.2f}, expected {_FLAT}"))
     if score < _FAINT:
-        return [f"the irises are faint (contrast {score:.2f}; spectacles?): they move less"]
+        return [f"{FAINT} (contrast {score:.2f}: dark, in shadow or behind glass): they move less"]
     return []
 
 
@@ -108,7 +113,7 @@ def check_plan(plan: Plan) -> list[str]:
     sides = -plan.angles[0], plan.angles[-1]
     side = sides.index(min(sides))
     goes = (
-        f"the gaze goes from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
+        f"{RANGE} from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
         f"of {100 * plan.room[side]:.0f} % of the eyes' width to picture {('left', 'right')[side]}"
     )
     if min(sides) < REACH - 0.01:

@@ -24,8 +24,6 @@ from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
 ENGINE: Final = "turning head 4"
-# Rows of gaze up and down, one of them level.
-ROWS: Final = 1
 _ENLARGED: Final = 1.5
 
 

@@ -63,7 +63,7 @@ def test_on_any_failure_the_present_portrait_stays(
 def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(verdict, "_RIM", verdict._Limits(-2, -1, -2, -1))
+    monkeypatch.setattr(verdict, "_EDGE", verdict._Limits(-2, -1, -2, -1))
     before = sorted(path.name for path in shelf.iterdir())
     with pytest.raises(UnfitPortrait, match="sconosciuta: not hung, the present portrait stays; --anyway"):
         install("sconosciuta", SIZE, quiet)
