@@ -49,6 +49,8 @@ _TURNS: Final = 120
 _INSIDE: Final = 0.04
 _STEP_BLUR: Final = 0.03
 _STEP_FADES: Final = 0.03
+# Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow.
+_HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
 _ENOUGH: Final = 0.2
 # Light that redness takes from a strip: so many grey levels for each level of red above green.
@@ -205,10 +207,10 @@ def _as_beside(
         np.clip(np.searchsorted(u[0], edge + side * off), 0, u.shape[1] - 1) for off in (0, *_BESIDE)
     )
     painted = calm[row, beside] + trust * (calm[row, close] - calm[row, beside])
-    # A white side ends where it turns to flesh.
-    redder = _red(painted) - _red(filled[row, at])
-    sure *= 1 - trust * np.clip(redder / _FLESH - 0.5, 0, 1)
     ratio = np.log((np.maximum(painted, 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
+    # What is redder and hardly darker is flesh, where the white ends: it says nothing.
+    fleshy = np.clip((_red(painted) - _red(filled[row, at])) / _FLESH - 0.5, 0, 1)
+    sure *= 1 - fleshy * np.clip(2 + (ratio @ _LUMA) / _HARDLY, 0, 1)
     # Rows without such white go with the nearest that have it.
     near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
     total = near + _NEXT * far_off
