@@ -49,6 +49,8 @@ _TURNS: Final = 120
 _INSIDE: Final = 0.04
 _STEP_BLUR: Final = 0.03
 _STEP_FADES: Final = 0.03
+# So far within a corner the white begins to give way to what is painted beyond it, in eye widths.
+_NO_WHITE: Final = 0.06
 # Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow.
 _HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
@@ -249,9 +251,11 @@ def _step_around(
     both = _down(both, _STEP_BLUR / (2 * math.pi * far) * _TURNS / 256)[_TURNS : 2 * _TURNS]
     step = both[:, :3] / (both[:, 3:] + 0.1)
     step -= np.maximum(step @ _LUMA, 0)[:, None]
+    # Beyond a corner there is no white at all.
+    beyond = smoothstep(np.maximum(lids.left - grid[0], grid[0] - lids.right) / _NO_WHITE + 1)
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at = np.arctan2(v, u)
-    inwards = np.exp(-np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
+    inwards = np.exp(-(1 - beyond) * np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
     added: Array = inwards[..., None] * np.stack([np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1)
     return added
 
