@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.portrait.iris import Iris
 from appliance.portrait.lids import Lids
-from appliance.portrait.sampling import Array, smoothstep, soft_edge
+from appliance.portrait.sampling import Array, blur, smoothstep, soft_edge
 from appliance.portrait.view import EyeView, columns, rows, smooth
 
 # Strips beside the hole are read from so many sigmas of the rim off it, where white may already end, to so
@@ -55,6 +55,8 @@ _NO_WHITE: Final = 0.06
 _HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
 _ENOUGH: Final = 0.2
+# White next to the rim is at most so many times as light as what lies beyond it.
+_BRIGHTEST: Final = 1.25
 # Light that redness takes from a strip: so many grey levels for each level of red above green.
 _REDDER: Final = 1.5
 # So much redder than the other side, (R - G) / luminance, is flesh.
@@ -248,15 +250,18 @@ def _step_around(
     step = sure[:, None] * (view.at(calm, u, v) - view.at(ground, u, v))
     # Along the edge it is blurred; the circle closes.
     both = np.tile(np.column_stack([step, sure]), (3, 1))
-    both = _down(both, _STEP_BLUR / (2 * math.pi * far) * _TURNS / 256)[_TURNS : 2 * _TURNS]
+    sigma = _STEP_BLUR * _TURNS / (2 * math.pi * far)
+    both = np.column_stack([blur(column, sigma) for column in both.T])[_TURNS : 2 * _TURNS]
     step = both[:, :3] / (both[:, 3:] + 0.1)
+    # Light at the edge stays there: spread inwards it would be an old rim.
     step -= np.maximum(step @ _LUMA, 0)[:, None]
     # Beyond a corner there is no white at all.
     beyond = smoothstep(np.maximum(lids.left - grid[0], grid[0] - lids.right) / _NO_WHITE + 1)
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at = np.arctan2(v, u)
     inwards = np.exp(-(1 - beyond) * np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
-    added: Array = inwards[..., None] * np.stack([np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1)
+    around = np.stack([np.interp(at, turn, column, period=2 * math.pi) for column in step.T], -1)
+    added: Array = inwards[..., None] * around
     return added
 
 
@@ -339,6 +344,9 @@ def _beside(
         off = max(strip, 0.0)
         sure.append(inside * math.exp(-off / 0.07) + 1e-4 * math.exp(-off / 0.03))
     colour, weight = np.array(colours), np.array(sure)
+    # A catch-light at the rim is much brighter than all beyond: as white it would be a streak.
+    most = _BRIGHTEST * (colour[strips >= 0] @ _LUMA).max(0)
+    colour *= np.minimum(most / np.maximum(colour @ _LUMA, 1.0), 1)[..., None]
     # Flesh may be lighter than white, but it is redder.
     light = colour @ _LUMA - _REDDER * (colour[..., 0] - colour[..., 1])
     brightest = np.where(weight > 0.05, light, -1).max(0)
