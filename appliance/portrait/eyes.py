@@ -36,6 +36,8 @@ _CORNER_FADE: Final = 0.05
 # Where more than that is blurred at the iris's rim, the fade over a lid is so many times the rim's sigma
 # (a step blurred by sigma is nearest to a smooth one of 4.5), outwards as much as inwards.
 _AS_SOFT: Final = 4.0
+# The view in which the rim is measured is itself blurred by this sigma, in eye widths.
+_SEEN_BLUR: Final = 0.012
 # How far from the lids the iris's content sticks to them.
 _UPPER_STICK: Final = 0.14
 _LOWER_STICK: Final = 0.07
@@ -122,8 +124,9 @@ class Eye:
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
         shown: Array = _between(u, *self.span)
+        blurred = math.sqrt(max(self.iris.softness**2 - _SEEN_BLUR**2, 0))
         for off, least in ((v - upper, _UPPER_FADE), (lower - v, _LOWER_FADE)):
-            fade = max(least, _AS_SOFT * self.iris.softness, 0.6 / self.view.axes.width)
+            fade = max(least, _AS_SOFT * blurred, 0.6 / self.view.axes.width)
             shown *= smoothstep(off / fade + (1 - least / fade) / 2)
         return shown
 

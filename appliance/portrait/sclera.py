@@ -7,10 +7,13 @@ import numpy as np
 
 from appliance.portrait.iris import Iris
 from appliance.portrait.lids import Lids
-from appliance.portrait.sampling import Array, smoothstep, soft_edge
+from appliance.portrait.sampling import Array, blur, smoothstep, soft_edge
 from appliance.portrait.view import EyeView, columns, rows, smooth
 
-_STRIPS: Final = np.linspace(0, 0.2, 8)
+# Strips beside the hole are read from so many sigmas of the rim off it, where white may already end, to so
+# far beyond the hole, in eye widths.
+_OFF_RIM: Final = 1.6
+_FARTHEST: Final = 0.2
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 # The hole's edge has this sigma at least, in eye widths, and this part of the rim's.
 _EDGE: Final = 0.015
@@ -46,8 +49,16 @@ _TURNS: Final = 120
 _INSIDE: Final = 0.04
 _STEP_BLUR: Final = 0.03
 _STEP_FADES: Final = 0.03
+# So far within a corner the white begins to give way to what is painted beyond it, in eye widths.
+_NO_WHITE: Final = 0.06
+# Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow.
+_HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
 _ENOUGH: Final = 0.2
+# White next to the rim is at most so many times as light as what lies beyond it.
+_BRIGHTEST: Final = 1.25
+# Light that redness takes from a strip: so many grey levels for each level of red above green.
+_REDDER: Final = 1.5
 # So much redder than the other side, (R - G) / luminance, is flesh.
 _FLESH: Final = 0.08
 # The lids go on beyond their edges by this much, in eye widths.
@@ -82,7 +93,9 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     chord = np.sqrt(np.maximum(far**2 - np.clip(v - iris.v, -far, far) ** 2, 0))
     edge = (chord + far) / 2
     calm = smooth(view.colour, _CALM)
-    sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height) for side in (-1, 1)]
+    nearest = iris.radius + _OFF_RIM * iris.softness - far
+    strips = np.linspace(nearest, _FARTHEST, 10)
+    sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height, strips) for side in (-1, 1)]
     white, shadow = _white(sides, _luminance(calm, iris))
     (left, sure_left), (right, sure_right) = _lent(sides, white, abs(u - iris.u) / far)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
@@ -133,11 +146,17 @@ def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], 
     """
     means = [np.average(colour.reshape(-1, 3), axis=0, weights=sure.ravel() + 1e-6) for colour, sure in sides]
     lights = [float(mean @ _LUMA) - dark for mean in means]
-    reds = [float((mean[0] - mean[1]) / max(mean @ _LUMA, 1.0)) for mean in means]
+    reds = [float(_red(mean)) for mean in means]
     lit = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
     pale = [min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0) for red in reds]
     both = list(zip(lit, pale, strict=True))
     return [a * b for a, b in both], [1 - a * (1 - b) for a, b in both]
+
+
+def _red(colours: Array) -> Array:
+    """Return how red colours are: red above green against the light."""
+    red: Array = (colours[..., 0] - colours[..., 1]) / np.maximum(colours @ _LUMA, 1.0)
+    return red
 
 
 def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
@@ -193,6 +212,9 @@ def _as_beside(
     )
     painted = calm[row, beside] + trust * (calm[row, close] - calm[row, beside])
     ratio = np.log((np.maximum(painted, 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
+    # What is redder and hardly darker is flesh, where the white ends: it says nothing.
+    fleshy = np.clip((_red(painted) - _red(filled[row, at])) / _FLESH - 0.5, 0, 1)
+    sure *= 1 - fleshy * np.clip(2 + (ratio @ _LUMA) / _HARDLY, 0, 1)
     # Rows without such white go with the nearest that have it.
     near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
     total = near + _NEXT * far_off
@@ -228,15 +250,18 @@ def _step_around(
     step = sure[:, None] * (view.at(calm, u, v) - view.at(ground, u, v))
     # Along the edge it is blurred; the circle closes.
     both = np.tile(np.column_stack([step, sure]), (3, 1))
-    both = _down(both, _STEP_BLUR / (2 * math.pi * far) * _TURNS / 256)[_TURNS : 2 * _TURNS]
+    sigma = _STEP_BLUR * _TURNS / (2 * math.pi * far)
+    both = np.column_stack([blur(column, sigma) for column in both.T])[_TURNS : 2 * _TURNS]
     step = both[:, :3] / (both[:, 3:] + 0.1)
+    # Light at the edge stays there: spread inwards it would be an old rim.
     step -= np.maximum(step @ _LUMA, 0)[:, None]
+    # Beyond a corner there is no white at all.
+    beyond = smoothstep(np.maximum(lids.left - grid[0], grid[0] - lids.right) / _NO_WHITE + 1)
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at = np.arctan2(v, u)
-    inwards = np.exp(-np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
-    added: Array = inwards[..., None] * np.stack(
-        [np.interp(at, turn, c, period=2 * math.pi) for c in step.T], -1
-    )
+    inwards = np.exp(-(1 - beyond) * np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
+    around = np.stack([np.interp(at, turn, column, period=2 * math.pi) for column in step.T], -1)
+    added: Array = inwards[..., None] * around
     return added
 
 
@@ -295,13 +320,20 @@ def _field(lids: Lids, left: float, right: float) -> tuple[float, float, float, 
 
 
 def _beside(
-    view: EyeView, calm: Array, lids: Lids, start: Array, side: int, above: Array, height: Array
+    view: EyeView,
+    calm: Array,
+    lids: Lids,
+    start: Array,
+    side: int,
+    above: Array,
+    height: Array,
+    strips: Array,
 ) -> tuple[Array, Array]:
     """Return the colour found beside the hole, and how sure it is to be the white of the eye, 0 to 1."""
     corner = lids.left if side < 0 else lids.right
     along = smoothstep(above / height)
     colours, sure = [], []
-    for strip in _STRIPS:
+    for strip in strips.tolist():
         u = start + side * strip
         upper, lower = lids.at(u)
         room = lower - upper
@@ -309,9 +341,14 @@ def _beside(
         down += along * np.maximum(room - height + above, 0)
         colours.append(view.at(calm, u, upper + np.clip(down, -_BEYOND, room + _BEYOND)))
         inside = np.clip(((corner - u) * side - 0.03) / 0.05, 0, 1) * np.clip((room - 0.1) / 0.08, 0, 1)
-        sure.append(inside * np.exp(-strip / 0.07) + 1e-4 * np.exp(-strip / 0.03))
+        off = max(strip, 0.0)
+        sure.append(inside * math.exp(-off / 0.07) + 1e-4 * math.exp(-off / 0.03))
     colour, weight = np.array(colours), np.array(sure)
-    light = colour @ _LUMA
+    # A catch-light at the rim is much brighter than all beyond: as white it would be a streak.
+    most = _BRIGHTEST * (colour[strips >= 0] @ _LUMA).max(0)
+    colour *= np.minimum(most / np.maximum(colour @ _LUMA, 1.0), 1)[..., None]
+    # Flesh may be lighter than white, but it is redder.
+    light = colour @ _LUMA - _REDDER * (colour[..., 0] - colour[..., 1])
     brightest = np.where(weight > 0.05, light, -1).max(0)
     darker = np.minimum(light - np.where(brightest < 0, light[0], brightest), 0) / (0.12 * view.contrast)
     chosen = weight * np.exp(darker * smoothstep((above - 0.02) / 0.12))

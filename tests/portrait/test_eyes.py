@@ -272,6 +272,23 @@ def test_in_a_soft_painting_no_edge_is_harder_than_the_painted_ones(sigma: float
     assert steepest(frame) < 1.05 * steepest(painting.astype(float))
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_narrow_white_beside_flesh_is_uncovered_as_white(side: int) -> None:
+    eyes = [DrawnEye(x, 60, 80) for x in (110, 290)]
+    painting = draw(eyes)
+    x = np.arange(SIZE[0]) + 0.5
+    for eye in eyes:
+        flesh = abs(x - eye.x) - eye.radius > 7
+        inside = (painting > np.array(WHITE) - 12).all(-1) & flesh & (abs(x - eye.x) < 45)
+        painting[inside] = (196, 148, 132)
+    frame = drawn(-side * FARTHEST, fit_eyes(softened(painting, 1), landmarks(eyes)), softened(painting, 1))
+    for eye in eyes:
+        ends = sorted((eye.x + side * 8, eye.x + side * 14))
+        red, green, _ = frame[57:64, round(ends[0]) : round(ends[1])].mean((0, 1))
+        # White has 7 grey levels between them, flesh 48.
+        assert red - green < 28
+
+
 def test_white_that_reaches_into_an_iris_is_no_catch_light() -> None:
     painting = PAINTING.astype(float)
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
