@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NoReturn
 
 from appliance import __version__, commands, paintings
 from appliance.errors import ApplianceError
+from appliance.pack import ROWS
 from appliance.service.journal import set_up
 from appliance.text import readable
 
@@ -207,6 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
+    text = f"rows of gaze up and down, 1 or from 3 ({ROWS})"
+    render.add_argument("--rows", type=_number(1, 99, int), default=ROWS, metavar="N", help=text)
     render.add_argument("--frames-from", type=Path, metavar="DIR", help="head frames made elsewhere")
 
     install = _add(

@@ -57,6 +57,16 @@ class FrameGrid:
             number, row = number - len(columns), row + 1
         return row, self.columns(row)[number]
 
+    def nearest(self, row: int, column: int) -> int:
+        """Return the number of the frame of a row that is nearest to a column."""
+        return self.number(row, min(self.columns(row), key=lambda other: abs(other - column)))
+
+    def corners(self) -> list[int]:
+        """Return the numbers of 3 x 3 frames: first, middle and last column of first, level and last row."""
+        rows = (0, self.resting[0], len(self.pitches) - 1)
+        last = len(self.angles) - 1
+        return [self.nearest(row, column) for row in rows for column in (0, last // 2, last)]
+
 
 def overlap(one: Box, other: Box) -> bool:
     """Tell whether two boxes have pixels in common."""

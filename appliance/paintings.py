@@ -41,7 +41,7 @@ def render(arguments: argparse.Namespace) -> int:
         render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
         return 0
     verdicts: list[Verdict] = []
-    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes}
+    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes, "rows": arguments.rows}
     render_pack(arguments.image, arguments.out, **common, **motion, tell=verdicts.append)
     _tell(verdicts[0])
     return verdicts[0].exit_code

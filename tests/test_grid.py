@@ -28,3 +28,12 @@ def test_every_row_reaches_both_ends(grid: FrameGrid) -> None:
     for row in range(len(grid.pitches)):
         columns = grid.columns(row)
         assert (columns[0], columns[-1]) == (0, len(grid.angles) - 1)
+
+
+@given(grids())
+def test_corners_are_the_ends_and_middles_of_the_outer_rows(grid: FrameGrid) -> None:
+    places = [grid.place(number) for number in grid.corners()]
+    last = len(grid.pitches) - 1
+    assert [row for row, _ in places] == [0] * 3 + [grid.resting[0]] * 3 + [last] * 3
+    assert [column for _, column in places[::3]] == [0, 0, 0]
+    assert [column for _, column in places[2::3]] == [len(grid.angles) - 1] * 3

@@ -93,7 +93,7 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
         raise CameraStalled("the demo ended before the gallery's first picture; give it more --seconds")
     text = _summary(recorder, pack, ended)
     say("drawing the film and the contact sheet")
-    sheet = Sheet(pack.base(), pack.info.main.box, pack.info.main.angles)
+    sheet = Sheet(pack.base(), pack.info.main)
     for _ in sheet.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
     buffer = io.BytesIO()

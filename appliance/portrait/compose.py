@@ -153,7 +153,7 @@ def compose(
     alpha = blend.weight(place.side, look.steepness, look.extent)
     patches = blend.blended(canvas.pixels, files, place, resting, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
-    sheet = Sheet(whole, info.main.box, info.main.angles)
+    sheet = Sheet(whole, info.main)
     passing = sheet.passing(progress(patches, count, "blending"))
     write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
     return info

@@ -17,14 +17,13 @@ from appliance.camera.averaging import Pixels
 from appliance.errors import BadPack, UnfitPortrait
 from appliance.grid import FrameGrid
 from appliance.pack import Pack
-from appliance.portrait.eye_frames import EyeRecorder
+from appliance.portrait.examined import Examined
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.match import iris_shift, moved_by
-from appliance.portrait.measures import measure
 from appliance.portrait.question import place_of
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit_together
-from appliance.portrait.verdict import Verdict, figures_as_json, judge, together
+from appliance.portrait.verdict import Verdict, figures_as_json, judge, together, with_rows
 from appliance.toml import toml_value
 from appliance.vision.blazeface import Face
 
@@ -42,9 +41,9 @@ _RENDER: Final = """
 import resource, sys
 from pathlib import Path
 from appliance.portrait.render import render
-image, out, frames, yaw, face = sys.argv[1:]
+image, out, frames, rows, yaw, face = sys.argv[1:]
 choose = "all" if face == "all" else int(face)
-render(Path(image), Path(out), int(frames), yaw=float(yaw), choose=choose)
+render(Path(image), Path(out), int(frames), rows=int(rows), yaw=float(yaw), choose=choose)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
@@ -80,7 +79,8 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     scale = _setting(pack, "scale", 1, 0.001, 1000)
     faces = landmarker.numbered(base)
     numbers = [_face_number(faces, grid) for grid in grids]
-    motion = Motion(pack.info.main.count, yaw, part, distance)
+    columns, rows = len(pack.info.main.angles), max(len(grid.pitches) for grid in grids)
+    motion = Motion(columns, yaw, part, distance, rows)
     company = sit_together(landmarker, base, {number: faces[number] for number in numbers}, motion, scale)
     found = {sitter.number: sitter for sitter in company.sitters}
     names = {number: f"face {number} ({place_of(faces[number], *pack.info.size)})" for number in numbers}
@@ -102,7 +102,7 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     verdict = together(verdicts)
     report |= {"verdict": verdict.kind, "reasons": list(verdict.reasons)}
     if render_again:
-        report |= cost(folder / "base.png", pack.info.main.count, yaw, "all" if reports else numbers[0])
+        report |= cost(folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows)
     return report
 
 
@@ -123,21 +123,26 @@ def _of_one(
     pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker
 ) -> tuple[dict[str, Any], Verdict]:
     """Return the figures of one sitter, and what a curator should do."""
-    recorder = EyeRecorder(sitter, pack.info.main.box)
-    for _ in recorder.passing(pack.patch(i) for i in range(pack.info.main.count)):
+    examined = Examined(sitter, pack.info.main)
+    for _ in examined.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
-    figures = measure(recorder, pack.info.main.angles)
+    level, others = examined.figures()
     report = _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
-    return report | figures_as_json(figures), judge(figures, sitter.doubts)
+    report |= figures_as_json(level)
+    if others:
+        report["rows"] = {name: figures_as_json(figures) for name, figures in others.items()}
+    return report, with_rows(judge(level, sitter.doubts), others)
 
 
-def cost(image: Path, frames: int, yaw: float, face: int | Literal["all"] = 1) -> dict[str, float]:
+def cost(
+    image: Path, frames: int, yaw: float, face: int | Literal["all"] = 1, rows: int = 1
+) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [str(image), f"{folder}/pack", str(frames), str(yaw), str(face)]
+        words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face)]
         command = [sys.executable, "-c", _RENDER, *words]
         root = Path(__file__).resolve().parents[2]
         done = subprocess.run(
@@ -172,6 +177,11 @@ def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
     return whole
 
 
+def _level(grid: FrameGrid) -> list[int]:
+    """Return the frames of level gaze."""
+    return [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
+
+
 def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """What must not change: the resting frame, the patches' border, and all that neither head nor eyes reach.
 
@@ -195,6 +205,7 @@ def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
         "angle_step": round(float(steps.mean()), 4),
         "angle_step_spread": round(float(np.ptp(steps)), 9),
         "angles": [round(pack.info.main.angles[0], 2), round(pack.info.main.angles[-1], 2)],
+        "pitches": [round(pack.info.main.pitches[0], 2), round(pack.info.main.pitches[-1], 2)],
         "resting": pack.info.main.rest,
     }
 
@@ -203,34 +214,44 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
     x0, y0, x1, y1 = pack.info.main.box
     inside = _face(sitter, pack.info.main.box)
-    before, jumps, detail = None, [], []
+    grid, detail = pack.info.main, []
+    level = _level(grid)
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
-    for i in range(pack.info.main.count):
-        patch = np.array(pack.patch(i))
-        if i != pack.info.main.rest:
-            detail.append(_sharpness(patch, inside) / sharp)
-        if before is not None:
-            jumps.append(float(np.abs(patch.astype(np.int16) - before).mean()))
-        before = patch.astype(np.int16)
-    turns = sitter.plan.turns
-    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (0, pack.info.main.count - 1)]
+    for i in level:
+        if i != grid.rest:
+            detail.append(_sharpness(np.array(pack.patch(i)), inside) / sharp)
+    middle = [grid.nearest(row, len(grid.angles) // 2) for row in range(len(grid.pitches))]
+    turns, nods = sitter.plan.turns, sitter.plan.nods
+    shifts = [_background(base, _frame(pack, base, i), sitter) for i in (level[0], level[-1])]
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
-        "jump_ratio": round(max(jumps) / float(np.median(jumps)), 3),
-        "min_jacobian": round(min(sitter.head.squeeze(turn) for turn in (turns[0], turns[-1])), 3),
+        "jump_ratio": _jump_ratio(pack, level),
+        **({"row_jump_ratio": _jump_ratio(pack, middle)} if len(middle) > 1 else {}),
+        "min_jacobian": round(
+            min(sitter.head.squeeze(*ends) for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))), 3
+        ),
         "background_shift_px": round(max(shifts), 2),
         "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),
     }
 
 
+def _jump_ratio(pack: Pack, frames: list[int]) -> float:
+    """Return the largest mean change from one frame to the next against the median."""
+    before, jumps = None, []
+    for i in frames:
+        patch = np.array(pack.patch(i)).astype(np.int16)
+        if before is not None:
+            jumps.append(float(np.abs(patch - before).mean()))
+        before = patch
+    return round(max(jumps) / float(np.median(jumps)), 3)
+
+
 def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     """The irises' way by template matching, against the plan."""
-    found = np.zeros((pack.info.main.count, 2))
-    wanted = np.zeros((pack.info.main.count, 2))
-    carried = np.zeros((pack.info.main.count, 2))
-    for i in range(pack.info.main.count):
-        frame = _frame(pack, base, i)
+    found, wanted, carried = np.zeros((3, len(pack.info.main.angles), 2))
+    for i, number in enumerate(_level(pack.info.main)):
+        frame = _frame(pack, base, number)
         for j, eye in enumerate(sitter.eyes):
             shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
             x, y = eye.view.axes.to_picture(
@@ -255,7 +276,7 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
 def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) -> dict[str, Any]:
     """What the iris and mesh models read off the frames; they shrink shifts, so only ranks count."""
     gaze, openings, noses, yaws = [], [], [], []
-    for i in range(pack.info.main.count):
+    for i in _level(pack.info.main):
         frame = _frame(pack, base, i)
         marks, mesh = landmarker.look_again(frame, sitter.face)
         gaze.append([_reading(eye.lower, eye.iris) for eye in marks])
@@ -263,7 +284,7 @@ def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) ->
         noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
         across = mesh[454] - mesh[234]
         yaws.append(math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))))
-    read, order = np.array(gaze), np.arange(pack.info.main.count)
+    read, order = np.array(gaze), np.arange(len(gaze))
     ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
     return {
         "iris_model_rank": [round(rank, 4) for rank in ranks],
@@ -292,7 +313,7 @@ def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
 
 
 def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
-    """Return which pixels of the box the head's turn or the eyes can change, and a margin.
+    """Return which pixels of the box the head's motion or the eyes can change, and a margin.
 
     The landmarks are found again, on the base picture, and differ a little from the render's.
     """
@@ -300,9 +321,10 @@ def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     margin = _NEAR * sitter.face.half_width
     reached: Mask = np.zeros(x.shape, bool)
     for across, down in product((-margin, 0, margin), repeat=2):
-        reached |= sitter.head.moves(x + across, y + down, _TURN).along != 0
+        moves = sitter.head.moves(x + across, y + down, _TURN, _TURN if any(sitter.plan.nods) else 0.0)
+        reached |= (moves.along != 0) | (moves.down != 0)
         for eye in sitter.eyes:
-            reached |= eye.reaches(x + across, y + down)
+            reached |= eye.reaches(x + across, y + down, any(sitter.plan.drops))
     return reached
 
 

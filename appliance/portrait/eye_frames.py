@@ -1,4 +1,4 @@
-"""The eyes of a portrait in all its frames: upright, and with the head's turn taken back."""
+"""The eyes of a portrait in a row of its frames: upright, and with the head's turn taken back."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from PIL import Image
 
 from appliance.camera.averaging import Pixels
 from appliance.grid import Box
-from appliance.portrait.eyes import Eye
+from appliance.portrait.eyes import LIFT, Eye
 from appliance.portrait.sampling import Array, Mask, bilinear
 from appliance.portrait.sitter import Sitter
 
@@ -22,11 +22,13 @@ _REACH: Final = (0.72, 0.42)
 _OFF_UPPER: Final = 0.07
 _OFF_LOWER: Final = 0.05
 _OFF_CORNER: Final = 0.06
+# The part of an iris's way down that takes it behind the lower lid, which follows it less.
+_SUNK: Final = 1 - LIFT[1]
 
 
 @dataclass(frozen=True, slots=True)
 class EyeFrames:
-    """One eye in all frames.
+    """One eye in all frames of a row.
 
     `colours` is RGB in grey levels (frames, rows, columns, 3), `resting` the frame that is the
     painting. Lengths are in eye widths, u to picture right and v down from the eye's middle: `iris`
@@ -64,30 +66,49 @@ def rows() -> Array:
 
 
 class EyeRecorder:
-    """Keeps the eyes of every frame, and the whole outermost frames, as the patches pass by."""
+    """Keeps the eyes of a row's frames, and the whole outermost frames of the level row, as patches pass by.
 
-    def __init__(self, sitter: Sitter, box: Box) -> None:
+    In a row of gaze up or down the eyes are kept with the irises' way up or down taken back, and the
+    painting comes last, to compare with.
+    """
+
+    def __init__(self, sitter: Sitter, box: Box, row: int | None = None) -> None:
         """Begin a recording.
 
         Parameters
         ----------
         box : where the patches lie in the picture
+        row : which is kept; the level one by default
         """
         self.sitter, self.box = sitter, box
+        self._grid = sitter.grid(box)
+        self._row = self._grid.resting[0] if row is None else row
+        self._columns = [*self._grid.columns(self._row)]
+        # What the patches show when the iris has not moved, and when it has.
+        drops = [sitter.plan.drops[self._row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = np.meshgrid(columns(), rows())
-        self._points = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
+        self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
+        self._points = [
+            eye.view.axes.to_picture(u, v + drop) for eye, drop in zip(sitter.eyes, drops, strict=True)
+        ]
+        self._drops = drops
         self._colours: list[list[Array]] = [[], []]
+        self._rest: list[Array] = []
         self.ends: list[Pixels] = []
 
     def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and keep what they show."""
-        last = self.sitter.plan.frames - 1
+        plan, grid = self.sitter.plan, self._grid
+        ends = [grid.number(grid.resting[0], column) for column in (0, plan.frames - 1)]
         for frame, patch in enumerate(patches):
-            pixels = np.asarray(patch)
-            for kept, (x, y) in zip(self._colours, self._points, strict=True):
-                kept.append(self._upright(pixels, x, y, self.sitter.plan.turns[frame]))
-            if frame in (0, last):
-                self.ends.append(pixels)
+            row, column = grid.place(frame)
+            if row == self._row:
+                for kept, (x, y) in zip(self._colours, self._points, strict=True):
+                    kept.append(self._upright(np.asarray(patch), x, y, plan.turns[column], plan.nods[row]))
+            elif frame == grid.rest:
+                self._rest = [self._upright(np.asarray(patch), x, y, 0.0, 0.0) for x, y in self._painted]
+            if frame in ends:
+                self.ends.append(np.asarray(patch))
             yield patch
 
     def eyes(self) -> tuple[EyeFrames, EyeFrames]:
@@ -95,8 +116,8 @@ class EyeRecorder:
         first, second = (self._eye(number, eye) for number, eye in enumerate(self.sitter.eyes))
         return first, second
 
-    def _upright(self, pixels: Pixels, x: Array, y: Array, turn: float) -> Array:
-        right, down = self.sitter.head.shifts(x, y, turn)
+    def _upright(self, pixels: Pixels, x: Array, y: Array, turn: float, nod: float) -> Array:
+        right, down = self.sitter.head.shifts(x, y, turn, nod)
         x, y = right + (x - self.box[0]), down + (y - self.box[1])
         # Only the eye's part of the patch is sampled, because a copy of the whole patch takes longer.
         left, top = max(math.floor(x.min()) - 1, 0), max(math.floor(y.min()) - 1, 0)
@@ -105,13 +126,17 @@ class EyeRecorder:
         return colours
 
     def _eye(self, number: int, eye: Eye) -> EyeFrames:
-        upper, lower = eye.lids.at(columns())
+        drop = self._drops[number]
+        upper, lower = eye.lids_at(columns(), drop)
+        # An iris that sinks behind the lower lid's wet rim is not cut.
+        lower -= _SUNK * max(drop, 0.0)
+        shifts = self.sitter.plan.shifts[self._columns, number] / eye.view.axes.width
         return EyeFrames(
-            colours=np.stack(self._colours[number]),
-            resting=self.sitter.plan.resting,
+            colours=np.stack([*self._colours[number], *self._rest[number : number + 1]]),
+            resting=len(shifts) if self._rest else self.sitter.plan.resting,
             iris=(eye.iris.u, eye.iris.v, eye.iris.radius),
-            shifts=self.sitter.plan.shifts[:, number] / eye.view.axes.width,
-            upper=upper,
-            lower=lower,
+            shifts=np.append(shifts, 0.0) if self._rest else shifts,
+            upper=upper - drop,
+            lower=lower - drop,
             corners=(eye.lids.left, eye.lids.right),
         )

@@ -36,20 +36,26 @@ _STEEPEST_NOD: Final = 2.3
 
 
 class _Ends(NamedTuple):
-    """Where the field ends, in multiples of the distance from the face's middle to its outline.
+    """Where a field ends, in multiples of the distance from the face's middle to its outline.
 
-    `side` is where the background begins; `up` lies over hair, `down` over the neck.
+    `side` is just inside the outline, where the background begins; `up` lies over hair, `down` over the
+    neck. Between them goes the sine of the direction, to a power: the higher `dome` (upwards) and
+    `narrow` (downwards), the closer the end keeps to the outline at the temples and the jaw.
     """
 
     side: float
     up: float
     down: float
+    dome: float
+    narrow: float
 
 
-# Larger ends move the outline of thirty portraits by more than a pixel at a turn of 8 degrees and 1080x1920.
-_TURN: Final = _Ends(0.96, 1.18, 1.65)
-# The chin moves against the neck and the forehead against the hair: both stretch over a longer way.
-_NOD: Final = _Ends(0.96, 1.35, 1.65)
+# Chosen on 33 portraits at 1080x1920 and 8 degrees: the painted edge beside the brow moves by 1 px, beside
+# the jaw by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1.
+_TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
+# A nod moves the chin against the neck and the forehead against the hair, which give way over a longer
+# distance; the background above moves by less than 1 px at 6 degrees.
+_NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
 # What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
 _DEEP: Final = 0.35
 # The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
@@ -61,8 +67,8 @@ _SOCKET_FADE: Final = 1.2
 # The face ends softly between these parts of the way to where nothing moves.
 _FACE: Final = (0.55, 0.8)
 # Weights of the field's fit, against 1 for slopes with the motion; chosen by the eyes' widths and the
-# ways of hairline, nose and chin on thirty portraits. Slopes athwart it:
-_ATHWART: Final = 2.0
+# ways of hairline, nose and chin on thirty portraits. Slopes across the motion:
+_ACROSS_MOTION: Final = 2.0
 # Slopes beyond the face, where hair and neck may shear:
 _BEYOND: Final = 0.15
 # Slopes in an eye's socket, more than in the face: 150 keep the far eye's width within 8 % at 8 degrees.
@@ -159,7 +165,7 @@ class Head:
         """Return the nod in degrees up to which the least Jacobian is 0.5 or more.
 
         It holds upwards and downwards, beside every turn of up to `turn` degrees to either side:
-        at every point the Jacobian is linear in the sines of both, so it is least at their ends.
+        at every point the Jacobian is linear in either angle's sine, so it is least at their ends.
         """
         most = 1.0
         for sine in (math.sin(math.radians(turn)), -math.sin(math.radians(turn))):
@@ -218,10 +224,10 @@ def build_head(
 ) -> Head:
     """Build the field from the mesh's depth, for a picture of that size in pixels.
 
-    A rigid head moves by its depth, the background not at all. The field follows the mesh's depth
-    over the plane through the face's sides as closely as three conditions allow: it is zero from the
-    face's outline on, nearly constant in the sockets of the eyes, and nowhere steeper along the face
-    than a turn of 12 degrees permits.
+    A rigid head moves by its depth, the background not at all. Each field follows the mesh's depth
+    over the plane through the face's sides as closely as three conditions allow: it is zero from its
+    ends on, nearly constant in the sockets of the eyes, and nowhere steeper along the motion than a
+    turn of 12 degrees permits, or a turn of 8 together with a nod of 6.
 
     Parameters
     ----------
@@ -237,21 +243,20 @@ def build_head(
     points = (along - middle) / half
     centre = upright @ middle
     sockets = [(np.stack([m.lower[0], m.lower[-1]]) @ upright - middle) / half for m in face.eyes]
-    reach = np.array([1.0, max(*_TURN, *_NOD)]) * abs(points).max(0)
+    farthest = max(_TURN.up, _TURN.down, _NOD.up, _NOD.down)
+    reach = np.array([1.0, farthest]) * abs(points).max(0)
     u, v = np.meshgrid(
         *(np.arange(-math.ceil(r / _STEP) - 4, math.ceil(r / _STEP) + 5) * _STEP for r in reach)
     )
     there = np.stack([u, v], -1)
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
+    inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
     depths, outline = _depths(face.mesh[:, 2] / half, points), _outline(points, there)
     taken = others(x, y) if others else np.zeros(x.shape, bool)
+    inside &= ~_widened(taken, math.ceil(edge / half / _STEP))
     outs = []
     for ends in (_TURN, _NOD):
-        # A nod's nodes may begin a step off the picture's edge.
-        near = edge if ends is _TURN else edge + _STEP * half
-        inside = (x > near) & (x < width - near) & (y > near) & (y < height - near)
-        inside &= ~_widened(taken, math.ceil(near / half / _STEP))
         outs.append(np.where(inside, outline / _end(there, ends), 2.0))
         outs[-1][[0, -1]] = outs[-1][:, [0, -1]] = 2.0
     turns, nods = (out < 1 for out in outs)
@@ -260,11 +265,8 @@ def build_head(
         still = np.zeros((2, 2))
         return Head((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
     fields = [half * _relief(points, depths, sockets, there, out, nods=out is outs[1]) for out in outs]
-    margin = math.ceil(2 * edge) + step
-    # The turn decides where nodes lie, so that the nod does not change the frames of a head that only turns.
-    box, wide = (_box(x[m], y[m], margin, width, height) for m in (turns, turns | nods))
-    left, top = (box[i] - (box[i] - wide[i]) // step * step for i in (0, 1))
-    box = left, top, wide[2], wide[3]
+    free = turns | nods
+    box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
     x, y = np.meshgrid(
         np.arange(box[0], box[2] + step, step, dtype=float),
         np.arange(box[1], box[3] + step, step, dtype=float),
@@ -301,7 +303,7 @@ def _outline(points: Array, there: Array) -> Array:
 def _end(there: Array, ends: _Ends) -> Array:
     """Return where a field ends in the direction of points (..., 2), in multiples of the outline."""
     sine = there[..., 1] / np.maximum(np.hypot(there[..., 0], there[..., 1]), 1e-9)
-    up, down = (np.maximum(sign * sine, 0) ** 4 for sign in (-1, 1))
+    up, down = np.maximum(-sine, 0) ** ends.dome, np.maximum(sine, 0) ** ends.narrow
     end: Array = ends.side + up * (ends.up - ends.side) + down * (ends.down - ends.side)
     return end
 
@@ -325,9 +327,12 @@ def _relief(
     wanted[free] = near @ depths / near.sum(1)
     face = 1 - smoothstep((out - _FACE[0]) / (_FACE[1] - _FACE[0]))
     ridge = np.exp(-np.square(there[..., None, :] - points[list(_RIDGE)]).sum(-1).min(-1) / _RIDGE_WIDTH**2)
-    with_it = _BEYOND + (1 - _BEYOND) * face
-    athwart = _BEYOND + (_ATHWART - _BEYOND) * face
-    across, down = (athwart, with_it) if nods else (with_it, athwart + _STRAIGHT * ridge)
+    with_motion = _BEYOND + (1 - _BEYOND) * face
+    across_motion = _BEYOND + (_ACROSS_MOTION - _BEYOND) * face
+    # A nod lengthens or shortens the nose, as it does a real one: nothing holds its ridge together.
+    across, down = across_motion, with_motion
+    if not nods:
+        across, down = with_motion, across_motion + _STRAIGHT * ridge
     for corners in sockets:
         wide = math.dist(*corners.tolist())
         off = (there - corners.mean(0)) / (wide * np.array(_SOCKET) + _LAST_BLUR)

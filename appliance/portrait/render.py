@@ -10,23 +10,20 @@ from PIL import Image
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
 from appliance.grid import FrameGrid
-from appliance.pack import FRAMES, PackInfo, check_place, write_pack
-from appliance.portrait.eye_frames import EyeRecorder
+from appliance.pack import FRAMES, ROWS, PackInfo, check_place, write_pack
+from appliance.portrait.examined import Examined
 from appliance.portrait.frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Choice, Landmarker, chosen
-from appliance.portrait.measures import measure
 from appliance.portrait.owners import with_holes
 from appliance.portrait.question import ask, in_the_name_of, place_of
 from appliance.portrait.screen import fitted
 from appliance.portrait.sheet import CloseUp, Sheet, png, stacked
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together
 from appliance.portrait.source import read_original
-from appliance.portrait.verdict import Verdict, judge, together
+from appliance.portrait.verdict import Verdict, together
 from appliance.progress import progress
 
-ENGINE: Final = "turning head 3"
-# Rows of gaze up and down, one of them level.
-ROWS: Final = 1
+ENGINE: Final = "turning head 4"
 _ENLARGED: Final = 1.5
 
 
@@ -147,14 +144,14 @@ def render(
         for k, grid in enumerate(grids):
             sitter = sitters.pop(0)  # held no longer than it is drawn: each takes 30 MB
             name = names[sitter.number]
-            sheet = Sheet(whole, grid.box, grid.angles, name if len(grids) > 1 else "", part)
-            eyes_only = CloseUp(whole, grid.box, eye_region(sitter), frames, sitter.plan.resting, part)
-            recorder = EyeRecorder(sitter, grid.box)
-            drawn = recorder.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, grid.box))))
+            sheet = Sheet(whole, grid, name if len(grids) > 1 else "", part)
+            eyes_only = CloseUp(whole, grid, eye_region(sitter), part)
+            examined = Examined(sitter, grid)
+            drawn = examined.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, grid.box))))
             if owners and info.overlaps(k):
                 drawn = with_holes(drawn, owners.elsewhere(sitter.number, grid.box))
             yield from drawn
-            verdicts[name] = judge(measure(recorder, grid.angles), sitter.doubts)
+            verdicts[name] = examined.verdict()
             sheets.append(sheet.image)
             close_ups.append(eyes_only.image)
 

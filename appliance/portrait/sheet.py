@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from appliance.grid import Box
+from appliance.grid import Box, FrameGrid
 
 _WIDEST = 300
 _MARGIN = 0.12
@@ -15,71 +15,86 @@ _CLOSE = 1000
 
 
 class Sheet:
-    """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle."""
+    """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle.
 
-    def __init__(
-        self, base: Image.Image, box: Box, angles: Sequence[float], name: str = "", part: float = 1.0
-    ) -> None:
+    These are all frames of the level row, and of a grid with more rows the corners and middles besides.
+    """
+
+    def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "", part: float = 1.0) -> None:
         """Begin a sheet.
 
         Parameters
         ----------
         base : the whole painting
-        box : where the patches lie in it
-        angles : of every frame, in degrees
         name : of the sitter, written before each frame's number if there are several
         part : of the usual width
         """
+        box = grid.box
         margin = round(_MARGIN * (box[2] - box[0]))
         x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
         self._around = base.crop(
             (x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height))
         )
         self._at = box[0] - x0, box[1] - y0
-        self._angles, self._name = angles, name
+        self._grid, self._name = grid, name
         self._width = min(self._around.width, round(_WIDEST * part))
         self._height = round(self._around.height * self._width / self._around.width)
-        self._columns = max(1, round(math.sqrt(len(angles) * self._height / self._width)))
-        rows = math.ceil(len(angles) / self._columns)
-        self.image = Image.new("RGB", (self._columns * self._width, rows * (self._height + _LABEL)))
+        level = [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
+        columns = max(1, round(math.sqrt(len(level) * self._height / self._width)))
+        rows = math.ceil(len(level) / columns)
+        self._places = [(frame, i % columns, i // columns) for i, frame in enumerate(level)]
+        if len(grid.pitches) > 1:
+            columns = max(columns, 3)
+            self._places += [(frame, i % 3, rows + i // 3) for i, frame in enumerate(grid.corners())]
+            rows += 3
+        self.image = Image.new("RGB", (columns * self._width, rows * (self._height + _LABEL)))
 
     def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
-        """Yield the patches as they come, and lay each out."""
-        for i, patch in enumerate(patches):
-            self._lay(i, patch)
+        """Yield the patches as they come, and lay out those that are shown."""
+        for frame, patch in enumerate(patches):
+            places = [(column, row) for shown, column, row in self._places if shown == frame]
+            if places:
+                self._lay(frame, patch, places)
             yield patch
 
-    def _lay(self, i: int, patch: Image.Image) -> None:
-        x, y = i % self._columns * self._width, i // self._columns * (self._height + _LABEL)
+    def _lay(self, frame: int, patch: Image.Image, places: list[tuple[int, int]]) -> None:
         self._around.paste(patch, self._at)
         small = self._around.resize((self._width, self._height), Image.Resampling.BOX)
-        self.image.paste(small, (x, y))
-        text = f"{self._name} {i}: {self._angles[i]:+.1f} deg".lstrip()
-        ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
+        row, column = self._grid.place(frame)
+        text = f"{self._name} {frame}: {self._grid.angles[column]:+.1f} deg".lstrip()
+        if len(self._grid.pitches) > 1:
+            text += f", {self._grid.pitches[row]:+.1f} up"
+        for i, j in places:
+            x, y = i * self._width, j * (self._height + _LABEL)
+            self.image.paste(small, (x, y))
+            ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
 
 
 class CloseUp:
-    """The eyes large, as the patches pass: the painting above, then both ends and halves of the travel."""
+    """The eyes large, as the patches pass: the painting above, then both ends and halves of the travel.
 
-    def __init__(
-        self, base: Image.Image, box: Box, region: Box, frames: int, resting: int, part: float = 1.0
-    ) -> None:
+    Of a grid with more rows both ends and the middle of the first and of the last row follow.
+    """
+
+    def __init__(self, base: Image.Image, grid: FrameGrid, region: Box, part: float = 1.0) -> None:
         """Begin a close-up.
 
         Parameters
         ----------
         base : the whole painting
-        box : where the patches lie in it
         region : around both eyes, in its pixels
-        frames, resting : how many, and which of them is the painting
         part : of the usual width
         """
+        box = grid.box
         x0, y0 = min(box[0], region[0]), min(box[1], region[1])
         self._around = base.crop((x0, y0, max(box[2], region[2]), max(box[3], region[3])))
         self._at = box[0] - x0, box[1] - y0
         self._region = region[0] - x0, region[1] - y0, region[2] - x0, region[3] - y0
-        last = frames - 1
-        self._shown = (resting, 0, resting // 2, (resting + last) // 2, last)
+        (row, resting), last = grid.resting, len(grid.angles) - 1
+        columns = resting, 0, resting // 2, (resting + last) // 2, last
+        self._shown = [grid.number(row, column) for column in columns]
+        if len(grid.pitches) > 1:
+            self._shown += [*grid.corners()[:3], *grid.corners()[-3:]]
         self._width = round(_CLOSE * part)
         self._height = round(self._width * (region[3] - region[1]) / (region[2] - region[0]))
         self.image = Image.new("RGB", (self._width, len(self._shown) * self._height))

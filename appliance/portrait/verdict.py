@@ -1,7 +1,7 @@
 """What a curator should do with a portrait: hang it, look at some frames first, or use another picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -92,6 +92,23 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS))
     return Verdict("look" if reasons else "hang", reasons)
+
+
+def with_rows(level: Verdict, rows: Mapping[str, Figures]) -> Verdict:
+    """Return the verdict on a grid: that on its level row, and what is seen in the eyes in other rows.
+
+    Parameters
+    ----------
+    rows : measures by the row's name; the frames in the reasons are counted along the row
+    """
+    found = {
+        name: judge(replace(figures, widths=np.ones((2, 2)), nose=1.0)) for name, figures in rows.items()
+    }
+    kind = max([level.kind, *(verdict.kind for verdict in found.values())], key=list(WORDS).index)
+    known = {*level.reasons, _NEEDS}
+    reasons = [reason for reason in level.reasons if reason != _NEEDS]
+    reasons += [f"{n}: {r}" for n, verdict in found.items() for r in verdict.reasons if r not in known]
+    return replace(level, kind=kind, reasons=(*reasons, *([_NEEDS] if kind == "another" else [])))
 
 
 def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str] | None = None) -> Verdict:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.sampling import crisp
 from tests.portrait.measure import iris_shift
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
@@ -16,18 +15,19 @@ PAINTING = draw(EYES)
 FITTED = fit_eyes(PAINTING, landmarks(EYES))
 ROWS = slice(30, 90)  # beyond them nothing can change
 Y, X = np.mgrid[ROWS, 0 : SIZE[0]] + 0.5
+ALL = tuple(np.mgrid[0 : SIZE[1], 0 : SIZE[0]][::-1] + 0.5)
 
 
 FARTHEST = 0.14 * 80
 
 
-def drawn(shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: np.ndarray = PAINTING) -> np.ndarray:
+def drawn(
+    shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: np.ndarray = PAINTING, down: float = 0.0
+) -> np.ndarray:
     out = painting.astype(float)
     for eye in eyes:
-        x, y = eye.follow(X, Y, shift)
-        inside = eye.reaches(X, Y)
-        base = crisp(painting, x, y)
-        out[ROWS][inside] = eye.draw(painting, base, x, y, shift)[inside]
+        inside = eye.reaches(*ALL, bool(down))
+        out[inside] = eye.draw(painting, ALL[0][inside], ALL[1][inside], shift, down)
     return out
 
 
@@ -76,6 +76,52 @@ def test_the_iris_goes_where_it_is_sent() -> None:
         for eye in FITTED:
             # 4 %: the turned iris is foreshortened, so the match is not perfect.
             assert iris_shift(PAINTING, frame, eye) == pytest.approx(part * FARTHEST, abs=0.04 * FARTHEST)
+
+
+def pupil(frame: np.ndarray, truth: DrawnEye, x: float, y: float) -> np.ndarray:
+    """The middle of what is as dark as the pupil, off the lids' line, within 10 pixels of a place."""
+    near = np.hypot(ALL[0] - truth.x - truth.gaze - x, ALL[1] - truth.y - y) < 10
+    dark = near & (frame.mean(-1) < 32)
+    return np.array([ALL[0][dark].mean() - truth.x - truth.gaze, ALL[1][dark].mean() - truth.y])
+
+
+@pytest.mark.parametrize("down", [-5.0, -2.5, 2.5, 5.0])
+@pytest.mark.parametrize("shift", [-8.0, 0.0, 8.0])
+def test_the_iris_goes_up_and_down_where_it_is_sent(shift: float, down: float) -> None:
+    frame = drawn(shift, down=down)
+    for truth in EYES:
+        went = pupil(frame, truth, shift, down) - pupil(PAINTING, truth, 0, 0)
+        assert np.abs(went - (shift, down)).max() < 0.03 * truth.width
+
+
+@pytest.mark.parametrize("down", [-5.0, 5.0])
+def test_the_lids_follow_a_gaze_up_and_down(down: float) -> None:
+    for truth in EYES:
+        # Beside the iris, where the lids go three quarters as far as in the middle.
+        column, top = int(truth.x - 0.27 * truth.width), int(truth.y - 0.5 * truth.width)
+        before, after = (p[top : int(truth.y), column].mean(-1) for p in (PAINTING, drawn(0, down=down)))
+        line, moved = (
+            np.average(np.arange(len(p)), weights=np.clip(120 - p, 0, None)) for p in (before, after)
+        )
+        assert moved - line == pytest.approx(0.75 * 0.71 * down, abs=0.6)
+
+
+@pytest.mark.parametrize("down", [-5.0, 5.0])
+def test_the_skin_gives_way_to_the_lids_without_a_seam(down: float) -> None:
+    frame = drawn(0, down=down)
+    for truth in EYES:
+        skin = np.s_[: int(truth.y - 0.3 * truth.width)], np.s_[int(truth.x - 40) : int(truth.x + 40)]
+        steps = [np.abs(np.diff(p[skin].astype(float), axis=0)).max() for p in (frame, PAINTING)]
+        assert steps[0] < 1.25 * steps[1]
+
+
+@settings(max_examples=12, deadline=None)
+@given(shift=st.floats(-12, 12), down=st.floats(-9, 9))
+def test_no_number_breaks_in_any_direction(shift: float, down: float) -> None:
+    out = drawn(shift, down=down)
+    hidden = ~np.any([eye.reaches(*ALL, True) for eye in FITTED], 0)
+    assert np.isfinite(out).all()
+    assert np.array_equal(out[hidden], PAINTING[hidden])
 
 
 def test_travel_is_monotone() -> None:

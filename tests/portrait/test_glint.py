@@ -3,7 +3,6 @@ import pytest
 
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.glint import KEEPS_UP
-from appliance.portrait.sampling import crisp
 from appliance.portrait.view import columns, rows
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
@@ -21,8 +20,7 @@ def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float) -> np.ndarr
     out = painting.astype(float)
     for eye in eyes:
         inside = eye.reaches(X, Y)
-        x, y = eye.follow(X[inside], Y[inside], shift)
-        out[inside] = eye.draw(painting, crisp(painting, x, y), x, y, shift)
+        out[inside] = eye.draw(painting, X[inside], Y[inside], shift)
     return out
 
 

@@ -8,7 +8,7 @@ from appliance.errors import UnfitPortrait
 from appliance.portrait.eyes import Eye, fit_eyes
 from appliance.portrait.fitness import check_plan
 from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.plan import Plan, make_plan
+from appliance.portrait.plan import Plan, make_plan, with_rows
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
 LEVER = 10.2 / 5.85 * 0.2 * 80  # of the drawn iris, in pixels
@@ -159,3 +159,51 @@ def test_a_range_that_misses_the_visitor_in_front_is_refused(angles: tuple[float
         UnfitPortrait, match=r"expected at least 8 degrees to either side of a viewer in front"
     ):
         check_plan(plan)
+
+
+def rows_for(rows: int, yaw: float = 8.0, nod: float = 8.0, travel: float = 1.0) -> Plan:
+    """Plan rows of a sitter drawn to look to the front."""
+    face, eyes = drawn_to_look(0.0)
+    plan = make_plan(face, eyes, 33, yaw, 2000.0, travel)
+    return with_rows(plan, eyes, rows, yaw, nod, travel)
+
+
+@pytest.mark.parametrize("rows", [3, 4, 5, 7, 9, 11])
+def test_rows_lie_evenly_above_and_below_a_level_one(rows: int) -> None:
+    plan = rows_for(rows)
+    assert len(plan.pitches) == len(plan.nods) == len(plan.drops) == len(plan.coarse) == rows
+    assert plan.pitches[plan.level] == plan.nods[plan.level] == plan.drops[plan.level] == 0
+    for values in (plan.pitches, plan.nods, np.negative(plan.drops)):
+        steps = -np.diff(values)
+        assert steps.min() > 0
+        assert steps.max() <= 1.25 * steps.min()
+    assert [plan.coarse[row] for row in range(rows)] == [1 if row == plan.level else 2 for row in range(rows)]
+
+
+def test_nine_rows_reach_a_child_and_a_tall_visitor() -> None:
+    plan = rows_for(9)
+    assert (plan.pitches[0], plan.pitches[-1]) == pytest.approx((10, -15))
+    # The head takes 8 of 30 degrees, as of a turn.
+    assert (plan.nods[0], plan.nods[-1]) == pytest.approx((10 * 8 / 30, -15 * 8 / 30))
+    assert plan.drops[-1] == pytest.approx(LEVER * np.sin(np.radians(11)), rel=0.03)
+    assert check_plan(plan) == []
+
+
+def test_one_row_is_the_plan_as_it_was() -> None:
+    plan = rows_for(1)
+    assert (plan.pitches, plan.nods, plan.drops, plan.coarse) == ((0.0,), (0.0,), (0.0,), (1,))
+
+
+def test_a_head_that_cannot_nod_leaves_more_to_the_eyes() -> None:
+    plan = rows_for(9, nod=0.0)
+    assert not any(plan.nods)
+    assert (plan.pitches[0], plan.pitches[-1]) == pytest.approx((8, -12))
+
+
+def test_a_short_way_up_and_down_is_told() -> None:
+    plan = rows_for(9, travel=0.4)
+    assert check_plan(plan) == [
+        "the gaze goes 6 degrees up and 8 down; expected 10 and 15: "
+        "children and tall visitors near the portrait are not met"
+    ]
+    assert -np.diff(plan.pitches) == pytest.approx(-np.diff(plan.pitches)[0], rel=0.2)

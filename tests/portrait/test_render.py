@@ -70,6 +70,55 @@ def test_a_contact_sheet_lies_beside_the_pack(pack: Pack) -> None:
         assert 0.4 < sheet.width / sheet.height < 2.5
 
 
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """A pack of 3 rows: 3, 5 and 3 frames."""
+    out = tmp_path_factory.mktemp("packs") / "grid"
+    render(PAINTING, out, frames=5, rows=3)
+    return Pack(out)
+
+
+def test_a_grid_rests_in_the_painting_and_looks_up_and_down(grid: Pack) -> None:
+    info = grid.info.main
+    assert info.steps == (2, 1, 2)
+    assert info.pitches[1] == 0
+    assert info.pitches[0] > 8
+    assert info.pitches[2] < -8
+    painting = np.array(grid.base())
+    assert np.array_equal(frame(grid, info.rest, painting), painting)
+    # What is dark in the eyes lies lower from row to row.
+    (x, y), half = info.eyes, 120
+    eyes = np.s_[int(y) - 60 : int(y) + 60, int(x) - half : int(x) + half]
+    heights = []
+    for row in range(3):
+        dark = frame(grid, info.number(row, 2), painting)[eyes].mean(-1) < 30
+        heights.append(float(np.nonzero(dark)[0].mean()))
+    assert heights[0] + 3 < heights[1] < heights[2] - 3
+
+
+def test_level_gaze_of_a_grid_is_that_of_a_single_row(grid: Pack, tmp_path: Path) -> None:
+    render(PAINTING, tmp_path / "row", frames=5, rows=1)
+    row = Pack(tmp_path / "row")
+    assert row.info.main.pitches == (0.0,)
+    base = np.array(row.base())
+    for column in range(5):
+        assert np.array_equal(frame(row, column, base), frame(grid, grid.info.main.number(1, column), base))
+
+
+def test_patches_of_a_grid_end_in_the_painting_on_every_side(grid: Pack) -> None:
+    x0, y0, x1, y1 = grid.info.main.box
+    painting = read_pixels(PAINTING)[y0:y1, x0:x1]
+    for i in range(grid.info.main.count):
+        changed = (np.array(grid.patch(i)) != painting).any(2)
+        assert not changed[[0, -1]].any()
+        assert not changed[:, [0, -1]].any()
+
+
+def test_two_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rows = 2; expected 1, or at least 3: up, level and down"):
+        render(PAINTING, tmp_path / "pack", rows=2)
+
+
 def test_the_same_painting_gives_the_same_pack(tmp_path: Path) -> None:
     for name in ("once", "again"):
         render(photograph_path("astronaut.png"), tmp_path / name, frames=3)

@@ -19,7 +19,7 @@ from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
-from appliance.portrait.verdict import Verdict, judge, together
+from appliance.portrait.verdict import Verdict, judge, together, with_rows
 from tests.portrait import drawn_frames as eye
 
 PAINTING = home() / "frames" / "sconosciuta.png"
@@ -42,6 +42,15 @@ def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
 
 
 CLEAN = figures(eye.drawn())
+
+
+def test_what_is_seen_looking_down_is_told_with_its_row() -> None:
+    down = replace(CLEAN, rims=np.where(np.arange(CLEAN.rims.shape[1]) < 4, 40.0, CLEAN.rims))
+    name = "row 8, looking down 15 degrees"
+    assert with_rows(judge(CLEAN), {name: CLEAN}) == judge(CLEAN)
+    verdict = with_rows(judge(CLEAN), {name: down})
+    assert verdict.kind == "look"
+    assert verdict.reasons[0].startswith(f"{name}: frames 0 to 3: an old rim or edge stays in the eye")
 
 
 def test_a_clean_portrait_is_to_be_hung() -> None:
