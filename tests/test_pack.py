@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -450,6 +451,20 @@ def test_nothing_but_an_earlier_pack_is_ever_replaced(tmp_path: Path, what: str)
         write_pack(place, small_info(), base_image(), small_patches())
     assert place.read_text() == "my thesis" if what == "file" else (place / "holiday.jpg").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_patches_that_meet_another_sitters_say_which_pixels_are_its(folder: Path) -> None:
+    near = dataclasses.replace(PAIR.sitters[1], box=(20, 12, 30, 22))
+    info = dataclasses.replace(PAIR, sitters=(PAIR.main, near))
+    sizes = [(g.box[2] - g.box[0], g.box[3] - g.box[1]) for g in info.sitters for _ in range(g.count)]
+    holed = [Image.new("RGBA", size, (0, 90, 0, 255 * (i % 2))) for i, size in enumerate(sizes)]
+    write_pack(folder, info, base(), holed)
+    assert np.array_equal(np.array(Pack(folder).patch(1)), np.array(holed[1]))
+    Pack(folder).check()
+    with pytest.raises(ValueError, match=r"RGB, expected .* RGBA"):
+        write_pack(folder, info, base(), [image.convert("RGB") for image in holed])
+    with pytest.raises(ValueError, match=r"RGBA, expected .* RGB"):
+        write_pack(folder, INFO, base(), holed[:3])
 
 
 def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:

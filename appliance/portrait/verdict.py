@@ -83,6 +83,7 @@ _SIDES: Final = ("left", "right")
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
 )
+_ALONE: Final = "or choose one of the sitters with --face N: the others rest then"
 
 
 class _Fault(NamedTuple):
@@ -183,7 +184,10 @@ def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str] | None 
     reasons = [f"{name}: {reason}" for name, verdict in verdicts.items() for reason in verdict.reasons]
     reasons += [f"{name} {reason}" for name, reason in (resting or {}).items()]
     remarks = tuple(f"{name}: {remark}" for name, verdict in verdicts.items() for remark in verdict.remarks)
-    return Verdict(max(kinds, key=list(WORDS).index), tuple(reasons), remarks)
+    kind = max(kinds, key=list(WORDS).index)
+    if kind == "another" and len(verdicts) > 1:
+        reasons.append(_ALONE)
+    return Verdict(kind, tuple(reasons), remarks)
 
 
 def figures_as_json(figures: Figures) -> dict[str, Any]:

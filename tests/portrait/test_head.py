@@ -15,6 +15,7 @@ from appliance.portrait.evaluate import evaluate
 from appliance.portrait.head import Head, build_head
 from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.render import render
+from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
 from tests.portrait import synthetic_head as drawn
 
@@ -53,6 +54,23 @@ def test_the_nose_goes_where_the_head_turns_and_the_outline_stays(sitter: Sitter
     assert np.abs(sitter.head.moves(sides[:, 0], sides[:, 1], 8.0).along).max() < 2.0
     assert not sitter.head.depth[[0, -1]].any()
     assert not sitter.head.depth[:, [0, -1]].any()
+
+
+def test_a_head_stays_still_where_a_neighbour_begins_and_never_folds(sitter: Sitter) -> None:
+    border = sitter.face.mesh[:, 0].max() - 10
+
+    def beyond(x: Array, y: Array) -> Mask:
+        there: Mask = x > border
+        return there
+
+    height, width = sitter.pixels.shape[:2]
+    head = build_head(sitter.face, width, height, beyond)
+    x, _ = head.nodes()
+    for field, alone in ((head.depth, sitter.head.depth), (head.rise, sitter.head.rise)):
+        assert not field[x > border - head.step].any()
+        assert field.max() > 0.8 * alone.max()
+    assert min(head.squeeze(12.0), head.squeeze(-12.0)) >= 0.5
+    assert head.highest(8.0) >= 6.0
 
 
 def test_nothing_is_squeezed_to_less_than_half(sitter: Sitter) -> None:

@@ -35,6 +35,16 @@ def test_a_picture_of_the_screens_size_is_left_alone() -> None:
     assert face is FACE
 
 
+def test_all_heads_of_a_company_stay_in_view_in_a_narrow_screen() -> None:
+    pixels = np.full((120, 400, 3), 200, np.uint8)
+    far = Face(0.9, (340, 40, 370, 70), (348, 50), (362, 50), (355, 56), (355, 62), (342, 52), (368, 52))
+    _, faces = fitted(pixels, [FACE, far], (300, 500))
+    for face in faces:
+        assert 0.3 * face.width < face.box[0]
+        assert face.box[2] < 300 - 0.3 * face.width
+    assert faces[1].width / faces[0].width == pytest.approx(far.width / FACE.width)
+
+
 def test_the_face_moves_with_the_picture() -> None:
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[45, 50] = 255  # the right eye

@@ -20,7 +20,7 @@ from appliance.portrait.measure_white import uncovered_white, white_levels
 from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
-from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps, with_rows
+from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps, together, with_rows
 from tests.portrait import drawn_frames as eye
 
 PAINTING = home() / "frames" / "sconosciuta.png"
@@ -198,6 +198,19 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verdict]:
     out = tmp_path_factory.mktemp("packs") / "sconosciuta"
     render(PAINTING, out, 9, tell=told.append)
     return out, told[0]
+
+
+def test_the_worst_sitter_decides_and_every_remark_names_its_sitter() -> None:
+    soft, bent = Verdict("look", ("frame 3: soft",)), Verdict("another", ("frame 1: bent",))
+    found = together(
+        {"face 1 (left)": soft, "face 2 (right)": Verdict("hang")}, {"face 3 (middle)": "rests: asleep"}
+    )
+    assert found == Verdict("look", ("face 1 (left): frame 3: soft", "face 3 (middle) rests: asleep"))
+    found = together({"face 1 (left)": bent, "face 2 (right)": soft})
+    assert found.kind == "another"
+    assert found.reasons[:2] == ("face 1 (left): frame 1: bent", "face 2 (right): frame 3: soft")
+    assert "--face N" in found.reasons[2]
+    assert together({"face 2 (right)": bent}) == bent
 
 
 def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]) -> None:
