@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would
 FORMAT: Final = 2
 FRAMES: Final = 33
 # Rows of gaze up and down of a portrait rendered here, one of them level.
-ROWS: Final = 1
+ROWS: Final = 9
 
 # The longest side of a screen that config and `portrait render` take, pixels.
 LONGEST_SIDE: Final = 7680

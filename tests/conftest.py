@@ -146,7 +146,7 @@ def three_sitters(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 
     folder = tmp_path_factory.mktemp("three")
     company.three_sitters().save(folder / "three.png")
-    render(folder / "three.png", folder / "three", 9)
+    render(folder / "three.png", folder / "three", 9, rows=1)
     return Pack(folder / "three")
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from appliance.camera.averaging import Pixels
 from appliance.grid import Box
-from appliance.portrait.eyes import LIFT, Eye
+from appliance.portrait.eyes import Eye
 from appliance.portrait.sampling import Array, Mask, bilinear
 from appliance.portrait.sitter import Sitter
 
@@ -22,8 +22,8 @@ _REACH: Final = (0.72, 0.42)
 _OFF_UPPER: Final = 0.07
 _OFF_LOWER: Final = 0.05
 _OFF_CORNER: Final = 0.06
-# The part of an iris's way down that takes it behind the lower lid, which follows it less.
-_SUNK: Final = 1 - LIFT[1]
+# The part of an iris's way down over which the lower lid's wet rim may hide it.
+_SUNK: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ def test_both_eyes_meet_on_a_viewer_who_is_near(sitter: Sitter) -> None:
 
 
 def test_the_bundled_painting_measures_as_promised(tmp_path) -> None:
-    render(PAINTING, tmp_path / "pack", 9)
+    render(PAINTING, tmp_path / "pack", 9, rows=1)
     found = evaluate(tmp_path / "pack", render_again=False)
     assert found["neutral_exact"]
     assert found["changed_outside"] == found["changed_on_border"] == 0

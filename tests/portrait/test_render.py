@@ -17,7 +17,7 @@ PAINTING = home() / "frames" / "sconosciuta.png"
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     out = tmp_path_factory.mktemp("packs") / "sconosciuta"
-    render(PAINTING, out)
+    render(PAINTING, out, rows=1)
     return Pack(out)
 
 
