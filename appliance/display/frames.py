@@ -179,6 +179,10 @@ class Frames:
         if self.patches[sitter].keyed:
             # Run lengths make it as fast as a blit without a key; one pixel at a time takes twice as long.
             patch.set_colorkey(KEY, pygame.RLEACCEL)
+            # They are counted at the first blit, of however little, rather here than when it is wanted.
+            before = self._screen.get_at((0, 0))
+            self._screen.blit(patch, (0, 0), (0, 0, 1, 1))
+            self._screen.set_at((0, 0), before)
         return patch
 
 

@@ -78,6 +78,7 @@ model = "short"
 [display]
 width = 90
 height = 160
+width_mm = 300
 """
 GALLERY: Final = CONFIG % "gallery"
 REPLAY: Final = CONFIG % "replay:pictures"
