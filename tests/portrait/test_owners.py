@@ -132,7 +132,7 @@ def test_with_all_asked_for_who_cannot_follow_rests_by_name(one_asleep: Path) ->
 
 
 def test_one_of_three_alone_is_chosen_by_number(one_asleep: Path) -> None:
-    info = render(one_asleep, one_asleep.with_name("pack"), 3, choose=2)
+    info = render(one_asleep, one_asleep.with_name("pack"), 3, choose=2, rows=1)
     assert len(info.sitters) == 1
     assert info.main.eyes[0] == pytest.approx(347, abs=8)
     assert info.patch_names() == ["patch_00.png", "patch_01.png", "patch_02.png"]
