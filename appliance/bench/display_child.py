@@ -36,8 +36,8 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
     """Time `Screen.show` against a bare blit, and a bare blit and flip, of the same rectangle.
 
     The gaze goes from frame to frame near rest, with time between them, as after a visitor. `sweep_ms` is a
-    change on the way through the whole grid, whose frames are read shortly before; `jump_ms` is one to a frame
-    far away, which is read from the disk's cache unless it was lit lately.
+    change on the way through the whole grid, whose frames are read shortly before; `jump_ms` is one to a
+    frame far away, which is read from the disk's cache unless it was lit lately.
     """
     with Screen(config) as screen:
         screen.light(pack)
