@@ -160,8 +160,8 @@ def _memory(pack: Path, room: Path, folder: Path, size: str) -> dict[str, float]
     road = [*_road(pack, f"replay:{room}", lit), "--config", str(config), "--seconds", "3"]
     shutil.rmtree(os.environ["CACHE_DIRECTORY"], ignore_errors=True)
     compiling = measure(road).peak_mb
-    card = sum(path.stat().st_size for path in Path(os.environ["CACHE_DIRECTORY"]).glob("*.lit"))
     display = _child("hold", pack, f"offscreen:{lit}", size, 0)["resident_mb"]
+    card = sum(path.stat().st_size for path in Path(os.environ["CACHE_DIRECTORY"]).glob("*.lit"))
     return {
         "display_mb": display,
         "disk_mb": round(card / 1e6, 1),

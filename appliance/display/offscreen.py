@@ -1,6 +1,5 @@
 """A folder instead of a screen: every frame that was lit as a picture, and when."""
 
-import json
 import queue
 import tempfile
 import threading
@@ -58,8 +57,8 @@ class OffscreenFolder:
         """Note that frames were lit; raises `CannotWrite` once writing has failed."""
         if self._error:
             raise self._error
-        told = frames[0] if frames and len(frames) == 1 else frames
-        index = json.dumps(told).encode()
+        told = frames and (frames[0] if len(frames) == 1 else list(frames))
+        index = b"null" if told is None else str(told).encode()
         try:
             self._log.write(b'{"time": %.4f, "frame": %s}\n' % (time.monotonic(), index))
         except OSError as error:

@@ -59,8 +59,8 @@ class Counter:
         if self.seen == WARM:
             self.warm = measured()
         if self.seen == self.total // 2:
-            self.settings.reread.set()
             Path(str(self.settings.file)).write_text(REPLAY)
+            self.settings.reread.set()
         if self.seen == self.total:
             self.end = measured()
             self.stop.set()
