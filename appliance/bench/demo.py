@@ -1,6 +1,5 @@
 """Runs the real loop on the simulated gallery, films it, and compares it with the gallery's truth."""
 
-import io
 import resource
 import signal
 import statistics
@@ -15,18 +14,19 @@ from typing import Final
 import numpy as np
 
 from appliance.assets import home
-from appliance.bench.error import gaze_error, true_angle
+from appliance.bench.error import GazeError, gaze_error, true_direction
 from appliance.bench.film import RATE, Shot, film, small_view
 from appliance.camera.base import Camera, Picture
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import Config
 from appliance.display.connectors import usable
 from appliance.display.outputs import desktop
+from appliance.display.screen import Screen
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gaze.target import GazeTarget
 from appliance.pack import Pack
-from appliance.portrait.sheet import Sheet
+from appliance.portrait.sheet import Sheet, png
 from appliance.service.loop import run
 from appliance.vision.blazeface import Face
 
@@ -96,9 +96,7 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     sheet = Sheet(pack.base(), pack.info.main)
     for _ in sheet.passing(pack.patch(i) for i in range(pack.info.main.count)):
         pass
-    buffer = io.BytesIO()
-    sheet.image.save(buffer, "PNG")
-    write_atomic(out / "contact-sheet.png", buffer.getvalue())
+    write_atomic(out / "contact-sheet.png", png(sheet.image))
     if shots := _shots(recorder, pack, ended):
         write_atomic(out / "film.webp", film(shots, pack))
     write_atomic(out / "summary.txt", text.encode())
@@ -120,6 +118,8 @@ def _record(
         recorder = Recorder()
         try:
             config = replace(config, display=replace(config.display, output=output))
+            say("making the portrait ready for the screen")
+            _prepare(config, pack, stop)
             say(f"running for {seconds:g} s on {output}")
             recorder.flips.append((time.monotonic(), pack.info.main.rest))
             run(config, lambda: pack.folder, stop, seconds, recorder)
@@ -131,12 +131,19 @@ def _record(
     return recorder, time.monotonic()
 
 
+def _prepare(config: Config, pack: Pack, stop: threading.Event) -> None:
+    """Compile the portrait for the screen, because the sitter would rest in the film while that is done."""
+    with Screen(config.display) as screen:
+        screen.light(pack)
+        screen.load(pack, stop)
+
+
 def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     assert recorder.camera is not None
-    error = gaze_error(
-        recorder.flips, pack.info.main.angles, true_angle(recorder.camera, Config()), recorder.began, ended
-    )
-    used = len({frame for _, frame in recorder.flips})
+    grid, truth = pack.info.main, true_direction(recorder.camera, Config())
+    aside, up = gaze_error(recorder.flips, grid, truth, recorder.began, ended)
+    used = {frame for _, frame in recorder.flips}
+    rows_used = len({grid.place(frame)[0] for frame in used})
     delays = sorted(1000 * delay for delay in recorder.delays) or [float("nan")]
     median, p95 = statistics.median(delays), delays[int(0.95 * (len(delays) - 1))]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -144,18 +151,26 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     rows = {
         "pictures seen": seen,
         "with a face": f"{recorder.with_face}",
-        "frames used": f"{used} of {pack.info.main.count}, {len(recorder.flips)} flips",
-        "gaze error": f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
-        f"median {error.reachable:.2f} within the sitter's {pack.info.main.angles[-1]:.0f} degrees",
+        "frames used": f"{len(used)} of {grid.count}, in {rows_used} of {len(grid.pitches)} rows; "
+        f"{len(recorder.flips)} flips",
+        "error sideways": _told(aside, f"{grid.angles[0]:.0f} to {grid.angles[-1]:.0f} degrees"),
+        "error up, down": _told(up, f"{grid.pitches[-1]:.0f} to {grid.pitches[0]:.0f} degrees"),
         "picture to flip": f"median {median:.0f}, p95 {p95:.0f} ms (60 ms of it the simulated camera's)",
         "peak memory": f"{peak:.0f} MB",
     }
     return "".join(f"{name:16} {value}\n" for name, value in rows.items())
 
 
+def _told(error: GazeError, reach: str) -> str:
+    return (
+        f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
+        f"median {error.reachable:.2f} within the sitter's {reach}"
+    )
+
+
 def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
     assert recorder.camera is not None
-    truth = true_angle(recorder.camera, Config())
+    truth = true_direction(recorder.camera, Config())
     sights, flips = recorder.sights, recorder.flips
     moments, flipped = [sight.moment for sight in sights], [moment for moment, _ in flips]
     shots = []
@@ -164,9 +179,5 @@ def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
         if i := bisect_right(moments, t):
             frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
             sight = sights[i - 1]
-            shots.append(
-                Shot(
-                    sight.view, sight.width, sight.faces, truth(float(t)), pack.info.main.angles[frame], frame
-                )
-            )
+            shots.append(Shot(sight.view, sight.width, sight.faces, truth(float(t)), frame))
     return shots

@@ -6,20 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.camera.gallery import GalleryCamera
-from appliance.camera.lens import Lens
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to
+from appliance.gaze.geometry import Direction, angle_to, pitch_to
+from appliance.grid import FrameGrid
 
 _STEP = 0.02
+
+# Where the viewer is at a moment, seen from the sitter; None when there is nobody to follow.
+Truth = Callable[[float], Direction | None]
 
 
 @dataclass(frozen=True, slots=True)
 class GazeError:
-    """Gaze error in degrees over the moments somebody could be followed; `seconds` is their sum.
+    """Gaze error in degrees in one direction, over the moments somebody could be followed.
 
-    `reachable` is the median where the viewer stood within the sitter's outermost gaze angles.
+    `seconds` is the sum of these moments. `reachable` is the median where the viewer stood within the
+    sitter's outermost gaze angles in this direction.
     """
 
     median: float
@@ -28,47 +33,64 @@ class GazeError:
     seconds: float
 
 
-def true_angle(camera: GalleryCamera, config: Config) -> Callable[[float], float | None]:
-    """Return the truth: moment -> degrees from the sitter to the nearest visitor in the picture.
+def true_direction(camera: GalleryCamera, config: Config) -> Truth:
+    """Return the truth: moment -> degrees to picture right and up from the sitter to whom it should follow.
 
     None where the camera sees nobody's eyes.
     """
-    lens = Lens(config.camera.width, config.camera.height, camera.horizontal_fov)
 
-    def angle(moment: float) -> float | None:
-        there = camera.truth_at(moment)
-        visible = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
-        nearest = min(visible, key=lambda visitor: visitor.z_mm, default=None)
-        return None if nearest is None else angle_to(nearest.x_mm, nearest.y_mm, nearest.z_mm, config.gaze)
+    def direction(moment: float) -> Direction | None:
+        viewer = camera.followed_at(moment)
+        if viewer is None:
+            return None
+        point = viewer.x_mm, viewer.y_mm, viewer.z_mm
+        return angle_to(*point, config.gaze), pitch_to(*point, config.gaze)
 
-    return angle
+    return direction
+
+
+def direction_of(grid: FrameGrid, number: int) -> Direction:
+    """Return where the sitter looks in a frame: degrees to picture right and up."""
+    row, column = grid.place(number)
+    return grid.angles[column], grid.pitches[row]
 
 
 def gaze_error(
-    flips: Sequence[tuple[float, int]],
-    angles: Sequence[float],
-    truth: Callable[[float], float | None],
-    start: float,
-    end: float,
-) -> GazeError:
+    flips: Sequence[tuple[float, int]], grid: FrameGrid, truth: Truth, start: float, end: float
+) -> tuple[GazeError, GazeError]:
     """Compare what was lit with the truth, 50 times a second.
 
     Parameters
     ----------
-    flips : (monotonic seconds, frame) of every flip, in order
-    angles : the sitter's gaze in degrees, for every frame
-    truth : the angle to the viewer at a moment in degrees, None when there is nobody to follow
+    flips : (monotonic seconds, number of the frame) of every flip, in order
+    grid : the sitter's frames
     start, end : monotonic seconds; the first flip lies before `start`
+
+    Returns
+    -------
+    The error sideways, and that up and down.
     """
     moments = [moment for moment, _ in flips]
-    errors, reachable = [], []
+    there, lit = [], []
     for t in np.arange(start, end, _STEP):
-        there = truth(float(t))
-        if there is not None and (i := bisect_right(moments, t)):
-            errors.append(abs(angles[flips[i - 1][1]] - there))
-            if angles[0] <= there <= angles[-1]:
-                reachable.append(errors[-1])
-    if not reachable:
-        return GazeError(math.nan, math.nan, math.nan, len(errors) * _STEP)
+        wanted = truth(float(t))
+        if wanted is not None and (i := bisect_right(moments, t)):
+            there.append(wanted)
+            lit.append(direction_of(grid, flips[i - 1][1]))
+    if not there:
+        nothing = GazeError(math.nan, math.nan, math.nan, 0.0)
+        return nothing, nothing
+    wanted_there = np.array(there)
+    errors = np.abs(np.array(lit) - wanted_there)
+    ends = (grid.angles[0], grid.angles[-1]), (grid.pitches[-1], grid.pitches[0])
+    aside, up = (
+        _figures(errors[:, axis], (low <= wanted_there[:, axis]) & (wanted_there[:, axis] <= high))
+        for axis, (low, high) in enumerate(ends)
+    )
+    return aside, up
+
+
+def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeError:
     median, p95 = np.percentile(errors, [50, 95])
-    return GazeError(float(median), float(p95), float(np.median(reachable)), len(errors) * _STEP)
+    reachable = float(np.median(errors[within])) if within.any() else math.nan
+    return GazeError(float(median), float(p95), reachable, len(errors) * _STEP)

@@ -1,4 +1,4 @@
-"""Draws the demo's film: what the camera saw, what the sitter did, and both angles over time."""
+"""Draws the demo's film: what the camera saw, what the sitter did, and where both looked over time."""
 
 import io
 from collections.abc import Sequence
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from appliance.bench.error import direction_of
 from appliance.camera.averaging import Region
 from appliance.camera.base import Picture, RgbPicture
-from appliance.display.layout import Layout
-from appliance.display.patches import fitted_base, fitted_patches
-from appliance.grid import Box
+from appliance.gaze.geometry import Direction
+from appliance.grid import Box, FrameGrid
 from appliance.pack import Pack
 from appliance.vision.blazeface import Face, FaceDetector
 
 RATE: Final = 12.5
 VIEW: Final = (480, 270)
-_GAP, _EYES, _CHART = 12, (480, 132), (480, 150)
+_GAP, _EYES, _CHART = 12, (480, 132), (480, 69)
 _PORTRAIT: Final = (324, 576)
 _SIZE: Final = (VIEW[0] + _PORTRAIT[0] + 3 * _GAP, _PORTRAIT[1] + 2 * _GAP)
 _BACK, _TEXT, VIEWER, _SITTER = "#16140f", "#d8d0bd", "#e0a030", "#6fb7c9"
@@ -29,24 +29,33 @@ class Shot:
     """One moment of the film.
 
     `view` is the camera's picture as a small JPEG; `faces` are in pixels of the picture itself,
-    which was `width` wide. `viewer` is the true angle to the viewer in degrees, None when nobody
-    is in view; `sitter` is the angle of `frame`.
+    which was `width` wide. `viewer` is the true direction to the viewer, None when nobody is in view;
+    `frame` is the number of the frame that is lit.
     """
 
     view: bytes
     width: int
     faces: Sequence[Face]
-    viewer: float | None
-    sitter: float
+    viewer: Direction | None
     frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    """One direction over the time of the film, in degrees; `ends` are the lowest and the highest shown."""
+
+    name: str
+    place: str
+    viewer: Sequence[float | None]
+    sitter: Sequence[float]
+    ends: tuple[float, float]
 
 
 def film(shots: Sequence[Shot], pack: Pack) -> bytes:
     """Return an animated WebP of the shots."""
     frames = _Frames(pack)
-    reach = 1.05 * max(max(abs(shot.sitter), abs(shot.viewer or 0.0)) for shot in shots)
-    reach = max(reach, pack.info.main.angles[-1])
-    images = [_draw(shots, i, frames, reach) for i in range(len(shots))]
+    charts = _charts(shots, pack.info.main)
+    images = [_draw(shots, i, frames, charts) for i in range(len(shots))]
     packed = io.BytesIO()
     images[0].save(
         packed,
@@ -69,29 +78,23 @@ def small_view(picture: Picture) -> bytes:
 
 
 class _Frames:
-    """The pack's frames whole and as close-ups of the eyes, made when first wanted."""
+    """The pack's frames: the whole painting and a close-up of the eyes, made when first wanted."""
 
     def __init__(self, pack: Pack) -> None:
-        self._pack = pack
-        self._base = fitted_base(pack, Layout(_PORTRAIT))
-        box, patches = fitted_patches(pack, Layout(_PORTRAIT))
-        self._place = box[:2]
-        self._patches = list(patches)
-        self._full = pack.base()
-        self._around_eyes = _around_eyes(self._full, pack.info.main.box)
-        self._eyes: dict[int, Image.Image] = {}
+        self._pack, self.grid = pack, pack.info.main
+        self._painting = pack.base()
+        self._around_eyes = _around_eyes(self._painting, self.grid.box)
+        self._made: dict[int, tuple[Image.Image, Image.Image]] = {}
 
-    def whole(self, frame: int) -> Image.Image:
-        image = self._base.copy()
-        image.paste(self._patches[frame], self._place)
-        return image
-
-    def eyes(self, frame: int) -> Image.Image:
-        if frame not in self._eyes:
-            image = self._full.copy()
-            image.paste(self._pack.patch(frame), self._pack.info.main.box[:2])
-            self._eyes[frame] = image.resize(_EYES, Image.Resampling.LANCZOS, self._around_eyes)
-        return self._eyes[frame]
+    def made(self, frame: int) -> tuple[Image.Image, Image.Image]:
+        """Return the painting and the eyes in a frame."""
+        if frame not in self._made:
+            self._painting.paste(self._pack.patch(frame), self.grid.box[:2])
+            self._made[frame] = (
+                ImageOps.contain(self._painting, _PORTRAIT, Image.Resampling.LANCZOS),
+                self._painting.resize(_EYES, Image.Resampling.LANCZOS, self._around_eyes),
+            )
+        return self._made[frame]
 
 
 def _around_eyes(painting: Image.Image, box: Box) -> tuple[float, float, float, float]:
@@ -109,15 +112,30 @@ def _around_eyes(painting: Image.Image, box: Box) -> tuple[float, float, float, 
     return max(x - half, 0), max(y - rise, 0), min(x + half, painting.width), min(y + rise, painting.height)
 
 
-def _draw(shots: Sequence[Shot], i: int, frames: _Frames, reach: float) -> Image.Image:
+def _charts(shots: Sequence[Shot], grid: FrameGrid) -> list[_Chart]:
+    """Return the chart of the gaze sideways, and that of the gaze up and down."""
+    charts = []
+    for axis, (name, place) in enumerate((("sideways", "column"), ("up and down", "row"))):
+        viewer = [None if shot.viewer is None else shot.viewer[axis] for shot in shots]
+        sitter = [direction_of(grid, shot.frame)[axis] for shot in shots]
+        reached = [*(angle for angle in viewer if angle is not None), *(grid.angles, grid.pitches)[axis]]
+        charts.append(_Chart(name, place, viewer, sitter, (min(reached), max(reached))))
+    return charts
+
+
+def _draw(shots: Sequence[Shot], i: int, frames: _Frames, charts: Sequence[_Chart]) -> Image.Image:
     shot = shots[i]
     image = Image.new("RGB", _SIZE, _BACK)
     image.paste(_view(shot), (_GAP, _GAP))
     top = 2 * _GAP + VIEW[1]
-    image.paste(frames.eyes(shot.frame), (_GAP, top))
+    painting, eyes = frames.made(shot.frame)
+    image.paste(eyes, (_GAP, top))
     top += _EYES[1] + _GAP
-    image.paste(_chart(shots, i, reach), (_GAP, top))
-    image.paste(frames.whole(shot.frame), (2 * _GAP + VIEW[0], _GAP))
+    row, column = frames.grid.place(shot.frame)
+    for chart, place in zip(charts, (column, row), strict=True):
+        image.paste(_drawn(chart, i, place), (_GAP, top))
+        top += _CHART[1] + _GAP
+    image.paste(painting, (2 * _GAP + VIEW[0], _GAP))
     return image
 
 
@@ -135,24 +153,28 @@ def _view(shot: Shot) -> Image.Image:
     return _labelled(image, "the camera's view, as in a mirror")
 
 
-def _chart(shots: Sequence[Shot], now: int, reach: float) -> Image.Image:
+def _drawn(chart: _Chart, now: int, place: int) -> Image.Image:
+    """Draw a chart up to the shot `now`, in which the frame is at `place`: its column or row."""
     image = Image.new("RGB", _CHART, "#211e17")
     draw = ImageDraw.Draw(image)
-    left, right, top, bottom = 8, _CHART[0] - 8, 24, _CHART[1] - 8
-    step = (right - left) / max(len(shots) - 1, 1)
+    left, right, top, bottom = 8, _CHART[0] - 8, 24, _CHART[1] - 6
+    step = (right - left) / max(len(chart.sitter) - 1, 1)
+    low, high = chart.ends
 
     def at(i: int, angle: float) -> tuple[float, float]:
-        return left + i * step, (top + bottom) / 2 - angle / reach * (bottom - top) / 2
+        return left + i * step, bottom - (angle - low) / (high - low) * (bottom - top)
 
-    draw.line((*at(0, 0), *at(len(shots) - 1, 0)), fill="#4a4436")
+    draw.line((*at(0, 0), *at(len(chart.sitter) - 1, 0)), fill="#4a4436")
     for j in range(1, now + 1):
-        a, b = shots[j - 1], shots[j]
-        if a.viewer is not None and b.viewer is not None:
-            draw.line((*at(j - 1, a.viewer), *at(j, b.viewer)), fill=VIEWER, width=3)
-        draw.line((*at(j - 1, a.sitter), *at(j, a.sitter), *at(j, b.sitter)), fill=_SITTER, width=2)
+        before, after = chart.viewer[j - 1], chart.viewer[j]
+        if before is not None and after is not None:
+            draw.line((*at(j - 1, before), *at(j, after)), fill=VIEWER, width=3)
+        was, now_is = chart.sitter[j - 1], chart.sitter[j]
+        draw.line((*at(j - 1, was), *at(j, was), *at(j, now_is)), fill=_SITTER, width=2)
     font = _font()
-    draw.text((8, 4), "angle to the viewer", fill=VIEWER, font=font)
-    draw.text((160, 4), f"the sitter's gaze, frame {shots[now].frame}", fill=_SITTER, font=font)
+    draw.text((8, 4), chart.name, fill=_TEXT, font=font)
+    draw.text((104, 4), "the viewer", fill=VIEWER, font=font)
+    draw.text((186, 4), f"the sitter's gaze, {chart.place} {place}", fill=_SITTER, font=font)
     return image
 
 

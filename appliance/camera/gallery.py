@@ -83,3 +83,8 @@ class GalleryCamera:
         """Return who is really where at a moment, on the clock of `captured`; before the walk, nobody."""
         into = moment - self._pace.begun
         return self.walk.people_at(into) if into >= 0 else []
+
+    def followed_at(self, moment: float) -> Visitor | None:
+        """Return whom a sitter should look at; None where nobody's eyes are seen, and before the walk."""
+        into = moment - self._pace.begun
+        return self.walk.followed_at(into, self._room.lens) if into >= 0 else None

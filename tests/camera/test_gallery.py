@@ -140,5 +140,5 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
-        with pytest.raises(BadAsset, match=r"astronaut\.png: missing; run `mona-lisa assets fetch`"):
+        with pytest.raises(BadAsset, match=r"grace_hopper\.jpg: missing; run `mona-lisa assets fetch`"):
             GalleryCamera("demo")

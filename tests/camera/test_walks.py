@@ -1,5 +1,6 @@
 """Walks: scripts are data, the truth is exact and smooth."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -148,12 +149,21 @@ class TestBundledWalks:
         assert all(not demo.people_at(t) for t in (17.6, 18.7, 19.9))
 
     def test_the_demo_visitor_walks_stands_and_comes_nearer(self) -> None:
-        demo = load_walk("demo")
-        there = [only(demo, i / 10) for i in range(175)]
-        speeds = [abs(v.vx_mm_s) for v in there]
+        visitor = load_walk("demo").people[0]
+        there = [visitor.at(i / 10) for i in range(175)]
+        seen = [v for v in there if v and in_view(v)]
+        speeds = [abs(v.vx_mm_s) for v in seen]
         assert max(speeds) > 600
-        assert sum(speed < 1 for speed in speeds) >= 25
-        assert min(v.z_mm for v in there) < 900
+        assert sum(speed < 1 for speed in speeds) >= 15
+        assert min(v.z_mm for v in seen) < 900
+
+    def test_in_the_demo_a_child_comes_while_nobody_else_is_in_view(self) -> None:
+        demo = load_walk("demo")
+        seen = [{v.who for v in demo.people_at(i / 100) if in_view(v)} for i in range(2000)]
+        assert all(len(who) <= 1 for who in seen)
+        assert sum("child" in who for who in seen) > 500
+        child = demo.people[1].at(7.5)
+        assert child and 14 < math.degrees(math.atan2(child.y_mm, child.z_mm)) < 16
 
     def test_crossing_is_steady(self) -> None:
         cross = load_walk("cross")
