@@ -215,7 +215,9 @@ def test_the_television_sleeps_once_the_screen_is_black(
     rack.adapter("cec0", 33, "1.0.0.0")
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
     monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
-    config = HoursConfig(cec=True, timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00"))
+    config = HoursConfig(
+        cec=True, timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00")
+    )
     opening = Opening(config)
     screen = Curtain(opening)
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()

@@ -38,5 +38,7 @@ def test_a_head_lying_on_its_side_is_refused(side: int) -> None:
 def test_a_profile_is_refused(side: int) -> None:
     assert check_face(face(turn=side * 47.0), 1.0) == []
     for degrees in (49.0, 60.0, 85.0):
-        with pytest.raises(UnfitPortrait, match=rf"turned by {degrees:.0f} degrees, a profile; .* 48: both eyes"):
+        with pytest.raises(
+            UnfitPortrait, match=rf"turned by {degrees:.0f} degrees, a profile; .* 48: both eyes"
+        ):
             check_face(face(turn=side * degrees), 1.0)

@@ -10,8 +10,8 @@ from appliance.camera.lens import Lens
 from appliance.config import GazeConfig
 from appliance.gaze.geometry import angle_to
 from appliance.tracking.head import frontal_eye_distance
-from appliance.tracking.viewer import INTERPUPILLARY_MM, locate
 from appliance.tracking.tracker import Tracker
+from appliance.tracking.viewer import INTERPUPILLARY_MM, locate
 from tests.tracking.faces import DT, face_at, take, track_at
 
 
