@@ -5,7 +5,7 @@ import os
 import sys
 import weakref
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance.camera.base import YuvPicture
 from appliance.camera.catalogue import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
-from appliance.camera.picamera import CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
+from appliance.camera.picamera import CAMERA_CROPPED, CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
 from appliance.config import OPENING
 from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
 
@@ -169,6 +169,7 @@ class Driver:
         Driver.holder = self
         self.number = number
         self.waits: list[float] = []
+        self.controls: list[dict[str, Any]] = []
 
     @staticmethod
     def global_camera_info() -> list[dict[str, str]]:
@@ -200,12 +201,17 @@ class Driver:
         return self  # the request, too
 
     def make_array(self, name: str) -> Any:
-        return np.zeros((540, 640), np.uint8)
+        return self.buffer
 
-    def get_metadata(self) -> dict[str, int]:
-        return {"SensorTimestamp": 5_000_000_000}
+    def get_metadata(self) -> dict[str, Any]:
+        return {"SensorTimestamp": 5_000_000_000, **self.metadata}
 
-    camera_properties: Final = {}
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        self.controls.append(controls)
+
+    buffer = np.zeros((540, 640), np.uint8)
+    metadata: ClassVar[dict[str, Any]] = {}
+    camera_properties: Final = {"PixelArraySize": (4608, 2592)}
 
     def camera_configuration(self) -> dict[str, Any]:
         return {"lores": {"size": (640, 360), "format": "YUV420"}}
@@ -332,3 +338,54 @@ def test_beside_a_usb_camera_the_one_on_the_ribbon_cable_is_used(driver: type[Dr
     with camera() as opened:
         assert driver.holder is not None
         assert (driver.holder.number, opened.model) == (1, "imx708_wide")
+
+
+def test_a_red_coat_is_red_in_the_cameras_picture(
+    driver: type[Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manager.plugged = [RIBBON]
+    # I420: Y, then U, then V; red in full range.
+    red = np.repeat(np.array((76, 85, 255), np.uint8), (360 * 640, 180 * 320, 180 * 320))
+    monkeypatch.setattr(driver, "buffer", red.reshape(540, 640))
+    with camera() as opened:
+        pixels = opened.newest().rgb()
+    assert pixels.shape == (360, 640, 3)
+    assert np.abs(pixels.astype(int) - (254, 0, 0)).max() <= 2
+
+
+def test_a_new_rate_reaches_the_sensor_once(driver: type[Driver]) -> None:
+    Manager.plugged = [RIBBON]
+    with camera() as opened:
+        assert driver.holder is not None
+        assert driver.holder.wanted["controls"] == {"FrameDurationLimits": (33_333, 66_666)}
+        for rate in (30, 5, 5, 30):
+            opened.set_rate(rate)
+        limits = [controls["FrameDurationLimits"] for controls in driver.holder.controls]
+        assert limits == [(200_000, 400_000), (33_333, 66_666)]
+
+
+@pytest.mark.parametrize(
+    ("crop", "angle"),
+    [
+        ((0, 0, 4608, 2592), 102.0),
+        ((115, 65, 4378, 2462), 102.0),  # 95.01 %: all but the rim
+        # 2 atan(tan(51 degrees) / 2) = 63.4
+        ((1152, 648, 2304, 1296), 63.4),
+        (None, 102.0),
+    ],
+    ids=["all of the sensor", "all but the rim", "half", "not told"],
+)
+def test_a_cropped_sensor_sees_a_narrower_angle(
+    driver: type[Driver],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    crop: tuple[int, ...] | None,
+    angle: float,
+) -> None:
+    Manager.plugged = [RIBBON]
+    monkeypatch.setattr(driver, "metadata", {"ScalerCrop": crop} if crop else {})
+    with camera() as opened:
+        opened.newest()
+        assert opened.horizontal_fov == pytest.approx(angle, abs=0.05)
+    narrower = [] if angle == 102 else [CAMERA_CROPPED % (50, opened.horizontal_fov)]
+    assert [record.getMessage() for record in caplog.records] == narrower

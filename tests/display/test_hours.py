@@ -1,4 +1,5 @@
 import logging
+import os
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,8 @@ from appliance.display.clock import rtc_agrees
 from appliance.display.curtain import Curtain
 from appliance.display.hours import Hours, spans
 from appliance.display.opening import Opening
+from appliance.display.waker import Waker
+from tests.display.television import Rack
 
 ZONES = [
     "Europe/Berlin",
@@ -190,6 +193,43 @@ def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
     screen = Curtain(Opening(config))
     screen.first(0.0, datetime(2026, 5, 4, 22, tzinfo=UTC).timestamp())
     assert screen.level == 0.0 and not screen.open
+
+
+def test_with_no_fade_it_closes_and_opens_at_once() -> None:
+    config = HoursConfig(timezone="UTC", clock="any", fade=0.0, **dict.fromkeys(WEEK, "10:00-18:00"))
+    screen = Curtain(Opening(config))
+    opening = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
+    screen.first(0.0, opening - 10)
+    levels = []
+    for now in range(20):
+        screen.step(float(now), opening - 10 + now)
+        levels.append(screen.level)
+    assert levels == [0.0] * 10 + [1.0] * 10
+    assert screen.step(30.0, opening + 8 * 3600) and screen.level == 0.0
+
+
+def test_the_television_sleeps_once_the_screen_is_black(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rack = Rack(tmp_path / "rack", monkeypatch)
+    rack.adapter("cec0", 33, "1.0.0.0")
+    rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
+    monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
+    config = HoursConfig(
+        cec=True, timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00")
+    )
+    opening = Opening(config)
+    screen = Curtain(opening)
+    closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
+    screen.first(0.0, closing - 10)
+    asleep = []
+    for now in range(20):
+        screen.step(float(now), closing - 10 + now)
+        while opening._waker and opening._waker._cec.busy:
+            os.sched_yield()
+            opening._waker._cec.step(now)
+        asleep.append(rack.messages()[-1:] == ["cec0 --playback --to 0 --standby"])
+    assert asleep == [False] * 13 + [True] * 7  # 10 s until it closes, and 4 s of fading
 
 
 def test_a_clock_that_was_not_set_counts_as_open(

@@ -82,3 +82,34 @@ def expected(frame: Image.Image, layout: Layout, face: Box = BOX) -> Image.Image
 def test_brightness_dims_every_level_alike(pack: Pack) -> None:
     half = np.asarray(fitted_base(pack, Layout(SIZE, brightness=0.5)), int)
     assert np.abs(half - np.asarray(pack.base(), int) / 2).max() <= 0.5
+
+
+@given(pictures(), SIDES, SIDES, st.integers(0, 400))
+def test_a_cover_is_no_larger_than_needed_and_not_stretched(
+    picture: tuple[tuple[int, int], tuple[int, int, int, int]], w: int, h: int, margin: int
+) -> None:
+    (width, height), face = picture
+    fit = Layout((w, h), 0, "cover", margin).placed((width, height), face)
+    x0, y0, x1, y1 = fit.view
+    assert fit.size[0] == x1 - x0 or fit.size[1] == y1 - y0
+    # Equal scales, but for the half pixel by which each side is rounded.
+    assert abs(fit.size[0] * height - fit.size[1] * width) <= (width + height) / 2
+
+
+@pytest.mark.parametrize(
+    ("face", "top"),
+    [
+        ((140, 160), -100),  # in the middle of the picture, as it would lie without a face
+        ((20, 60), -15),  # near the upper edge: moved down, with an eighth of the head above it
+        ((240, 280), -185),  # near the lower edge: moved up as far
+        ((100, 260), -130),  # larger than the screen: its middle, 180, in the screen's middle
+    ],
+    ids=["middle", "high", "low", "large"],
+)
+def test_a_cover_moves_just_enough_to_show_the_face(face: tuple[int, int], top: int) -> None:
+    for turned in (False, True):
+        size, box = (100, 300), (0, face[0], 100, face[1])
+        if turned:
+            size, box = (300, 100), (face[0], 0, face[1], 100)
+        fit = Layout((100, 100), fit="cover").placed(size, box)
+        assert (fit.left, fit.top) == ((top, 0) if turned else (0, top))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.display import waiting
-from appliance.display.waiting import wait_for_card, wait_for_free_card
+from appliance.display.waiting import wait_for_card, wait_for_display, wait_for_free_card
 from tests.display.kernel import Kernel
 from tests.display.test_connectors import plug
 
@@ -125,3 +125,23 @@ def test_a_monitor_unplugged_while_the_screen_is_held_is_waited_for(
     later.start()
     assert not wait(tmp_path, threading.Event(), 1.5, looks)
     assert looks[0] == "held" and looks[-1] == "absent"
+
+
+def test_a_monitor_that_is_off_at_the_start_is_waited_for(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait_for_free_card, "__defaults__", (tmp_path / "system", tmp_path))
+    monkeypatch.setattr(waiting, "check_driver", lambda: None)  # PyPI's SDL has no KMSDRM
+    plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected")
+    stop, absent = threading.Event(), []
+
+    def give_up() -> None:
+        absent.append("no monitor")
+        stop.set()
+
+    assert not wait_for_display("kmsdrm", stop, each=give_up)
+    assert absent == ["no monitor"]
+    plug(tmp_path / "system", "card1-HDMI-A-1", "connected", "1080x1920")
+    assert wait_for_display("kmsdrm", threading.Event(), each=give_up)
+    assert wait_for_display(f"offscreen:{tmp_path}", stop, each=give_up)
+    assert absent == ["no monitor"], "neither of these is waited for"

@@ -209,6 +209,16 @@ def test_the_highest_nod_is_the_last_that_folds_nothing(turn: float) -> None:
     assert min(head.squeeze(t, side * highest) for t, side in ways) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("deeper", "least"), [(1.0, 12.0), (3.0, 4.0), (8.0, 1.0)])
+def test_the_widest_turn_is_the_last_that_folds_nothing(deeper: float, least: float) -> None:
+    """A head as steep as the engine makes them, and steeper ones."""
+    _, found = head_of(15.0, 14.0)
+    head = replace(found, depth=deeper * found.depth)
+    widest = head.widest()
+    assert widest >= least
+    assert min(head.squeeze(widest), head.squeeze(-widest)) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("turn", [-8.0, 0.0, 5.0])
 def test_a_level_head_is_where_it_was_before_heads_could_nod(turn: float) -> None:
     face, head = head_of(15.0, 14.0)

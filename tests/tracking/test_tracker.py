@@ -197,6 +197,26 @@ class TestMeasurements:
         (person,) = people.confirmed()
         assert person.eye_distance == pytest.approx(0.4 * width, rel=0.35)
 
+    def test_someone_beside_a_doubted_spot_is_a_person(self) -> None:
+        people = tracker()
+        people.static.append(
+            StaticFace(100, 100, 60, until=20.0)
+        )  # a pattern taken for a face, not confirmed
+        for i in range(6):
+            take(people, [face_at(100 + 14, score=0.65)], i * DT)
+        assert people.tracks == [], "within a quarter of the face's width it is the pattern"
+        for i in range(6, 12):
+            take(people, [face_at(100 + 16, score=0.65)], i * DT)
+        assert len(people.confirmed()) == 1
+
+    def test_a_wall_picture_is_known_in_a_coarse_look(self) -> None:
+        picture = StaticFace(
+            100, 100, 60, looks=Average(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
+        )
+        crop, room = Region(0, 0, 200, 200), Region(0, 0, 1000, 1000)  # errors of 4 and 20 pixels
+        assert picture.is_at(face_at(118), crop) and not picture.is_at(face_at(120), crop)
+        assert picture.is_at(face_at(134), room) and not picture.is_at(face_at(136), room)
+
     @pytest.mark.parametrize("step", [0.0, -0.5, -100.0])
     def test_a_clock_that_stands_or_goes_back_is_no_error(self, step: float) -> None:
         people = tracker()

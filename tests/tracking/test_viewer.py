@@ -5,10 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.camera.averaging import Region
 from appliance.camera.lens import Lens
+from appliance.config import GazeConfig
+from appliance.gaze.geometry import angle_to
 from appliance.tracking.head import frontal_eye_distance
+from appliance.tracking.tracker import Tracker
 from appliance.tracking.viewer import INTERPUPILLARY_MM, locate
-from tests.tracking.faces import track_at
+from tests.tracking.faces import DT, face_at, take, track_at
 
 
 @given(
@@ -60,3 +64,21 @@ def test_the_eye_midpoint_is_told_as_seen_and_the_head_apart() -> None:
     viewer = locate(track, 0.0, (640, 360), 66, 0.0)
     assert (viewer.x, viewer.y) == track.face.eye_midpoint
     assert viewer.head_x < viewer.x - 3, "the eyes of a turned head lie before its axis"
+
+
+def test_an_approach_is_told_by_distance_and_angle() -> None:
+    """From 4 m to 1 m in three seconds, straight towards a camera that hangs 400 mm to the right."""
+    people, lens, place = Tracker(0.5, 0.0, 8.0), Lens(1280, 720, 66), GazeConfig(camera_right=400)
+    for i in range(91):
+        z_mm = 4000 - 1000 * i * DT
+        width = 2.5 * lens.focal * INTERPUPILLARY_MM / z_mm
+        half = 2 * width
+        crop = Region(640 - half, 360 - half, 640 + half, 360 + half)
+        sought = people.tracks[0] if people.tracks else None
+        take(people, [face_at(640, 360, width)], i * DT, region=crop, sought=sought)
+        (person,) = people.tracks
+        viewer = locate(person, i * DT, (1280, 720), 66, 0.0)
+        if i > 15:  # the eyes' distance is smoothed over 0.4 s, so that noise does not move the viewer
+            assert viewer.distance_mm == pytest.approx(z_mm, abs=450)
+    found = angle_to(viewer.x_mm, viewer.y_mm, viewer.z_mm, place)
+    assert found == pytest.approx(math.degrees(math.atan2(400, 1000)), abs=6)

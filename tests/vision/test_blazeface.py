@@ -172,6 +172,12 @@ def test_boxes_that_overlap_by_less_than_three_tenths_are_two_faces() -> None:
     assert shifted(55) == 2
 
 
+@given(st.floats(21, 300), st.floats(21, 300), st.sampled_from([-1, 1]), st.sampled_from([-1, 1]))
+def test_two_people_diagonally_apart_stay_two(dx: float, dy: float, right: int, down: int) -> None:
+    one, other = [500.0, 500.0, 20.0, 20.0], [500.0 + right * dx, 500.0 + down * dy, 20.0, 20.0]
+    assert suppress([(0.9, one), (0.8, other)]) == [(0.9, one), (0.8, other)]
+
+
 def test_a_box_without_a_size_is_a_face_of_its_own_and_no_error() -> None:
     assert len(suppress([(0.9, [50.0, 50, 0, 0]), (0.8, [50.0, 50, -1, 20])])) == 2
 
