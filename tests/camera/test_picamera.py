@@ -2,6 +2,7 @@ import errno
 import gc
 import importlib.util
 import os
+import subprocess
 import sys
 import weakref
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.assets import home
 from appliance.camera.base import YuvPicture
 from appliance.camera.catalogue import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
 from appliance.camera.picamera import CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
@@ -332,3 +334,15 @@ def test_beside_a_usb_camera_the_one_on_the_ribbon_cable_is_used(driver: type[Dr
     with camera() as opened:
         assert driver.holder is not None
         assert (driver.holder.number, opened.model) == (1, "imx708_wide")
+
+
+def test_a_start_with_a_pi_camera_loads_no_simulated_one() -> None:
+    program = (
+        "import sys; from appliance.config import CameraConfig; from appliance.camera.sources import camera_named\n"
+        "camera_named('picamera', CameraConfig())\n"
+        "print(*(name for name in sys.modules if name.startswith('appliance.camera.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=home())
+    loaded = {name.rpartition(".")[2] for name in done.stdout.split()}
+    assert "picamera" in loaded, done.stderr
+    assert not loaded & {"gallery", "replay", "walks", "figures", "scenery"}
