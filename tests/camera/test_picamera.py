@@ -202,6 +202,7 @@ class Driver:
         return self  # the request, too
 
     def make_array(self, name: str) -> Any:
+        assert name in self.wanted
         return np.zeros((540, 640), np.uint8)
 
     def get_metadata(self) -> dict[str, int]:
@@ -210,7 +211,7 @@ class Driver:
     camera_properties: Final = {}
 
     def camera_configuration(self) -> dict[str, Any]:
-        return {"lores": {"size": (640, 360), "format": "YUV420"}}
+        return self.wanted
 
     def release(self) -> None:
         """Nothing to give back."""
@@ -282,6 +283,15 @@ def test_the_first_picture_may_take_as_long_as_the_opening(driver: type[Driver])
             opened.newest()
         assert driver.holder is not None
         assert driver.holder.waits == [OPENING + 0.5, 0.5]
+
+
+def test_the_camera_is_asked_for_no_stream_that_is_not_read(driver: type[Driver]) -> None:
+    Manager.plugged = [RIBBON]
+    with camera() as opened:
+        assert driver.holder is not None
+        assert driver.holder.wanted.keys() & {"main", "lores", "raw"} == {"main"}
+        picture = opened.newest()
+    assert picture.y.shape == (360, 640) and picture.u.shape == (180, 320)
 
 
 def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCaptureFixture) -> None:
