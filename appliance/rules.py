@@ -123,6 +123,3 @@ class ListOf:
 
     def __str__(self) -> str:
         return f"a list, each entry {self.rule}"
-
-
-Rule = Range | ZeroOr | OneOf | Pattern | Text | YesNo | TimeZone | ListOf

@@ -1,6 +1,9 @@
 """The rooms and their order, as DESIGN.md has them: a room imports rooms before it, never after."""
 
 import ast
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,30 @@ def test_the_loop_does_without_portrait_fomm_and_bench(path: Path) -> None:
 def test_a_module_opens_with_what_it_is_for(path: Path) -> None:
     text = path.read_text("utf-8")
     assert ast.get_docstring(ast.parse(text))
+
+
+def names_defined(module: Path) -> list[str]:
+    """The classes, functions and constants at the top of a module."""
+    names = []
+    for node in ast.parse(module.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
+
+
+def words_in(modules: Iterable[Path]) -> Counter[str]:
+    return Counter(word for module in modules for word in re.findall(r"\w+", module.read_text("utf-8")))
+
+
+def test_every_name_at_the_top_of_a_module_is_used() -> None:
+    package, tests = words_in(MODULES), words_in((PACKAGE.parent / "tests").rglob("*.py"))
+    for module in MODULES:
+        # The bench's scenes are for the tests as well; nothing else is there for a test alone.
+        users = package + tests if room(module) == "bench" else package
+        assert [name for name in names_defined(module) if users[name] == 1] == [], module
 
 
 def test_the_order_of_rooms_has_no_circle() -> None:

@@ -105,15 +105,15 @@ class PiCamera:
             self._camera.cancel_all_and_flush()
             raise CameraStalled(f"no picture for {patience:g} s") from error
         try:
-            pixels = request.make_array("lores")
+            pixels = request.make_array("main")
             metadata = request.get_metadata()
         finally:
             request.release()
         if self._number == 0:
             self._measure_crop(metadata)
         self._number += 1
-        lores = self._camera.camera_configuration()["lores"]
-        y, u, v = planes(pixels, lores["size"], lores["format"])
+        stream = self._camera.camera_configuration()["main"]
+        y, u, v = planes(pixels, stream["size"], stream["format"])
         return YuvPicture(y, u, v, captured(metadata), self._number)
 
     def set_rate(self, rate: float) -> None:
@@ -126,7 +126,6 @@ class PiCamera:
         turned = self._rotation == 180
         return self._camera.create_video_configuration(
             main={"size": self._size, "format": "YUV420"},
-            lores={"size": self._size, "format": "YUV420"},
             transform=libcamera.Transform(hflip=turned, vflip=turned),
             colour_space=libcamera.ColorSpace.Sycc(),
             buffer_count=4,

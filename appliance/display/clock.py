@@ -26,7 +26,10 @@ class _Timex(ctypes.Structure):
 
 
 def clock_is_set() -> bool:
-    """Tell whether the clock was set, by the network or by a clock that has a battery."""
+    """Tell whether the clock was set, by the network or by a clock that has a battery.
+
+    The opening hours and `doctor` ask this.
+    """
     return TIMESYNC.exists() or _kernel_synchronised() or rtc_agrees(RTC, time.time())
 
 

@@ -1,12 +1,8 @@
 """How a picture lies on a screen: its scale, its place, its orientation."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from appliance.grid import Box
-
-ROTATIONS: Final = (0, 90, 180, 270)
-FITS: Final = ("contain", "cover")
 
 Size = tuple[int, int]
 

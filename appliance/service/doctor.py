@@ -18,6 +18,7 @@ from appliance import assets
 from appliance.camera.catalogue import field_of_view, is_usb, listing_advice
 from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import connectors as plugs
+from appliance.display.clock import clock_is_set
 from appliance.display.holders import holders
 from appliance.errors import ApplianceError
 from appliance.library import current, library
@@ -231,16 +232,8 @@ def portrait(config: Config) -> Finding:
 
 def clock() -> Finding:
     """Check that the clock is set: the journal's times and the opening hours go by it."""
-    try:
-        done = subprocess.run(
-            ["timedatectl", "show", "--value", "--property=NTPSynchronized"],
-            capture_output=True, text=True, timeout=10,
-        )  # fmt: skip
-        synchronised = done.stdout.strip() == "yes"
-    except (OSError, subprocess.TimeoutExpired):
-        synchronised = False
     now = time.strftime("%Y-%m-%d %H:%M %Z")
-    if synchronised:
+    if clock_is_set():
         return ok(f"{now}, synchronised")
     return warn(f"{now}, not synchronised", "give it a network with NTP, or a clock with a battery (RTC)")
 

@@ -99,14 +99,13 @@ class Watcher:
         """Begin to see."""
         self._thread.start()
 
-    def close(self) -> bool:
-        """Stop seeing; raises what ended the thread. Returns False if the thread cannot be ended."""
+    def close(self) -> None:
+        """Stop seeing; raises what ended the thread. A camera's driver that hangs is left behind."""
         self._stop.set()
         if self._thread.ident:
             self._thread.join(_PATIENCE)
         if self._failure:
             raise self._failure
-        return not self._thread.is_alive()
 
     def take(self, config: Config) -> None:
         """See by another config from the next picture on."""

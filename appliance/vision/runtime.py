@@ -2,8 +2,9 @@
 
 import importlib
 import os
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from appliance.camera.averaging import Floats
 from appliance.errors import BadModel, NoRuntime
 
 _RUNTIMES: Final = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
+_GREETING: Final = "^INFO: Created TensorFlow Lite"
+# Seconds to wait for what was said to pass through grep (it takes a few milliseconds; guess).
+_PATIENCE: Final = 1.0
 
 
 def runtime() -> Any:
@@ -85,16 +89,24 @@ class Model:
 
 @contextmanager
 def _without_greeting() -> Iterator[None]:
-    """Keep the runtime's greeting off standard error; whatever else is said there comes through."""
-    with os.fdopen(os.memfd_create("greeting"), "w+b") as heard:
-        real = os.dup(2)
-        os.dup2(heard.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(real, 2)
-            heard.seek(0)
-            for line in heard:
-                if not line.startswith(b"INFO: Created TensorFlow Lite"):
-                    os.write(real, line)
-            os.close(real)
+    """Keep the runtime's greeting off standard error.
+
+    Another process takes the greeting out, because what the runtime says before a crash would be lost in
+    this one. Where no such process can be started, the greeting is seen.
+    """
+    try:
+        grep = subprocess.Popen(["grep", "-av", _GREETING], stdin=subprocess.PIPE, stdout=2)
+    except OSError:
+        yield
+        return
+    assert grep.stdin
+    real = os.dup(2)
+    os.dup2(grep.stdin.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(real, 2)
+        os.close(real)
+        grep.stdin.close()
+        with suppress(subprocess.TimeoutExpired):  # a child that was started meanwhile still has its end open
+            grep.wait(_PATIENCE)

@@ -2,6 +2,7 @@ import errno
 import gc
 import importlib.util
 import os
+import subprocess
 import sys
 import weakref
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.assets import home
 from appliance.camera.base import YuvPicture
 from appliance.camera.catalogue import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
 from appliance.camera.picamera import CAMERA_CROPPED, CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
@@ -201,6 +203,7 @@ class Driver:
         return self  # the request, too
 
     def make_array(self, name: str) -> Any:
+        assert name in self.wanted
         return self.buffer
 
     def get_metadata(self) -> dict[str, Any]:
@@ -214,7 +217,7 @@ class Driver:
     camera_properties: Final = {"PixelArraySize": (4608, 2592)}
 
     def camera_configuration(self) -> dict[str, Any]:
-        return {"lores": {"size": (640, 360), "format": "YUV420"}}
+        return self.wanted
 
     def release(self) -> None:
         """Nothing to give back."""
@@ -286,6 +289,15 @@ def test_the_first_picture_may_take_as_long_as_the_opening(driver: type[Driver])
             opened.newest()
         assert driver.holder is not None
         assert driver.holder.waits == [OPENING + 0.5, 0.5]
+
+
+def test_the_camera_is_asked_for_no_stream_that_is_not_read(driver: type[Driver]) -> None:
+    Manager.plugged = [RIBBON]
+    with camera() as opened:
+        assert driver.holder is not None
+        assert driver.holder.wanted.keys() & {"main", "lores", "raw"} == {"main"}
+        picture = opened.newest()
+    assert picture.y.shape == (360, 640) and picture.u.shape == (180, 320)
 
 
 def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCaptureFixture) -> None:
@@ -389,3 +401,15 @@ def test_a_cropped_sensor_sees_a_narrower_angle(
         assert opened.horizontal_fov == pytest.approx(angle, abs=0.05)
     narrower = [] if angle == 102 else [CAMERA_CROPPED % (50, opened.horizontal_fov)]
     assert [record.getMessage() for record in caplog.records] == narrower
+
+
+def test_a_start_with_a_pi_camera_loads_no_simulated_one() -> None:
+    program = (
+        "import sys; from appliance.config import CameraConfig; from appliance.camera.sources import camera_named\n"
+        "camera_named('picamera', CameraConfig())\n"
+        "print(*(name for name in sys.modules if name.startswith('appliance.camera.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=home())
+    loaded = {name.rpartition(".")[2] for name in done.stdout.split()}
+    assert "picamera" in loaded, done.stderr
+    assert not loaded & {"gallery", "replay", "walks", "figures", "scenery"}

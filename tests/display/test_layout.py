@@ -4,13 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.display.layout import FITS, ROTATIONS, Layout
+from appliance.display.layout import Layout
 from appliance.display.patches import fitted_base, fitted_patches
 from appliance.grid import Box
 from appliance.pack import Pack
 from tests.conftest import BOX, FRAMES, SIZE
 
 SIDES = st.integers(8, 3000)
+ROTATIONS = (0, 90, 180, 270)
+FITS = ("contain", "cover")
 
 
 @st.composite

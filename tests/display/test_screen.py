@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import pygame
 import pytest
 from PIL import Image
 
+from appliance.assets import home
 from appliance.config import DisplayConfig
 from appliance.display import frames
 from appliance.display.screen import Screen
@@ -231,3 +235,17 @@ def test_no_display_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sdl_lists_its_drivers() -> None:
     assert "dummy" in video_drivers()
+
+
+def test_other_code_can_draw_letters_with_pygame_beside_a_screen() -> None:
+    program = (
+        "import sys; from appliance.display import sdl; assert 'pygame.font' not in sys.modules\n"
+        "import pygame; pygame.display.set_mode((9, 9)); pygame.font.init()\n"
+        "assert pygame.font.Font(None, 20).size('eye')[0] > 5 and pygame.font.SysFont and pygame.mixer.Sound\n"
+        "assert pygame.display.get_surface().get_size() == (9, 9) and not hasattr(pygame, 'nothing')\n"
+    )
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=home(), env=environment
+    )
+    assert done.returncode == 0, done.stderr

@@ -105,7 +105,7 @@ def test_from_start_to_end_no_file_is_written_that_could_hold_a_cameras_picture(
     opened = {path_of(c) for c in calls if c.startswith("openat") and ("O_WRONLY" in c or "O_RDWR" in c)}
     written = {c.split("<", 1)[1].split(">")[0] for c in calls if c.startswith(("write", "pwrite"))}
     # The screen's folder and files without a name in it; what the model's runtime greets with.
-    display = ("/dev/shm/lit", "/memfd:greeting", "socket:", "pipe:")
+    display = ("/dev/shm/lit", "socket:", "pipe:")
     state = "/var/lib/mona-lisa/"  # the portrait, compiled for the screen, and the last right config
     for path in opened | written:
         known = path.startswith((*display, f"{state}.cache/", f"{state}..last-right-config.toml.new-"))

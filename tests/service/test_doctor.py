@@ -1,9 +1,11 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from appliance.config import CameraConfig
+from appliance.display import clock as system_clock
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
 from appliance.service.machine import Machine, read_machine
@@ -233,3 +235,17 @@ def test_heat_and_a_weak_power_supply_are_named(tmp_path: Path) -> None:
     assert doctor.temperature(tmp_path).found == "83 degrees C"
     assert doctor.temperature(tmp_path).grade is Grade.WARN
     assert doctor.power(tmp_path).grade is Grade.FAIL
+
+
+@pytest.mark.parametrize(("battery", "grade"), [(True, Grade.OK), (False, Grade.WARN)])
+def test_a_clock_with_a_battery_is_no_reason_to_buy_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: bool, grade: Grade
+) -> None:
+    monkeypatch.setattr(system_clock, "TIMESYNC", tmp_path / "synchronized")
+    monkeypatch.setattr(system_clock, "_kernel_synchronised", lambda: False)  # no network
+    monkeypatch.setattr(system_clock, "RTC", tmp_path)
+    if battery:
+        write(tmp_path, {"hctosys": "1\n", "since_epoch": f"{time.time():.0f}\n"})
+    found = doctor.clock()
+    assert found.grade is grade
+    assert ("RTC" in found.todo) != battery
