@@ -14,7 +14,10 @@ from appliance.files import open_regular, write_atomic
 from appliance.toml import parse_toml, read_toml
 
 MODELS: Final = "models/manifest.toml"
-MANIFESTS: Final = (MODELS, "frames/portraits.toml")
+PORTRAITS: Final = "frames/portraits.toml"
+MANIFESTS: Final = (MODELS, PORTRAITS)
+_PACKAGE: Final = Path(__file__).parent
+_IN_WHEEL: Final = _PACKAGE / "shipped"  # made by setup.py; a checkout does not have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,26 @@ class Portrait:
 
 
 def home() -> Path:
-    """Return the folder that holds models/ and frames/: MONA_LISA_HOME, else the checkout."""
-    return Path(os.environ.get("MONA_LISA_HOME") or Path(__file__).parent.parent)
+    """Return the folder for fetched files and portraits, in its models/ and frames/.
+
+    It is MONA_LISA_HOME if that is set, else the checkout, or for an installed wheel the user's cache folder:
+    $XDG_CACHE_HOME/mona-lisa, by default ~/.cache/mona-lisa.
+    """
+    if folder := os.environ.get("MONA_LISA_HOME"):
+        return Path(folder)
+    if not _IN_WHEEL.is_dir():
+        return _PACKAGE.parent
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "mona-lisa"
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a file that comes with the program: a manifest, or a painting in frames/.
+
+    In a checkout it lies in `home()`; an installed wheel has it in the package.
+    """
+    folder = _IN_WHEEL if _IN_WHEEL.is_dir() and not os.environ.get("MONA_LISA_HOME") else home()
+    return folder / name
 
 
 def model_path(name: str) -> Path:
@@ -82,7 +103,7 @@ def model_path(name: str) -> Path:
         If the manifest of models cannot be read.
     """
     path = _present(home() / "models" / name)
-    for asset in _load(home() / MODELS):
+    for asset in _load(shipped(MODELS), path.parent):
         if asset.path == path and (wrong := fault(asset)):
             raise BadAsset(wrong)
     return path
@@ -101,13 +122,16 @@ def load_assets(root: Path | None = None) -> list[Asset]:
     BadManifest
         If one is missing, not TOML, or an entry lacks a key or has one too many.
     """
-    root = root or home()
-    return [asset for name in MANIFESTS for asset in _load(root / name)]
+    return [
+        asset
+        for name in MANIFESTS
+        for asset in _load(root / name if root else shipped(name), (root or home()) / Path(name).parent)
+    ]
 
 
 def load_portraits(root: Path | None = None) -> list[Portrait]:
     """Read the portraits known by name; raises `BadManifest`."""
-    path = (root or home()) / MANIFESTS[1]
+    path = root / PORTRAITS if root else shipped(PORTRAITS)
     return [_entry(Portrait, row, path) for row in _rows(_tree(path), "portrait", path)]
 
 
@@ -166,7 +190,8 @@ def _tree(path: Path) -> dict[str, Any]:
         raise BadManifest(f"{path}: cannot be read ({error})") from error
 
 
-def _load(path: Path) -> list[Asset]:
+def _load(path: Path, folder: Path) -> list[Asset]:
+    """Read a manifest; its files are fetched into `folder`."""
     tree = _tree(path)
     wheels = {row["name"]: _entry(Wheel, row, path) for row in _rows(tree, "wheel", path)}
     assets = []
@@ -176,7 +201,7 @@ def _load(path: Path) -> list[Asset]:
             raise BadManifest(f"{path}: {name}: wheel = {wheel!r}, expected a [[wheel]]")
         if Path(name).name != name:
             raise BadManifest(f"{path}: {name}: expected the name of a file")
-        assets.append(_entry(Asset, row | {"wheel": wheels[wheel], "folder": path.parent}, path))
+        assets.append(_entry(Asset, row | {"wheel": wheels[wheel], "folder": folder}, path))
     return assets
 
 

@@ -185,6 +185,7 @@ def track(arguments: argparse.Namespace) -> int:
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch models and photographs."""
     assets.fetch(assets.load_assets(), arguments.source, say)
+    say(f"models and photographs are in {assets.home()}")
     return 0
 
 
@@ -195,7 +196,7 @@ def verify(arguments: argparse.Namespace) -> int:
     for fault in faults:
         print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
     if not faults:
-        print(f"{len(wanted)} files right")
+        print(readable(f"{len(wanted)} files right in {assets.home()}"))
     return 1 if faults else 0
 
 
@@ -294,7 +295,9 @@ def bench(arguments: argparse.Namespace) -> int:
 def demo(arguments: argparse.Namespace) -> int:
     """Film the loop on the simulated gallery."""
     from appliance.bench.demo import demo as film
+    from appliance.paintings import render_bundled
 
+    render_bundled()
     film(arguments.out, arguments.display, arguments.seconds, say)
     return 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import assets, config
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
-from appliance.library import current, installed
+from appliance.library import DEFAULT, current, installed
 from appliance.library import use as hang
 from appliance.progress import say
 from appliance.text import readable
@@ -60,6 +60,25 @@ def install(arguments: argparse.Namespace) -> int:
     pack = install_portrait(arguments.what, size, say, arguments.face, tell=_tell, anyway=arguments.anyway)
     print(f"{readable(pack.info.title)} hangs")
     return 0
+
+
+def render_bundled() -> None:
+    """Render the bundled portrait, as deploy/setup does, unless it is there."""
+    from appliance.portrait.render import render as render_pack
+
+    folder = assets.home() / "frames" / DEFAULT
+    if folder.is_dir():
+        return
+    known = next(portrait for portrait in assets.load_portraits() if portrait.name == DEFAULT)
+    say(f"rendering {known.title} into {folder}")
+    render_pack(
+        assets.shipped(f"frames/{known.file}"),
+        folder,
+        say=say,
+        title=known.title,
+        artist=known.artist,
+        licence=known.licence,
+    )
 
 
 def list_portraits(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from appliance.assets import Portrait, home, load_portraits
+from appliance.assets import Portrait, load_portraits, shipped
 from appliance.download import download
 from appliance.errors import BadAsset, BadImage, UnfitPortrait
 from appliance.images import ADDRESS, NOT_DOWNLOADED
@@ -89,7 +89,7 @@ def _bytes(portrait: Portrait, say: Callable[[str], None]) -> bytes:
     if portrait.url:
         say(f"{portrait.title}: {portrait.size / 1e6:.1f} MB from {portrait.url}")
         return download(portrait.url, portrait.size, portrait.sha256)
-    path = home() / "frames" / portrait.file
+    path = shipped(f"frames/{portrait.file}")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -27,7 +27,7 @@ sources() {
 # A release's name is its version and the hash of its contents: the same project is the same release.
 release_name() {
     local version hash
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$project/pyproject.toml")
+    version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$project/appliance/__init__.py")
     hash=$(pack --exclude='*.tflite' -c "${PARTS[@]}" | sha256sum | cut -c1-10)
     printf '%s-%s' "$version" "$hash"
 }

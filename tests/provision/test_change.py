@@ -45,9 +45,9 @@ def version(tmp_path: Path) -> Version:
                 shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder / part)
-        project = folder / "pyproject.toml"
-        project.write_text(
-            re.sub(r'version = "[^"]*"', f'version = "{number}"', project.read_text(), count=1)
+        package = folder / "appliance/__init__.py"
+        package.write_text(
+            re.sub(r'__version__ = "[^"]*"', f'__version__ = "{number}"', package.read_text(), count=1)
         )
         cli = folder / "appliance/cli.py"
         cli.write_text(cli.read_text().replace(MAIN, main))
