@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from appliance.config import DisplayConfig
-from appliance.display import frames
+from appliance.display import frames, outputs
+from appliance.display import screen as screen_module
 from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
@@ -231,3 +232,20 @@ def test_no_display_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sdl_lists_its_drivers() -> None:
     assert "dummy" in video_drivers()
+
+
+@pytest.mark.parametrize(("bits", "told"), [(16, [screen_module.COARSE % 16]), (24, []), (32, [])])
+def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    bits: int,
+    told: list[str],
+) -> None:
+    def opened(kind: str, size: tuple[int, int]) -> pygame.Surface:
+        outputs.open_surface(kind, size)
+        return pygame.Surface(size, 0, bits)  # SDL's offscreen display has 32, whatever it is asked for
+
+    monkeypatch.setattr(screen_module, "open_surface", opened)
+    with Screen(display(f"offscreen:{tmp_path / 'lit'}")):
+        assert caplog.messages == told

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import CameraConfig
+from appliance.config import CameraConfig, Config, DisplayConfig
+from appliance.pack import Pack
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
 from appliance.service.machine import Machine, read_machine
@@ -233,3 +234,14 @@ def test_heat_and_a_weak_power_supply_are_named(tmp_path: Path) -> None:
     assert doctor.temperature(tmp_path).found == "83 degrees C"
     assert doctor.temperature(tmp_path).grade is Grade.WARN
     assert doctor.power(tmp_path).grade is Grade.FAIL
+
+
+def test_a_portrait_with_one_damaged_frame_fails(pack: Pack) -> None:
+    config = Config(display=DisplayConfig(pack=str(pack.folder)))
+    assert doctor.portrait(config) == doctor.ok(f"Test Sitter, 9 frames, {pack.folder}")
+    patch = pack.folder / "patch_07.png"
+    patch.write_bytes(patch.read_bytes()[:-200])
+    finding = doctor.portrait(config)
+    assert finding.grade is Grade.FAIL
+    assert finding.found.startswith(f"{patch}: damaged")
+    assert finding.todo == "mona-lisa portrait install sconosciuta"
