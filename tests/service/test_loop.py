@@ -402,11 +402,11 @@ def test_the_status_is_healthy_only_while_all_of_it_hangs(
     elif fault == "the base is damaged":
         (pack.folder / "base.png").write_bytes(b"no picture")
         said = f"{pack.folder / 'base.png'}: damaged"
-    (tmp_path / "config.toml").write_text("")
+    (tmp_path / "config.toml").write_text(f"[display]\nwidth = {SIZE[0]}\nheight = {SIZE[1]}\n")
     output = f"offscreen:{tmp_path / 'lit'}"
     settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
     for name, of in (("LOOK_AGAIN", loop), ("FADE", loop), ("SECOND", reporter)):
-        monkeypatch.setattr(of, name, 0.0)
+        monkeypatch.setattr(of, name, 0.001)
     stop, looks = threading.Event(), count()
 
     def hanging() -> Path:
