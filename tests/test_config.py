@@ -333,3 +333,17 @@ def test_every_default_is_accepted_by_its_own_rule() -> None:
         value = getattr(getattr(Config(), section), name)
         assert type(value) is (get_origin(wanted) or wanted)
         assert rule.accepts(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("[gaze]\ngain = 1\n\n[vision]\n[camera]\nrate = 0", "config.toml:6: camera.rate = 0;"),
+        ("[camera]\nrate = 20\n[tracking]\nrate = 30\n", "config.toml:4: tracking.rate = 30;"),
+        ("gaze.gain = 1\nvision.threshold = 0.5\ncamera = {rate = 0}", "config.toml:3: camera.rate = 0;"),
+        ("[gaze]\ngain = 1\n[gaza]\ngain = 1", "config.toml:3: unknown section [gaza];"),
+    ],
+    ids=["a section", "a key of the section before", "a table in a line", "an unknown section"],
+)
+def test_a_fault_in_a_later_section_is_named_by_its_line(text: str, where: str) -> None:
+    assert refusal(text).startswith(where)

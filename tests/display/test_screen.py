@@ -14,7 +14,8 @@ from PIL import Image
 
 from appliance.assets import home
 from appliance.config import DisplayConfig
-from appliance.display import frames
+from appliance.display import frames, outputs
+from appliance.display import screen as screen_module
 from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
@@ -249,3 +250,20 @@ def test_other_code_can_draw_letters_with_pygame_beside_a_screen() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=home(), env=environment
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("bits", "told"), [(16, [screen_module.COARSE % 16]), (24, []), (32, [])])
+def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    bits: int,
+    told: list[str],
+) -> None:
+    def opened(kind: str, size: tuple[int, int]) -> pygame.Surface:
+        outputs.open_surface(kind, size)
+        return pygame.Surface(size, 0, bits)  # SDL's offscreen display has 32, whatever it is asked for
+
+    monkeypatch.setattr(screen_module, "open_surface", opened)
+    with Screen(display(f"offscreen:{tmp_path / 'lit'}")):
+        assert caplog.messages == told

@@ -209,3 +209,9 @@ def test_a_status_that_is_a_pipe_or_endless_does_not_keep_the_archive_waiting(
         for name in ("status.json", "mona-lisa.prom"):
             file = archive.extractfile(f"mona-lisa-logs/{name}")
             assert file and file.read().endswith(b": no regular file\n")
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a", "pi: a camera a"), ("pi", "(name): a camera a")])
+def test_a_name_of_one_letter_takes_no_word_away(name: str, kept: str) -> None:
+    assert redact("pi: a camera a", [name]) == kept
+    assert known_lines("pi: a camera a", [".*"], [name]) == f"{kept}\n"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import CameraConfig
+from appliance.config import CameraConfig, Config, DisplayConfig
 from appliance.display import clock as system_clock
+from appliance.pack import Pack
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
 from appliance.service.machine import Machine, read_machine
@@ -249,3 +250,14 @@ def test_a_clock_with_a_battery_is_no_reason_to_buy_one(
     found = doctor.clock()
     assert found.grade is grade
     assert ("RTC" in found.todo) != battery
+
+
+def test_a_portrait_with_one_damaged_frame_fails(pack: Pack) -> None:
+    config = Config(display=DisplayConfig(pack=str(pack.folder)))
+    assert doctor.portrait(config) == doctor.ok(f"Test Sitter, 9 frames, {pack.folder}")
+    patch = pack.folder / "patch_07.png"
+    patch.write_bytes(patch.read_bytes()[:-200])
+    finding = doctor.portrait(config)
+    assert finding.grade is Grade.FAIL
+    assert finding.found.startswith(f"{patch}: damaged")
+    assert finding.todo == "mona-lisa portrait install sconosciuta"

@@ -1,5 +1,6 @@
 import json
 import logging
+import math
 import socket
 import threading
 import time
@@ -7,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from appliance import assets
 from appliance.camera import sources
 from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
-from appliance.config import WEEK, CameraConfig, Config, DisplayConfig
+from appliance.config import WEEK, CameraConfig, Config, DisplayConfig, TrackingConfig
 from appliance.display import outputs
 from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
@@ -384,3 +386,69 @@ def test_systemd_is_asked_for_the_time_in_which_a_film_is_packed(
             while True:
                 heard.append(systemd.recv(1000).decode())
     assert heard[-1] == reporter.MORE_TIME and Path(film).stat().st_size
+
+
+@pytest.mark.parametrize("fault", ["none", "a patch is missing", "the base is damaged"])
+def test_the_status_is_healthy_only_while_all_of_it_hangs(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    write_pack(tmp_path / "state" / "other", small_info(title="Other"), base_image(), small_patches())
+    said = ""
+    if fault == "a patch is missing":
+        (pack.folder / "patch_03.png").unlink()
+        said = f"{pack.folder / 'patch_03.png'}: missing; render the portrait again; the sitter rests"
+    elif fault == "the base is damaged":
+        (pack.folder / "base.png").write_bytes(b"no picture")
+        said = f"{pack.folder / 'base.png'}: damaged"
+    (tmp_path / "config.toml").write_text(f"[display]\nwidth = {SIZE[0]}\nheight = {SIZE[1]}\n")
+    output = f"offscreen:{tmp_path / 'lit'}"
+    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, patient=True)
+    for name, of in (("LOOK_AGAIN", loop), ("FADE", loop), ("SECOND", reporter)):
+        monkeypatch.setattr(of, name, 0.001)
+    stop, looks = threading.Event(), count()
+
+    def hanging() -> Path:
+        """Asked once at the start and once a turn of the loop: the fourth turn is the last."""
+        if next(looks) == 4:
+            stop.set()
+        return pack.folder
+
+    run(settings.start(), hanging, stop, settings=settings)
+    found = json.loads((tmp_path / STATUS).read_text())
+    assert found["healthy"] == (fault == "none")
+    assert found["fault"].startswith(said) and bool(found["fault"]) == bool(said)
+    assert found["portrait"] == ("Other" if fault == "the base is damaged" else "Test Sitter")
+    assert found["fault"].endswith("showing Other instead") == (fault == "the base is damaged")
+
+
+class TestPause:
+    """How long the loop waits for a new target, by a clock that stands at 1000 s."""
+
+    NOW = 1000.0
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: self.NOW))
+
+    def pause(self, gone: float | None, due: float = 10.0, **changes: float) -> float:
+        """With a viewer last seen `gone` seconds ago, on a screen that is due in `due` seconds."""
+        target = None if gone is None else GazeTarget(None, 5.0, self.NOW - gone, self.NOW)
+        return loop._pause(target, replace(TrackingConfig(), **changes), self.NOW + due)
+
+    def test_the_eyes_move_between_pictures_until_they_rest(self) -> None:
+        tracking = TrackingConfig()
+        moving = tracking.hold + tracking.return_time
+        assert [self.pause(gone) for gone in (0.0, 1.0, moving)] == [loop.TICK] * 3
+        assert self.pause(moving + loop.IDLE + 0.01) == loop.IDLE
+
+    def test_a_sitter_who_looks_about_moves_always(self) -> None:
+        assert self.pause(1000.0, wander_every=20.0) == loop.TICK
+
+    def test_an_empty_room_costs_ten_looks_a_second(self) -> None:
+        assert self.pause(None) == self.pause(math.inf) == loop.IDLE
+
+    def test_a_fade_is_stepped_when_the_screen_is_due(self) -> None:
+        assert self.pause(None, due=0.05) == pytest.approx(0.05)
+        assert self.pause(None, due=0.001) == self.pause(None, due=-5.0) == loop.TICK

@@ -1,4 +1,5 @@
 import ast
+import os
 import sys
 from pathlib import Path
 
@@ -73,3 +74,49 @@ def test_a_service_that_was_stopped_is_told_from_one_that_fails(
 ) -> None:
     moments = zip(recovery._MOMENTS, map(str, (began, active, left, ended)), strict=True)
     assert recovery.was_stopped({"Result": result, **dict(moments)}) == stopped
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What systemd was asked for, a line each; it says that the service crashed. No pause takes time."""
+    asked = tmp_path / "asked"
+    asked.touch()
+    crashed = "\n".join(
+        ["ActiveState=failed", "Result=exit-code", *(f"{name}=0" for name in recovery._MOMENTS)]
+    )
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f"#!/bin/sh\n[ $1 = show ] && echo '{crashed}' || echo $* >>{asked}\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(recovery, "SHORTEST_UPTIME", 0.0)  # the machine of the test may just have started
+    monkeypatch.setattr(recovery, "PAUSE", 0.0)
+    return asked
+
+
+def test_a_service_that_keeps_failing_reboots_twice_then_pauses(
+    asked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        recovery.main()
+    again = ["reset-failed mona-lisa.service", "--no-block start mona-lisa.service"]
+    assert asked.read_text().splitlines() == ["--no-block reboot", "--no-block reboot", *again]
+    assert len(read_reboots(tmp_path / "reboots")) == 2, "each was noted before it"
+    assert [record.getMessage() for record in caplog.records] == [
+        recovery.REBOOTING % (1, 2),
+        recovery.REBOOTING % (2, 2),
+        recovery.PAUSING % (recovery.TOO_OFTEN % 2, 0),
+    ]
+
+
+def test_where_no_reboot_can_be_noted_none_is_made(asked: Path, tmp_path: Path) -> None:
+    (tmp_path / "reboots").mkdir()
+    recovery.main()
+    assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["mona-lisa.service"] * 2
+
+
+def test_a_service_stopped_meanwhile_is_left_alone(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "given_up", lambda: False)
+    recovery.main()
+    assert asked.read_text() == ""

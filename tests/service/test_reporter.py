@@ -1,6 +1,8 @@
 import json
 import logging
+import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from appliance.errors import CameraStalled
 from appliance.service import reporter as module
 from appliance.service.health import PATIENCE, Facts
 from appliance.service.machine import Machine
-from appliance.service.reporter import HOUR, Reporter
+from appliance.service.reporter import HOUR, MORE_TIME, Reporter
 from appliance.service.slowness import HOT, RARE
 from appliance.service.status import STATUS
 
@@ -146,3 +148,45 @@ def test_what_is_seen_through_is_told_once_also_of_a_service_started_after_hours
         reporter.tell(replace(night, now=now + step, pictures=1 + step, camera=lens))
     assert [record.getMessage() for record in caplog.records] == [module.SEEING % lens]
     assert written(tmp_path)["seen_through"] == lens
+
+
+def heard(systemd: socket.socket) -> list[list[str]]:
+    """The messages that have come, each as its lines."""
+    messages = []
+    with suppress(BlockingIOError):
+        while True:
+            messages.append(systemd.recv(4000).decode().splitlines())
+    return messages
+
+
+def test_systemd_hears_every_second_how_it_is_unless_it_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    now = time.monotonic()
+    well = Facts(now, lit=now, due=now + 600, pictures=100)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        reporter = Reporter(Config())
+        messages = []
+        for second in range(30):
+            # The last flip completed at `now`: some seconds after it the watchdog is no longer fed.
+            told(reporter, replace(well, now=now + second), 1)
+            messages += heard(systemd)  # the socket holds ten
+        assert [m[0].startswith("STATUS=alone, ") for m in messages] == [True] * 30
+        assert ["WATCHDOG=1" in m for m in messages] == [second <= PATIENCE for second in range(30)]
+        told(reporter, replace(well, now=now + 30, dark="no monitor"), 1)
+        assert heard(systemd) == [
+            ["STATUS=dark (no monitor); waiting for a display", "WATCHDOG=1", MORE_TIME]
+        ]
+
+
+def test_camera_faults_are_counted_once_for_each_loss() -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config())
+    counted = []
+    for step, blind in enumerate(("", "no camera found", "", "no camera found", "")):
+        told(reporter, Facts(now + 2 * step, lit=now, pictures=100, blind=blind), 2)
+        counted.append(reporter.counts.camera_faults)
+    assert counted == [0, 1, 1, 2, 2]

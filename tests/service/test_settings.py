@@ -92,6 +92,27 @@ def test_a_state_that_cannot_be_written_is_done_without(
     assert service(tmp_path, "[camera]\nrate = 20\n").start().camera.rate == 20
 
 
+@pytest.mark.parametrize(
+    ("text", "sections"),
+    [
+        ("[camera]\nrate = 25\n", []),
+        ('[display]\npack = "another"\n', []),  # taken up while it runs
+        ("[display]\nrotation = 90\n", ["display"]),
+        ("[hours]\nfade = 1\n", ["hours"]),
+        ("[display]\nrotation = 90\n[hours]\nfade = 1\n", ["display", "hours"]),
+    ],
+)
+def test_what_waits_for_the_next_start_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, sections: list[str]
+) -> None:
+    settings = service(tmp_path)
+    settings.start()
+    for _ in range(2):  # the second time nothing has changed
+        again(settings, text)
+        told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+        assert told == [module.LATER % section for section in sections]
+
+
 def mutated(text: bytes, rng: random.Random) -> bytes:
     """Hurt a config file as people and cards do: bytes lost, turned, doubled, cut off, swapped."""
     data = bytearray(text)
