@@ -80,11 +80,7 @@ def run(
     """
     end = time.monotonic() + seconds if seconds is not None else math.inf
     patient = settings is not None and settings.patient
-    if patient and config.display.output == "auto":
-        # A service has no desktop; it waits for a graphics card as it does for a monitor.
-        config = replace(config, display=replace(config.display, output="kmsdrm"))
-    if patient and config.display.film and not _can_film(Path(config.display.film)):
-        config = replace(config, display=replace(config.display, film=""))
+    config = _in_force(config, None, patient)
     reporter = Reporter(config, settings, status.folder() if patient else None)
     opening = Opening(config.hours)
 
@@ -126,7 +122,7 @@ def run(
                 aim = watcher.aims.newest(_pause(aim, config.tracking, screen.due))
                 screen.tick(time.monotonic(), time.time())
                 if settings and (newer := settings.newer()):
-                    config = reporter.config = newer
+                    config = reporter.config = _in_force(newer, config, patient)
                     watcher.take(config)
                 if time.monotonic() >= look:
                     look = time.monotonic() + LOOK_AGAIN
@@ -193,6 +189,28 @@ def _facts(watcher: Watcher, screen: Screen, place: tuple[int, int], aim: GazeTa
         asked=sight.asked,
         delay=sight.delay,
     )
+
+
+def _in_force(asked: Config, before: Config | None, patient: bool) -> Config:
+    """Return the config to go by.
+
+    Parameters
+    ----------
+    asked : as the file and the command line have it
+    before : in force so far, None at the start: but for the portrait, [display] and [hours] stay as they were
+        at the start, because the screen is opened once
+    patient : it is the service
+    """
+    if before:
+        display = replace(before.display, pack=asked.display.pack)
+        return replace(asked, display=display, hours=before.hours)
+    display = asked.display
+    if patient and display.output == "auto":
+        # A service has no desktop; it waits for a graphics card as it does for a monitor.
+        display = replace(display, output="kmsdrm")
+    if patient and display.film and not _can_film(Path(display.film)):
+        display = replace(display, film="")
+    return replace(asked, display=display)
 
 
 def _can_film(path: Path) -> bool:
