@@ -24,7 +24,7 @@ from appliance.service.health import Facts
 from appliance.service.notify import notify
 from appliance.service.reporter import MORE_TIME, Reporter
 from appliance.service.settings import Settings
-from appliance.service.watcher import Watcher, Witness
+from appliance.service.watcher import Setup, Watcher, Witness
 
 if TYPE_CHECKING:  # numpy is imported once the portrait is lit
     from appliance.gaze.target import GazeTarget
@@ -80,11 +80,7 @@ def run(
     """
     end = time.monotonic() + seconds if seconds is not None else math.inf
     patient = settings is not None and settings.patient
-    if patient and config.display.output == "auto":
-        # A service has no desktop; it waits for a graphics card as it does for a monitor.
-        config = replace(config, display=replace(config.display, output="kmsdrm"))
-    if patient and config.display.film and not _can_film(Path(config.display.film)):
-        config = replace(config, display=replace(config.display, film=""))
+    config = _in_force(config, None, patient)
     reporter = Reporter(config, settings, status.folder() if patient else None)
     opening = Opening(config.hours)
 
@@ -101,20 +97,22 @@ def run(
         pack, reporter.wrong = light_best(screen, hangs[0], spare)
         reporter.portrait(pack.info.title, pack.folder)
         reporter.ready(screen.size, screen.driver)
-        watcher = Watcher(config, pack.info, stop, witness, patient)
-        watcher.apart = apart_mm(pack.info, config.display, screen.size, screen.driver)
+
+        def setup_of(lit: Pack) -> Setup:
+            apart = apart_mm(lit.info, config.display, screen.size, screen.driver)
+            return Setup(config, lit.info, apart)
+
+        watcher = Watcher(setup_of(pack), stop, witness, patient)
         aim: GazeTarget | None = None
         mend = 0.0
         place = pack.info.main.resting
 
         def tell() -> None:
-            reporter.tell(_facts(watcher, screen, place, watcher.aims.newest(0)), watcher.sight.pause)
+            newest = watcher.aims.newest(0)
+            reporter.tell(_facts(watcher, screen, place, newest and newest[1]), watcher.sight.pause)
 
         def took_up(lit: Pack) -> Pack:
-            watcher.pack, watcher.apart = (
-                lit.info,
-                apart_mm(lit.info, config.display, screen.size, screen.driver),
-            )
+            watcher.setup = setup_of(lit)
             reporter.portrait(lit.info.title, lit.folder)
             return lit
 
@@ -123,11 +121,12 @@ def run(
             reporter.wrong = load_or_rest(screen, pack, stop, tell) or reporter.wrong
             look = time.monotonic() + LOOK_AGAIN
             while not stop.is_set() and time.monotonic() < end and not screen.closed():
-                aim = watcher.aims.newest(_pause(aim, config.tracking, screen.due))
+                newest = watcher.aims.newest(_pause(aim, config.tracking, screen.due))
+                aim = newest and newest[1]
                 screen.tick(time.monotonic(), time.time())
                 if settings and (newer := settings.newer()):
-                    config = reporter.config = newer
-                    watcher.take(config)
+                    config = reporter.config = _in_force(newer, config, patient)
+                    watcher.setup = setup_of(pack)
                 if time.monotonic() >= look:
                     look = time.monotonic() + LOOK_AGAIN
                     if (now_hangs := _hanging(hanging)) != hangs:
@@ -144,12 +143,13 @@ def run(
                     break  # another portrait may be lit already
                 place = pack.info.main.place(screen.shown[0])
                 reporter.tell(_facts(watcher, screen, place, aim), watcher.sight.pause)
-                if aim is None:
-                    continue  # nobody was looked for yet
+                if newest is None or newest[0].pack != pack.info:
+                    continue  # nobody was looked for yet with this portrait
+                setup, aim = newest
                 from appliance.gaze.target import frames_for  # by now the watcher has loaded it
 
-                lit = time.monotonic() + config.tracking.display_latency
-                frames = frames_for(aim, lit, screen.shown, config.tracking, pack.info, watcher.apart)
+                lit = time.monotonic() + setup.config.tracking.display_latency
+                frames = frames_for(aim, lit, screen.shown, setup.config.tracking, setup.pack, setup.apart)
                 if frames != screen.shown and screen.show(frames):
                     reporter.flipped(screen.flipped - aim.captured if aim.viewer else None)
                     if witness:
@@ -193,6 +193,28 @@ def _facts(watcher: Watcher, screen: Screen, place: tuple[int, int], aim: GazeTa
         asked=sight.asked,
         delay=sight.delay,
     )
+
+
+def _in_force(asked: Config, before: Config | None, patient: bool) -> Config:
+    """Return the config to go by.
+
+    Parameters
+    ----------
+    asked : as the file and the command line have it
+    before : in force so far, None at the start: but for the portrait, [display] and [hours] stay as they were
+        at the start, because the screen is opened once
+    patient : it is the service
+    """
+    if before:
+        display = replace(before.display, pack=asked.display.pack)
+        return replace(asked, display=display, hours=before.hours)
+    display = asked.display
+    if patient and display.output == "auto":
+        # A service has no desktop; it waits for a graphics card as it does for a monitor.
+        display = replace(display, output="kmsdrm")
+    if patient and display.film and not _can_film(Path(display.film)):
+        display = replace(display, film="")
+    return replace(asked, display=display)
 
 
 def _can_film(path: Path) -> bool:

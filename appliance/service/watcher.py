@@ -31,6 +31,18 @@ _PATIENCE: Final = 0.5
 _LONGEST: Final = 400  # characters of a cause
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a picture is understood by: the config and the portrait that hangs, exchanged together.
+
+    `apart` is where the portrait's sitters are, as for `frames_for`.
+    """
+
+    config: Config
+    pack: PackInfo
+    apart: tuple[tuple[float, float], ...] = ()
+
+
 class Witness(Protocol):
     """Watches the road without touching it; called on its threads, so it must be quick."""
 
@@ -67,8 +79,7 @@ class Watcher:
 
     def __init__(
         self,
-        config: Config,
-        pack: PackInfo,
+        setup: Setup,
         stop: threading.Event,
         witness: Witness | None = None,
         patient: bool = False,
@@ -77,15 +88,13 @@ class Watcher:
 
         Parameters
         ----------
-        pack : of the portrait that hangs; may be replaced at any time
+        setup : in force; `Watcher.setup` may be replaced at any time, and holds from the next picture on
         stop : set to end, and set by the watcher when it has ended
         patient : wait for whatever is missing or fails, not only for a camera
         """
-        self.aims: Slot[GazeTarget] = Slot()
-        self.pack = pack
-        self.apart: tuple[tuple[float, float], ...] = ()  # of its sitters, as for `frames_for`
-        self.sight = Sight(time.monotonic() + config.camera.timeout + OPENING)
-        self._config = config
+        self.aims: Slot[tuple[Setup, GazeTarget]] = Slot()  # each with the setup that it was found by
+        self.setup = setup
+        self.sight = Sight(time.monotonic() + setup.config.camera.timeout + OPENING)
         self._stop = stop
         self._witness = witness
         self._patient = patient
@@ -106,10 +115,6 @@ class Watcher:
             self._thread.join(_PATIENCE)
         if self._failure:
             raise self._failure
-
-    def take(self, config: Config) -> None:
-        """See by another config from the next picture on."""
-        self._config = config
 
     def _run(self) -> None:
         try:
@@ -137,7 +142,7 @@ class Watcher:
 
     def _waits_for(self, error: Exception) -> bool:
         """Tell whether what failed may be there later; a folder of pictures is not plugged in."""
-        if self._config.camera.source.startswith("replay:"):
+        if self.setup.config.camera.source.startswith("replay:"):
             return self._patient
         return self._patient or isinstance(error, CameraAbsent | CameraBusy | CameraStalled)
 
@@ -151,17 +156,18 @@ class Watcher:
         from appliance.camera.sources import camera_named, described
         from appliance.service.soundness import black, frozen, look
 
-        config = self._config
+        config = self.setup.config
         self.sight = replace(self.sight, asked=0.0)
         self._expect(config, OPENING)
         follower = self._follower(config)
         first = True
         with camera_named(config.camera.source, config.camera) as camera:
             while not self._stop.is_set():
-                if self._config is not config:
-                    if self._config.camera != config.camera or self._config.vision != config.vision:
+                setup = self.setup  # read once for each picture: the other thread replaces it
+                if setup.config is not config:
+                    if setup.config.camera != config.camera or setup.config.vision != config.vision:
                         return
-                    config = self._config
+                    config = setup.config
                     follower = self._follower(config)
                 self._expect(config, OPENING if first else 0.0)
                 picture = camera.newest()
@@ -172,8 +178,8 @@ class Watcher:
                 if str(stuck) and self._waits_for(stuck):
                     raise stuck
                 lit = time.monotonic() + config.tracking.display_latency
-                aim = follower.see(picture, camera.horizontal_fov, self.pack, lit, self.apart)
-                self.aims.put(aim)
+                aim = follower.see(picture, camera.horizontal_fov, setup.pack, lit, setup.apart)
+                self.aims.put((setup, aim))
                 camera.set_rate(follower.rate)
                 self.sight = Sight(
                     self.sight.due,

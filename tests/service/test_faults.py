@@ -19,10 +19,11 @@ import pytest
 from appliance import assets
 from appliance.camera.base import RgbPicture
 from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
-from appliance.pack import Pack
+from appliance.grid import FrameGrid
+from appliance.pack import Pack, write_pack
 from appliance.service import health, loop, reporter, settings, soundness, watcher
 from appliance.vision import runtime
-from tests.conftest import packs
+from tests.conftest import ANGLES, BOX, base_image, packs, small_info, small_patches
 from tests.service.running import Running
 
 pytestmark = pytest.mark.faults
@@ -204,6 +205,25 @@ def test_a_camera_thread_that_blocks_for_ever_ends_the_process(running: Running,
     assert isinstance(running.ended, CameraStalled)
     assert str(running.ended).startswith(reporter.HUNG.partition("%")[0])
     release.set()
+
+
+def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: Running, tmp_path: Path) -> None:
+    service = running
+    service.config_file.write_text("[tracking]\nhold = 60\n")  # the eyes stay where the viewer was
+    service.settings.reread.set()
+    service.until(lambda: settings.CONFIG_TAKEN % service.config_file in service.lines.messages())
+    before = service.status()["counts"]["pictures"]
+    service.until(lambda: service.status()["counts"]["pictures"] > before + 30)
+    service.camera.on_picture = failing(CameraAbsent("unplugged"))
+    service.until_state("blind")
+    wider = small_info(title="new", sitters=(FrameGrid.one_row(BOX, ANGLES, 0),))
+    write_pack(tmp_path / "new", wider, base_image(), [base_image().crop(BOX), *small_patches()[1:]])
+    service.settings.pack = tmp_path / "new"
+    service.until(lambda: service.status()["portrait"] == "new")
+    flips = service.status()["counts"]["flips"]
+    written = service.status()["written"]
+    service.until(lambda: service.status()["written"] > written)
+    assert (service.status()["frame"], service.status()["counts"]["flips"]) == (0, flips)
 
 
 def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -369,23 +369,55 @@ def test_a_film_that_cannot_be_written_does_not_keep_the_service_from_the_pictur
     assert (tmp_path / "lit" / "frame_04.png").exists()
 
 
+def test_a_reload_keeps_the_screen_as_it_was_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    opened = Config(display=DisplayConfig(output="auto", film=f"{tmp_path}/file/a.webp", margin=7))
+    in_force = loop._in_force(opened, None, patient=True)
+    assert (in_force.display.output, in_force.display.film) == ("kmsdrm", "")
+    rate = replace(opened.camera, rate=20.0)
+    again = replace(opened, camera=rate, display=replace(opened.display, margin=9, pack="other"))
+    again = replace(again, hours=replace(opened.hours, monday="closed"))
+    wanted = replace(in_force, camera=rate, display=replace(in_force.display, pack="other"))
+    assert loop._in_force(again, in_force, patient=True) == wanted
+
+
+def test_no_time_is_asked_for_a_film_that_is_not_recorded(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = f"{tmp_path}/config.toml/a.webp"  # cannot be written: in the way lies a file
+    heard = told_to_systemd(pack, tmp_path, monkeypatch, film, reload=True)
+    assert heard and reporter.MORE_TIME not in heard
+
+
 def test_systemd_is_asked_for_the_time_in_which_a_film_is_packed(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    film, output = str(tmp_path / "a.webp"), f"offscreen:{tmp_path / 'lit'}"
-    settings = Settings(tmp_path / "config.toml", "gallery:empty", output, film, patient=True)
-    (tmp_path / "config.toml").write_text("")
+    film = str(tmp_path / "a.webp")
+    heard = told_to_systemd(pack, tmp_path, monkeypatch, film)
+    assert heard[-1] == reporter.MORE_TIME and Path(film).stat().st_size
+
+
+def told_to_systemd(
+    pack: Pack, folder: Path, monkeypatch: pytest.MonkeyPatch, film: str, reload: bool = False
+) -> list[str]:
+    """Run the service for half a second; return what it told systemd."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+    output = f"offscreen:{folder / 'lit'}"
+    settings = Settings(folder / "config.toml", "gallery:empty", output, film, patient=True)
+    (folder / "config.toml").write_text(f"[display]\nwidth = {SIZE[0]}\nheight = {SIZE[1]}\n")
+    config = settings.start()
+    if reload:
+        settings.reread.set()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
+        systemd.bind(str(folder / "notify"))
         systemd.setblocking(False)
-        run(settings.start(), lambda: pack.folder, threading.Event(), 0.5, settings=settings)
+        run(config, lambda: pack.folder, threading.Event(), 0.5, settings=settings)
         heard = []
         with suppress(BlockingIOError):
             while True:
                 heard.append(systemd.recv(1000).decode())
-    assert heard[-1] == reporter.MORE_TIME and Path(film).stat().st_size
+    return heard
 
 
 @pytest.mark.parametrize("fault", ["none", "a patch is missing", "the base is damaged"])

@@ -1,13 +1,18 @@
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
 from appliance.camera import sources
-from appliance.config import OPENING, CameraConfig, Config
-from appliance.service.watcher import Watcher
-from tests.conftest import small_info
+from appliance.camera.base import Camera, Picture
+from appliance.config import OPENING, CameraConfig, Config, GazeConfig
+from appliance.gaze.target import GazeTarget
+from appliance.grid import FrameGrid
+from appliance.service.watcher import Setup, Watcher
+from appliance.vision.blazeface import Face
+from tests.conftest import ANGLES, BOX, FRAMES, small_info
 from tests.service.running import FaultyCamera
 
 # More than the watchdog's patience, as config.toml allows.
@@ -26,7 +31,7 @@ def test_the_first_picture_is_awaited_as_long_as_the_opening_and_later_ones_are_
 
     camera.on_picture = slow
     config = Config(camera=CameraConfig(source="gallery", timeout=TIMEOUT))
-    watcher = Watcher(config, small_info(), threading.Event())
+    watcher = Watcher(Setup(config, small_info()), threading.Event())
     waits = [watcher.sight.due - time.monotonic()]
     watcher.open()
     try:
@@ -43,3 +48,47 @@ def test_the_first_picture_is_awaited_as_long_as_the_opening_and_later_ones_are_
     assert TIMEOUT - 5 < waits[2] <= TIMEOUT
     assert watcher.sight.asked == config.camera.rate
     assert watcher.sight.camera == "gallery, 66 degrees wide"
+
+
+class Targets:
+    """A witness that remembers where the eyes should look."""
+
+    def __init__(self) -> None:
+        self.all: list[GazeTarget] = []
+
+    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
+        self.all.append(aim)
+
+    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+        """Nothing is lit here."""
+
+
+def test_no_picture_is_understood_with_half_of_a_new_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, targets, stop = FaultyCamera(), Targets(), threading.Event()
+    monkeypatch.setattr(sources, "camera_named", lambda *_: camera)
+    # As the 2020 piece did: the place in the picture chooses one of the portrait's own angles.
+    original = Config(camera=CameraConfig(source="gallery"), gaze=GazeConfig(mapping="original"))
+    other_angles = tuple(2 * angle + 1 for angle in ANGLES)
+    wider = small_info(sitters=(FrameGrid.one_row(BOX, other_angles, FRAMES // 2),))
+    first, second = Setup(original, small_info()), Setup(Config(camera=original.camera), wider)
+    watcher = Watcher(first, stop, targets)
+
+    seen_before: list[int] = []
+
+    def exchange_once_a_viewer_is_seen() -> None:
+        if not targets.all or not targets.all[-1].viewer:
+            return
+        if watcher.setup is first:
+            watcher.setup = second  # while a picture is awaited
+            seen_before.append(len(targets.all))
+        elif len(targets.all) > seen_before[0] + 1:
+            stop.set()
+
+    camera.on_picture = exchange_once_a_viewer_is_seen
+    watcher.open()
+    assert stop.wait(30)
+    watcher.close()
+    during, after = targets.all[seen_before[0]], targets.all[-1]
+    assert during.angle in ANGLES and during.pitch is None
+    assert after.angle not in (*ANGLES, *other_angles) and after.pitch is not None
+    assert watcher.aims.newest(0) == (second, after)
