@@ -1,7 +1,9 @@
 """The technician's guide says what the program really says: log lines, keys of the config, commands."""
 
 import re
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +100,12 @@ def test_every_key_the_pages_name_is_in_the_config() -> None:
         assert ours <= known, page.name
 
 
-@pytest.mark.parametrize("page", [*GUIDE.glob("*.md"), CHECKOUT / "README.md"], ids=lambda page: page.name)
+MAP = CHECKOUT / "appliance/README.md"
+DECISIONS = sorted((CHECKOUT / "appliance/decisions").glob("*.md"))
+PAGES = [*GUIDE.glob("*.md"), *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, MAP, *DECISIONS], ids=lambda page: page.name)
 def test_every_script_and_link_the_pages_name_is_there(page: Path) -> None:
     text = page.read_text("utf-8")
     for script in re.findall(r"(?<![\w/])(deploy/[\w./-]*\w)", text):
@@ -109,6 +116,56 @@ def test_every_script_and_link_the_pages_name_is_there(page: Path) -> None:
         if anchor:
             heads = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
+
+
+@pytest.mark.parametrize("page", [MAP, *DECISIONS], ids=lambda page: page.name)
+def test_every_module_the_map_and_decisions_name_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = re.findall(r"`([\w/*.-]+(?:\.py|\.service|/))`", text)
+    assert named
+    for name in named:
+        assert any((CHECKOUT / "appliance").glob(name)) or any(CHECKOUT.glob(name)), name
+
+
+def test_the_map_has_a_row_for_every_package_and_module() -> None:
+    text = MAP.read_text("utf-8").split("## Which folder for what")[1].split("## Where to change what")[0]
+    told = set(re.findall(r"`([\w.]+/?)`", text))
+    package = CHECKOUT / "appliance"
+    there = {f"{folder.parent.name}/" for folder in package.glob("*/__init__.py")}
+    there |= {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    assert sorted(there - told) == []
+
+
+def _rows_of_the_map() -> list[str]:
+    text = MAP.read_text("utf-8").split("## Where to change what")[1]
+    return [row for row in text.splitlines() if row.startswith("| ") and "`" in row]
+
+
+@pytest.mark.parametrize("row", _rows_of_the_map(), ids=lambda row: row.split("|")[1].strip()[:50])
+def test_what_the_map_names_is_found_in_the_modules_of_its_row(row: str) -> None:
+    names = re.findall(r"`([\w/*.]+\.\w+)`", row)
+    modules = [path for name in names for path in (CHECKOUT / "appliance").glob(name)]
+    code = "".join(path.read_text("utf-8") for path in modules)
+    for name in re.findall(r"`([A-Za-z_]+)`", row.split("|")[2]):
+        assert re.search(rf"\b{name}\b", code), name
+
+
+def test_the_map_names_every_section_that_waits_for_a_restart() -> None:
+    (row,) = [row for row in _rows_of_the_map() if "need a restart" in row]
+    old = parse_config("", "")
+    assert settings._later(old, replace(old, display=replace(old.display, pack="elsewhere"))) == []
+    named = set(re.findall(r"`\[(\w+)\]`", row))
+    for section in fields(old):
+        waits = settings._later(old, replace(old, **{section.name: _changed(getattr(old, section.name))}))
+        assert bool(waits) == (section.name in named), section.name
+
+
+def _changed(section: Any) -> Any:
+    """Return a section of the config with every number changed."""
+    numbers = {f.name: getattr(section, f.name) for f in fields(section)}
+    return replace(
+        section, **{name: value + 1 for name, value in numbers.items() if type(value) in (int, float)}
+    )
 
 
 INSTALL = (GUIDE / "install.md").read_text("utf-8")
