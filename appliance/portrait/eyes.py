@@ -8,7 +8,6 @@ import numpy as np
 
 from appliance.camera.averaging import Pixels
 from appliance.portrait.corners import fit_corners
-from appliance.portrait.glint import KEEPS_UP
 from appliance.portrait.iris import Iris, fit_iris
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.layers import DARK, Layers, paint_layers
@@ -58,8 +57,6 @@ _GIVE: Final = (0.55, 0.4)
 _FADE: Final = 0.05
 # Shade is hardly ever brightened.
 _BRIGHTER: Final = 1.3
-# The part of a catch-light that is lost on the white.
-_LOST: Final = 0.85
 # Full foreshortening of the turned iris looks too much on paintings.
 _FORESHORTENING: Final = 0.6
 
@@ -228,9 +225,15 @@ class Eye:
         # Rests that meet where the ground is of their own kind add up to specks and dark arcs.
         known = [here.ground, bare, *(p.iris + p.clear * p.ground + p.rest for p in (there, here))]
         drawn = np.clip(drawn, np.minimum.reduce(known), np.maximum.reduce(known))
-        # The catch-light stays with the lamp; what of it comes to lie on the white shows less.
-        light, lit = self.layers.light_at(u - KEEPS_UP * shift, v - KEEPS_UP * down)
-        drawn += light * (1 - _LOST * np.maximum(clear - lit, 0))
+        # The catch-light covers what is under it as much as it did where it was painted.
+        for glint in self.layers.lights:
+            along, across = glint.way(shift, down)
+            light_u, light_v = u - along, v - across
+            light, opaque = glint.at(light_u, light_v)
+            drawn += light
+            lit = opaque[..., 0] > 0
+            painted = crisp(pixels, *axes.to_picture(light_u[lit], light_v[lit]))
+            drawn[lit] += opaque[lit] * (painted - drawn[lit])
         # Beyond a corner there is no iris, but the white that takes the place of one painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
         within += (

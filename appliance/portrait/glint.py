@@ -1,8 +1,10 @@
 """The catch-light: a lamp's reflection in the eye, which stays with the lamp while the iris turns."""
 
-from typing import Final
+import math
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.portrait.iris import Iris, around
 from appliance.portrait.lids import Lids
@@ -21,6 +23,13 @@ _LARGEST: Final = 0.16
 _MANY: Final = 3
 # After one was found, another must have this part of its height, else it is a fleck of the iris.
 _DIMMER: Final = 0.5
+# It is sought so far from the iris's middle: first inside, then across the rim, where it must end before the
+# edge of what is looked at, in radii. There it reaches at most so many times as far as a disc of its area.
+_INSIDE: Final = 0.85
+_ACROSS: Final = 1.15
+_OUT: Final = 1.6
+_EDGE: Final = 0.05
+_COMPACT: Final = 1.8
 # One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
 # along the rim no farther than so many times its depth: else it is white that the disc covers.
 _DEEP: Final = 0.8
@@ -38,83 +47,110 @@ _RINGS: Final = (3, 20)
 # what touches a lid is skin or its wet rim.
 _OFF_LIDS: Final = (0.03, 0.05)
 _CLEAR_OF_LIDS: Final = 0.01
-_MARGIN: Final = 0.02
 _SWEEPS: Final = 400
 
 
-def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Mask:
-    """Find the catch-lights on an iris with their glow.
+class Glints(NamedTuple):
+    """The catch-lights of an eye, on its view's rows and columns.
 
-    Returns
-    -------
-    Where they are, of the view's rows and columns; all within the iris's disc
+    `lit` has the number, from 1 on, of the one that is there with its glow, else 0. `beyond` is where one
+    was cut off from the white at the rim: what is painted there says nothing about what is under the light.
+    `disc` is where the iris is seen.
     """
-    near = around(iris, iris.radius + _MARGIN)
-    away, turn, disc = _disc(lids, iris, near)
-    ends = disc & ~_disc(lids, iris, near, _CLEAR_OF_LIDS)[2]
+
+    lit: NDArray[np.uint8]
+    beyond: Mask
+    disc: Mask
+
+
+def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Glints:
+    """Find the catch-lights on an iris and across its rim."""
+    near = around(iris, _OUT * iris.radius)
+    away, turn, seen = _disc(lids, iris, near)
+    disc = seen & (away < 1)
+    ends = seen & ~_disc(lids, iris, near, _CLEAR_OF_LIDS)[2]
     light = view.light[near]
-    everywhere = np.zeros(view.light.shape, bool)
-    found = everywhere[near]
+    glints = Glints(*(np.zeros(view.light.shape, kind) for kind in (np.uint8, bool, bool)))
+    numbers, beyond = glints.lit[near], glints.beyond[near]
+    glints.disc[near] = disc
     if not disc.any():
-        return everywhere
-    rest = disc & (away < 0.85)
+        return glints
     dark, size = float(np.median(light[disc])), int((away < 1).sum())
-    least = _LEAST
-    for _ in range(_MANY):
-        peak = float(np.where(rest, light, -9).max())
-        if not rest.any() or peak - dark < least:
-            break
-        least = max(least, _DIMMER * (peak - dark))
-        seed = rest & (light == peak)
-        for part in _PARTS:
-            spot = _connected(seed, disc & ~found & (light > dark + part * (peak - dark)))
-            alone = not (spot & (ends | (away > _NEAR_RIM))).any()
-            if not alone and part == _PARTS[-1]:
-                spot = _cut_off(spot, away, turn)
-                alone = bool(spot.any()) and not (spot & ends).any() and _peaks_inside(spot, away, light)
-            if alone and spot.sum() < _LARGEST * size:
-                at_rim = bool((spot & (away > _NEAR_RIM)).any()) & _behind(spot, turn)[0]
-                found |= _with_glow(spot, disc & ((away < _NEAR_RIM) | at_rim), light)
+    found = np.zeros(disc.shape, bool)
+    for inside in (True, False):
+        rest = seen & (away < (_INSIDE if inside else _ACROSS)) & ~found
+        least = _LEAST
+        for _ in range(_MANY):
+            peak = float(np.where(rest, light, -9).max())
+            if not rest.any() or peak - dark < least:
                 break
-        rest &= ~(spot | found)
-    return everywhere
+            least = max(least, _DIMMER * (peak - dark))
+            seed = rest & (light == peak)
+            parts = [~found & (light > dark + part * (peak - dark)) for part in _PARTS]
+            spot, alone = _first(seed, [seen & part for part in parts], ends | (away > _OUT - _EDGE))
+            alone &= _is_round(spot)
+            within = seen
+            if inside:
+                inner, clear = _first(seed, [disc & part for part in parts], ends | (away > _NEAR_RIM))
+                if clear:
+                    spot, alone, within = inner, True, disc & (away < _NEAR_RIM)
+                elif not alone:
+                    spot, within = _cut_off(inner, away, turn), disc
+                    alone = bool(spot.any()) and not (spot & ends).any() and _peaks_inside(spot, away, light)
+            if alone and spot.sum() < _LARGEST * size:
+                lit = _with_glow(spot, within, light)
+                found |= lit
+                numbers[lit] = numbers.max() + 1
+                if within is disc:
+                    beyond |= seen & (away >= 1) & _behind(lit, turn)[0]
+            rest &= ~(spot | found)
+    return glints
 
 
-def without_glints(view: EyeView, lids: Lids, iris: Iris, glints: Mask) -> Array:
-    """Paint the iris without its catch-lights: as smooth a skin as what surrounds them can hold.
-
-    Returns
-    -------
-    RGB of the view's shape, the picture itself beyond the catch-lights
-    """
-    colour: Array = view.colour.copy()
-    if not glints.any():
-        return colour
-    down, across = (np.flatnonzero(glints.any(axis)) for axis in (1, 0))
+def painted_over(image: Array, gone: Mask, known: Mask) -> Array:
+    """Fill an image (rows, columns, n) where something is gone, as smoothly as its surroundings can hold."""
+    filled: Array = image.copy()
+    if not gone.any():
+        return filled
+    down, across = (np.flatnonzero(gone.any(axis)) for axis in (1, 0))
     part = slice(down[0] - 1, down[-1] + 2), slice(across[0] - 1, across[-1] + 2)
-    # Where one ends at the rim nothing is known beyond: only the disc counts.
-    domain = _disc(lids, iris, part)[2] | glints[part]
-    gone, inside = glints[part], domain.astype(float)[..., None]
+    gone, inside = gone[part], (known | gone)[part].astype(float)[..., None]
     count = np.maximum(_neighbours(inside), 1)[gone]
-    known = inside * ~gone[..., None]
-    level = (colour[part] * known).sum((0, 1)) / max(known.sum(), 1)
-    filled: Array = np.where(gone[..., None], level, colour[part])
+    around = inside * ~gone[..., None]
+    level = (filled[part] * around).sum((0, 1)) / max(around.sum(), 1)
+    crop = np.where(gone[..., None], level, filled[part])
     for _ in range(_SWEEPS):
-        filled[gone] = _neighbours(filled * inside)[gone] / count
-    colour[part] = filled
-    return colour
+        crop[gone] = _neighbours(crop * inside)[gone] / count
+    filled[part] = crop
+    return filled
 
 
 def _disc(
     lids: Lids, iris: Iris, part: tuple[slice, slice], farther: float = 0.0
 ) -> tuple[Array, Array, Mask]:
-    """Return distance from the iris's centre in radii, direction, and where its disc is seen, in a part."""
+    """Return distance from the iris's centre in radii, direction, and what is off the lids, in a part."""
     u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     away = np.hypot(u - iris.u, v - iris.v) / iris.radius
     upper = lids.upper[part[1]] + _OFF_LIDS[0] + farther
     lower = lids.lower[part[1]] - _OFF_LIDS[1] - farther
-    seen = (away < 1) & (v > upper) & (v < lower)
+    seen = (v > upper) & (v < lower)
     return away, np.arctan2(v - iris.v, u - iris.u), seen
+
+
+def _first(seed: Mask, parts: list[Mask], off: Mask) -> tuple[Mask, bool]:
+    """Return the first spot around a seed that stays off a border, else the last; and whether it does."""
+    for part in parts:
+        spot = _connected(seed, part)
+        if not (spot & off).any():
+            return spot, True
+    return spot, False
+
+
+def _is_round(spot: Mask) -> bool:
+    """Return whether a spot is a lamp's image rather than a strip of white."""
+    down, across = np.nonzero(spot)
+    farthest = np.hypot(down - down.mean(), across - across.mean()).max()
+    return bool(farthest < _COMPACT * math.sqrt(spot.sum() / math.pi))
 
 
 def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:

@@ -1,11 +1,12 @@
 """A painted eye as layers of colour: the ground without its iris, the iris, and the light on it."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from appliance.portrait.glint import find_glints, without_glints
+from appliance.portrait.glint import KEEPS_UP, find_glints, painted_over
 from appliance.portrait.iris import Iris, around
 from appliance.portrait.lids import Lids
 from appliance.portrait.sampling import Array, Mask, smoothstep, soft_edge
@@ -42,6 +43,8 @@ _BRIGHT: Final = 0.3
 _RIM_BAND: Final = 0.03
 # White is told from a pale part of the iris where it outshines the rim by this part of the contrast.
 _PLAIN: Final = 0.25
+# The catch-light's way bends towards its end, by the power of a p-norm.
+_BENDS: Final = 4
 # Beyond the hole by this much the iris's rest has ended.
 _MARGIN: Final = 0.1
 
@@ -63,6 +66,40 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Light:
+    """One catch-light of an eye.
+
+    `colours` (rows, columns, 4) of the view are the light, RGB, and how opaque it is. `bright` (2, n) are the
+    u and v of its bright points, from the middle of an iris that is white beyond `inner`, in eye widths.
+    """
+
+    view: EyeView
+    colours: Array
+    bright: Array
+    inner: float
+
+    def at(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Return the light at points of the eye, RGB, and how opaque it is there, (..., 1)."""
+        there = self.view.at(self.colours, u, v)
+        return there[..., :3], there[..., 3:]
+
+    def way(self, shift: float, down: float) -> tuple[float, float]:
+        """Return how far the light goes when the iris goes `shift` and `down`, in eye widths.
+
+        It lags behind the iris, but only so far that it stays on it, or as near as it was painted.
+        """
+        lag = (1 - KEEPS_UP) * math.hypot(shift, down)
+        if not lag:
+            return 0.0, 0.0
+        u, v = self.bright
+        along = -(u * shift + v * down) / math.hypot(shift, down)
+        most = np.maximum(np.hypot(u, v), self.inner)
+        room = float((np.sqrt(along**2 + most**2 - u**2 - v**2) - along).min())
+        lags = (1 - KEEPS_UP) * room / (room**_BENDS + lag**_BENDS) ** (1 / _BENDS)
+        return (1 - lags) * shift, (1 - lags) * down
+
+
+@dataclass(frozen=True, slots=True)
 class Layers:
     """The layers of an eye, on its view's rows and columns.
 
@@ -70,15 +107,14 @@ class Layers:
     + light. `bare` are the iris's colours without its light, which go on beyond its rim, and the rest
     is all that the painting has besides: shade, a dark rim, grain.
     `colours` is (rows, columns, 13): RGB of ground, bare, light and what of the rest is not the iris's,
-    and how much white is painted over its disc; `own` has bare and that white alone, `light` the
-    catch-lights.
+    and how much white is painted over its disc; `own` has bare and that white alone.
     """
 
     view: EyeView
     iris: Iris
     colours: Array
     own: Array
-    light: Array
+    lights: tuple[Light, ...]
 
     def apart(self, u: Array, v: Array, painting: Array) -> Parts:
         """Take the painting apart at points of the eye where its colours (..., 3) are known."""
@@ -97,11 +133,6 @@ class Layers:
         there = self.view.at(self.own, u, v)
         return self._clear(np.hypot(u - self.iris.u, v - self.iris.v), there[..., 3:]), there[..., :3]
 
-    def light_at(self, u: Array, v: Array) -> tuple[Array, Array]:
-        """Return the catch-lights at points of the eye, RGB, and how much ground was seen there."""
-        distance = np.hypot(u - self.iris.u, v - self.iris.v)
-        return self.view.at(self.light, u, v), self._clear(distance, np.zeros(1))
-
     def _clear(self, distance: Array, cut: Array) -> Array:
         round_: Array = soft_edge(distance - self.iris.radius, self.iris.softness)[..., None]
         return round_ + (1 - round_) * cut
@@ -109,16 +140,17 @@ class Layers:
 
 def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     """Take an eye apart."""
-    light = np.zeros(view.colour.shape, np.float32)
-    # Far from the iris all is ground.
-    colours = np.concatenate([view.colour, view.colour, light, light, light[..., :1]], -1, dtype=np.float32)
+    # Far from the iris all is ground, and there is no light.
+    nothing = np.zeros((*view.light.shape, 7))
+    colours = np.concatenate([view.colour, view.colour, nothing], -1, dtype=np.float32)
     part = around(iris, reach(iris) + _MARGIN)
     u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
     away = np.hypot(u - iris.u, v - iris.v)
     free = _seen(lids, u, v) > 0.99
 
     glints = find_glints(view, lids, iris)
-    unlit = without_glints(view, lids, iris, glints)
+    # Under a light at the rim nothing is known of the iris beyond it.
+    unlit = painted_over(view.colour, glints.lit > 0, glints.disc)
     # At its rim the iris is mixed with the white: its colours are those further in, beyond the blur.
     inwards = np.minimum(1, (iris.radius - _RIM * iris.softness) / np.maximum(away, 1e-6))
     inner_u, inner_v = iris.u + inwards * (u - iris.u), iris.v + inwards * (v - iris.v)
@@ -141,25 +173,44 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     clear = soft_edge(away - iris.radius, iris.softness)[..., None]
     clear += (1 - clear) * cut
     more = view.colour[part] - (1 - clear) * bare - clear * ground
-    light[part] = np.clip(view.colour[part] - unlit[part], 0, np.maximum(more, 0))
-    # Where a catch-light was cut off from the white, it fades.
-    light[part] *= np.clip(2 * smooth(glints[part].astype(float), _CALM) - 1, 0, 1)[..., None]
-    shade = smooth(abs(more - light[part]).max(-1) / (ground.mean(-1) + DARK), _CALM)
+    # The light is all that its surroundings do not have: what would stay behind is seen as a ring.
+    lit = np.maximum(more - painted_over(more, glints.lit[part] > 0, ~glints.beyond[part]), 0)
+    # Where it was cut off from the white, it fades.
+    lit *= 1 - np.clip(2 * smooth(glints.beyond[part].astype(float), _CALM), 0, 1)[..., None]
+    more -= lit
+    shade = smooth(abs(more).max(-1) / (ground.mean(-1) + DARK), _CALM)
     # Shade is alike all around, too: more of it is a corner, flesh or lashes beside the rim.
     usual = _all_around(shade[..., None], away, free, 1 / 2)[..., 0] + _SHADE
     excess = rim * (1 - np.minimum(usual / np.maximum(shade, 1e-3), 1) ** 2)
     # Shade beside the rim goes with the iris; light does not, since it is white filled in too dark. Light
     # along a lid is the lid itself.
-    lighter = smooth((more - light[part]) @ _LUMA, _CALM)
+    lighter = smooth(more @ _LUMA, _CALM)
     beside = smoothstep((away - iris.radius) / iris.softness / 1.5 + 1)
     pale = beside * np.clip(lighter / DARK, 0, 1)
-    lit = smoothstep(lighter / (_LIT * (ground @ _LUMA + DARK)))
+    lidded = smoothstep(lighter / (_LIT * (ground @ _LUMA + DARK)))
     cornered = rim * (1 - smoothstep(np.minimum(u - lids.left, lids.right - u) / _FLESH))
-    stays = np.maximum.reduce([foreign, excess, pale, lit * (1 - _seen(lids, u, v)), cornered])
-    stray = smooth(stays[..., None] * (more - light[part]), _CALM)
-    colours[part] = np.concatenate([ground, bare, light[part], stray, cut], -1)
+    stays = np.maximum.reduce([foreign, excess, pale, lidded * (1 - _seen(lids, u, v)), cornered])
+    stray = smooth(stays[..., None] * more, _CALM)
+    colours[part] = np.concatenate([ground, bare, lit, stray, cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 12]])
-    return Layers(view, iris, colours, own, light)
+    lights = [
+        _light(view, iris, part, lit * (glints.lit[part] == n + 1)[..., None])
+        for n in range(glints.lit.max())
+    ]
+    return Layers(view, iris, colours, own, tuple(lights))
+
+
+def _light(view: EyeView, iris: Iris, part: tuple[slice, slice], lit: Array) -> Light:
+    """Tell how opaque a catch-light is: what is as bright as its brightest covers all that is under it."""
+    light = lit @ _LUMA
+    painted = view.colour[part] @ _LUMA
+    peak = float(painted[light > 0.5 * light.max()].max(initial=0))
+    opaque = np.clip(light / np.maximum(peak - painted + light, DARK), 0, 1)
+    colours = np.zeros((*view.light.shape, 4), np.float32)
+    colours[part] = np.concatenate([lit, opaque[..., None]], -1)
+    u, v = np.meshgrid(columns()[part[1]] - iris.u, rows()[part[0]] - iris.v)
+    bright = np.stack([u, v])[:, opaque > min(0.5, float(opaque.max()) / 2)]
+    return Light(view, colours, bright, iris.radius - iris.softness)
 
 
 def _seen(lids: Lids, u: Array, v: Array) -> Array:

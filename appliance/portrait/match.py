@@ -82,7 +82,8 @@ def _inner_iris(painting: Pixels, eye: Eye) -> tuple[Array, Array, Array]:
     upper, lower = eye.lids.at(u)
     free = (v > upper + 0.08) & (v < lower - 0.05)
     # The catch-light stays where the lamp shows it: it is no part of the iris.
-    free &= eye.layers.light_at(u, v)[0].max(-1) < 4
+    for light in eye.layers.lights:
+        free &= light.at(u, v)[0].max(-1) < 4
     if free.sum() < 30:
         free = np.ones(u.shape, bool)
     u, v = u[free], v[free]

@@ -307,4 +307,4 @@ def test_white_that_reaches_into_an_iris_is_no_catch_light() -> None:
         wedge = (abs(np.angle(np.exp(1j * (turn - 2.6)))) < 0.35) & (away < 1)
         painting += (wedge * np.clip((away - 0.4) / 0.6, 0, 1))[..., None] * (WHITE - painting)
     for eye in fit_eyes(softened(rounded(painting), 1.2), landmarks(EYES)):
-        assert eye.layers.light.max() < 20
+        assert eye.layers.colours[..., 6:9].max() < 20
