@@ -48,9 +48,9 @@ _DIM: Final = 8.0
 # light; flesh fades over the last one. Lengths in eye widths, judged on the close-ups of 45 pictures.
 _TURNS: Final = 120
 _STEP_BLUR: Final = 0.03
-_FADES: Final = (0.05, 0.17)
+_FADES: Final = (0.07, 0.2)
 _MUCH: Final = 0.4
-_FLESH_FADES: Final = 0.025
+_FLESH_FADES: Final = 0.04
 # The iris's blur has ended so many sigmas off its rim.
 _BLURRED: Final = 1.5
 # White is so far off the lids and corners, in eye widths, and lighter than what is filled by at most this
@@ -268,14 +268,14 @@ def _step_around(
     u, v = iris.u + away * np.cos(turn), iris.v + away * np.sin(turn)
     painted, filled = view.at(calm, u, v), view.at(ground, u, v)
     outer = painted[-1] - filled[-1]
-    whitest = (painted @ _LUMA - _REDDER * (painted[..., 0] - painted[..., 1])).argmax(0)
-    chosen = whitest, np.arange(_TURNS)
-    u, v, painted, filled = u[chosen], v[chosen], painted[chosen], filled[chosen]
+    upper, lower = lids.at(u)
+    inside = smoothstep(np.minimum.reduce([v - upper, lower - v, u - lids.left, lids.right - u]) / _INSIDE)
+    whiteness = painted @ _LUMA - _REDDER * (painted[..., 0] - painted[..., 1])
+    chosen = (inside * (whiteness - whiteness[0])).argmax(0), np.arange(_TURNS)
+    inside, painted, filled = inside[chosen], painted[chosen], filled[chosen]
     inner = painted - filled
     # White and shadow go on far inwards; flesh, which is redder, and the light of lids and corners do not.
-    upper, lower = lids.at(u)
-    off = np.minimum.reduce([v - upper, lower - v, u - lids.left, lids.right - u])
-    pale = smoothstep(off / _INSIDE) * (1 - np.clip((_red(painted) - _red(filled)) / _FLESH, 0, 1))
+    pale = inside * (1 - np.clip((_red(painted) - _red(filled)) / _FLESH, 0, 1))
     lighter = inner @ _LUMA / (filled @ _LUMA + _DIM)
     dark = np.clip(-lighter / _HARDLY, 0, 1)
     share = (dark + (1 - dark) * pale * _LIGHTER / np.maximum(lighter, _LIGHTER))[:, None]
@@ -289,8 +289,8 @@ def _step_around(
     steps = np.stack([np.interp(at, turn, step, period=2 * math.pi) for step in steps], -1)
     outwards = np.clip((away - first) / (last - first), 0, 1)[..., None]
     inwards = np.maximum(iris.radius - away, 0)[..., None]
-    added: Array = steps[..., 3:6] * np.exp(-inwards / steps[..., 9:])
-    added += steps[..., 6:9] * np.exp(-inwards / _FLESH_FADES)
+    added: Array = steps[..., 3:6] * np.exp(-((inwards / steps[..., 9:]) ** 2))
+    added += steps[..., 6:9] * np.exp(-((inwards / _FLESH_FADES) ** 2))
     added += outwards * (steps[..., :3] - added)
     return added
 
