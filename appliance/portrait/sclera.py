@@ -43,14 +43,20 @@ _LENT: Final = (-0.9, 0.3)
 _FLESHY: Final = 0.4
 # Grey levels added to both lights of a ratio: in the dark it says little.
 _DIM: Final = 8.0
-# The step around the hole is read in so many directions, so far off the lids, and blurred along the
-# edge by the third constant; inwards it fades over the last one and the rim's blur. In eye widths.
+# The step around the hole is read in so many directions, and blurred along the rim by the second constant.
+# Inwards white or shadow fades over this, the longer one where the step is so large a part of the filled
+# light; flesh fades over the last one. Lengths in eye widths, judged on the close-ups of 45 pictures.
 _TURNS: Final = 120
-_INSIDE: Final = 0.04
 _STEP_BLUR: Final = 0.03
-_STEP_FADES: Final = 0.03
-# So far within a corner the white begins to give way to what is painted beyond it, in eye widths.
-_NO_WHITE: Final = 0.06
+_FADES: Final = (0.07, 0.2)
+_MUCH: Final = 0.4
+_FLESH_FADES: Final = 0.04
+# The iris's blur has ended so many sigmas off its rim.
+_BLURRED: Final = 1.5
+# White is so far off the lids and corners, in eye widths, and lighter than what is filled by at most this
+# part of it: a catch-light is no white.
+_INSIDE: Final = 0.04
+_LIGHTER: Final = 0.5
 # Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow.
 _HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
@@ -97,7 +103,7 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     strips = np.linspace(nearest, _FARTHEST, 10)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height, strips) for side in (-1, 1)]
     white, shadow = _white(sides, _luminance(calm, iris))
-    (left, sure_left), (right, sure_right) = _lent(sides, white, abs(u - iris.u) / far)
+    (left, sure_left), (right, sure_right) = _lent(sides, white, shadow, abs(u - iris.u) / far)
     across = smoothstep((u - iris.u + chord) / (2 * chord + 1e-3))
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
@@ -108,7 +114,12 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     ground = view.colour.copy()
     ground[part] = filled
     ground[part] += _step_around(view, calm, ground, lids, iris, (u, v))
+    # Beyond the iris's blur what is lighter than the filled white is no rest of the iris.
+    lighter = (calm[part] - ground[part]) @ _LUMA
+    beyond = smoothstep((np.hypot(u - iris.u, v - iris.v) - iris.radius) / iris.softness - _BLURRED)
+    kept = (beyond * np.clip(lighter / _DIM, 0, 1))[..., None]
     ground[part] += _grain(view, lids, iris, above.shape, white)
+    ground[part] += kept * (view.colour[part] - ground[part])
     return ground
 
 
@@ -159,12 +170,19 @@ def _red(colours: Array) -> Array:
     return red
 
 
-def _lent(sides: list[tuple[Array, Array]], white: list[float], away: Array) -> list[tuple[Array, Array]]:
-    """Let a side that is not white borrow from the other, the more shaded the farther `away`, 0 to 1."""
+def _lent(
+    sides: list[tuple[Array, Array]], white: list[float], shadow: list[float], away: Array
+) -> list[tuple[Array, Array]]:
+    """Let a side that is not white borrow from the other, the more shaded the farther `away`, 0 to 1.
+
+    A side in shadow borrows nothing at the hole's edge, since there the shadow goes on.
+    """
     shade = (_SHADE[0] + (_SHADE[1] - _SHADE[0]) * np.clip(away, 0, 1))[..., None]
     lent = []
-    for trust, (colour, sure), (other, other_sure) in zip(white, sides, reversed(sides), strict=True):
-        own = (trust * np.clip(sure / _ENOUGH, 0, 1))[..., None]
+    for number, (colour, sure) in enumerate(sides):
+        trust, (other, other_sure) = white[number], sides[1 - number]
+        dark = (1 - trust) * shadow[number] * smoothstep(away)
+        own = np.maximum(trust * np.clip(sure / _ENOUGH, 0, 1), dark)[..., None]
         lent.append(
             (
                 own * colour + (1 - own) * shade * other,
@@ -235,33 +253,45 @@ def _step_around(
 ) -> Array:
     """Return what to add to the filled white so that it meets what is painted around it without a step.
 
-    The step is read along the hole's edge between the lids; inwards it fades.
+    At the hole's edge what is painted there goes on unchanged. Next to the iris's rim the step is read anew,
+    since the white may be narrower than the hole; from there inwards it fades.
 
     Parameters
     ----------
     calm, ground : the painting, and with the hole filled, RGB of the view's shape
     grid : u and v
     """
-    far = reach(iris)
     turn = np.linspace(-math.pi, math.pi, _TURNS, endpoint=False)
-    u, v = iris.u + far * np.cos(turn), iris.v + far * np.sin(turn)
+    # Between the rim and the edge the whitest of what is painted counts: the rest may be the iris's shadow.
+    first, last = iris.radius + _BLURRED * iris.softness, reach(iris)
+    away = np.linspace(first, last, 6)[:, None]
+    u, v = iris.u + away * np.cos(turn), iris.v + away * np.sin(turn)
+    painted, filled = view.at(calm, u, v), view.at(ground, u, v)
+    outer = painted[-1] - filled[-1]
     upper, lower = lids.at(u)
-    sure = np.clip(np.minimum(v - upper, lower - v) / _INSIDE - 0.5, 0, 1)
-    step = sure[:, None] * (view.at(calm, u, v) - view.at(ground, u, v))
+    inside = smoothstep(np.minimum.reduce([v - upper, lower - v, u - lids.left, lids.right - u]) / _INSIDE)
+    whiteness = painted @ _LUMA - _REDDER * (painted[..., 0] - painted[..., 1])
+    chosen = (inside * (whiteness - whiteness[0])).argmax(0), np.arange(_TURNS)
+    inside, painted, filled = inside[chosen], painted[chosen], filled[chosen]
+    inner = painted - filled
+    # White and shadow go on far inwards; flesh, which is redder, and the light of lids and corners do not.
+    pale = inside * (1 - np.clip((_red(painted) - _red(filled)) / _FLESH, 0, 1))
+    lighter = inner @ _LUMA / (filled @ _LUMA + _DIM)
+    dark = np.clip(-lighter / _HARDLY, 0, 1)
+    share = (dark + (1 - dark) * pale * _LIGHTER / np.maximum(lighter, _LIGHTER))[:, None]
+    deep = _FADES[0] + (_FADES[1] - _FADES[0]) * smoothstep(abs(lighter * share[:, 0]) / _MUCH - 0.5)
     # Along the edge it is blurred; the circle closes.
-    both = np.tile(np.column_stack([step, sure]), (3, 1))
-    sigma = _STEP_BLUR * _TURNS / (2 * math.pi * far)
-    both = np.column_stack([blur(column, sigma) for column in both.T])[_TURNS : 2 * _TURNS]
-    step = both[:, :3] / (both[:, 3:] + 0.1)
-    # Light at the edge stays there: spread inwards it would be an old rim.
-    step -= np.maximum(step @ _LUMA, 0)[:, None]
-    # Beyond a corner there is no white at all.
-    beyond = smoothstep(np.maximum(lids.left - grid[0], grid[0] - lids.right) / _NO_WHITE + 1)
+    sigma = _STEP_BLUR * _TURNS / (2 * math.pi * iris.radius)
+    steps = np.tile(np.column_stack([outer, share * inner, (1 - share) * inner, deep]), (3, 1))
+    steps = np.stack([blur(column, sigma)[_TURNS : 2 * _TURNS] for column in steps.T])
     u, v = grid[0] - iris.u, grid[1] - iris.v
-    at = np.arctan2(v, u)
-    inwards = np.exp(-(1 - beyond) * np.maximum(far - np.hypot(u, v), 0) / (_STEP_FADES + iris.softness))
-    around = np.stack([np.interp(at, turn, column, period=2 * math.pi) for column in step.T], -1)
-    added: Array = inwards[..., None] * around
+    at, away = np.arctan2(v, u), np.hypot(u, v)
+    steps = np.stack([np.interp(at, turn, step, period=2 * math.pi) for step in steps], -1)
+    outwards = np.clip((away - first) / (last - first), 0, 1)[..., None]
+    inwards = np.maximum(iris.radius - away, 0)[..., None]
+    added: Array = steps[..., 3:6] * np.exp(-((inwards / steps[..., 9:]) ** 2))
+    added += steps[..., 6:9] * np.exp(-((inwards / _FLESH_FADES) ** 2))
+    added += outwards * (steps[..., :3] - added)
     return added
 
 

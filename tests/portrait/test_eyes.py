@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from appliance.portrait.eyes import Eye, fit_eyes
+from appliance.portrait.sampling import crisp
 from tests.portrait.measure import iris_shift
 from tests.portrait.synthetic import SIZE, WHITE, DrawnEye, draw, landmarks
 
@@ -308,3 +310,36 @@ def test_white_that_reaches_into_an_iris_is_no_catch_light() -> None:
         painting += (wedge * np.clip((away - 0.4) / 0.6, 0, 1))[..., None] * (WHITE - painting)
     for eye in fit_eyes(softened(rounded(painting), 1.2), landmarks(EYES)):
         assert eye.layers.colours[..., 6:9].max() < 20
+
+
+def shadowed(painting: np.ndarray, eyes: list[DrawnEye], side: int, off: float) -> np.ndarray:
+    """Put everything farther than `off` pixels beside the irises in a lid's deep shadow, blurred a little."""
+    x = np.arange(SIZE[0]) + 0.5
+    dark = sum(
+        np.clip(((x - eye.x - eye.gaze) * side - eye.radius - off) / 2, 0, 0.85) * (abs(x - eye.x) < 55)
+        for eye in eyes
+    )
+    return softened(rounded(painting + np.multiply.outer(dark, np.ones(3)) * ((40, 28, 22) - painting)), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("eye", "side", "off"),
+    [
+        (DrawnEye(0, 60, 80), -1, 1.0),
+        (DrawnEye(0, 60, 80), 1, 3.0),
+        (DrawnEye(0, 60, 80, size=0.55), 1, 2.0),
+        (DrawnEye(0, 60, 80, gaze=14), 1, 50.0),
+    ],
+    ids=["shadow", "narrow white", "narrow eye", "corner"],
+)
+def test_nothing_beside_the_painted_iris_changes_when_it_moves(eye: DrawnEye, side: int, off: float) -> None:
+    eyes = [replace(eye, x=x) for x in (110, 290)]
+    painting = shadowed(draw(eyes), eyes, side, off)
+    shift = -side * FARTHEST
+    for fitted, truth in zip(fit_eyes(painting, landmarks(eyes)), eyes, strict=True):
+        away = [np.hypot(ALL[0] - truth.x - truth.gaze - way, ALL[1] - truth.middle) for way in (0, shift)]
+        # The rims are blurred by 1.7 pixels.
+        beside = fitted.reaches(*ALL) & (np.minimum(*away) > truth.radius + 4)
+        x, y = (values[beside] for values in ALL)
+        change = fitted.draw(painting, x, y, shift) - crisp(painting, *fitted.follow(x, y, shift))
+        assert abs(change).mean(-1).max() < 14
