@@ -178,7 +178,8 @@ def track(arguments: argparse.Namespace) -> int:
             print(json.dumps(row), flush=True)
         else:
             what = row.get("picture", f"{row['time']:.3f} s")
-            print(f"{readable(what)}: angle {row['angle']}, frame {row['frame']}")
+            look = f"angle {row['angle']}, pitch {row['pitch']}, frame {row['frame']}, row {row['row']}"
+            print(f"{readable(what)}: {look}")
     return 0
 
 

@@ -42,7 +42,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _Chart:
-    """One direction over the time of the film, in degrees; `ends` are the lowest and the highest shown."""
+    """One direction over the time of the film, in degrees; `ends` are the lowest and the highest shown.
+
+    `place` is what the grid of frames has in this direction: "column" or "row".
+    """
 
     name: str
     place: str
@@ -119,7 +122,8 @@ def _charts(shots: Sequence[Shot], grid: FrameGrid) -> list[_Chart]:
         viewer = [None if shot.viewer is None else shot.viewer[axis] for shot in shots]
         sitter = [direction_of(grid, shot.frame)[axis] for shot in shots]
         reached = [*(angle for angle in viewer if angle is not None), *(grid.angles, grid.pitches)[axis]]
-        charts.append(_Chart(name, place, viewer, sitter, (min(reached), max(reached))))
+        # At least a degree to each side: a grid of one row reaches nowhere.
+        charts.append(_Chart(name, place, viewer, sitter, (min(*reached, -1.0), max(*reached, 1.0))))
     return charts
 
 

@@ -101,7 +101,7 @@ def may_feed(facts: Facts) -> bool:
 
 def sentence(facts: Facts, state: State, rate: float) -> str:
     """Return the state as one line for a person; `rate` in pictures/s."""
-    seeing = f"{rate:.1f} pictures/s, frame {facts.frame}"
+    seeing = f"{rate:.1f} pictures/s, frame {facts.frame}, row {facts.row}"
     match state:
         case State.FOLLOWING:
             far = f" at {facts.distance:.1f} m" if facts.distance is not None else ""

@@ -45,8 +45,8 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     """Follow the viewer through a folder of pictures taken at `rate` per second.
 
     Yields a row per picture, as `track --json` prints it: pixels, millimetres, seconds, degrees.
-    The time is that of the picture; angle and frame (the column of the grid) are what the sitter with the
-    largest face does at that moment.
+    The time is that of the picture; angle and pitch are where the sitter with the largest face looks at that
+    moment, frame and row are the column and the row of the frame that shows it.
 
     Raises
     ------
@@ -61,12 +61,15 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
     for name, picture in _pictures(folder, rate, config.camera.rotation):
         target = controller.see(picture, field_of_view, pack)
         shown = frames_for(target, picture.captured, shown, config.tracking, pack)
+        row, column = pack.main.place(shown[0])
         yield {
             "picture": name,
             "time": round(picture.captured, 4),
             "viewer": _viewer_row(target),
             "angle": None if target.angle is None else round(target.angle, 3),
-            "frame": pack.main.place(shown[0])[1],
+            "pitch": None if target.pitch is None else round(target.pitch, 3),
+            "frame": column,
+            "row": row,
         }
 
 

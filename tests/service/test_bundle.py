@@ -72,7 +72,7 @@ def test_no_secret_is_sent_to_support_whatever_it_is_called(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "2026-11-23T01:15:02+0000 mona-lisa[64]: following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17",
+        "2026-11-23T01:15:02+0000 mona-lisa[64]: following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17, row 5",
         "imx708 10-001a: camera module ID 0x0302",
         "SDL 2.26.5, Python 3.11.2",
         "[   12.345678] vc4-drm gpu: bound fef00700.hdmi (ops vc4_hdmi_ops [vc4])",

@@ -18,7 +18,9 @@ from appliance.service.health import (
 )
 
 HOLD = 1.5
-WELL = Facts(now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17)
+WELL = Facts(
+    now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17, row=5
+)
 
 TIMES = st.floats(0, 1000)
 FACTS = st.builds(
@@ -85,14 +87,14 @@ def test_a_camera_known_to_be_away_does_not_starve_the_watchdog_but_a_silent_one
 
 
 def test_one_human_line() -> None:
-    following = "following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17"
+    following = "following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17, row 5"
     assert sentence(WELL, State.FOLLOWING, 29.84) == following
     one = replace(WELL, visitors=1)
     assert sentence(one, State.FOLLOWING, 29.84).startswith("following 1 of 1 visitor at")
     assert sentence(replace(WELL, distance=None), State.FOLLOWING, 30).startswith(
         "following 1 of 3 visitors, 30.0"
     )
-    assert sentence(WELL, State.ALONE, 12.0) == "alone, 12.0 pictures/s, frame 17"
+    assert sentence(WELL, State.ALONE, 12.0) == "alone, 12.0 pictures/s, frame 17, row 5"
     blind = replace(WELL, blind="no picture for 5 s")
     assert sentence(blind, State.BLIND, 0.0) == "blind (no picture for 5 s); the sitter rests"
 

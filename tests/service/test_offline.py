@@ -14,8 +14,9 @@ from appliance.bench.scenes import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.cli import main
 from appliance.config import Config, GazeConfig
+from appliance.pack import write_pack
 from appliance.service.offline import simulate_refreshes
-from tests.conftest import small_info
+from tests.conftest import base_image, grid_info, grid_patches, small_info
 
 PACK = small_info()
 CONFIG = Config()
@@ -111,6 +112,23 @@ class TestCommand:
         assert main(["track", str(folder(tmp_path / "room")), "--json", "--refresh", "60"]) == 0
         found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert found[-1]["viewer"] is not None and found[-1]["time"] == pytest.approx(7 / 30, abs=0.02)
+
+    def test_a_line_names_column_and_row_of_the_frame(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The lens hangs 700 mm under her eyes, so that she looks down."""
+        write_pack(tmp_path / "grid", grid_info(), base_image(), grid_patches())
+        config = tmp_path / "config.toml"
+        config.write_text(f'[display]\npack = "{tmp_path / "grid"}"\n[gaze]\ncamera_up = -700\n')
+        command = ["track", str(folder(tmp_path / "room")), "--config", str(config)]
+        for more in ([], ["--refresh", "30"]):
+            assert main([*command, *more, "--json"]) == 0
+            row = json.loads(capsys.readouterr().out.splitlines()[-1])
+            assert row["row"] == 2 and row["pitch"] < -8 and row["frame"] in grid_info().main.columns(2)
+            assert main([*command, *more]) == 0
+            line = capsys.readouterr().out.splitlines()[-1]
+            where = f"angle {row['angle']}, pitch {row['pitch']}, frame {row['frame']}, row 2"
+            assert line.endswith(f": {where}")
 
     def test_a_picture_of_another_size_is_refused(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
