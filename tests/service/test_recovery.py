@@ -110,8 +110,10 @@ def test_a_service_that_keeps_failing_reboots_twice_then_pauses(
     ]
 
 
-def test_where_no_reboot_can_be_noted_none_is_made(asked: Path, tmp_path: Path) -> None:
-    (tmp_path / "reboots").mkdir()
+def test_where_no_reboot_can_be_noted_none_is_made(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "missing"))
     recovery.main()
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["mona-lisa.service"] * 2
 
