@@ -59,6 +59,6 @@ def test_the_lock_has_every_package_for_development(python: str) -> None:
 
 
 def test_set_up_knows_the_lock() -> None:
-    command = [CHECKOUT / "deploy/setup", "--dev", "--locked", "--dry-run"]
+    command = [str(CHECKOUT / "deploy/setup"), "--dev", "--locked", "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

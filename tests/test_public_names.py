@@ -1,6 +1,7 @@
 """The package as a library: what it exports, and README's example."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -63,7 +64,10 @@ def test_the_example_in_readme_runs(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for name in ("sconosciuta.png", "astronaut.png"):
         shutil.copy(home() / "frames" / name, tmp_path / "frames")
-    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Face(score=") == 1
     pack = Pack(tmp_path / "sitter")
