@@ -24,12 +24,13 @@ _MANY: Final = 3
 # After one was found, another must have this part of its height, else it is a fleck of the iris.
 _DIMMER: Final = 0.5
 # It is sought so far from the iris's middle: first inside, then across the rim, where it must end before the
-# edge of what is looked at, in radii. There it reaches at most so many times as far as a disc of its area.
+# edge of what is looked at, in radii. If it does, it reaches at most so many times as far as a disc of its
+# area, less if its middle lies at the rim: a strip of white is longer.
 _INSIDE: Final = 0.85
 _ACROSS: Final = 1.15
 _OUT: Final = 1.6
 _EDGE: Final = 0.05
-_COMPACT: Final = 1.8
+_COMPACT: Final = (1.7, 1.4)
 # One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
 # along the rim no farther than so many times its depth: else it is white that the disc covers.
 _DEEP: Final = 0.8
@@ -88,7 +89,7 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Glints:
             seed = rest & (light == peak)
             parts = [~found & (light > dark + part * (peak - dark)) for part in _PARTS]
             spot, alone = _first(seed, [seen & part for part in parts], ends | (away > _OUT - _EDGE))
-            alone &= _is_round(spot)
+            alone &= bool((spot & disc).any()) and _reach(spot) < _COMPACT[not inside]
             within = seen
             if inside:
                 inner, clear = _first(seed, [disc & part for part in parts], ends | (away > _NEAR_RIM))
@@ -146,11 +147,11 @@ def _first(seed: Mask, parts: list[Mask], off: Mask) -> tuple[Mask, bool]:
     return spot, False
 
 
-def _is_round(spot: Mask) -> bool:
-    """Return whether a spot is a lamp's image rather than a strip of white."""
+def _reach(spot: Mask) -> float:
+    """Return how far a spot reaches from its middle, in radii of a disc of its area; a lamp is round."""
     down, across = np.nonzero(spot)
     farthest = np.hypot(down - down.mean(), across - across.mean()).max()
-    return bool(farthest < _COMPACT * math.sqrt(spot.sum() / math.pi))
+    return float(farthest / math.sqrt(spot.sum() / math.pi))
 
 
 def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:

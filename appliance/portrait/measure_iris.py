@@ -1,5 +1,6 @@
 """What happens to an iris as it moves: cut, its catch-light lost, or slid over the eye's corner."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -14,13 +15,17 @@ from appliance.portrait.sampling import Array
 _LEAST_STEP: Final = 12.0
 # Nearer to a corner than this, in eye widths, lids cover every iris.
 _CORNER: Final = 0.14
-# The catch-light is the brightest part of the iris within this part of its radius, and of its area; it is
-# one if it is brighter by this than the median, in grey levels: grain and brushwork are up to 55.
-_WITHIN: Final = 0.85
-_BRIGHTEST: Final = 0.03
-_STANDS_OUT: Final = 60.0
-# It is read so far off the upper and the lower lid, in eye widths.
+# A catch-light is a spot of one of these radii, in eye widths, within this part of the iris's radius. It is
+# one if it is brighter by this than what lies around it in every direction, at the third constant times its
+# own radius, in grey levels: grain and brushwork reach 25.
+_SPOTS: Final = (0.02, 0.035, 0.05)
+_WITHIN: Final = 1.15
+_AROUND: Final = 2.2
+_STANDS_OUT: Final = 30.0
+# It is sought so far off the upper and the lower lid at rest, and so far above and below its place then, in
+# eye widths.
 _OFF_LIDS: Final = (0.02, 0.03)
+_ASIDE: Final = (-0.03, 0.0, 0.03)
 
 
 def cut_iris(eye: EyeFrames) -> list[float]:
@@ -56,26 +61,46 @@ def cut_iris(eye: EyeFrames) -> list[float]:
 
 
 def catch_lights(eye: EyeFrames) -> list[float]:
-    """Return how bright the catch-light is in each frame against the painting; 1 where it has none.
+    """Return how far the catch-light stands out in each frame against the painting; 1 where it has none.
 
-    Read is the moved iris up to 0.85 of its radius, between the lids. The catch-light is the mean of its
-    brightest 3 %, less its median. It counts as one if that is 60 grey levels or more at rest.
+    It is the spot on the iris or its rim, between the lids, that stands out most from what lies around it
+    in the direction where it does least; by less than 30 grey levels it is none. In a frame it is sought on
+    the way from where it was to where the iris has taken it, and measured against the median around it.
     """
     u, v, radius = eye.iris
     across, down = np.meshgrid(columns(), rows())
     open_ = (down > eye.upper + _OFF_LIDS[0]) & (down < eye.lower - _OFF_LIDS[1])
+    iris = open_ & (np.hypot(across - u, down - v) < _WITHIN * radius)
+    if iris.sum() < FEW:
+        return [1.0] * len(eye.shifts)
+    x, y = across[iris], down[iris]
+    clear = [_stands_out(eye, eye.resting, x, y, size).min(-1) for size in _SPOTS]
+    best = int(np.argmax([one.max() for one in clear]))
+    if clear[best].max() < _STANDS_OUT:
+        return [1.0] * len(eye.shifts)
+    size, spot = _SPOTS[best], int(clear[best].argmax())
+    part, aside = (way.ravel() for way in np.meshgrid(np.linspace(0, 1, 9), _ASIDE))
 
     def strength(frame: int, shift: float) -> float:
-        iris = open_ & (np.hypot(across - u - shift, down - v) < _WITHIN * radius)
-        light = np.sort((eye.colours[frame] @ LUMA)[iris])
-        if light.size < FEW:
-            return 0.0
-        return float(light[-max(round(_BRIGHTEST * light.size), 1) :].mean() - np.median(light))
+        spots = _stands_out(eye, frame, x[spot] + part * shift, y[spot] + aside, size)
+        return float(np.median(spots, axis=-1).max())
 
     painted = strength(eye.resting, 0.0)
-    if painted < _STANDS_OUT:
-        return [1.0] * len(eye.shifts)
     return [strength(frame, shift) / painted for frame, shift in enumerate(eye.shifts.tolist())]
+
+
+def _stands_out(eye: EyeFrames, frame: int, u: Array, v: Array, size: float) -> Array:
+    """Return how much brighter spots (n,) are than what lies around them in 12 directions, (n, 12)."""
+    turn = np.arange(12) * math.pi / 6
+    rings = [
+        eye.at(frame, u[:, None] + r * size * np.cos(turn), v[:, None] + r * size * np.sin(turn)) @ LUMA
+        for r in (0.4, 0.8, _AROUND)
+    ]
+    middle = eye.at(frame, u, v) @ LUMA
+    # The middle, and rings that stand for so much of the disc.
+    mean = 0.04 * middle + 0.32 * rings[0].mean(-1) + 0.64 * rings[1].mean(-1)
+    brighter: Array = mean[:, None] - rings[2]
+    return brighter
 
 
 def over_corner(frames: EyeFrames, eye: Eye, marks: EyeMarks) -> list[float]:

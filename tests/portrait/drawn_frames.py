@@ -141,6 +141,29 @@ def catch_light(canvas: Canvas) -> None:
     )
 
 
+def rim_light(canvas: Canvas) -> None:
+    """A lamp's light half on the iris, half on a white in shade."""
+    canvas.paint(
+        edge(np.hypot(canvas.u - canvas.shift + canvas.radius, canvas.v) - 0.03), (250.0, 248.0, 240.0)
+    )
+
+
+def shaded(canvas: Canvas) -> None:
+    canvas.colours *= 0.6
+
+
+def no_rim_light(canvas: Canvas) -> None:
+    """White in shade where the light was."""
+    canvas.paint(
+        edge(np.hypot(canvas.u - canvas.shift + canvas.radius, canvas.v) - 0.05), (120.0, 115.0, 105.0)
+    )
+
+
+def hollow(canvas: Canvas) -> None:
+    """What a lamp's light becomes when only its glow goes along: a ring."""
+    canvas.paint(edge(np.hypot(canvas.u - canvas.shift + 0.05, canvas.v + 0.04) - 0.024), PUPIL)
+
+
 def dull_catch_light(canvas: Canvas) -> None:
     """What a lamp's light becomes when it is blended away."""
     canvas.paint(

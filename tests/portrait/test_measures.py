@@ -68,6 +68,23 @@ def test_a_straight_cut_that_moves_with_the_iris_is_seen() -> None:
     assert max(measure_iris.cut_iris(eye.drawn(over=eye.cut))) > 0.07
 
 
+def test_a_catch_light_that_becomes_a_ring_is_measured_as_lost() -> None:
+    frames = eye.drawn(above=eye.catch_light, over=eye.hollow)
+    assert max(np.delete(measure_iris.catch_lights(frames), frames.resting)) < 0.66
+    assert min(measure_iris.catch_lights(eye.drawn(above=eye.catch_light))) > 0.9
+
+
+def test_a_catch_light_half_on_the_white_is_measured_too() -> None:
+    frames = eye.drawn(painted=eye.shaded, above=eye.rim_light, over=eye.no_rim_light)
+    assert max(np.delete(measure_iris.catch_lights(frames), frames.resting)) < 0.66
+    whole = measure_iris.catch_lights(eye.drawn(painted=eye.shaded, above=eye.rim_light))
+    assert min(whole) > 0.8 and len(set(whole)) > 1
+
+
+def test_white_that_an_iris_uncovers_is_no_catch_light() -> None:
+    assert set(measure_iris.catch_lights(eye.drawn(found=1.2 * eye.RADIUS))) == {1.0}
+
+
 def test_an_edge_that_keeps_to_no_circle_is_no_old_rim() -> None:
     assert max(measure_rims.ghost_rim(eye.drawn(eye.short_edge))) < 4
 
