@@ -11,7 +11,7 @@ from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig, dump_config, parse_config
 from appliance.display import cec, connectors, curtain, hanging, opening, scanout, screen, waiting
-from appliance.service import best, journal, loop, recovery, reporter, settings, soundness
+from appliance.service import best, journal, loop, recovery, reporter, settings, soundness, watcher
 from appliance.service.eye_heights import DISTANCES, report, upright_view
 
 CHECKOUT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 # The rooms whose lines reach the journal; film and replay are for the desk.
 ROOMS = [
     *(cec, connectors, curtain, hanging, opening, scanout, screen, waiting, picamera),
-    *(best, loop, recovery, reporter, settings),
+    *(best, loop, recovery, reporter, settings, watcher),
 ]
 
 

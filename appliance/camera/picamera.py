@@ -5,7 +5,8 @@ import importlib
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -94,21 +95,23 @@ class PiCamera:
         """Stop and close the camera."""
         camera, self._camera = self._camera, None
         if camera is not None:
-            camera.close()
+            with _faults_of_picamera2():
+                camera.close()
 
     def newest(self) -> YuvPicture:
         """Wait for the newest picture; raises `CameraStalled` after the timeout."""
         patience = self._timeout if self._number else self._timeout + OPENING
-        try:
-            request = self._camera.capture_request(wait=patience)
-        except TimeoutError as error:
-            self._camera.cancel_all_and_flush()
-            raise CameraStalled(f"no picture for {patience:g} s") from error
-        try:
-            pixels = request.make_array("main")
-            metadata = request.get_metadata()
-        finally:
-            request.release()
+        with _faults_of_picamera2():
+            try:
+                request = self._camera.capture_request(wait=patience)
+            except TimeoutError as error:
+                self._camera.cancel_all_and_flush()
+                raise CameraStalled(f"no picture for {patience:g} s") from error
+            try:
+                pixels = request.make_array("main")
+                metadata = request.get_metadata()
+            finally:
+                request.release()
         if self._number == 0:
             self._measure_crop(metadata)
         self._number += 1
@@ -120,7 +123,8 @@ class PiCamera:
         """Take `rate` pictures per second from now on, by the sensor's frame duration alone."""
         if rate != self._rate:
             self._rate = rate
-            self._camera.set_controls({"FrameDurationLimits": _frame_durations(rate)})
+            with _faults_of_picamera2():
+                self._camera.set_controls({"FrameDurationLimits": _frame_durations(rate)})
 
     def _configuration(self, libcamera: Any) -> Any:
         turned = self._rotation == 180
@@ -150,6 +154,18 @@ class PiCamera:
             half = math.atan(math.tan(math.radians(self.horizontal_fov / 2)) * share)
             self.horizontal_fov = math.degrees(2 * half)
             log.warning(CAMERA_CROPPED, 100 * share, self.horizontal_fov)
+
+
+@contextmanager
+def _faults_of_picamera2() -> Iterator[None]:
+    """Raise `CameraStalled` for what picamera2 raises where its camera has gone, often about a None.
+
+    The loop takes these errors for mistakes of this program, which no other try would mend.
+    """
+    try:
+        yield
+    except (AttributeError, NameError, TypeError) as error:
+        raise CameraStalled(f"picamera2 failed ({type(error).__name__}: {error})") from error
 
 
 def _first_camera(picamera2: Any) -> tuple[int, str]:

@@ -20,11 +20,12 @@ from appliance.display.opening import LOOK, Opening
 from appliance.display.outputs import chosen, open_surface, parsed
 from appliance.display.scanout import Scanout, observe
 from appliance.display.sdl import pygame
-from appliance.errors import ApplianceError, BadCache, DisplayLost
+from appliance.errors import BadCache, CannotWrite, DisplayLost
 from appliance.pack import Pack
 
 log = logging.getLogger(__name__)
 
+NOT_KEPT: Final = "%s; what was recorded is lost"
 COARSE: Final = "the screen has %d bits per pixel: colours are coarse; expected 24 or 32"
 
 # The display is flipped at least this often, so that "flipped lately" means lit and not only alive.
@@ -52,6 +53,9 @@ class Screen:
         self._kind, self._folder = parsed(config.output)
         self._config = config
         self._opening = opening or Opening(HoursConfig())
+        self._surface: pygame.Surface  # these three once the display is open
+        self._hanger: Hanger
+        self._began: float
         self._curtain = Curtain(self._opening)
         self._observers: list[Observer] = []
         self._frames: Frames | None = None
@@ -75,15 +79,18 @@ class Screen:
         CannotWrite
             If the folder of an offscreen display, or the film, cannot be written.
         """
-        kind = chosen(self._kind)
         try:
-            for observer in observers(self._folder, self._config.film):
-                observer.open()
-                self._observers.append(observer)
-            self._surface = open_surface(kind, (self._config.width, self._config.height))
-        except ApplianceError:
-            close_all(self._observers)
+            self._open(chosen(self._kind))
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
+        return self
+
+    def _open(self, kind: str) -> None:
+        for observer in observers(self._folder, self._config.film):
+            observer.open()
+            self._observers.append(observer)
+        self._surface = open_surface(kind, (self._config.width, self._config.height))
         if kind == "kmsdrm":
             self._monitor = Monitor()
             self._scanout = observe()
@@ -93,15 +100,25 @@ class Screen:
         self._hanger = Hanger(self._surface, layout_for(self._config, self.size))
         self._began = time.monotonic()
         self._curtain.first(self._began, time.time())
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the display; raises `CannotWrite` if what was recorded could not be kept."""
+        """Close the display.
+
+        Raises
+        ------
+        CannotWrite
+            If what was recorded could not be kept. After an `error` this is only logged.
+        """
         self._frames = None
         pygame.display.quit()
-        close_all(self._observers)
+        try:
+            close_all(self._observers)
+        except CannotWrite as not_kept:
+            if error is None:
+                raise
+            log.error(NOT_KEPT, not_kept)
 
     @property
     def size(self) -> Size:

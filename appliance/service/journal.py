@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,17 +46,19 @@ class RateLimit(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
+        self._lock = threading.RLock()  # lines come from the display's thread and the camera's
         self._buckets: dict[tuple[str, str | int], Bucket] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the line may pass; what was left out before it is told with it."""
         ours = record.name.partition(".")[0] == "appliance"
         kind = (record.name, str(record.msg)) if ours else (record.pathname, record.lineno)
-        bucket, passes = pour(self._buckets.get(kind), self._clock())
-        if passes and bucket.left_out:
-            record.msg, record.args = LEFT_OUT, (record.getMessage(), bucket.left_out)
-            bucket = Bucket(bucket.level, bucket.moment)
-        self._buckets[kind] = bucket
+        with self._lock:
+            bucket, passes = pour(self._buckets.get(kind), self._clock())
+            if passes and bucket.left_out:
+                record.msg, record.args = LEFT_OUT, (record.getMessage(), bucket.left_out)
+                bucket = Bucket(bucket.level, bucket.moment)
+            self._buckets[kind] = bucket
         return passes
 
 

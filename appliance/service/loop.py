@@ -158,11 +158,12 @@ def run(
                 screen.fade(FADE)
                 if config.display.film:
                     notify(MORE_TIME)  # packing it may take longer than systemd grants an end
-        except (DisplayLost, DisplayStuck) as error:
-            dark(str(error))  # until the new start, seconds later, writes its own
+        except BaseException as error:
+            watcher.close(error)
+            if isinstance(error, DisplayLost | DisplayStuck):
+                dark(str(error))  # until the new start, seconds later, writes its own
             raise
-        finally:
-            watcher.close()
+        watcher.close()
     log.info(ENDED)
 
 

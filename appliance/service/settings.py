@@ -49,6 +49,7 @@ class Flag:
 class Settings:
     """What the command line and the config file ask for.
 
+    `config` is what was asked for when it was last right: at the start, then at each reload.
     `file` is the config file, None for the system's; `camera`, `display`, `film` and `pack` come from
     the command line and win. A `patient` run is the service's: it goes on without what is wrong.
     """
@@ -61,6 +62,7 @@ class Settings:
     patient: bool = False
     reread: Flag = field(default_factory=Flag)
     fault: str = ""
+    config: Config = field(default_factory=Config, init=False)
 
     @property
     def path(self) -> Path | None:

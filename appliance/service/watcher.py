@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import traceback
@@ -23,12 +24,17 @@ if TYPE_CHECKING:  # numpy and the model's runtime are imported once the portrai
     from appliance.tracking.search import Detectors
     from appliance.vision.blazeface import Face
 
+log = logging.getLogger(__name__)
+
+ALSO_FAILED: Final = "the camera's thread failed as well: %s"
 UNFORESEEN: Final = "%s: %s (%s:%s)"
 
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 _PATIENCE: Final = 0.5
 _LONGEST: Final = 400  # characters of a cause
+# What a mistake in this program raises: another try would meet it again. A new start may not.
+_MISTAKES: Final = (AttributeError, NameError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,17 @@ class Watcher:
         """Begin to see."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop seeing; raises what ended the thread. A camera's driver that hangs is left behind."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Stop seeing. A camera's driver that hangs is left behind.
+
+        Raises what ended the thread. If the caller ends because of an `error`, it is logged instead.
+        """
         self._stop.set()
         if self._thread.ident:
             self._thread.join(_PATIENCE)
-        if self._failure:
+        if self._failure and error:
+            log.error(ALSO_FAILED, _cause(self._failure))
+        elif self._failure:
             raise self._failure
 
     def _run(self) -> None:
@@ -142,6 +153,8 @@ class Watcher:
 
     def _waits_for(self, error: Exception) -> bool:
         """Tell whether what failed may be there later; a folder of pictures is not plugged in."""
+        if isinstance(error, _MISTAKES):
+            return False
         if self.setup.config.camera.source.startswith("replay:"):
             return self._patient
         return self._patient or isinstance(error, CameraAbsent | CameraBusy | CameraStalled)
@@ -207,7 +220,7 @@ class Watcher:
         self.sight = replace(self.sight, due=time.monotonic() + config.camera.timeout + more)
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     """Say in one line, and not a long one, what failed: a driver may say anything."""
     said = " ".join(str(error).split())
     said = said if len(said) <= _LONGEST else said[:_LONGEST] + "..."

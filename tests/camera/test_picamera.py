@@ -159,6 +159,7 @@ class Driver:
     _cm = Manager()
     fails: Exception | None = None
     full: Exception | None = None
+    gone: Exception | None = None
     holder: "Driver | None" = None
     modes: list[dict[str, Any]] | None = IMX519
 
@@ -198,6 +199,8 @@ class Driver:
 
     def capture_request(self, wait: float) -> Any:
         self.waits.append(wait)
+        if self.gone:
+            raise self.gone
         if self.waits[1:]:
             raise TimeoutError
         return self  # the request, too
@@ -298,6 +301,17 @@ def test_the_camera_is_asked_for_no_stream_that_is_not_read(driver: type[Driver]
         assert driver.holder.wanted.keys() & {"main", "lores", "raw"} == {"main"}
         picture = opened.newest()
     assert picture.y.shape == (360, 640) and picture.u.shape == (180, 320)
+
+
+def test_an_error_inside_picamera2_counts_as_a_stalled_camera(
+    driver: type[Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manager.plugged = [RIBBON]
+    said = "'NoneType' object has no attribute 'request'"
+    monkeypatch.setattr(driver, "gone", AttributeError(said))
+    with camera() as opened, pytest.raises(CameraStalled) as raised:
+        opened.newest()
+    assert str(raised.value) == f"picamera2 failed (AttributeError: {said})"
 
 
 def test_a_wide_lens_is_read_as_wide(driver: type[Driver], caplog: pytest.LogCaptureFixture) -> None:

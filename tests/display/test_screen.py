@@ -16,7 +16,7 @@ from appliance.assets import home
 from appliance.config import DisplayConfig
 from appliance.display import frames, outputs
 from appliance.display import screen as screen_module
-from appliance.display.screen import Screen
+from appliance.display.screen import NOT_KEPT, Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
 from appliance.pack import Pack, write_pack
@@ -232,6 +232,31 @@ def test_no_display_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplay, match="no desktop session and no /dev/dri/card"):
         Screen(display("auto")).__enter__()
+
+
+def test_a_screen_that_fails_to_open_leaves_nothing_open(tmp_path: Path) -> None:
+    def left_open() -> list[str]:
+        return [str(fd) for fd in Path("/proc/self/fd").iterdir() if str(tmp_path) in str(fd.resolve())]
+
+    with pytest.raises(ValueError, match="fromhex"):
+        Screen(display(f"offscreen:{tmp_path}", border="#nothex")).__enter__()
+    assert left_open() == [] and not pygame.display.get_init()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_lost_recording_does_not_hide_an_earlier_error(
+    pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    film = tmp_path / "films" / "a.webp"
+    config = display(f"offscreen:{tmp_path / 'lit'}", film=str(film))
+    with pytest.raises(KeyError if fails else CannotWrite), Screen(config) as screen:
+        screen.light(pack)
+        shutil.rmtree(film.parent)
+        film.parent.touch()
+        if fails:
+            raise KeyError
+    lost = NOT_KEPT % f"{film}: cannot be written (File exists)"
+    assert [record.getMessage() for record in caplog.records] == [lost] * fails
 
 
 def test_sdl_lists_its_drivers() -> None:

@@ -226,6 +226,13 @@ def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: Running, t
     assert (service.status()["frame"], service.status()["counts"]["flips"]) == (0, flips)
 
 
+@pytest.mark.parametrize("mistake", [TypeError("bad operand"), AttributeError("no attribute")], ids=repr)
+def test_a_mistake_of_our_own_ends_the_process(running: Running, mistake: Exception) -> None:
+    running.camera.on_picture = failing(mistake)
+    running.until(lambda: not running.alive())
+    assert running.ended is mistake
+
+
 def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take the full-range model away from the service; return where it was."""
     shutil.copytree(assets.home() / "models", home / "models")

@@ -1,4 +1,5 @@
 import logging
+import threading
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,20 @@ def test_the_journals_fields_are_plain_text_too() -> None:
     line = record("camera lost")
     assert fields.filter(line)
     assert vars(line)["MONA_LISA_PORTRAIT"] == "La \\u001b[31mGioconda\\u000a"
+
+
+def test_lines_of_two_threads_are_counted_one_after_the_other() -> None:
+    others: list[threading.Thread] = []
+
+    def clock() -> float:
+        if not others:  # a line comes from another thread while this one is counted
+            others.append(threading.Thread(target=limit.filter, args=(record("camera lost"),)))
+            others[0].start()
+            others[0].join(0.1)
+        return 0.0
+
+    limit = RateLimit(clock)
+    passed = 1 + limit.filter(record("camera lost"))
+    others[0].join()
+    passed += sum(limit.filter(record("camera lost")) for _ in range(20))
+    assert passed == BURST

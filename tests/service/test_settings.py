@@ -7,6 +7,7 @@ import pytest
 
 from appliance.config import Config, load_config
 from appliance.errors import ConfigError
+from appliance.library import current
 from appliance.service import settings as module
 from appliance.service.settings import Settings
 
@@ -38,6 +39,12 @@ def test_it_is_read_again_only_when_asked(tmp_path: Path) -> None:
     newer = again(settings, "[camera]\nrate = 25\n")
     assert newer is not None and newer.camera.rate == 25
     assert settings.newer() is None
+
+
+def test_before_the_start_the_defaults_are_in_force(tmp_path: Path) -> None:
+    settings = service(tmp_path, "[camera]\nrate = 20\n")
+    assert settings.config == Config()
+    assert settings.hanging() == current()
 
 
 def test_the_command_line_wins_over_the_file_every_time(tmp_path: Path) -> None:

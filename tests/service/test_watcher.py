@@ -8,9 +8,10 @@ import pytest
 from appliance.camera import sources
 from appliance.camera.base import Camera, Picture
 from appliance.config import OPENING, CameraConfig, Config, GazeConfig
+from appliance.errors import BadModel, DisplayLost
 from appliance.gaze.target import GazeTarget
 from appliance.grid import FrameGrid
-from appliance.service.watcher import Setup, Watcher
+from appliance.service.watcher import ALSO_FAILED, Setup, Watcher
 from appliance.vision.blazeface import Face
 from tests.conftest import ANGLES, BOX, FRAMES, small_info
 from tests.service.running import FaultyCamera
@@ -92,3 +93,22 @@ def test_no_picture_is_understood_with_half_of_a_new_setup(monkeypatch: pytest.M
     assert during.angle in ANGLES and during.pitch is None
     assert after.angle not in (*ANGLES, *other_angles) and after.pitch is not None
     assert watcher.aims.newest(0) == (second, after)
+
+
+def test_the_loops_own_error_is_not_replaced_by_the_threads(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera, stop = FaultyCamera(), threading.Event()
+    monkeypatch.setattr(sources, "camera_named", lambda *_: camera)
+    watcher = Watcher(Setup(Config(camera=CameraConfig(source="gallery")), small_info()), stop)
+
+    def fail() -> None:
+        raise BadModel("face.tflite: damaged")
+
+    camera.on_picture = fail
+    watcher.open()
+    assert stop.wait(30)
+    with pytest.raises(BadModel):
+        watcher.close()
+    watcher.close(DisplayLost("the monitor was unplugged"))
+    assert [record.getMessage() for record in caplog.records] == [ALSO_FAILED % "face.tflite: damaged"]
