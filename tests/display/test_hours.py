@@ -196,7 +196,7 @@ def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
 
 
 def test_with_no_fade_it_closes_and_opens_at_once() -> None:
-    config = HoursConfig(timezone="UTC", clock="any", fade=0.0, **dict.fromkeys(WEEK, "10:00-18:00"))
+    config = HoursConfig(timezone="UTC", clock="any", fade=0.0, monday="10:00-18:00")
     screen = Curtain(Opening(config))
     opening = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
     screen.first(0.0, opening - 10)
@@ -215,9 +215,7 @@ def test_the_television_sleeps_once_the_screen_is_black(
     rack.adapter("cec0", 33, "1.0.0.0")
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
     monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
-    config = HoursConfig(
-        cec=True, timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00")
-    )
+    config = HoursConfig(cec=True, timezone="UTC", clock="any", fade=4.0, monday="10:00-18:00")
     opening = Opening(config)
     screen = Curtain(opening)
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()

@@ -464,10 +464,10 @@ class TestPause:
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: self.NOW))
 
-    def pause(self, gone: float | None, due: float = 10.0, **changes: float) -> float:
+    def pause(self, gone: float | None, due: float = 10.0, wander_every: float = 0.0) -> float:
         """With a viewer last seen `gone` seconds ago, on a screen that is due in `due` seconds."""
         target = None if gone is None else GazeTarget(None, 5.0, self.NOW - gone, self.NOW)
-        return loop._pause(target, replace(TrackingConfig(), **changes), self.NOW + due)
+        return loop._pause(target, TrackingConfig(wander_every=wander_every), self.NOW + due)
 
     def test_the_eyes_move_between_pictures_until_they_rest(self) -> None:
         tracking = TrackingConfig()
