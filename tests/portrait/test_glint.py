@@ -26,11 +26,11 @@ def eyes_with(lamp: tuple[float, float] | None, shift: float = 0.0) -> list[Draw
     return [DrawnEye(x, 60, 80, shift, lamp) for x in (110, 290)]
 
 
-def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float) -> np.ndarray:
+def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float, down: float = 0.0) -> np.ndarray:
     out = painting.astype(float)
     for eye in eyes:
-        inside = eye.reaches(X, Y)
-        out[inside] = eye.draw(painting, X[inside], Y[inside], shift)
+        inside = eye.reaches(X, Y, bool(down))
+        out[inside] = eye.draw(painting, X[inside], Y[inside], shift, down)
     return out
 
 
@@ -77,18 +77,19 @@ def test_a_catch_light_is_as_bright_and_whole_in_every_frame(
     plain = Image.fromarray(grey.astype(np.uint8)).filter(ImageFilter.GaussianBlur(softness))
     painting = lamps_on(np.asarray(plain), eyes, lamps)
     fitted = fit_eyes(painting, landmarks(eyes))
-    for shift in (-11.0, -7.0, -3.0, 3.0, 7.0, 11.0):
-        frame = moved(painting, fitted, shift)
+    for shift, down in ((-11, 0), (-7, 0), (-3, 0), (3, 0), (7, 0), (11, 0), (0, -3), (-7, 3)):
+        frame = moved(painting, fitted, shift, down)
         for x in (110, 290):
-            painted, now = (light_on(p.mean(-1), x + way) for p, way in ((painting, 0), (frame, shift)))
+            painted = light_on(painting.mean(-1), x, 60)
+            now = light_on(frame.mean(-1), x + shift, 60 + down)
             assert 0.9 < now[0] / painted[0] < 1.1
             # Outwards it gets darker: in a ring it would get brighter.
             assert np.diff(now[1]).max() < 4
 
 
-def light_on(grey: np.ndarray, x: float) -> tuple[float, list[float]]:
+def light_on(grey: np.ndarray, x: float, y: float) -> tuple[float, list[float]]:
     """Return the mean of the brightest 3 % of an iris and its rim, and of each pixel's ring around their middle."""
-    iris = (np.hypot(X - x, Y - 60) < 18) & (abs(Y - 60) < 9)
+    iris = (np.hypot(X - x, Y - y) < 18) & (abs(Y - y) < 9)
     brightest = iris & (grey >= np.quantile(grey[iris], 0.97))
     row, column = np.unravel_index(np.where(brightest, grey, 0).argmax(), grey.shape)
     away = np.hypot(X - X[row, column], Y - Y[row, column])
