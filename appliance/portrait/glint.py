@@ -111,6 +111,8 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Glints:
 def painted_over(image: Array, gone: Mask, known: Mask) -> Array:
     """Fill an image (rows, columns, n) where something is gone, as smoothly as its surroundings can hold."""
     filled: Array = image.copy()
+    gone = gone.copy()
+    gone[[0, -1]] = gone[:, [0, -1]] = False  # on the border not all neighbours are known
     if not gone.any():
         return filled
     down, across = (np.flatnonzero(gone.any(axis)) for axis in (1, 0))

@@ -193,11 +193,8 @@ def paint_layers(view: EyeView, lids: Lids, iris: Iris) -> Layers:
     stray = smooth(stays[..., None] * more, _CALM)
     colours[part] = np.concatenate([ground, bare, lit, stray, cut], -1)
     own = np.ascontiguousarray(colours[..., [3, 4, 5, 12]])
-    lights = [
-        _light(view, iris, part, lit * (glints.lit[part] == n + 1)[..., None])
-        for n in range(glints.lit.max())
-    ]
-    return Layers(view, iris, colours, own, tuple(lights))
+    parts = [lit * (glints.lit[part] == n + 1)[..., None] for n in range(glints.lit.max())]
+    return Layers(view, iris, colours, own, tuple(_light(view, iris, part, p) for p in parts if p.any()))
 
 
 def _light(view: EyeView, iris: Iris, part: tuple[slice, slice], lit: Array) -> Light:

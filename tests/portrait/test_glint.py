@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.glint import KEEPS_UP
+from appliance.portrait.glint import KEEPS_UP, painted_over
 from appliance.portrait.view import columns, rows
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
@@ -95,6 +95,13 @@ def light_on(grey: np.ndarray, x: float, y: float) -> tuple[float, list[float]]:
     away = np.hypot(X - X[row, column], Y - Y[row, column])
     rings = [float(grey[iris & (away >= r - 0.5) & (away < r + 0.5)].mean()) for r in range(5)]
     return float(grey[brightest].mean()), rings
+
+
+def test_a_light_at_the_border_of_what_is_looked_at_is_no_error() -> None:
+    image = np.ones((9, 9, 3))
+    gone = np.zeros((9, 9), bool)
+    gone[:4, 5:] = True
+    assert painted_over(image, gone, ~gone) == pytest.approx(image)
 
 
 def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -> None:
