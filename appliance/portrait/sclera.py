@@ -57,7 +57,8 @@ _BLURRED: Final = 1.5
 # part of it: a catch-light is no white.
 _INSIDE: Final = 0.04
 _LIGHTER: Final = 0.5
-# Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow.
+# Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow. In
+# the step around the hole what is darker by this part is shadow.
 _HARDLY: Final = 0.25
 # White is borrowed where a side is less sure than this.
 _ENOUGH: Final = 0.2

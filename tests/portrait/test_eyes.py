@@ -344,3 +344,14 @@ def test_nothing_beside_the_painted_iris_changes_when_it_moves(eye: DrawnEye, si
         x, y = (values[beside] for values in ALL)
         change = fitted.draw(painting, x, y, shift) - crisp(painting, *fitted.follow(x, y, shift))
         assert abs(change).mean(-1).max() < 14
+
+
+@pytest.mark.parametrize("off", [3.0, 5.0])
+def test_a_narrow_white_in_shadow_is_uncovered_as_light_as_painted(off: float) -> None:
+    eyes = [DrawnEye(x, 60, 80) for x in (110, 290)]
+    painting = shadowed(draw(eyes), eyes, 1, off)
+    frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
+    for truth in eyes:
+        rim = round(truth.x + truth.radius)
+        painted = painting[57:64, rim : rim + 6].mean((0, 2)).max()
+        assert frame[57:64, rim - 3 : rim + 1].mean() > 0.85 * painted
