@@ -203,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(0, 15),
         default=8.0,
         metavar="DEG",
-        help="head turn (8; 12 where the face allows)",
+        help="largest head turn, 0 to 15 degrees (8)",
     )
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         "--frames-from",
         type=Path,
         metavar="DIR",
-        help="head frames made elsewhere: one row, or a grid (see the guide)",
+        help="head frames made elsewhere: one row, or a grid (see README)",
     )
 
     install = _add(
@@ -297,12 +297,17 @@ def _parser() -> argparse.ArgumentParser:
 def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
     """Add what all ways to make a pack share."""
     add = parser.add_argument
-    add("--frames", type=_number(3, 999, int), default=33, help="number of frames (33)")
+    add("--frames", type=_number(3, 999, int), default=33, help="frames of the level row, odd (33)")
     add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
-    add("--place", type=_place, metavar="X,Y,SIDE", help="square the head frames show; found by default")
-    add("--j", type=_number(0.001, 10), default=0.06, help="their blend's steepness (0.06)")
-    add("--k", type=_number(1, 256), default=180.0, help="its extent at 512 px (180)")
-    text = f"fine detail put back into them ({detail:g})"
+    add(
+        "--place",
+        type=_place,
+        metavar="X,Y,SIDE",
+        help="for head frames: the square that they show; found by default",
+    )
+    add("--j", type=_number(0.001, 10), default=0.06, help="for head frames: the blend's steepness (0.06)")
+    add("--k", type=_number(1, 256), default=180.0, help="for head frames: its extent at 512 px (180)")
+    text = f"for head frames: fine detail that is put back ({detail:g})"
     add("--detail", type=_number(0, 1), default=detail, metavar="PART", help=text)
     for word in ("title", "artist", "licence"):
         add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")

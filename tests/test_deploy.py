@@ -363,6 +363,7 @@ def previewed(folder: Path, picture: Path) -> bytes:
     ).stdout
 
 
+@pytest.mark.slow
 def test_a_curators_picture_gets_a_name_it_can_be_hung_under(tmp_path: Path) -> None:
     told = previewed(tmp_path, tmp_path / os.fsdecode("Gräfin O.png".encode("latin-1")))
     assert told.endswith(b"== dry run: would hang gr-fin-o\n")
@@ -443,6 +444,7 @@ def test_a_picture_that_cannot_be_drawn_is_not_previewed(tmp_path: Path) -> None
     assert not (tmp_path / "duchess-preview.png").exists() and not (tmp_path / "hung").exists()
 
 
+@pytest.mark.slow
 def test_a_preview_does_not_overwrite_what_a_link_of_its_name_leads_to(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "duchess-preview.png").symlink_to("secret")

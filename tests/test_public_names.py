@@ -57,6 +57,7 @@ def test_a_name_that_is_not_exported_is_refused() -> None:
         from appliance import Detector  # type: ignore[attr-defined]  # noqa: F401
 
 
+@pytest.mark.slow
 def test_the_example_in_readme_runs(tmp_path: Path) -> None:
     (example,) = re.findall(
         r"^```python\n(.*?)^```", (CHECKOUT / "README.md").read_text("utf-8"), re.M | re.S

@@ -84,6 +84,7 @@ class EyeRecorder:
         self._grid = sitter.grid(box)
         self._row = self._grid.resting[0] if row is None else row
         self._columns = [*self._grid.columns(self._row)]
+        self.step = self._grid.steps[self._row]
         # What the patches show when the iris has not moved, and when it has.
         drops = [sitter.plan.drops[self._row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = np.meshgrid(columns(), rows())

@@ -121,7 +121,9 @@ def nose_way(sitter: Sitter, box: Box, ends: list[Array]) -> float:
         first, last = (_way(sitter, box, end, x, y, t) for end, t in zip(ends, turns, strict=True))
         ways.append(last - first)
     mean = (ways[1] + ways[2]) / 2
-    return ways[0] / mean if mean > _SQUARE / 4 * sitter.face.half_width else 1.0  # also without an answer
+    # Without an answer, a way is not a number, and compares as False.
+    answered = mean > _SQUARE / 4 * sitter.face.half_width and not math.isnan(ways[0])
+    return ways[0] / mean if answered else 1.0
 
 
 def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:

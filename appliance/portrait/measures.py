@@ -24,7 +24,8 @@ class Figures:
     `lights` and `corners` are (2, frames), see `ghost_rim`, `limbus_arcs`, `new_edges`, `white_levels`,
     `cut_iris`, `catch_lights` and `over_corner`; `whites` has each eye's frames, None where nothing can
     be compared, see `uncovered_white`; `widths` is (2, 2), each eye's width in the first and the last
-    frame, see `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees.
+    frame, see `eye_widths`; `nose` see `nose_way`; `angles` is the gaze in the outermost frames in degrees;
+    `step` is how many columns of the grid lie from one frame to the next.
     """
 
     contrasts: tuple[float, float]
@@ -39,6 +40,7 @@ class Figures:
     widths: Array
     nose: float
     angles: tuple[float, float]
+    step: int = 1
 
 
 def measure(recorder: EyeRecorder, angles: tuple[float, ...]) -> Figures:
@@ -65,4 +67,5 @@ def measure(recorder: EyeRecorder, angles: tuple[float, ...]) -> Figures:
         widths=eye_widths(sitter, box, ends),
         nose=nose_way(sitter, box, ends),
         angles=(angles[0], angles[-1]),
+        step=recorder.step,
     )

@@ -1,4 +1,4 @@
-"""From a painting to a pack: 33 frames in which a sitter's gaze goes from side to side, for each sitter."""
+"""From a painting to a pack: for each sitter a grid of frames in which the gaze goes to all sides."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -53,7 +53,8 @@ def render(
     ----------
     image : the painting, any image file
     out : folder of the pack; `<out>-sheet.png` and `<out>-eyes.png` are written beside it
-    frames : how many, odd; one is the painting bit for bit, the middle one where the gaze's range is even
+    frames : columns of the level row, odd; one is the painting bit for bit, the middle one where the range
+        to both sides is even
     size : (width, height) of the screen in pixels; the picture's own by default, without resampling
         unless its long side is over 3840 pixels: then it is reduced to that
     say : receives one line per step
@@ -82,7 +83,7 @@ def render(
         If the pack or the sheet cannot be written.
     """
     if frames < 3 or frames % 2 == 0:
-        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+        raise ConfigError(f"frames = {frames}; expected an odd number from 3")
     if rows < 1 or rows == 2:
         raise ConfigError(f"rows = {rows}; expected 1, or at least 3: up, level and down")
     if yaw <= 0 and eyes <= 0:

@@ -63,7 +63,7 @@ def render_from(
         As `render`; also if the frames' face does not fit the painting's.
     """
     if frames < 3 or frames % 2 == 0:
-        raise ConfigError(f"frames = {frames}; expected an odd number from 3: the middle one is the painting")
+        raise ConfigError(f"frames = {frames}; expected an odd number from 3")
     grid_of = grid_files(folder)
     files = grid_of.listed if grid_of else blend.frame_files(folder)
     blend.check_square_frames(files)
@@ -84,8 +84,8 @@ def render_from(
     if grid_of:
         say(f"{folder}: {len(grid_of.pitches)} rows of {len(grid_of.yaws)} frames; measuring their gaze")
         grid = measured_grid(grid_of, GazeReader(canvas, square, landmarker, first), folder, canvas, square)
-        ends = grid.angles[0], grid.angles[-1], grid.pitches[0], grid.pitches[-1]
-        say("gaze from {:.1f} to {:.1f} degrees, {:.1f} up to {:.1f}".format(*ends))
+        ends = grid.angles[0], grid.angles[-1], grid.pitches[0], -grid.pitches[-1]
+        say("gaze from {:.1f} to {:.1f} degrees, from {:.1f} up to {:.1f} down".format(*ends))
         return compose(out, canvas, square, files, grid, look, ENGINE, finish)
     say(f"{folder}: {len(files)} frames at {square.x},{square.y},{square.side}; measuring their gaze")
     motions = blend.read_motions(landmarker, files, head)

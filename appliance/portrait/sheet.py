@@ -61,7 +61,8 @@ class Sheet:
         self._around.paste(patch, self._at)
         small = self._around.resize((self._width, self._height), Image.Resampling.BOX)
         row, column = self._grid.place(frame)
-        text = f"{self._name} {frame}: {self._grid.angles[column]:+.1f} deg".lstrip()
+        place = f"row {row}, {column}" if row != self._grid.resting[0] else str(column)
+        text = f"{self._name} {place}: {self._grid.angles[column]:+.1f} deg".lstrip()
         if len(self._grid.pitches) > 1:
             text += f", {self._grid.pitches[row]:+.1f} up"
         for i, j in places:

@@ -158,15 +158,16 @@ def with_rows(level: Verdict, rows: Mapping[str, Figures]) -> Verdict:
 
     Parameters
     ----------
-    rows : measures by the row's name; the frames in the reasons are counted along the row
+    rows : measures by the row's name
     """
-    found = {
-        name: judge(replace(figures, widths=np.ones((2, 2)), nose=1.0)) for name, figures in rows.items()
-    }
-    kind = max([level.kind, *(verdict.kind for verdict in found.values())], key=list(WORDS).index)
-    known = {*level.reasons, _NEEDS}
-    reasons = [reason for reason in level.reasons if reason != _NEEDS]
-    reasons += [f"{n}: {r}" for n, verdict in found.items() for r in verdict.reasons if r not in known]
+    reasons, kind = [reason for reason in level.reasons if reason != _NEEDS], level.kind
+    for name, figures in rows.items():
+        faults = [fault for eye in (0, 1) for fault in _of_eye(figures, eye)]
+        reasons += [f"{name}: {fault.text}" for fault in faults]
+        if kind == "hang" and faults:
+            kind = "look"
+        if any(fault.bad for fault in faults):
+            kind = "another"
     return replace(level, kind=kind, reasons=(*reasons, *([_NEEDS] if kind == "another" else [])))
 
 
@@ -193,9 +194,9 @@ def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str] | None 
 def figures_as_json(figures: Figures) -> dict[str, Any]:
     """Return the measures as plain numbers.
 
-    Of rims, arcs, edges, cuts, irises over corners and catch-lights each eye's worst frame, and which one
-    that is; of the uncovered white its least and its greatest ratio, None where it can be compared in no
-    frame.
+    Of rims, arcs, edges, white levels, cuts, irises over corners and catch-lights each eye's worst frame,
+    and which one that is; of the uncovered white the least and the greatest value, None where it can be
+    compared in no frame.
     """
     out: dict[str, Any] = {"contrast": [round(contrast, 1) for contrast in figures.contrasts]}
     for name, key in _WORST.items():
@@ -258,7 +259,9 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
         ),
     ]
     row = max(round(_LASTS * figures.rims.shape[1]), 1)
-    return [fault for values, limits, text in found for fault in _outside(values, limits, text, row)]
+    return [
+        fault for values, limits, text in found for fault in _outside(values, limits, text, row, figures.step)
+    ]
 
 
 def _of_head(figures: Figures) -> list[_Fault]:
@@ -296,13 +299,16 @@ def _is_lopsided(angles: tuple[float, float]) -> bool:
     return max(sides) > EVEN * min(sides) + 0.1
 
 
-def _outside(values: Sequence[float] | Array, limits: _Limits, text: str, lasts: int = 1) -> list[_Fault]:
+def _outside(
+    values: Sequence[float] | Array, limits: _Limits, text: str, lasts: int = 1, step: int = 1
+) -> list[_Fault]:
     """Return one fault if values of the frames lie outside the limits, else none.
 
     Parameters
     ----------
     text : what is seen, with `{}` for the worst value
     lasts : how many frames in a row make a fault; one does if it is far beyond the limit
+    step : columns of the grid from one frame to the next: frames are named by their columns
     """
     row = np.asarray(values)
     runs = _runs(np.flatnonzero((row < limits.low) | (row > limits.high)).tolist())
@@ -313,6 +319,7 @@ def _outside(values: Sequence[float] | Array, limits: _Limits, text: str, lasts:
     frames = [frame for run in runs for frame in run]
     lowest, highest = float(row[frames].min()), float(row[frames].max())
     worst = lowest if limits.low - lowest > highest - limits.high else highest
+    runs = [[step * frame for frame in run] for run in runs]
     return [_Fault(f"{_named(runs)}: {text.format(worst)}", not limits.least <= worst <= limits.most)]
 
 

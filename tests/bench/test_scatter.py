@@ -12,6 +12,7 @@ def compare(distance: int, places: tuple[float, ...]) -> None:
         assert film / TIMES_FILMED < figure < film * TIMES_FILMED
 
 
+@pytest.mark.slow
 def test_eyes_scatter_on_living_figures_as_on_film() -> None:
     compare(1, PLACES[::3])
 

@@ -321,7 +321,7 @@ def test_a_pack_of_settings_that_cannot_be_is_refused_in_one_line(tmp_path: Path
     shutil.copytree(pack, tmp_path / "pack")
     text = (pack / "pack.toml").read_text("utf-8")
     key = line.split(" ")[0]
-    (tmp_path / "pack" / "pack.toml").write_text(re.sub(rf"(?m)^{key} = .*$", line, text), "utf-8")
+    (tmp_path / "pack" / "pack.toml").write_text(re.sub(rf"(?m)^{key} = .*$", line, text, count=1), "utf-8")
     assert line in (tmp_path / "pack" / "pack.toml").read_text("utf-8")
     with pytest.raises(BadPack, match=rf"pack\.toml: {key} = .*; expected [\d.]+ to [\d,.]+$"):
         evaluate(tmp_path / "pack", render_again=False)

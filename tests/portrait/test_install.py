@@ -34,6 +34,7 @@ def test_a_known_name_is_rendered_with_what_is_known_of_it_and_hung(shelf: Path)
     Pack(shelf / "sconosciuta").check()
 
 
+@pytest.mark.slow
 def test_a_curators_picture_is_hung_under_its_own_name(shelf: Path, tmp_path: Path) -> None:
     picture = tmp_path / "My Aunt.PNG"
     picture.write_bytes((home() / "frames" / "astronaut.png").read_bytes())
@@ -60,6 +61,7 @@ def test_on_any_failure_the_present_portrait_stays(
     assert sorted(path.name for path in shelf.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

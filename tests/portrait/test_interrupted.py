@@ -28,6 +28,7 @@ MOMENTS: dict[str, Callable[[Path, str], bool]] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.slow
 def test_ctrl_c_leaves_all_or_nothing(tmp_path: Path, moment: str) -> None:
     said, folder = tmp_path / "said", tmp_path / "packs"
     folder.mkdir()

@@ -42,6 +42,7 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
     assert packs > 12
 
 
+@pytest.mark.slow
 def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         beside(image.convert("RGB")).save(tmp_path / "two.png")

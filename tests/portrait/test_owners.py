@@ -82,6 +82,7 @@ def test_what_a_neighbour_owns_is_clear_and_not_moved(three_sitters: Pack) -> No
             assert np.array_equal(patch[clear][:, :3], base[y0:y1, x0:x1][clear])
 
 
+@pytest.mark.slow
 def test_each_of_three_sitters_is_measured(three_sitters: Pack) -> None:
     found = evaluate(three_sitters.folder, render_again=False)
     assert list(found["others"]) == ["face 2 (middle)", "face 3 (right)"]
@@ -114,6 +115,7 @@ def test_one_who_cannot_follow_makes_it_a_question_who_shall(one_asleep: Path) -
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_with_all_asked_for_who_cannot_follow_rests_by_name(one_asleep: Path) -> None:
     told: list[str] = []
     verdicts = []
@@ -138,6 +140,7 @@ def test_one_of_three_alone_is_chosen_by_number(one_asleep: Path) -> None:
     assert info.patch_names() == ["patch_00.png", "patch_01.png", "patch_02.png"]
 
 
+@pytest.mark.slow
 def test_a_small_face_in_the_background_rests_and_is_counted(tmp_path: Path) -> None:
     picture = company.three_sitters()
     small = picture.crop((472, 0, 700, 480)).resize((74, 155), Image.Resampling.LANCZOS)

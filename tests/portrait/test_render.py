@@ -119,6 +119,7 @@ def test_two_rows_are_refused(tmp_path: Path) -> None:
         render(PAINTING, tmp_path / "pack", rows=2)
 
 
+@pytest.mark.slow
 def test_the_same_painting_gives_the_same_pack(tmp_path: Path) -> None:
     for name in ("once", "again"):
         render(photograph_path("astronaut.png"), tmp_path / name, frames=3)

@@ -213,6 +213,7 @@ def test_the_worst_sitter_decides_and_every_remark_names_its_sitter() -> None:
     assert together({"face 2 (right)": bent}) == bent
 
 
+@pytest.mark.slow
 def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]) -> None:
     found = evaluate(pack[0], render_again=False)
     assert (found["verdict"], tuple(found["reasons"])) == (pack[1].kind, pack[1].reasons) == ("hang", ())
