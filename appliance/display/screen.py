@@ -44,8 +44,8 @@ class Screen:
     `shown` are the frames that are lit, one of each sitter in the pack's order, or will be once it is no
     longer black; `flipped` is the moment of the last flip on the monotonic clock, `driver` SDL's name of what
     drives the display, `due` when it next wants a `tick`, like `flipped`. `damage` is what was wrong with the
-    compiled file when it was last read: until a pack is lit again, the picture stays as it is where it would
-    have to be read.
+    compiled file when it was last read: frames that would have to be read from it are not shown until a pack
+    is lit again.
     """
 
     def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:

@@ -21,7 +21,7 @@ from appliance.vision.blazeface import Face
 _MEMORY: Final = 8.0
 # Cut-off of the filter on the pitch while the viewer stands, in multiples of that on the angle: eyes that
 # come nearer rise or sink in the view, too slowly to count as walking (measured: bench gaze, heights).
-_NOD_CUTOFF: Final = 2.0
+_PITCH_CUTOFF: Final = 2.0
 # A smaller change of angle needs no glance, in degrees.
 _SMALL: Final = 3.0
 # A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
@@ -51,7 +51,7 @@ class GazeController:
         self._tracker = Tracker(self._config.vision.threshold, tracking.fixture_after, memory)
         self._attention = Attention(tracking)
         self._awake: float | None = None
-        self._gaze = self._nod = Gaze(0.0, -math.inf)
+        self._gaze = self._pitch = Gaze(0.0, -math.inf)
         self._target = GazeTarget(None, None, -math.inf, -math.inf)
 
     @property
@@ -168,29 +168,29 @@ class GazeController:
         point = viewer.x_mm, viewer.y_mm, viewer.z_mm
         angle, pitch = angle_to(*point, gaze), pitch_to(*point, gaze)
         now = here.captured
-        doubted, nod_doubted = self._gaze.doubted, self._nod.doubted
+        doubted, nod_doubted = self._gaze.doubted, self._pitch.doubted
         if changed:
-            self._gaze, self._nod = first_gaze(angle, now), first_gaze(pitch, now)
+            self._gaze, self._pitch = first_gaze(angle, now), first_gaze(pitch, now)
         else:
             distance, cutoff = viewer.distance_mm, tracking.min_cutoff
             self._gaze = advance_gaze(angle, now, distance, self._gaze, cutoff)
-            self._nod = advance_gaze(pitch, now, distance, self._nod, _NOD_CUTOFF * cutoff)
+            self._pitch = advance_gaze(pitch, now, distance, self._pitch, _PITCH_CUTOFF * cutoff)
         _, up, ahead = from_sitter(*point, gaze)
         target = replace(
             here,
             angle=self._gaze.value + self._gaze.speed * (now - self._gaze.at),
-            pitch=self._nod.value + self._nod.speed * (now - self._nod.at),
+            pitch=self._pitch.value + self._pitch.speed * (now - self._pitch.at),
             seen=now,
             speed=self._gaze.speed,
-            rise=self._nod.speed,
+            rise=self._pitch.speed,
             ahead_mm=ahead,
             eye_height_mm=up,
             elevation=elevation_to(*point, gaze),
         )
-        still = stands(chosen) and self._gaze.speed == self._nod.speed == 0
+        still = stands(chosen) and self._gaze.speed == self._pitch.speed == 0
         target = self._contact(target, still, changed, lit)
         stepped = doubted is not None and self._gaze.doubted is None
-        nodded = nod_doubted is not None and self._nod.doubted is None
+        nodded = nod_doubted is not None and self._pitch.doubted is None
         if changed or not before.viewer or stepped or nodded:
             return self._glance(before, target, pack, lit, apart)
         return target

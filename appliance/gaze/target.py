@@ -125,7 +125,8 @@ def wander(empty: float, every: float) -> tuple[float, float]:
 
     Returns
     -------
-    From -1 (picture left) to 1, and from -1 (down) to 1; the eyes go straight there and back.
+    Parts of the range, from -`_WANDER_REACH` (picture left) to `_WANDER_REACH`, and the same down and up; the
+    eyes go straight there and back.
     """
     every = max(every, 2 * _WANDER_MOVE + _WANDER_STAY) if every > 0 else math.inf
     if empty < every:
@@ -151,8 +152,8 @@ def frames_for(
     Parameters
     ----------
     now : the moment light will leave the screen, seconds on the monotonic clock
-    apart : how far each sitter's eyes are to picture right of the first one's, and above them, in mm; sitters
-        that it does not tell of look as if they were in that place
+    apart : how far each sitter's eyes are to picture right of the first one's, and above them, in mm; a
+        sitter without an entry is treated as if in the first one's place
     """
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
     still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
@@ -204,6 +205,7 @@ def looking_at(
     for sitter, grid in enumerate(pack.sitters):
         place = apart[sitter] if sitter < len(apart) else (0.0, 0.0)
         angle, pitch = aim_at(aim, now, grid, tracking, sitter, place)
+        side = grid.angles[-1] if aside > 0 else -grid.angles[0]
         reach = grid.pitches[0] if up > 0 else -grid.pitches[-1]
-        looks.append((angle + aside * grid.angles[-1], pitch + up * reach))
+        looks.append((angle + aside * side, pitch + up * reach))
     return tuple(looks)

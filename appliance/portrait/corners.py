@@ -13,7 +13,7 @@ from appliance.portrait.view import EyeView, columns, rows
 # Columns are looked at this far apart, in eye widths, from this far beyond the iris's rim.
 _STEP: Final = 0.01
 _OFF_RIM: Final = 0.04
-# A column is read along this part of the opening, and at least so far up and down from its middle.
+# A column is read so far up and down from its middle: as a part of the opening, and at least, in eye widths.
 _MIDDLE: Final = 0.3
 _LEAST: Final = 0.02
 # The model's corner is trusted by this scatter, in eye widths; one column says at most so much.

@@ -42,7 +42,7 @@ class GazeReader:
     def read(self, picture: Pixels) -> tuple[float, float]:
         """Return how far a picture looks from the painting: degrees to picture right and up."""
         mesh = self._mesh(picture)
-        turn, nod = (rest - now for now, rest in zip(_pose(mesh), _pose(self._rest), strict=True))
+        turn, lowered = (now - rest for now, rest in zip(_pose(mesh), _pose(self._rest), strict=True))
         place, scale = self._place, self._place.side / picture.shape[1]
         x0, y0, x1, y1 = place.box
         whole = self._canvas.pixels.copy()
@@ -56,7 +56,7 @@ class GazeReader:
             carried = np.array(socket_way(self._canvas.pixels, whole, eye, near))
             ways.append((np.array(iris_way(self._canvas.pixels, whole, eye, near)) - carried) / eye.radius)
         right, down = np.clip(np.mean(ways, axis=0) / LEVER, -0.95, 0.95).tolist()
-        yaw, pitch = math.degrees(math.asin(right)) - turn, nod - math.degrees(math.asin(down))
+        yaw, pitch = turn + math.degrees(math.asin(right)), -lowered - math.degrees(math.asin(down))
         return _TOO_SMALL[0] * yaw, _TOO_SMALL[1] * pitch
 
     def _mesh(self, picture: Pixels) -> Array:

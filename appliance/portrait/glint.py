@@ -25,7 +25,7 @@ _MANY: Final = 3
 _DIMMER: Final = 0.5
 # It is sought so far from the iris's middle: first inside, then across the rim, where it must end before the
 # edge of what is looked at, in radii. If it does, it reaches at most so many times as far as a disc of its
-# area, less if its middle lies at the rim: a strip of white is longer.
+# area, less in the second search: a strip of white at the rim is longer.
 _INSIDE: Final = 0.85
 _ACROSS: Final = 1.15
 _OUT: Final = 1.6
@@ -41,10 +41,10 @@ _NEAR_RIM: Final = 0.9
 _THIN: Final = (0, 3, 6)
 _ROUND: Final = 1.2
 # Its glow goes on while each ring around it, one sample wide, is darker than the one before by this
-# part of the eye's contrast, and at most so many rings.
+# part of the eye's contrast, for at least and at most so many rings.
 _FALLS: Final = 0.006
 _RINGS: Final = (3, 20)
-# How far from the upper and the lower lid it is sought, in eye widths, and how far off it must end:
+# How far from the upper and the lower lid it is sought, in eye widths, and how much farther off it must end:
 # what touches a lid is skin or its wet rim.
 _OFF_LIDS: Final = (0.03, 0.05)
 _CLEAR_OF_LIDS: Final = 0.01

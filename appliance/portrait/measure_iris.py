@@ -11,8 +11,8 @@ from appliance.portrait.landmarks import EyeMarks
 from appliance.portrait.measure_rims import FEW, HOLE, LUMA
 from appliance.portrait.sampling import Array
 
-# An iris less than twice this darker than the white, in grey levels, has no edge that could be cut.
-_LEAST_STEP: Final = 12.0
+# An iris less than this darker than the white, in grey levels, has no edge that could be cut (a guess).
+_LEAST_STEP: Final = 24.0
 # Nearer to a corner than this, in eye widths, lids cover every iris.
 _CORNER: Final = 0.14
 # A catch-light is a spot of one of these radii, in eye widths, within this part of the iris's radius. It is
@@ -29,18 +29,19 @@ _ASIDE: Final = (-0.03, 0.0, 0.03)
 
 
 def cut_iris(eye: EyeFrames) -> list[float]:
-    """Return which part of the moved iris's radius is missing in each frame, a mean over all directions.
+    """Return which part of the moved iris's outer half is missing in each frame, a mean over all directions.
 
-    From the rim inwards, in directions 6 degrees apart, where the lids leave room and farther than 0.14
-    eye widths from the corners, all that is brighter than half way from the painted iris to the painted
-    white is missing, up to the first dark sample. What is missing in the painting at rest is not counted.
+    From the rim inwards to 0.45 of the radius, in directions 6 degrees apart, where the lids leave room and
+    farther than 0.14 eye widths from the corners, all that is brighter than half way from the painted iris
+    to the painted white is missing, up to the first dark sample; directions under a lid count as whole.
+    What is missing in the painting at rest is not counted.
     """
     u, v, radius = eye.iris
     across, down = np.meshgrid(columns(), rows())
     away, opened = np.hypot(across - u, down - v), eye.opened(across, down)
     painted = eye.colours[eye.resting] @ LUMA
     iris, white = painted[opened & (away < 0.85 * radius)], painted[opened & (away > radius + HOLE)]
-    if min(iris.size, white.size) < FEW or np.median(white) - np.median(iris) < 2 * _LEAST_STEP:
+    if min(iris.size, white.size) < FEW or np.median(white) - np.median(iris) < _LEAST_STEP:
         return [0.0] * len(eye.shifts)
     limit = (np.median(iris) + np.median(white)) / 2
     direction = np.radians(np.arange(-180, 180, 6))[:, None]

@@ -34,7 +34,7 @@ class Owners:
 
         Parameters
         ----------
-        faces : by their numbers, those that come first to begin with
+        faces : the landmarks by the faces' numbers, in the order of priority
         width, height : of the picture in pixels
         """
         picture = Image.new("L", (width, height))

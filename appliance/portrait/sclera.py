@@ -90,7 +90,8 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
 
     Returns
     -------
-    RGB of the view's shape, the picture itself outside the hole
+    RGB of the view's shape, the picture itself outside a rectangle around the hole; within the rectangle the
+    caller takes only what lies in the hole
     """
     far = reach(iris)
     part = _part(lids, iris)

@@ -46,7 +46,7 @@ _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
 # Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own.
 _HUE: Final = _Limits(0, 23, 0, 1000)
-# What is missing of the moved iris's radius, in percent: lids that cover it as they should take up to 13.
+# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to 13.
 _CUT: Final = _Limits(0, 14, 0, 30)
 # The catch-light against the painted one, and the iris's way over a corner in percent of the eye's width.
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
@@ -245,7 +245,7 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
         (
             100 * figures.cuts[number],
             _CUT,
-            f"the iris of {eye} is cut: {{:.0f}} % of its radius is missing",
+            f"the iris of {eye} is cut: {{:.0f}} % of its outer half is missing",
         ),
         (
             figures.lights[number],

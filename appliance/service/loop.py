@@ -71,7 +71,7 @@ def run(
     Raises
     ------
     BadPack, NoDisplay, DisplayLost, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
-        If no pack at all, the display or the model cannot be used. A monitor that is not connected yet, or
+        If no pack at all, the display or the model cannot be used; CameraAbsent only for a replayed folder. A monitor that is not connected yet, or
         that another program holds, is waited for; one that is lost ends the process. Camera faults are not
         raised but logged, and the camera is retried; a pack that is damaged is logged, and the best that can
         be shown is. A patient run waits for a model and for whatever else seeing needs as well.
