@@ -95,8 +95,8 @@ def sit_together(
     """Take a painting apart and plan the frames of all its sitters.
 
     Where what moves of two sitters would meet, it belongs to one of them, see `owners`: the larger face
-    comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except where the faces themselves
-    overlap.
+    comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except where the
+    faces themselves overlap.
 
     Parameters
     ----------

@@ -71,10 +71,11 @@ def run(
     Raises
     ------
     BadPack, NoDisplay, DisplayLost, CannotWrite, BadAsset, BadModel, NoRuntime, ConfigError, CameraAbsent
-        If no pack at all, the display or the model cannot be used; CameraAbsent only for a replayed folder. A monitor that is not connected yet, or
-        that another program holds, is waited for; one that is lost ends the process. Camera faults are not
-        raised but logged, and the camera is retried; a pack that is damaged is logged, and the best that can
-        be shown is. A patient run waits for a model and for whatever else seeing needs as well.
+        If no pack at all, the display or the model cannot be used; `CameraAbsent` only for a replayed folder.
+        A monitor that is not connected yet, or that another program holds, is waited for; one that is lost
+        ends the process. Camera faults are not raised but logged, and the camera is retried; a pack that is
+        damaged is logged, and the best that can be shown is. A patient run waits for a model and for whatever
+        else seeing needs as well.
     CameraStalled, DisplayStuck
         If the camera's thread or the graphics driver hangs: only the end of the process ends it.
     """
