@@ -333,6 +333,8 @@ def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     """
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]] + 0.5
     margin = _NEAR * sitter.face.half_width
+    if any(sitter.plan.nods):
+        margin += sitter.head.step  # these rows are drawn in cells of two nodes, which reach a node farther
     reached: Mask = np.zeros(x.shape, bool)
     for across, down in product((-margin, 0, margin), repeat=2):
         moves = sitter.head.moves(x + across, y + down, _TURN, _TURN if any(sitter.plan.nods) else 0.0)

@@ -238,15 +238,16 @@ def test_head_frames_from_elsewhere_are_never_called_good(
 ) -> None:
     ours, heads = Pack(pack[0]), tmp_path / "heads"
     heads.mkdir()
-    x0, y0, x1, y1 = ours.info.box
+    grid = ours.info.main
+    x0, y0, x1, y1 = grid.box
     side = min(max(x1 - x0, y1 - y0), *ours.info.size)
     left, top = (
         min(max(start, 0), most - side) for start, most in zip((x0, y0), ours.info.size, strict=True)
     )
-    for frame in range(ours.info.frames):
+    for column in range(len(grid.angles)):
         whole = ours.base()
-        whole.paste(ours.patch(frame), (x0, y0))
-        whole.crop((left, top, left + side, top + side)).save(heads / f"frame_{frame:02}.png")
+        whole.paste(ours.patch(grid.number(grid.resting[0], column)), (x0, y0))
+        whole.crop((left, top, left + side, top + side)).save(heads / f"frame_{column:02}.png")
     command = ["portrait", "render", str(PAINTING), "--frames-from", str(heads), "--frames", "9"]
     assert main([*command, "--place", f"{left},{top},{side}", "--out", str(tmp_path / "pack")]) == 0
     assert "verdict: look at these frames first" in capsys.readouterr().out
@@ -264,11 +265,13 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     sitter = sit(landmarker, base, landmarker.find(base), Motion(9))
     right = sitter.eyes[1]
     x, y = right.view.axes.to_picture(np.array(right.iris.u), np.array(right.iris.v))
-    for frame in (0, 8):
+    grid = spoilt.info.main
+    for column in (0, 8):
+        frame = grid.number(grid.resting[0], column)
         pixels = np.array(spoilt.patch(frame))
-        row, column = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] + 0.5
-        gone = float(sitter.head.moves(x, y, sitter.plan.turns[frame]).along)
-        away = np.hypot(column + x0 - x - gone, row + y0 - y) - right.radius
+        down, across = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] + 0.5
+        gone = float(sitter.head.moves(x, y, sitter.plan.turns[column]).along)
+        away = np.hypot(across + x0 - x - gone, down + y0 - y) - right.radius
         pixels[abs(away) < 1.5] = (30, 20, 15)
         Image.fromarray(pixels).save(spoilt.folder / spoilt.info.patch_name(frame))
     found = evaluate(spoilt.folder, render_again=False)
