@@ -69,7 +69,9 @@ def test_whenever_the_power_is_cut_the_next_start_shows_a_whole_portrait(
     names = list(levels)
     before = time.monotonic()
     hit = []
-    for number in range(KILLS):
+    for number in range(4 * KILLS):
+        if number >= KILLS and hit:
+            break  # a fast machine compiles in a tenth of the time in which the power is cut
         out = tmp_path / "lit"
         process = started(state, out, 60)
         assert process.stderr is not None
