@@ -45,9 +45,9 @@ def test_a_full_run_leaves_the_portrait_lit_and_is_told_once(own: Container) -> 
 
 def test_a_full_disk_leaves_the_portrait_and_the_log_running(own: Container) -> None:
     own.sh(f"systemctl stop {UNIT}; mkdir /tmp/state; cp -a /var/lib/mona-lisa/. /tmp/state/")
-    own.sh("mount -t tmpfs -o size=40M tmpfs /var/lib/mona-lisa; cp -a /tmp/state/. /var/lib/mona-lisa/")
+    own.sh("rm -rf /tmp/state/.cache; mount -t tmpfs -o size=100M tmpfs /var/lib/mona-lisa")
     own.sh(
-        "rm -rf /var/lib/mona-lisa/.cache; cat /dev/zero > /var/lib/mona-lisa/filler 2>/dev/null;"
+        "cp -a /tmp/state/. /var/lib/mona-lisa/; cat /dev/zero > /var/lib/mona-lisa/filler 2>/dev/null;"
         "! (echo > /var/lib/mona-lisa/more) 2>/dev/null"
     )
     own.sh(f"echo '# new' >> {CONFIG}; systemctl start {UNIT}")
