@@ -12,7 +12,7 @@ from PIL import Image
 
 from appliance.pack import Pack
 from tests.boot.image import LIBRARY, PORTRAIT, provisioned_root
-from tests.boot.suite import STANDS, frame_towards
+from tests.boot.suite import STANDS, looks_towards
 from tests.nspawn.container import Container
 
 LIT: Final = "/run/mona-lisa/lit"
@@ -61,18 +61,18 @@ def test_the_sitter_looks_at_the_visitor_pixel_by_pixel(
     container: Container, root: Path, tmp_path: Path, place: str
 ) -> None:
     folder = root / LIBRARY.lstrip("/") / PORTRAIT
-    wanted = frame_towards(place, folder)
+    pack = Pack(folder)
 
     def held() -> list[int]:
         steady = {frame for frame, seconds in gazes(container) if frame is not None and seconds >= STEADY}
-        return [frame for frame in steady if abs(frame - wanted) <= 1 and picture_of(frame) in pictures()]
+        towards = [frame for frame in steady if looks_towards(frame, place, pack.info.main)]
+        return [frame for frame in towards if picture_of(frame) in pictures()]
 
     def pictures() -> list[str]:
         return container.sh(f"ls {LIT}").split()
 
     container.until(held, WHILE)
     index = held()[0]
-    pack = Pack(folder)
     (tmp_path / "lit.png").write_bytes(
         bytes.fromhex(container.sh(f"od -An -v -tx1 {LIT}/{picture_of(index)}"))
     )

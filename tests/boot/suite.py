@@ -17,7 +17,8 @@ import pytest
 
 from appliance.camera.gallery import GalleryCamera
 from appliance.config import GazeConfig
-from appliance.gaze.geometry import angle_to, position_of
+from appliance.gaze.geometry import angle_to, elevation_to, position_of
+from appliance.grid import FrameGrid
 from appliance.pack import Pack
 from tests.boot.conftest import packs
 from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk
@@ -125,10 +126,10 @@ def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(
 def test_the_sitter_looks_at_the_visitor(
     watch: Watch, provisioned: Disk, acts: dict[float, str], place: str
 ) -> None:
-    wanted = frame_towards(place, packs(provisioned)[PORTRAIT])
+    grid = Pack(packs(provisioned)[PORTRAIT]).info.main
 
     def looks_there(shown: Shown) -> bool:
-        return isinstance(shown, Frame) and abs(shown.index - wanted) <= NEXT
+        return isinstance(shown, Frame) and looks_towards(shown.index, place, grid)
 
     sight = watch.until(looks_there, WHILE, since=watch.machine.uptime, held=STEADY)
     acts[sight.moment] = f"visitor {place}"
@@ -264,12 +265,16 @@ def said_at(machine: Machine, unit: str, words: str) -> float:
     return float(moment)
 
 
-def frame_towards(place: str, pack: Path) -> int:
-    """Return the frame of a pack that looks at the visitor, by geometry alone."""
+def looks_towards(number: int, place: str, grid: FrameGrid) -> bool:
+    """Tell whether a frame looks at the visitor within a column and a row, by geometry alone."""
     with GalleryCamera(HERE / "visitor.toml", 64, 36, 1.0, pace=False) as camera:
         (visitor,) = camera.truth_at(STANDS[place])
-    angle = angle_to(visitor.x_mm, visitor.y_mm, visitor.z_mm, GazeConfig())
-    return math.floor(position_of(angle, Pack(pack).info.main.angles) + 0.5)
+    point = visitor.x_mm, visitor.y_mm, visitor.z_mm
+    wanted = math.floor(position_of(angle_to(*point, GazeConfig()), grid.angles) + 0.5)
+    up = elevation_to(*point, GazeConfig())
+    level = min(range(len(grid.pitches)), key=lambda row: abs(grid.pitches[row] - up))
+    row, column = grid.place(number)
+    return abs(column - wanted) <= NEXT and abs(row - level) <= NEXT
 
 
 def film(watch: Watch, acts: dict[float, str], box: tuple[int, int, int, int]) -> None:
