@@ -15,11 +15,11 @@ SIZE: Final = (360, 640)
 
 
 def frames_of_the_sitter() -> list[Image.Image]:
-    """Return all frames of the bundled portrait, small; frame 0 looks to picture left."""
+    """Return the frames of the bundled portrait's level gaze, small; the first looks to picture left."""
     pack = Pack(home() / "frames" / "sconosciuta")
-    whole, shown = pack.base(), []
-    for i in range(pack.info.main.count):
-        whole.paste(pack.patch(i), pack.info.main.box[:2])
+    grid, whole, shown = pack.info.main, pack.base(), []
+    for column in range(len(grid.angles)):
+        whole.paste(pack.patch(grid.number(grid.resting[0], column)), grid.box[:2])
         shown.append(whole.resize(SIZE, Image.Resampling.BOX))
     return shown
 
