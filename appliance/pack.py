@@ -196,7 +196,7 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
 
 
 def _most_bytes(size: tuple[int, int], colours: int) -> int:
-    """Return how many bytes a PNG file of so many pixels may have: one a colour, as if not compressed."""
+    """Return the size of the largest PNG file of a picture, in bytes: one a colour, uncompressed."""
     return colours * size[0] * size[1] + _MOST_BESIDE
 
 

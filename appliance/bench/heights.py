@@ -39,7 +39,7 @@ WRONG: Final[Mapping[str, GazeConfig]] = {
 }
 # A face is in view while so much above and below its eyes is, in mm.
 _MARGIN: Final = 72.0
-# A visitor counts as standing still, and the eyes as come to rest on them, after so many seconds.
+# A visitor stands still, and the eyes have come to rest, this many seconds after the visitor stopped.
 _SETTLED: Final = 1.5
 _BRIGHT: Final = RoomSpec(exposure=0.012)
 
@@ -74,7 +74,7 @@ def in_camera(point: tuple[float, float, float], place: GazeConfig) -> tuple[flo
 
 
 def upright_trials() -> list[Trial]:
-    """Return the fixed set: living visitors of all heights who come and stand, walk by, or bend."""
+    """Return the trials, always the same: visitors of all heights come and stand, walk by, or bend."""
     found = [
         _trial(f"stands at {z / 1000:g} m, eyes at {eyes / 1000:g} m", _coming(eyes, z))
         for z in (1000.0, 2000.0, 3000.0, 4000.0)
@@ -186,7 +186,7 @@ def _still(there: Sequence[Sequence[Visitor]]) -> list[bool]:
 
 
 def _coming(eyes: float, z: float) -> Way:
-    """Return the way of somebody who walks in at 1 m/s from the side, and stands for some seconds."""
+    """Return the path of a visitor: in from the side at 1 m/s, then a stand of some seconds."""
     x, edge = 0.12 * z, 0.65 * z + 200
     arrived = 0.3 + (edge - x) / 1000
     return [(0.3, edge, eyes, z), (arrived, x, eyes, z), (arrived + 4.5, x, eyes, z)]

@@ -100,7 +100,7 @@ def table(results: dict[str, Any]) -> list[str]:
 
 
 def _below(found: dict[str, Any]) -> list[str]:
-    """Return what stands below a picture's row: reasons, then remarks."""
+    """Return the lines of text below a picture: reasons, then remarks."""
     return [*found["reasons"], *(f"remark: {remark}" for remark in found["remarks"])]
 
 

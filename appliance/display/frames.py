@@ -10,8 +10,9 @@ from appliance.display.sdl import pygame
 from appliance.errors import BadCache
 from appliance.grid import FrameGrid
 
-# Patches are kept ready up to so many times the screen's own memory, all sitters together: 35 of the Mona
-# Lisa's 169, at any size of screen. Measured: with 4.0 all of `run` takes more than 250 MB at 2160x3840.
+# Largest memory of the patches that are kept ready, for all sitters together, as a multiple of the memory of
+# one screen. 3.5 hold 35 of the Mona Lisa's 169 patches, and `run` takes 230 MB at 2160x3840 (measured); for
+# 4.0 246 MB were computed, too near the bound of 250.
 SCREENS: Final = 3.5
 # Bytes of patches kept in memory where there is no compiled file to read them from: four screens of 4K.
 MOST_KEPT: Final = 4 * 2160 * 3840 * 4

@@ -32,8 +32,8 @@ _RADII: Final = (0.11, 0.38)
 _UPPER_FADE: Final = 0.075
 _LOWER_FADE: Final = 0.035
 _CORNER_FADE: Final = 0.05
-# Where more than that is blurred at the iris's rim, the fade over a lid is so many times the rim's sigma
-# (a step blurred by sigma is nearest to a smooth one of 4.5), outwards as much as inwards.
+# Width of the fade over a lid as a multiple of the blur (sigma) of the iris's rim, where the rim is softer
+# than the fades above (a step blurred by sigma is most like a smooth one 4.5 wide). It goes out- and inwards.
 _AS_SOFT: Final = 4.0
 # The view in which the rim is measured is itself blurred by this sigma, in eye widths.
 _SEEN_BLUR: Final = 0.012

@@ -18,8 +18,8 @@ from appliance.portrait.sampling import Array
 _SIDES: Final = (234, 454)
 _TOP, _CHIN = 10, 152
 _CORNERS: Final = ((33, 133), (362, 263))
-# The models see turned heads turned too little, and the skin around an eye goes farther than its socket:
-# yaw and pitch are read so many times too small (the median over three portraits rendered with known angles).
+# Factors that correct the readings of yaw and pitch. The models read a turn too small, and the skin around an
+# eye moves farther than the eye does (median over three portraits that were rendered with known angles).
 _TOO_SMALL: Final = (1.2, 1.42)
 
 
