@@ -124,16 +124,37 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def animate(arguments: argparse.Namespace) -> int:
     """Animate a painting by a film."""
-    from appliance.fomm.words import animate as animate_painting
+    from appliance.fomm.needs import check
 
-    return animate_painting(arguments, lambda: _credits(arguments.source, arguments), say)
+    check("torch", "av")
+    from appliance.fomm.animate import Choices
+    from appliance.fomm.animate import animate as animate_painting
+    from appliance.portrait.compose import Look
+
+    place, frames, size = arguments.place, arguments.frames, arguments.size
+    choices = Choices(frames, size, arguments.face, place, arguments.start, arguments.align_corners)
+    look = Look(arguments.j, arguments.k, arguments.detail, **_credits(arguments.source, arguments))
+    inputs = arguments.source, arguments.driving, arguments.checkpoint
+    animate_painting(*inputs, arguments.out, choices, look, say)
+    return 0
 
 
 def check_driving(arguments: argparse.Namespace) -> int:
-    """Judge a driving film."""
-    from appliance.fomm.words import check_driving as judge_film
+    """Judge a driving film, and print what was found; returns the exit code, 1 if it will not do."""
+    from appliance.fomm.needs import check
 
-    return judge_film(arguments, print)
+    check("av")
+    from appliance.fomm.check import judge
+
+    result = judge(arguments.film)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, finding in result["findings"].items():
+            print(readable(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}"))
+        (first, last), verdict = result["sweep_seconds"], "will do" if result["fit"] else "will not do"
+        print(readable(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s"))
+    return 0 if result["fit"] else 1
 
 
 def _tell(verdict: "Verdict") -> None:
