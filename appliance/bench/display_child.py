@@ -20,10 +20,10 @@ from typing import Any, Final
 from appliance.bench.sitters import beside_rest, there_and_back
 from appliance.config import DisplayConfig
 from appliance.display.frames import Lit
-from appliance.display.layout import Size
+from appliance.display.layout import Size, layout_for
 from appliance.display.outputs import chosen, parsed
 from appliance.display.patches import fitted_base, fitted_patches
-from appliance.display.screen import Screen, layout_for
+from appliance.display.screen import Screen
 from appliance.display.sdl import pygame
 from appliance.grid import Box
 from appliance.pack import Pack

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from appliance.config import DisplayConfig
 from appliance.display.frames import Lit
+from appliance.display.layout import layout_for
 from appliance.display.patches import finished
-from appliance.display.screen import Screen, layout_for
+from appliance.display.screen import Screen
 from appliance.display.sdl import pygame
 from appliance.errors import DisplayLost, DisplayStuck, NoDisplay
 from appliance.pack import Pack

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from appliance.config import DisplayConfig
 from appliance.grid import Box
 
 Size = tuple[int, int]
@@ -97,3 +98,10 @@ def _offset(room: int, size: int, low: float, high: float) -> int:
     else:
         wanted = round(min(max(centred, -low), room - high))
     return min(max(wanted, room - size), 0)
+
+
+def layout_for(config: DisplayConfig, screen: Size) -> Layout:
+    """Return how a config wants pictures to lie on a screen of that size."""
+    colour = bytes.fromhex(config.border[1:])
+    border = colour[0], colour[1], colour[2]
+    return Layout(screen, config.rotation, config.fit, config.margin, border, config.brightness)

@@ -14,7 +14,7 @@ from appliance.display.connectors import Monitor
 from appliance.display.curtain import Curtain
 from appliance.display.frames import Frames, Lit
 from appliance.display.hanging import Hanger
-from appliance.display.layout import Layout, Size
+from appliance.display.layout import Size, layout_for
 from appliance.display.observers import Observer, close_all, observers
 from appliance.display.opening import LOOK, Opening
 from appliance.display.outputs import chosen, open_surface, parsed
@@ -364,10 +364,3 @@ class Screen:
     def _tell(self, frames: Lit | None) -> None:
         for observer in self._observers:
             observer.lit(frames, self._surface)
-
-
-def layout_for(config: DisplayConfig, screen: Size) -> Layout:
-    """Return how a config wants pictures to lie on a screen of that size."""
-    colour = bytes.fromhex(config.border[1:])
-    border = colour[0], colour[1], colour[2]
-    return Layout(screen, config.rotation, config.fit, config.margin, border, config.brightness)

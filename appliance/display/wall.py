@@ -6,8 +6,7 @@ from typing import Final
 
 from appliance.config import DisplayConfig
 from appliance.display.connectors import SYSTEM, usable
-from appliance.display.layout import Layout, Size
-from appliance.display.screen import layout_for
+from appliance.display.layout import Layout, Size, layout_for
 from appliance.pack import PackInfo
 
 log = logging.getLogger(__name__)
