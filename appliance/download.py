@@ -1,9 +1,6 @@
 """One small file from the web: bounded, resumed, and checked before anybody sees it."""
 
 import hashlib
-import http.client
-import urllib.error
-import urllib.request
 from typing import Final
 
 from appliance.errors import AssetUnavailable, BadAsset
@@ -29,6 +26,10 @@ def download(url: str, size: int, sha256: str) -> bytes:
     BadAsset
         If it has another size or hash.
     """
+    # Here, because `run` reads the list of assets before the first light and downloads nothing.
+    import http.client
+    import urllib.error
+
     data, cause = bytearray(), "no answer"
     for _ in range(_TRIES):
         try:
@@ -47,6 +48,9 @@ def download(url: str, size: int, sha256: str) -> bytes:
 
 def _read_on(url: str, size: int, data: bytearray) -> None:
     """Read what is missing into `data`, to its end or one byte past `size`."""
+    import http.client
+    import urllib.request
+
     request = urllib.request.Request(url, headers={"Range": f"bytes={len(data)}-"} if data else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
         if answer.status != 206:

@@ -2,7 +2,6 @@
 
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from appliance.config import WEEK, HoursConfig
 
@@ -27,7 +26,11 @@ class Hours:
 
     def __init__(self, config: HoursConfig) -> None:
         """Read them out of a config that was checked."""
-        self._zone: tzinfo | None = ZoneInfo(config.timezone) if config.timezone else None
+        self._zone: tzinfo | None = None
+        if config.timezone:
+            from zoneinfo import ZoneInfo  # here, because without a zone the first light need not wait for it
+
+            self._zone = ZoneInfo(config.timezone)
         self._week = [spans(getattr(config, day)) for day in WEEK]
         self._closed = frozenset(config.closed_days)
 
