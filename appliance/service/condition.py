@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +65,8 @@ def condition(place: Path) -> Condition:
 def ask_systemd(unit: str = UNIT) -> dict[str, str] | None:
     """Return what systemd knows of a unit, None where there is no systemd or no such unit."""
     wanted = ",".join((*_PROPERTIES, "LoadState"))
+    import subprocess  # here, because the running service needs only what it writes
+
     try:
         done = subprocess.run(
             ["systemctl", "show", f"--property={wanted}", unit], capture_output=True, text=True, timeout=10
