@@ -5,8 +5,20 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from appliance.errors import ConfigError
-from appliance.rules import ListOf, OneOf, Pattern, Range, Text, TimeZone, YesNo, ZeroOr
-from appliance.toml import names, parse_toml, read_toml, toml_value
+from appliance.schema import (
+    ListOf,
+    OneOf,
+    Pattern,
+    Range,
+    Text,
+    TimeZone,
+    YesNo,
+    ZeroOr,
+    names,
+    parse_toml,
+    read_toml,
+    toml_value,
+)
 
 SYSTEM_CONFIG: Final = Path("/etc/mona-lisa/config.toml")
 

@@ -12,9 +12,8 @@ from typing import Final
 
 from appliance.assets import home
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import sync
+from appliance.files import as_owner, sync
 from appliance.pack import Pack
-from appliance.rights import as_owner
 
 DEFAULT: Final = "sconosciuta"
 SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")

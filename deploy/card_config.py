@@ -14,8 +14,8 @@ from typing import Final
 from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import read_regular, write_atomic
-from appliance.text import readable
-from appliance.toml import MOST_BYTES, parse_toml, toml_value
+from appliance.schema import MOST_BYTES, parse_toml, toml_value
+from appliance.terminal import readable
 
 BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"

@@ -14,8 +14,7 @@ from hypothesis import settings
 from PIL import Image
 
 from appliance.config import GazeConfig
-from appliance.grid import FrameGrid
-from appliance.pack import Pack, PackInfo, write_pack
+from appliance.pack import FrameGrid, Pack, PackInfo, write_pack
 
 # A shared machine may be slow: no test is judged by the clock.
 settings.register_profile("untimed", deadline=None)

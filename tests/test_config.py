@@ -16,7 +16,7 @@ import appliance
 from appliance import config
 from appliance.config import DAYS, Config, GazeConfig, dump_config, load_config, parse_config
 from appliance.errors import ConfigError
-from appliance.rules import ListOf, OneOf, Pattern, Range, TimeZone, YesNo, ZeroOr
+from appliance.schema import ListOf, OneOf, Pattern, Range, TimeZone, YesNo, ZeroOr
 from appliance.service.calibration import write_gaze
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")

@@ -577,7 +577,7 @@ def test_a_checkout_that_was_moved_is_set_up_anew(tmp_path: Path) -> None:
     for name in (
         "pyproject.toml",
         "frames/sconosciuta.png",
-        "appliance/portrait/eyes.py",
+        "appliance/portrait/eye_layers.py",
         "appliance/pack.py",
     ):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,18 @@ import pytest
 from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.config import GazeConfig, dump_config, parse_config
-from appliance.display import cec, connectors, curtain, hanging, opening, scanout, screen, waiting
-from appliance.service import best, journal, loop, recovery, reporter, settings, soundness, watcher
-from appliance.service.eye_heights import DISTANCES, report, upright_view
+from appliance.display import cec, dimmer, frame_loader, monitor, scanout, screen, sdl
+from appliance.service import (
+    app,
+    camera_feed,
+    fallback,
+    journal,
+    recovery,
+    reporter,
+    settings,
+    vision_thread,
+)
+from appliance.service.calibration import DISTANCES, report, upright_view
 
 CHECKOUT = Path(__file__).parent.parent
 GUIDE = CHECKOUT / "deploy/guide"
@@ -22,15 +31,17 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 
 # The rooms whose lines reach the journal; film and replay are for the desk.
 ROOMS = [
-    *(cec, connectors, curtain, hanging, opening, scanout, screen, waiting, picamera),
-    *(best, loop, recovery, reporter, settings, watcher),
+    *(cec, monitor, dimmer, frame_loader, dimmer, scanout, screen, sdl, picamera),
+    *(fallback, app, recovery, reporter, settings, vision_thread),
 ]
 
 
 def _logged() -> list[str]:
     """Every line the service may log: the constants given to `log`, and what ends the process."""
     found = [reporter.HUNG, scanout.STUCK, journal.LEFT_OUT, "display lost: %s; starting anew"]
-    found += [reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (soundness.BLACK, soundness.FROZEN)]
+    found += [
+        reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (camera_feed.BLACK, camera_feed.FROZEN)
+    ]
     for room in ROOMS:
         calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(room.__file__)).read_text("utf-8"))
         names = [name for call in calls for name in re.findall(r"\b[A-Z_]{3,}\b", call)]

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from appliance.errors import BadPack, CannotWrite
-from appliance.grid import FrameGrid
-from appliance.pack import Pack, PackInfo, write_pack
+from appliance.pack import FrameGrid, Pack, PackInfo, write_pack
 from tests.conftest import base_image, small_info, small_patches
 
 INFO = PackInfo(

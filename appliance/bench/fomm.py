@@ -1,23 +1,64 @@
-"""What a FOMM frame costs against its convolutions alone, and what a whole animation takes."""
+"""What a FOMM frame costs against its convolutions alone; a driving film drawn without a person."""
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import av
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from appliance.assets import home
-from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
-from appliance.bench.processes import measure
-from appliance.fomm.keypoints import KeyPoints
-from appliance.fomm.layers import fold
-from appliance.fomm.network import VOX, Fomm, Source
-from appliance.pack import FRAMES
+from appliance.bench.memory import measure
+from appliance.fomm.network import VOX, Fomm, KeyPoints, Source, fold
+from appliance.pack import FRAMES, Pack
+
+SIZE: Final = (360, 640)
+
+
+def frames_of_the_sitter() -> list[Image.Image]:
+    """Return the frames of the bundled portrait's level gaze, small; the first looks to picture left."""
+    pack = Pack(home() / "frames" / "sconosciuta")
+    grid, whole, shown = pack.info.main, pack.base(), []
+    for column in range(len(grid.angles)):
+        whole.paste(pack.patch(grid.number(grid.resting[0], column)), grid.box[:2])
+        shown.append(whole.resize(SIZE, Image.Resampling.BOX))
+    return shown
+
+
+def there_and_back(pictures: int = 60) -> list[int]:
+    """Return the frames of a film: from the middle to the left, over to the right and to the middle again."""
+    time = np.linspace(0, 2 * np.pi, pictures)
+    return [round(16 - 16 * float(value)) for value in np.sin(time)]
+
+
+def write_film(path: Path, pictures: Iterable[Image.Image], rotation: int = 0) -> Path:
+    """Write a film of 30 pictures a second.
+
+    Parameters
+    ----------
+    pictures : all of one size, with even sides
+    rotation : by which it is to be turned when shown, degrees counter-clockwise, as telephones note it
+    """
+    with av.open(str(path), "w") as container:
+        stream: Any = None
+        for picture in pictures:
+            if stream is None:
+                stream = container.add_stream("mpeg4", rate=30)
+                stream.width, stream.height = picture.size
+                stream.pix_fmt, stream.bit_rate = "yuv420p", 8_000_000
+                if rotation:
+                    stream.set_display_rotation(rotation)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture))))
+        container.mux(stream.encode())
+    return path
+
 
 # What is asked: the frame against its convolutions, and 1.2 GB in units of 1024 x 1024 bytes.
 TO_CONVOLUTIONS: Final = 1.1

@@ -1,30 +1,227 @@
-"""Gaze error on fixed walks and scenes: the appliance against the original piece's rule and a peer."""
+"""Gaze error on fixed walks and scenes, in both directions, against the original piece and a peer.
+
+No portrait with rows is needed: the frames are only numbers here.
+"""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from appliance.assets import home
-from appliance.bench.following import acquiring, meetings, times
-from appliance.bench.heights import bench_heights
-from appliance.bench.living import living_trials
+from appliance.bench.gaze_rules import (
+    DISPLAY,
+    FRAMES,
+    LENS,
+    REFRESH,
+    VISION,
+    Original,
+    Ours,
+    Rule,
+    Shown,
+    run_scene,
+    scatter,
+    watch,
+)
+from appliance.bench.gaze_walks import Trial, living_trials, trials, visitor
 from appliance.bench.peer import start_peer
-from appliance.bench.rules import DISPLAY, FRAMES, LENS, REFRESH, VISION, Original, Ours, Shown, watch
-from appliance.bench.scatter import scatter
-from appliance.bench.visits import run_scene
-from appliance.bench.walks import Trial, trials
-from appliance.camera.walks import Visitor
+from appliance.bench.vision import acquiring, meetings, times
 from appliance.config import GazeConfig
-from appliance.gaze.geometry import angle_to
-from appliance.pack import Pack, PackInfo
-from appliance.progress import progress
+from appliance.gallery.body_motion import Curve
+from appliance.gallery.walks import RoomSpec, Visitor, Walk
+from appliance.gaze.geometry import angle_to, elevation_to
+from appliance.pack import FrameGrid, Pack, PackInfo
+from appliance.terminal import progress
+
+# A way through the room: (seconds, mm to picture right, eye height above the floor in mm, mm from the wall).
+Way = Sequence[tuple[float, float, float, float]]
+
+# Heights above the floor in mm: of the sitter's eyes, and of eyes that are a child's, closer to each other.
+_SITTER: Final = 1550.0
+_CHILD: Final = 1300.0
+# The camera hangs below the portrait and looks up a little: a lens of 66 degrees then sees all eyes between
+# 1.0 and 1.9 m from 1.5 m on, and at 1 m those between 1.1 and 1.7 m.
+PLACE: Final = GazeConfig(camera_up=-300.0, camera_pitch=6.0)
+# The camera is not where the config says: degrees and mm.
+WRONG: Final[Mapping[str, GazeConfig]] = {
+    "as configured": PLACE,
+    "pitch 3 degrees too high": replace(PLACE, camera_pitch=PLACE.camera_pitch + 3),
+    "pitch 3 degrees too low": replace(PLACE, camera_pitch=PLACE.camera_pitch - 3),
+    "50 mm too high": replace(PLACE, camera_up=PLACE.camera_up + 50),
+    "50 mm too low": replace(PLACE, camera_up=PLACE.camera_up - 50),
+}
+# A face is in view while so much above and below its eyes is, in mm.
+_MARGIN: Final = 72.0
+# A visitor stands still, and the eyes have come to rest, this many seconds after the visitor stopped.
+_SETTLED: Final = 1.5
+_BRIGHT: Final = RoomSpec(exposure=0.012)
+
+
+def grid_pack() -> PackInfo:
+    """Return a pack of 9 rows from 9.75 degrees up to 16.25 down, all but the level one with 17 columns."""
+    angles = tuple(-26 + 52 * column / 32 for column in range(33))
+    pitches = tuple(9.75 - 3.25 * row for row in range(9))
+    steps = tuple(1 if pitch == 0 else 2 for pitch in pitches)
+    grid = FrameGrid((0, 0, 64, 64), (32.0, 24.0), angles, pitches, steps, (pitches.index(0.0), 16))
+    return PackInfo("", "", "", "", "", (64, 64), "", {}, (grid,))
+
+
+def in_camera(point: tuple[float, float, float], place: GazeConfig) -> tuple[float, float, float]:
+    """Return a point of the room in the camera's frame.
+
+    Parameters
+    ----------
+    point : mm to the right of the sitter's eyes as the visitor sees it, above them, and ahead
+    """
+    pitch = math.radians(place.camera_pitch)
+    right, up, ahead = (
+        point[0] - place.camera_right,
+        point[1] - place.camera_up,
+        point[2] - place.camera_forward,
+    )
+    down, away = (
+        -math.cos(pitch) * up + math.sin(pitch) * ahead,
+        math.sin(pitch) * up + math.cos(pitch) * ahead,
+    )
+    return (right if place.mirrored else -right), down, away
+
+
+def upright_trials() -> list[Trial]:
+    """Return the trials, always the same: visitors of all heights come and stand, walk by, or bend."""
+    found = [
+        _trial(f"stands at {z / 1000:g} m, eyes at {eyes / 1000:g} m", _coming(eyes, z))
+        for z in (1000.0, 2000.0, 3000.0, 4000.0)
+        for eyes in (1000.0, 1300.0, 1600.0, 1900.0)
+    ]
+    found += [
+        _trial(f"stands at 1.5 m, eyes at {eyes / 1000:g} m", _coming(eyes, 1500.0))
+        for eyes in (1150.0, 1450.0, 1750.0)
+    ]
+    found += [
+        _trial(
+            f"crosses at 2 m, eyes at {eyes / 1000:g} m", [(0.3, -1500, eyes, 2000), (3.3, 1500, eyes, 2000)]
+        )
+        for eyes in (1100.0, 1850.0)
+    ]
+    comes = [(0.3, 300, 1300, 4000), (1.0, 300, 1300, 4000), (4.0, 100, 1300, 1200), (6.0, 100, 1300, 1200)]
+    found.append(_trial("comes from 4 m to 1.2 m, eyes at 1.3 m", comes))
+    child = [(0.3, -1700, 1150, 2200), (2.0, -200, 1150, 2000), (3.0, 0, 1150, 1700), (6.0, 0, 1150, 1700)]
+    found.append(_trial("a child comes", child))
+    label = [(0.3, 1100, 1650, 1300), (1.6, 250, 1650, 1200), (4.0, 250, 1650, 1200), (4.9, 330, 1270, 1050)]
+    label += [(8.0, 330, 1270, 1050), (8.9, 250, 1650, 1200), (11.5, 250, 1650, 1200)]
+    found.append(_trial("bends to read the label", label))
+    return found
+
+
+def bench_heights(trials: Sequence[Trial] | None = None) -> dict[str, Any]:
+    """Return the figures of every trial, and over all of them also with the camera's place wrong."""
+    pooled: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in WRONG}
+    changes = dict.fromkeys(WRONG, 0)
+    rows: dict[str, Any] = {}
+    chosen = upright_trials() if trials is None else trials
+    for trial in progress(chosen, len(chosen), "heights"):
+        for name, (errors, changed) in run_upright(trial).items():
+            pooled[name].append(errors)
+            changes[name] += changed
+            if name == "as configured":
+                rows[trial.name] = _figures(errors, changed)
+    every = {name: _figures(np.concatenate(pooled[name]), changes[name]) for name in WRONG}
+    return {"pitches": grid_pack().main.pitches, "trials": rows, "all": every}
+
+
+def run_upright(trial: Trial) -> dict[str, tuple[np.ndarray[Any, Any], int]]:
+    """Run the appliance over a trial, with the camera's place right and wrong.
+
+    Returns
+    -------
+    For each place the errors at all refreshes at which the visitor is in view and within the grid's range,
+    of shape (refreshes, 2), in degrees aside and up; and how often the row changed while they stood still.
+    """
+    pack = grid_pack()
+    rules: dict[str, Rule] = {name: Ours(trial, pack, place) for name, place in WRONG.items()}
+    watch(trial, rules.values())
+    refreshes = [k / REFRESH for k in range(int((trial.walk.duration - DISPLAY) * REFRESH))]
+    there = [trial.walk.people_at(refresh + DISPLAY) for refresh in refreshes]
+    truth = [_truth(people, pack.main) for people in there]
+    still = _still(there)
+    found = {}
+    for name, rule in rules.items():
+        shown = [rule.shown(refresh) for refresh in refreshes]
+        errors = [_error(each, true) for each, true in zip(shown, truth, strict=True) if true is not None]
+        changed = sum(still[k] and shown[k].row != shown[k - 1].row for k in range(1, len(shown)))
+        found[name] = np.array(errors).reshape(-1, 2), changed
+    return found
+
+
+def _figures(errors: np.ndarray[Any, Any], changes: int) -> dict[str, Any]:
+    if not len(errors):
+        return {"within_range_seconds": 0.0, "still_row_changes": changes}
+    aside, up = errors.mean(axis=0)
+    return {
+        "vertical_mean_degrees": round(float(up), 3),
+        "vertical_p95_degrees": round(float(np.percentile(errors[:, 1], 95)), 3),
+        "horizontal_mean_degrees": round(float(aside), 3),
+        "still_row_changes": changes,
+        "within_range_seconds": round(len(errors) / REFRESH, 1),
+    }
+
+
+def _truth(people: Sequence[Visitor], grid: FrameGrid) -> tuple[float, float] | None:
+    """Return the direction to the visitor; None while out of view or beyond the grid's range."""
+    for person in people:
+        point = person.x_mm, person.y_mm, person.z_mm
+        x, y = LENS.project(*point)
+        margin = _MARGIN * LENS.focal / person.z_mm
+        up, aside = elevation_to(*point, PLACE), angle_to(*point, PLACE)
+        if (
+            margin < x < LENS.width - margin
+            and margin < y < LENS.height - margin
+            and grid.pitches[-1] <= up <= grid.pitches[0]
+        ):
+            return aside, up
+    return None
+
+
+def _error(shown: Shown, true: tuple[float, float]) -> tuple[float, float]:
+    return abs(shown.angle - true[0]), abs(shown.pitch - true[1])
+
+
+def _still(there: Sequence[Sequence[Visitor]]) -> list[bool]:
+    """Tell at which refreshes the visitor has stood still for long enough."""
+    standing, found = 0.0, []
+    for people in there:
+        stands = (
+            bool(people) and max(abs(people[0].vx_mm_s), abs(people[0].vy_mm_s), abs(people[0].vz_mm_s)) < 1
+        )
+        standing = standing + 1 / REFRESH if stands else 0.0
+        found.append(standing > _SETTLED)
+    return found
+
+
+def _coming(eyes: float, z: float) -> Way:
+    """Return the path of a visitor: in from the side at 1 m/s, then a stand of some seconds."""
+    x, edge = 0.12 * z, 0.65 * z + 200
+    arrived = 0.3 + (edge - x) / 1000
+    return [(0.3, edge, eyes, z), (arrived, x, eyes, z), (arrived + 4.5, x, eyes, z)]
+
+
+def _trial(name: str, way: Way) -> Trial:
+    keys, down = [], []
+    for time, right, eyes, ahead in way:
+        x, y, z = in_camera((right, eyes - _SITTER, ahead), PLACE)
+        keys.append((time, x, z))
+        down.append(y)
+    child = max(eyes for _, _, eyes, _ in way) < _CHILD
+    person = visitor("visitor", keys, len(name), eyes=52.0 if child else 63.0)
+    person = replace(person, y=Curve.through(person.x.times, tuple(down)), life=1.0)
+    return Trial(name, Walk(name, way[-1][0], _BRIGHT, (person,), ((0.0, "visitor"),)), latency=0.05)
+
 
 FAR: Final = 1200.0
 # A visitor counts as standing still, and the eyes as come to rest on them, after so many seconds.
-_SETTLED: Final = 1.5
 
 
 @dataclass

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from appliance.assets import home
-from appliance.camera.averaging import Pixels
+from appliance.camera.sampling import Pixels
 from appliance.errors import AssetUnavailable
 from appliance.vision.blazeface import SPECS, Face
 

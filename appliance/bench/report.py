@@ -4,17 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from appliance import fomm
 from appliance.bench.display import bench_display
 from appliance.bench.gaze import bench_gaze
 from appliance.bench.memory import bench_memory
 from appliance.bench.portrait import bench_portrait
-from appliance.bench.speed import bench_vision
+from appliance.bench.vision import bench_vision
 from appliance.errors import NoExtra
-from appliance.fomm import needs
 
 
 def _bench_fomm(say: Callable[[str], None]) -> dict[str, Any]:
-    needs.check("torch", "av")
+    fomm.check("torch", "av")
     from appliance.bench.fomm import bench_fomm
 
     return bench_fomm(say)

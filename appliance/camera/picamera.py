@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from appliance.camera.averaging import Pixels
 from appliance.camera.base import YuvPicture
-from appliance.camera.catalogue import (
+from appliance.camera.lens import (
     USUAL_FIELD_OF_VIEW,
     field_of_view,
     is_usb,
@@ -20,6 +19,7 @@ from appliance.camera.catalogue import (
     listing_advice,
     widest_mode,
 )
+from appliance.camera.sampling import Pixels
 from appliance.config import OPENING
 from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from appliance.camera.base import RgbPicture, turned
-from appliance.camera.pacing import Pace
+from appliance.camera.base import Pace, RgbPicture, turned
 from appliance.errors import BadImage, CameraAbsent, CameraEnded
 from appliance.images import image_files, read_pixels
 

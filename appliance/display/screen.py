@@ -4,24 +4,57 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from appliance.config import DisplayConfig, HoursConfig
-from appliance.display.care import offset_at
-from appliance.display.connectors import Monitor
-from appliance.display.curtain import Curtain
-from appliance.display.frames import Frames, Lit
-from appliance.display.hanging import Hanger
-from appliance.display.layout import Size, layout_for
-from appliance.display.observers import Observer, close_all, observers
-from appliance.display.opening import LOOK, Opening
-from appliance.display.outputs import chosen, open_surface, parsed
+from appliance.display.dimmer import LOOK, Curtain, Opening
+from appliance.display.frame_loader import Frames, Hanger, Lit
+from appliance.display.layout import Size, layout_for, offset_at
+from appliance.display.monitor import Monitor
 from appliance.display.scanout import Scanout, observe
-from appliance.display.sdl import pygame
+from appliance.display.sdl import chosen, open_surface, parsed, pygame
 from appliance.errors import BadCache, CannotWrite, DisplayLost
 from appliance.pack import Pack
+
+
+class Observer(Protocol):
+    """Told of what is lit: a folder of pictures, a film."""
+
+    def open(self) -> None:
+        """Begin; may raise `CannotWrite`."""
+
+    def lit(self, frames: Lit | None, surface: pygame.Surface) -> None:
+        """Frames were lit, one of each sitter, or black (None)."""
+
+    def forget(self) -> None:
+        """Another portrait hangs."""
+
+    def close(self) -> None:
+        """End; may raise `CannotWrite`."""
+
+
+def observers(folder: str, film: str) -> Iterator[Observer]:
+    """Yield those that a config asks for: a `folder` of pictures, a `film`; either may be empty."""
+    if folder:
+        from appliance.display.recorders import OffscreenFolder
+
+        yield OffscreenFolder(Path(folder))
+    if film:
+        from appliance.display.recorders import Film
+
+        yield Film(Path(film))
+
+
+def close_all(observers: list[Observer]) -> None:
+    """Close all of them; raises the first failure."""
+    with ExitStack() as stack:
+        for observer in observers:
+            stack.callback(observer.close)
+        observers.clear()
+
 
 log = logging.getLogger(__name__)
 

@@ -1,31 +1,187 @@
-"""From a painting and a driving film to a pack: key points first, then only the frames that are shown."""
+"""From a painting and a driving video to a pack: the head's square, key points, then the frames shown."""
 
-from collections.abc import Callable, Iterator
+import io
+import json
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from appliance.camera.averaging import Pixels
-from appliance.errors import BadFilm, BadModel, ConfigError
-from appliance.files import sha256_of
-from appliance.fomm.checkpoint import load_checkpoint
-from appliance.fomm.film import Film
-from appliance.fomm.job import Arrays, Job
-from appliance.fomm.keypoints import KeyPoints, adaption, relative
-from appliance.fomm.layers import grid_like
-from appliance.fomm.network import VOX, Architecture, Fomm
-from appliance.fomm.square import head_square, read_square
-from appliance.fomm.sweep import Sweep, find_sweep
-from appliance.fomm.watch import Watched, between, watch
+from appliance.camera.sampling import Pixels
+from appliance.errors import BadFilm, BadImage, BadModel, CannotWrite, ConfigError
+from appliance.files import remove_abandoned, sha256_of, write_atomic
+from appliance.fomm.driving_video import Film, Sweep, Watched, between, find_sweep, watch
+from appliance.fomm.network import (
+    VOX,
+    Architecture,
+    Fomm,
+    KeyPoints,
+    adaption,
+    grid_like,
+    load_checkpoint,
+    relative,
+)
+from appliance.images import read_pixels
 from appliance.pack import FRAMES, PackInfo, check_place
-from appliance.portrait.blend import Place
-from appliance.portrait.compose import Canvas, Finish, Look, check_square, compose, even_row, prepare
+from appliance.portrait.foreign_blend import (
+    Canvas,
+    Finish,
+    Look,
+    Place,
+    check_square,
+    compose,
+    even_row,
+    prepare,
+)
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.sampling import Array
-from appliance.progress import progress
+from appliance.terminal import progress
+
+# The square's side, in heights of the face mesh, which ends at forehead and chin; and how far its
+# middle lies above the mesh's, in sides: hair is higher than a chin is deep.
+_MARGIN: Final = 1.9
+_ABOVE: Final = 0.04
+# A head that moves through the picture keeps at least this margin in every one of them.
+_MOVING: Final = 1.2
+
+
+def head_square(meshes: Array, size: tuple[int, int]) -> Place:
+    """Return the square around a face, the same for all pictures of a film.
+
+    Parameters
+    ----------
+    meshes : face meshes in picture pixels, (pictures, points, 2)
+    size : (width, height) of the picture, which the square does not leave
+    """
+    low, high = meshes.min(1), meshes.max(1)
+    usual = _MARGIN * float(np.median((high - low).max(1)))
+    moving = _MOVING * float((high.max(0) - low.min(0)).max())
+    side = min(round(max(usual, moving)), *size)
+    middle = (low.min(0) + high.max(0)) / 2 - (0.0, _ABOVE * side)
+    x, y = (
+        int(np.clip(round(m - side / 2), 0, s - side)) for m, s in zip(middle.tolist(), size, strict=True)
+    )
+    return Place(x, y, side)
+
+
+def read_square(pixels: Pixels, place: Place, side: int) -> Array:
+    """Return a square of a picture as RGB in [0, 1], float32 (side, side, 3), averaged if it is larger."""
+    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, place.box)
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+_FACTS: Final = "job.json"
+_OURS: Final = ("frame_*.png", "motion_*.npy", "*.npz", _FACTS)
+# What NumPy, and what it reads by, raise for files that are not there, cut short or damaged.
+_NOT_WHOLE: Final = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Job:
+    """A folder that belongs to one combination of inputs; every file in it is whole or absent."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, object], say: Callable[[str], None]) -> None:
+        """Take up the job of these facts, or begin it.
+
+        Raises
+        ------
+        CannotWrite
+            If the folder holds something else, or cannot be written.
+        """
+        self._folder = folder
+        wanted = (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
+        path = folder / _FACTS
+        try:
+            if path.is_file():
+                remove_abandoned(folder.glob(".*.new-*"))
+                if path.read_bytes() == wanted:
+                    return
+                say(f"{folder}: made from other inputs or settings; beginning anew")
+                for pattern in _OURS:
+                    for file in folder.glob(pattern):
+                        file.unlink()
+            elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise CannotWrite(
+                    f"{folder}: exists and is no folder of frames; move it, or choose another --out"
+                )
+        except OSError as error:
+            if isinstance(error, CannotWrite):
+                raise
+            raise CannotWrite(f"{folder}: cannot be used ({error.strerror})") from error
+        write_atomic(path, wanted)
+
+    def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays kept under a name, made first if they are not there, whole."""
+        path = self._folder / f"{name}.npz"
+        kept: Arrays | None = _whole(path)
+        if kept is None:
+            kept = make()
+            buffer = io.BytesIO()
+            np.savez(buffer, **kept)
+            write_atomic(path, buffer.getvalue())
+        return kept
+
+    def frame_file(self, index: int) -> Path:
+        """Return where a frame is kept."""
+        return self._folder / f"frame_{index:02d}.png"
+
+    def has_frame(self, index: int) -> bool:
+        """Tell whether a frame and its motion are there and whole."""
+        try:
+            read_pixels(self.frame_file(index))
+        except BadImage:
+            return False
+        return _whole(self._motion_file(index)) is not None
+
+    def keep_frame(self, index: int, pixels: NDArray[np.uint8], motion: NDArray[np.float32]) -> None:
+        """Keep a frame, RGB uint8 (side, side, 3), and its motion, any array."""
+        buffer = io.BytesIO()
+        np.save(buffer, motion)
+        write_atomic(self._motion_file(index), buffer.getvalue())
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        write_atomic(self.frame_file(index), buffer.getvalue())
+
+    def motion(self, index: int) -> NDArray[np.float32]:
+        """Return the motion kept with a frame."""
+        kept: NDArray[np.float32] = np.load(self._motion_file(index), allow_pickle=False)
+        return kept
+
+    def _motion_file(self, index: int) -> Path:
+        return self._folder / f"motion_{index:02d}.npy"
+
+
+def _whole(path: Path) -> Any:
+    """Return the array or the arrays of a file, nothing if it is not there or damaged."""
+    try:
+        with path.open("rb") as file:
+            kept = np.load(file, allow_pickle=False)
+            return {key: kept[key] for key in kept.files} if path.suffix == ".npz" else kept
+    except _NOT_WHOLE:
+        return None
+
 
 ENGINE: Final = "FOMM 2"
 

@@ -10,11 +10,11 @@ from appliance.config import Config
 from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame, pitch_to
 from appliance.gaze.target import GazeTarget, contact_of, looking_at
 from appliance.pack import PackInfo
-from appliance.tracking.attention import Attention, stands
-from appliance.tracking.search import Detectors, Search
-from appliance.tracking.smoothing import Gaze, advance_gaze, first_gaze, lead
+from appliance.tracking.filters import Gaze, advance_gaze, first_gaze, lead
+from appliance.tracking.search_regions import Detectors, Search
 from appliance.tracking.tracker import Track, Tracker
-from appliance.tracking.viewer import locate
+from appliance.tracking.viewer_choice import Attention, stands
+from appliance.tracking.viewer_position import locate
 from appliance.vision.blazeface import Face
 
 # Seconds for which a person who turned away or left is known again on their return.

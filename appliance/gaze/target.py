@@ -7,10 +7,9 @@ from typing import Final
 
 from appliance.config import TrackingConfig
 from appliance.gaze.geometry import Direction, position_of, seen_from
-from appliance.grid import FrameGrid
-from appliance.pack import PackInfo
-from appliance.tracking.smoothing import ease, lead, settle
-from appliance.tracking.viewer import Viewer
+from appliance.pack import FrameGrid, PackInfo
+from appliance.tracking.filters import ease, lead, settle
+from appliance.tracking.viewer_position import Viewer
 
 # How long the eyes take to go to another viewer, in seconds.
 GLANCE: Final = 0.25

@@ -13,19 +13,24 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image
 
-from appliance.camera.averaging import Pixels
+from appliance.camera.sampling import Pixels
 from appliance.errors import BadPack, UnfitPortrait
-from appliance.grid import FrameGrid
-from appliance.pack import Pack
-from appliance.portrait.examined import Examined
-from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.match import iris_shift, moved_by
-from appliance.portrait.question import place_of
+from appliance.pack import FrameGrid, Pack
+from appliance.portrait.eye_recordings import iris_shift, moved_by
+from appliance.portrait.landmarks import Landmarker, place_of
 from appliance.portrait.render import ENGINE
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit_together
-from appliance.portrait.verdict import Verdict, figures_as_json, judge, judge_steps, together, with_rows
-from appliance.toml import toml_value
+from appliance.portrait.verdict import (
+    Examined,
+    Verdict,
+    figures_as_json,
+    judge,
+    judge_steps,
+    together,
+    with_rows,
+)
+from appliance.schema import toml_value
 from appliance.vision.blazeface import Face
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.grid import Box
+from appliance.pack import Box
 from appliance.portrait.landmarks import Landmarks
 from appliance.portrait.sampling import Array, Mask, bilinear, blur, smoothstep
 

@@ -1,4 +1,4 @@
-"""Where the face is, its mesh of 468 points, and the contours of both eyes.
+"""Where the face is: its mesh of 468 points, the contours of both eyes, and which of several faces.
 
 The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface
 Geometry from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al.,
@@ -7,23 +7,164 @@ times with its crop slightly moved, and the answers are averaged: on paintings o
 """
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from appliance.assets import model_path
-from appliance.camera.averaging import Pixels, Region
 from appliance.camera.base import RgbPicture
+from appliance.camera.sampling import Pixels, Region
 from appliance.errors import UnfitPortrait
-from appliance.portrait.crop import Crop, apply
-from appliance.portrait.question import ask
+from appliance.files import write_atomic
+from appliance.portrait.contact_sheet import png
 from appliance.portrait.sampling import Array
-from appliance.vision.blazeface import Face, FaceDetector
-from appliance.vision.letterbox import letterbox
+from appliance.vision.blazeface import Face, FaceDetector, letterbox
 from appliance.vision.runtime import Model
+
+
+class Crop(NamedTuple):
+    """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+    mirrored: bool = False
+
+    def moved(self, angle: float, scale: float, x: float, y: float) -> "Crop":
+        """Return this crop turned, scaled, and shifted by parts of its side."""
+        return self._replace(
+            x=self.x + x * self.side,
+            y=self.y + y * self.side,
+            side=self.side * scale,
+            angle=self.angle + angle,
+        )
+
+    def matrix(self, size: int) -> Array:
+        """Return the (2, 3) matrix from points of the crop, `size` pixels wide, to the picture."""
+        scale = self.side / size
+        c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        turn = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if self.mirrored else 1.0, 1.0])
+        return np.column_stack([turn, np.array([self.x, self.y]) - turn @ np.full(2, size / 2)])
+
+    def read(self, image: Image.Image, size: int) -> Array:
+        """Return the crop as RGB in [0, 1], (size, size, 3), averaged down; black beyond the picture."""
+        fine = max(1, round(self.side / size))
+        data = self.matrix(size * fine).ravel().tolist()
+        kind, filter_ = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+        return np.asarray(image.transform((size * fine,) * 2, kind, data, filter_).reduce(fine)) / 255.0
+
+
+def apply(matrix: Array, points: Array) -> Array:
+    """Apply a (2, 3) matrix to points (..., 2)."""
+    moved: Array = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+# Longest side of the numbered picture in pixels: it fits a laptop's screen (chosen).
+_LONGEST: Final = 1200
+# Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
+_FONT: Final = 11
+_ROWS: Final = ("upper", "", "lower")
+_COLUMNS: Final = ("left", "middle", "right")
+
+
+class SeveralFaces(UnfitPortrait):
+    """A picture shows several faces that could be the sitter's, and none was chosen.
+
+    `picture` is the painting with the number of each face drawn into its box.
+    """
+
+    def __init__(self, message: str, picture: Image.Image) -> None:
+        super().__init__(message)
+        self.picture = picture
+
+
+def ask(
+    image: Image.Image, faces: Mapping[int, Face], unfit: Mapping[int, UnfitPortrait] | None = None
+) -> SeveralFaces:
+    """Return the question which of several faces is the sitter.
+
+    Parameters
+    ----------
+    image : the painting, RGB
+    faces : those that could be, by the numbers that `--face` takes
+    unfit : why some of them cannot follow, if the others could together
+    """
+    places = [f"{number} {place_of(face, *image.size)}" for number, face in faces.items()]
+    words = f"{len(faces)} faces found ({', '.join(places)})"
+    advice = "choose one with --face N"
+    if unfit:
+        reasons = "; ".join(f"face {number}: {reason}" for number, reason in unfit.items())
+        words += f", and not all can follow ({reasons})"
+        advice += ", or --face all for those that can"
+    words += f"; {advice}"
+    return SeveralFaces(words, _numbered(image, faces))
+
+
+@contextmanager
+def in_the_name_of(image: Path, out: Path) -> Iterator[None]:
+    """Name the picture `image` in every refusal; keep a numbered picture as `<out>-faces.png`.
+
+    Raises
+    ------
+    UnfitPortrait
+        In place of the block's own, with the names of both files.
+    CannotWrite
+        If the numbered picture cannot be written.
+    """
+    try:
+        yield
+    except SeveralFaces as question:
+        kept = out.with_name(f"{out.name}-faces.png")
+        write_atomic(kept, png(question.picture))
+        raise UnfitPortrait(f"{image}: {question}; {kept} shows the numbers") from question
+    except UnfitPortrait as error:
+        raise UnfitPortrait(f"{image}: {error}") from error
+
+
+def place_of(face: Face, width: int, height: int) -> str:
+    """Say where in the picture a face is: "upper left", "middle", "right"."""
+    x, y = face.eye_midpoint
+    row = _ROWS[min(max(int(3 * y / height), 0), 2)]
+    column = _COLUMNS[min(max(int(3 * x / width), 0), 2)]
+    return f"{row} {column}".strip()
+
+
+def _numbered(image: Image.Image, faces: Mapping[int, Face]) -> Image.Image:
+    scale = min(1.0, _LONGEST / max(image.size))
+    picture = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
+    draw = ImageDraw.Draw(picture)
+    for number, face in faces.items():
+        x0, y0, x1, y1 = (value * scale for value in face.box)
+        line = max(round((x1 - x0) / 60), 2)
+        draw.rectangle((x0, y0, x1, y1), outline="white", width=line)
+        draw.rectangle((x0 - line, y0 - line, x1 + line, y1 + line), outline="black", width=line)
+        size = max(round((x1 - x0) / 4), 2 * _FONT)
+        corner = min(max(round(x0), 0), picture.width - size), min(max(round(y0), 0), picture.height - size)
+        picture.paste(_digits(number, size), corner)
+    return picture
+
+
+def _digits(number: int, size: int) -> Image.Image:
+    """Draw a number in black on a white square of `size` pixels."""
+    text = str(number)
+    small = Image.new("L", (_FONT * max(len(text), 1), _FONT), 255)
+    left, top, right, bottom = (round(v) for v in ImageDraw.Draw(small).textbbox((0, 0), text, _font()))
+    at = (small.width - right - left) / 2, (small.height - bottom - top) / 2
+    ImageDraw.Draw(small).text(at, text, fill=0, font=_font())
+    return small.resize((size, size), Image.Resampling.LANCZOS).convert("RGB")
+
+
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default()
+
 
 # Windows of these parts of the long side, each step 0.4 of a window, find heads of any size.
 _WINDOWS: Final = (0.6, 0.38, 0.24)

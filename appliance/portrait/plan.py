@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.portrait.eyes import LEVER, LIFT, Eye
+from appliance.portrait.eye_layers import LEVER, LIFT, Eye
 from appliance.portrait.landmarks import EyeMarks, Landmarks
 from appliance.portrait.sampling import Array
 

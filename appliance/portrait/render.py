@@ -1,27 +1,28 @@
-"""From a painting to a pack: for each sitter a grid of frames in which the gaze goes to all sides."""
+"""From a painting to a pack: for each sitter a grid of frames, and the portrait that hangs."""
 
+import hashlib
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
-from appliance.errors import ConfigError
+from appliance.assets import Portrait, download, load_portraits, shipped
+from appliance.errors import BadAsset, BadImage, ConfigError, UnfitPortrait
 from appliance.files import sha256_of
-from appliance.grid import FrameGrid
-from appliance.pack import FRAMES, ROWS, PackInfo, check_place, write_pack
-from appliance.portrait.examined import Examined
-from appliance.portrait.frames import draw_patches, eye_region, patch_box
-from appliance.portrait.landmarks import Choice, Landmarker, chosen
-from appliance.portrait.owners import with_holes
-from appliance.portrait.question import ask, in_the_name_of, place_of
-from appliance.portrait.screen import fitted
-from appliance.portrait.sheet import CloseUp, Sheet, png, stacked
-from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together
-from appliance.portrait.source import read_original
-from appliance.portrait.verdict import Verdict, together
-from appliance.progress import progress
+from appliance.images import ADDRESS, NOT_DOWNLOADED
+from appliance.library import folder_of, name_for, use
+from appliance.pack import FRAMES, ROWS, FrameGrid, Pack, PackInfo, check_place, write_pack
+from appliance.portrait.contact_sheet import CloseUp, Sheet, png, stacked
+from appliance.portrait.draw_frames import draw_patches, eye_region, patch_box
+from appliance.portrait.landmarks import Choice, Landmarker, ask, chosen, in_the_name_of, place_of
+from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together, with_holes
+from appliance.portrait.source import fitted, read_original
+from appliance.portrait.verdict import Examined, Verdict, together
+from appliance.terminal import progress
 
 ENGINE: Final = "turning head 4"
 _ENLARGED: Final = 1.5
@@ -196,3 +197,85 @@ def _range(grid: FrameGrid) -> str:
     if len(grid.pitches) > 1:
         text += f", {grid.pitches[0]:.1f} up and {-grid.pitches[-1]:.1f} down"
     return text
+
+
+NOT_HUNG: Final = "not hung, the present portrait stays; --anyway hangs it all the same"
+
+
+def install(
+    what: str,
+    size: tuple[int, int],
+    say: Callable[[str], None],
+    choose: Choice = None,
+    *,
+    tell: Callable[[Verdict], None] = lambda verdict: None,
+    anyway: bool = False,
+) -> Pack:
+    """Render a portrait into the library and hang it; on any failure the present one stays.
+
+    Parameters
+    ----------
+    what : a name from frames/portraits.toml, or the path of an image file
+    size : (width, height) of the screen in pixels
+    say : receives one line per step
+    choose : which of several faces, as `render`
+    tell : receives the verdict when all frames are drawn
+    anyway : hang it even if the verdict is to use another picture
+
+    Raises
+    ------
+    BadImage
+        If `what` is neither a known name nor a file, or the file is not a whole image.
+    AssetUnavailable, BadAsset
+        If a known picture cannot be downloaded, or is not the one expected.
+    UnfitPortrait
+        If the picture cannot be brought to life, or the verdict is to use another.
+    CannotWrite
+        If the library cannot be written.
+    """
+
+    def judged(verdict: Verdict) -> None:
+        tell(verdict)
+        if verdict.kind == "another" and not anyway:
+            raise UnfitPortrait(f"{what}: {NOT_HUNG}")
+
+    known = {portrait.name: portrait for portrait in load_portraits()}
+    if what not in known:
+        picture = Path(what)
+        if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
+            if what.startswith(ADDRESS):
+                raise BadImage(f"{what}: {NOT_DOWNLOADED}")
+            raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
+        name = name_for(picture)
+        render(picture, folder_of(name), size=size, say=say, choose=choose, tell=judged)
+        return use(name)
+    portrait = known[what]
+    with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
+        picture = Path(folder) / portrait.file
+        picture.write_bytes(_bytes(portrait, say))
+        render(
+            picture,
+            folder_of(what),
+            size=size,
+            say=say,
+            choose=choose,
+            tell=judged,
+            title=portrait.title,
+            artist=portrait.artist,
+            licence=portrait.licence,
+        )
+    return use(what)
+
+
+def _bytes(portrait: Portrait, say: Callable[[str], None]) -> bytes:
+    if portrait.url:
+        say(f"{portrait.title}: {portrait.size / 1e6:.1f} MB from {portrait.url}")
+        return download(portrait.url, portrait.size, portrait.sha256)
+    path = shipped(f"frames/{portrait.file}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadAsset(f"{path}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != portrait.sha256:
+        raise BadAsset(f"{path}: changed; expected SHA-256 {portrait.sha256}")
+    return data

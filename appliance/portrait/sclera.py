@@ -6,9 +6,8 @@ from typing import Final
 import numpy as np
 
 from appliance.portrait.iris import Iris
-from appliance.portrait.lids import Lids
+from appliance.portrait.lids import EyeView, Lids, columns, rows, smooth
 from appliance.portrait.sampling import Array, blur, smoothstep, soft_edge
-from appliance.portrait.view import EyeView, columns, rows, smooth
 
 # Strips beside the hole are read from so many sigmas of the rim off it, where white may already end, to so
 # far beyond the hole, in eye widths.

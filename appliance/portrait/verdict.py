@@ -1,15 +1,19 @@
-"""What a curator should do with a portrait: hang it, look at some frames first, or use another picture."""
+"""The verdict on a portrait: hang it, look at some frames first, or use another picture."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from appliance.portrait.fitness import FAINT, RANGE, SOFT, UNSURE
-from appliance.portrait.measures import Figures
+from appliance.pack import FrameGrid
+from appliance.portrait.eye_faults import Figures, measure
+from appliance.portrait.eye_recordings import EyeRecorder
 from appliance.portrait.plan import EVEN, REACH
 from appliance.portrait.sampling import Array
+from appliance.portrait.sitter import Sitter
+from appliance.portrait.suitability import FAINT, RANGE, SOFT, UNSURE
 
 Kind = Literal["hang", "look", "another"]
 WORDS: Final[dict[Kind, str]] = {
@@ -340,3 +344,37 @@ def _named(runs: list[list[int]]) -> str:
     words = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
     listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
     return f"frame{'s' if sum(map(len, runs)) > 1 else ''} {listed}"
+
+
+class Examined:
+    """Keeps what the measures need of a sitter's frames as they pass, and judges them."""
+
+    def __init__(self, sitter: Sitter, grid: FrameGrid) -> None:
+        self._sitter, self._grid = sitter, grid
+        level, last = grid.resting[0], len(grid.pitches) - 1
+        self._recorders = {row: EyeRecorder(sitter, grid.box, row) for row in sorted({0, level, last})}
+
+    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+        """Yield the patches as they come."""
+        for recorder in self._recorders.values():
+            patches = recorder.passing(patches)
+        yield from patches
+
+    def figures(self) -> tuple[Figures, dict[str, Figures]]:
+        """Return the measures of the level row, and of the others by their names.
+
+        To be asked once, when all patches have passed: what was kept is large, and let go of.
+        """
+        recorders, self._recorders = self._recorders, {}
+        found = {row: measure(recorder, self._grid.angles) for row, recorder in recorders.items()}
+        level = found.pop(self._grid.resting[0])
+        return level, {self._name(row): figures for row, figures in found.items()}
+
+    def verdict(self) -> Verdict:
+        """Return the verdict; as `figures`, to be asked once."""
+        level, rows = self.figures()
+        return with_rows(judge(level, self._sitter.doubts), rows)
+
+    def _name(self, row: int) -> str:
+        pitch = self._grid.pitches[row]
+        return f"row {row}, looking {'up' if pitch > 0 else 'down'} {abs(pitch):.0f} degrees"

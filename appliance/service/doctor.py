@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.camera.catalogue import field_of_view, is_usb, listing_advice
+from appliance.camera.lens import field_of_view, is_usb, listing_advice
 from appliance.config import CameraConfig, Config, load_config, system_config
-from appliance.display import connectors as plugs
-from appliance.display.clock import clock_is_set
-from appliance.display.holders import holders
+from appliance.display import monitor as plugs
+from appliance.display.dimmer import clock_is_set
+from appliance.display.monitor import holders
 from appliance.errors import ApplianceError
 from appliance.library import current, library
 from appliance.pack import Pack
-from appliance.service.condition import UNIT, ask_systemd
-from appliance.service.machine import read_machine
+from appliance.service.health import read_machine
+from appliance.service.status import UNIT, ask_systemd
 
 USER: Final = "mona-lisa"
 _MEGABYTE: Final = 1 << 20

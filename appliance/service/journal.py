@@ -1,8 +1,9 @@
-"""The log: structured fields in systemd's journal, plain lines on standard error elsewhere."""
+"""The log and systemd: structured fields in the journal, plain lines elsewhere, and sd_notify(3)."""
 
 import importlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,29 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance import __version__
-from appliance.text import readable
+from appliance.terminal import readable
+
+
+def notify(*fields: str) -> bool:
+    """Send fields like "READY=1" or "STATUS=alone"; tell whether somebody listens.
+
+    Without NOTIFY_SOCKET, or when nobody reads it any more, nothing happens: the portrait does not
+    depend on who started it.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # the abstract namespace
+    message = "\n".join(map(readable, fields))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.setblocking(False)  # a systemd that does not read must not stop the picture
+        try:
+            sender.sendto(message.encode("utf-8", "replace"), address)
+        except OSError:
+            return False
+    return True
+
 
 LEFT_OUT: Final = "%s (%d lines like this were left out before it)"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.camera.base import Picture, RgbPicture
-from appliance.camera.catalogue import USUAL_FIELD_OF_VIEW
+from appliance.camera.lens import USUAL_FIELD_OF_VIEW
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import BadImage, CameraEnded
@@ -14,8 +14,7 @@ from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget, frames_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
-from appliance.vision.blazeface import Face, FaceDetector
-from appliance.vision.letterbox import PointSampledPicture
+from appliance.vision.blazeface import Face, FaceDetector, PointSampledPicture
 
 # Seconds from a picture's exposure to its arrival, and from arrival to the end of detection, of a Pi at
 # 30 pictures/s (estimates: no Pi has been measured).

@@ -10,7 +10,7 @@ from appliance.config import Config, load_config, parse_config, system_config
 from appliance.errors import CannotWrite, ConfigError
 from appliance.files import read_regular, write_atomic
 from appliance.library import DEFAULT, current, library
-from appliance.toml import MOST_BYTES, read_toml
+from appliance.schema import MOST_BYTES, read_toml
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.camera.averaging import Floats
+from appliance.camera.sampling import Floats
 from appliance.errors import BadModel, NoRuntime
 
 _RUNTIMES: Final = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from appliance.bench.film import Shot, film, small_view
+from appliance.bench.demo import Shot, film, small_view
 from appliance.camera.base import RgbPicture
 from appliance.pack import Pack
 from tests.conftest import packs

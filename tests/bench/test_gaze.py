@@ -2,11 +2,11 @@
 
 import pytest
 
-from appliance.bench.following import meetings, models_used
 from appliance.bench.gaze import Track, over_scenes, run_trial, summary
-from appliance.bench.rules import FRAMES, LENS, column_angle
-from appliance.bench.walks import Trial, meeting, standing, trials
-from appliance.camera.gallery import GalleryCamera
+from appliance.bench.gaze_rules import FRAMES, LENS, column_angle
+from appliance.bench.gaze_walks import Trial, meeting, standing, trials
+from appliance.bench.vision import meetings, models_used
+from appliance.gallery.camera import GalleryCamera
 from appliance.gaze.geometry import original_frame
 from tests.conftest import small_info
 

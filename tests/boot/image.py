@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image
 
-from appliance.camera.gallery import GalleryCamera
+from appliance.gallery.camera import GalleryCamera
 from tests.boot.base import RELEASE, base_root
 from tests.boot.places import CACHE, HERE, PROJECT, finished, forget_others, say
 

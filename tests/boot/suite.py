@@ -15,11 +15,10 @@ from typing import Final
 
 import pytest
 
-from appliance.camera.gallery import GalleryCamera
 from appliance.config import GazeConfig
+from appliance.gallery.camera import GalleryCamera
 from appliance.gaze.geometry import angle_to, elevation_to, position_of
-from appliance.grid import FrameGrid
-from appliance.pack import Pack
+from appliance.pack import FrameGrid, Pack
 from tests.boot.conftest import packs
 from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk
 from tests.boot.look import BLACK, NO_SIGNAL, UNKNOWN, Eye, Frame, Shown, Sight, Watch

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from appliance.camera.base import Camera
-from appliance.camera.gallery import GalleryCamera
 from appliance.camera.replay import ReplayCamera
-from appliance.camera.sources import camera_named
 from appliance.config import CameraConfig
-from appliance.vision.letterbox import letterbox
+from appliance.gallery.camera import GalleryCamera
+from appliance.service.camera_feed import camera_named
+from appliance.vision.blazeface import letterbox
 
 RATE = 200.0
 

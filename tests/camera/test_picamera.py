@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.assets import home
 from appliance.camera.base import YuvPicture
-from appliance.camera.catalogue import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
+from appliance.camera.lens import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
 from appliance.camera.picamera import CAMERA_CROPPED, CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
 from appliance.config import OPENING
 from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
@@ -419,7 +419,7 @@ def test_a_cropped_sensor_sees_a_narrower_angle(
 
 def test_a_start_with_a_pi_camera_loads_no_simulated_one() -> None:
     program = (
-        "import sys; from appliance.config import CameraConfig; from appliance.camera.sources import camera_named\n"
+        "import sys; from appliance.config import CameraConfig; from appliance.service.camera_feed import camera_named\n"
         "camera_named('picamera', CameraConfig())\n"
         "print(*(name for name in sys.modules if name.startswith('appliance.camera.')))"
     )

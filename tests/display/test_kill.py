@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.grid import FrameGrid
 from appliance.library import use
-from appliance.pack import write_pack
+from appliance.pack import FrameGrid, write_pack
 from tests.conftest import small_info
 
 SIZE, FRAMES = (270, 480), 33

@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from appliance.display.fitted_patches import fitted_base, fitted_patches
 from appliance.display.layout import Layout
-from appliance.display.patches import fitted_base, fitted_patches
-from appliance.grid import Box
-from appliance.pack import Pack
+from appliance.pack import Box, Pack
 from tests.conftest import BOX, FRAMES, SIZE
 
 SIDES = st.integers(8, 3000)

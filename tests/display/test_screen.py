@@ -14,7 +14,7 @@ from PIL import Image
 
 from appliance.assets import home
 from appliance.config import DisplayConfig
-from appliance.display import frames, outputs
+from appliance.display import frame_loader, sdl
 from appliance.display import screen as screen_module
 from appliance.display.screen import NOT_KEPT, Screen
 from appliance.display.sdl import video_drivers
@@ -72,8 +72,8 @@ def test_of_two_sitters_every_flip_has_both_frames_and_new_ones_a_picture(pack: 
     with Screen(display(f"offscreen:{out}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
-        for frames in order[1:]:
-            screen.show(frames)
+        for frame_loader in order[1:]:
+            screen.show(frame_loader)
     rows = [json.loads(row) for row in (out / "lit.jsonl").read_text().splitlines()]
     assert [tuple(row["frame"]) for row in rows] == order
     names = sorted(path.name for path in out.glob("*.png"))
@@ -91,8 +91,8 @@ def test_a_change_lights_the_rectangles_of_the_sitters_that_change_in_one_flip(
         screen.load(pack, threading.Event())
         flip = pygame.display.update
         monkeypatch.setattr(pygame.display, "update", lambda parts: (flips.append(parts), flip(parts)))
-        for frames in ((3, 2), (3, 7), (9, 0)):
-            assert screen.show(frames)
+        for frame_loader in ((3, 2), (3, 7), (9, 0)):
+            assert screen.show(frame_loader)
     first, second = (pygame.Rect(b[0], b[1], b[2] - b[0], b[3] - b[1]) for b in (BOX, OTHER_BOX))
     assert flips == [[first], [second], [first, second]]
 
@@ -133,8 +133,8 @@ def test_frames_beside_those_lit_are_read_before_they_are_wanted(
     with Screen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
-    monkeypatch.setattr(frames, "_COLUMNS", 1)
-    monkeypatch.setattr(frames, "SCREENS", 2.2)  # 13 of the first sitter's 17 frames
+    monkeypatch.setattr(frame_loader, "_COLUMNS", 1)
+    monkeypatch.setattr(frame_loader, "SCREENS", 2.2)  # 13 of the first sitter's 17 frame_loader
     with Screen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
@@ -286,7 +286,7 @@ def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
     told: list[str],
 ) -> None:
     def opened(kind: str, size: tuple[int, int]) -> pygame.Surface:
-        outputs.open_surface(kind, size)
+        sdl.open_surface(kind, size)
         return pygame.Surface(size, 0, bits)  # SDL's offscreen display has 32, whatever it is asked for
 
     monkeypatch.setattr(screen_module, "open_surface", opened)

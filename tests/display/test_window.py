@@ -13,8 +13,7 @@ from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
 from appliance.display.layout import Layout
 from appliance.display.screen import Screen
-from appliance.grid import FrameGrid
-from appliance.pack import Pack, write_pack
+from appliance.pack import FrameGrid, Pack, write_pack
 from tests.conftest import small_info
 from tests.display.test_layout import FITS, ROTATIONS, expected
 from tests.display.x11 import cursor_is_seen, needs_xvfb, photographed, xvfb

@@ -2,11 +2,11 @@
 
 import pytest
 
+from appliance import fomm
 from appliance.errors import NoExtra
-from appliance.fomm import needs
 
 try:
-    needs.check("torch", "av")
+    fomm.check("torch", "av")
 except NoExtra:
     collect_ignore_glob = ["test_*.py"]
 
@@ -17,7 +17,7 @@ except NoExtra:
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory):
     """A film of 60 pictures in which the bundled sitter looks to picture left, to the right and back."""
-    from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
+    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
 
     shown = frames_of_the_sitter()
     path = tmp_path_factory.mktemp("film") / "film.mp4"

@@ -20,15 +20,15 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from appliance import cli
 from appliance.assets import home
-from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
+from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
 from appliance.errors import BadFilm, BadModel, CannotWrite, ConfigError, UnfitPortrait
 from appliance.fomm.animate import Choices, animate
 from appliance.fomm.network import VOX, Generator
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.compose import Look
 from appliance.portrait.evaluate import evaluate
-from appliance.portrait.render_from import render_from
+from appliance.portrait.foreign_blend import Look
+from appliance.portrait.foreign_pack import render_from
 from tests.fomm.recipe import TINY, checkpoint
 
 PAINTING = home() / "frames" / "sconosciuta.png"

@@ -8,10 +8,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from appliance.fomm.checkpoint import load_checkpoint
-from appliance.fomm.keypoints import KeyPoints, adaption, relative
-from appliance.fomm.layers import sample
-from appliance.fomm.network import VOX, Architecture, Fomm
+from appliance.fomm.network import (
+    VOX,
+    Architecture,
+    Fomm,
+    KeyPoints,
+    adaption,
+    load_checkpoint,
+    relative,
+    sample,
+)
 from tests.fomm.recipe import TINY, checkpoint, pictures
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -153,7 +159,7 @@ def test_the_published_checkpoints_names_and_shapes_are_the_models() -> None:
 
 
 def test_the_reductions_kernel_is_the_checkpoints() -> None:
-    from appliance.fomm.layers import Reduce
+    from appliance.fomm.network import Reduce
     from tests.fomm.recipe import reduction
 
     np.testing.assert_allclose(Reduce(3, 4).weight.numpy(), reduction(3), rtol=0, atol=1e-9)

@@ -8,19 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.bench.scenes import HOPPER, scene
-from appliance.bench.walks import visitor
-from appliance.camera.averaging import Pixels
+from appliance.bench.gaze_walks import HOPPER, scene, visitor
 from appliance.camera.base import RgbPicture
-from appliance.camera.gallery import GalleryCamera
-from appliance.camera.walks import RoomSpec, Walk
+from appliance.camera.sampling import Pixels
 from appliance.config import Config, GazeConfig, TrackingConfig
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import RoomSpec, Walk
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
 from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frames_for, wander
-from appliance.grid import FrameGrid
-from appliance.pack import PackInfo
-from appliance.tracking.viewer import Viewer
+from appliance.pack import FrameGrid, PackInfo
+from appliance.tracking.viewer_position import Viewer
 from tests.conftest import in_camera
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.bench.heights import grid_pack
-from appliance.camera.gallery import GalleryCamera
-from appliance.camera.walks import Walk, load_walk
+from appliance.bench.gaze import grid_pack
 from appliance.config import Config, GazeConfig, TrackingConfig
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import Walk, load_walk
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, elevation_to, seen_from
 from appliance.gaze.target import (
@@ -27,8 +27,7 @@ from appliance.gaze.target import (
     looking_at,
     wander,
 )
-from appliance.grid import FrameGrid
-from appliance.pack import PackInfo
+from appliance.pack import FrameGrid, PackInfo
 from tests.conftest import small_info
 
 PACK = grid_pack()
@@ -220,7 +219,7 @@ class TestWalks:
         assert all(row >= level + 3 for moment, row in rows if 9 < moment < 13)
 
     def test_sitters_follow_one_who_walks_by_each_by_its_own_angle(self) -> None:
-        from appliance.bench.walks import crossing
+        from appliance.bench.gaze_walks import crossing
 
         walk = crossing(0.6, 2.0)
         errors = []

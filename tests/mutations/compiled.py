@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from appliance.display.compiled import _HEAD, _PAGE, MAGIC
+from appliance.display.compiled_pack import _HEAD, _PAGE, MAGIC
 from tests.mutations.packs import NUMBERS, VALUES, flipped
 
 

@@ -22,12 +22,12 @@ import pygame
 from PIL import Image, ImageChops
 
 from appliance.config import DisplayConfig
-from appliance.display import store
-from appliance.display.patches import fitted_base
+from appliance.display import compiled_pack
+from appliance.display.fitted_patches import fitted_base
 from appliance.display.screen import Screen, layout_for
 from appliance.errors import BadPack
 from appliance.pack import Pack, write_pack
-from appliance.service.best import light_again, light_best, load_or_rest
+from appliance.service.fallback import light_again, light_best, load_or_rest
 from tests.conftest import BOX, FRAMES, SIZE, base_image, grid_info, grid_patches, small_info, small_patches
 from tests.mutations import compiled, packs
 
@@ -93,7 +93,7 @@ class Gallery:
     def mutated_pack(self, rng: random.Random) -> str:
         """Light a mutated pack."""
         done = packs.mutate(rng, rng.choice(self.wholes), self.place)
-        shutil.rmtree(store.cache_folder(), ignore_errors=True)
+        shutil.rmtree(compiled_pack.cache_folder(), ignore_errors=True)
         lit = self.light()
         self.whatever_frame(rng, lit)
         return f"{done}: {'shown' if lit.folder == self.place else 'another shown'}"
@@ -102,9 +102,9 @@ class Gallery:
         """Light a pack whose compiled file is mutated, or becomes so while it is shown."""
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(rng.choice(self.wholes), self.place)
-        shutil.rmtree(store.cache_folder(), ignore_errors=True)
+        shutil.rmtree(compiled_pack.cache_folder(), ignore_errors=True)
         pack = self.light()
-        (path,) = store.cache_folder().glob("pack-*.lit")
+        (path,) = compiled_pack.cache_folder().glob("pack-*.lit")
         when = "shown" if rng.random() < 0.5 else "before"
         done = compiled.mutate(rng, path.read_bytes(), path)
         if when == "before":

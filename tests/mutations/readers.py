@@ -57,16 +57,16 @@ def config(path: Path) -> str:
 
 def walk(path: Path) -> str:
     """Read a walk."""
-    from appliance.camera.walks import load_walk
+    from appliance.gallery.walks import load_walk
 
     return _refused(functools.partial(load_walk, path))
 
 
 def status(path: Path) -> str:
     """Tell how the service is by a status file."""
-    from appliance.service import condition
+    from appliance.service import status
 
-    return "" if condition.condition(path.parent).healthy in (True, False) else "no answer"
+    return "" if status.condition(path.parent).healthy in (True, False) else "no answer"
 
 
 def film(path: Path) -> str:

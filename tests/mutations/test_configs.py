@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import appliance
-from appliance.camera.walks import bundled_walks
+from appliance.gallery.walks import bundled_walks
 from tests.mutations.batches import faults
 from tests.mutations.mutate import by_bytes
 from tests.service.test_status import FIGURES

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.mutations
 
 def films(folder: Path) -> list[tuple[str, bytes]]:
     """Short whole films of every kind, as suffix and content; in one there is a face."""
-    from appliance.bench.driving import frames_of_the_sitter, there_and_back, write_film
+    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
 
     noise = np.random.default_rng(1).integers(0, 256, (5, 24, 32, 3), np.uint8)
     plain = [Image.fromarray(pixels).resize((96, 64)) for pixels in noise]

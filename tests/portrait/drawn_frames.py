@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.eye_frames import EyeFrames, columns, rows
+from appliance.portrait.eye_recordings import EyeFrames, columns, rows
 
 Drawing = NDArray[np.float64]
 WHITE, IRIS, PUPIL, SKIN, DARK_SKIN = (

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.eyes import Eye
+from appliance.portrait.eye_layers import Eye
 from appliance.portrait.sampling import cubic
 
 

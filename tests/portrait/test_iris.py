@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.portrait.eyes import find_irises
+from appliance.portrait.eye_layers import find_irises
 from tests.portrait.synthetic import IRIS, DrawnEye, draw, landmarks
 
 DARK, PALE = (40, 25, 15), (140, 110, 80)

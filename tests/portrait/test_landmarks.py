@@ -9,8 +9,7 @@ from appliance.assets import home, photograph_path
 from appliance.cli import main
 from appliance.errors import UnfitPortrait
 from appliance.images import read_pixels
-from appliance.portrait.landmarks import Landmarker, _starts
-from appliance.portrait.question import SeveralFaces
+from appliance.portrait.landmarks import Landmarker, SeveralFaces, _starts
 
 PAINTING = home() / "frames" / "sconosciuta.png"
 

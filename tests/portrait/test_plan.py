@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from appliance.errors import UnfitPortrait
-from appliance.portrait.eyes import Eye, fit_eyes
-from appliance.portrait.fitness import check_plan
+from appliance.portrait.eye_layers import Eye, fit_eyes
 from appliance.portrait.landmarks import Landmarks
 from appliance.portrait.plan import Plan, make_plan, with_rows
+from appliance.portrait.suitability import check_plan
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
 LEVER = 10.2 / 5.85 * 0.2 * 80  # of the drawn iris, in pixels

@@ -12,12 +12,11 @@ from PIL import Image
 from appliance.assets import home
 from appliance.cli import main
 from appliance.pack import Pack
-from appliance.portrait import measure_iris, measure_rims, verdict
+from appliance.portrait import eye_faults, verdict
 from appliance.portrait.evaluate import evaluate
-from appliance.portrait.eye_frames import EyeFrames
+from appliance.portrait.eye_faults import Figures, uncovered_white, white_levels
+from appliance.portrait.eye_recordings import EyeFrames
 from appliance.portrait.landmarks import Landmarker
-from appliance.portrait.measure_white import uncovered_white, white_levels
-from appliance.portrait.measures import Figures
 from appliance.portrait.render import render
 from appliance.portrait.sitter import Motion, sit
 from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps, together, with_rows
@@ -30,14 +29,14 @@ def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
     """What is measured on a portrait with these eyes, whose head, corners and range are as they should be."""
     first, second = eyes = left, right or left
     return Figures(
-        contrasts=(measure_rims.contrast(first), measure_rims.contrast(second)),
-        rims=np.array([measure_rims.ghost_rim(e) for e in eyes]),
-        arcs=np.array([measure_rims.limbus_arcs(e) for e in eyes]),
-        edges=np.array([measure_rims.new_edges(e) for e in eyes]),
+        contrasts=(eye_faults.contrast(first), eye_faults.contrast(second)),
+        rims=np.array([eye_faults.ghost_rim(e) for e in eyes]),
+        arcs=np.array([eye_faults.limbus_arcs(e) for e in eyes]),
+        edges=np.array([eye_faults.new_edges(e) for e in eyes]),
         whites=(uncovered_white(first), uncovered_white(second)),
         levels=np.array([white_levels(e) for e in eyes]),
-        cuts=np.array([measure_iris.cut_iris(e) for e in eyes]),
-        lights=np.array([measure_iris.catch_lights(e) for e in eyes]),
+        cuts=np.array([eye_faults.cut_iris(e) for e in eyes]),
+        lights=np.array([eye_faults.catch_lights(e) for e in eyes]),
         corners=np.zeros((2, len(first.shifts))),
         widths=np.ones((2, 2)),
         nose=1.1,

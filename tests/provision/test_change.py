@@ -49,7 +49,7 @@ def version(tmp_path: Path) -> Version:
         package.write_text(
             re.sub(r'__version__ = "[^"]*"', f'__version__ = "{number}"', package.read_text(), count=1)
         )
-        cli = folder / "appliance/cli.py"
+        cli = folder / "appliance/cli/__init__.py"
         cli.write_text(cli.read_text().replace(MAIN, main))
         return folder
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance import library
-from appliance.camera import sources
 from appliance.errors import CameraStalled
-from appliance.service import journal, loop
+from appliance.service import app, camera_feed, journal
 from appliance.service.settings import Settings
 from tests.service.running import FaultyCamera
 
@@ -54,7 +53,7 @@ def main(state: Path, run: Path, display: str) -> None:
     journal.set_up()
     os.environ |= {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(run)}
     clock, camera, stop = Clock(), FaultyCamera(), threading.Event()
-    sources.camera_named = lambda *_: camera  # type: ignore[assignment]
+    camera_feed.camera_named = lambda *_: camera  # type: ignore[assignment]
     settings = Settings(Path(sys.argv[4]), display=display, patient=True)
     Path(sys.argv[4]).write_text(CONFIG + "".join(f'{day} = "10:00-18:00"\n' for day in DAYS))
 
@@ -97,7 +96,7 @@ def main(state: Path, run: Path, display: str) -> None:
     clock.set(0, 12)
     driver = threading.Thread(target=live)
     driver.start()
-    loop.run(settings.start(), settings.hanging, stop, settings=settings)
+    app.run(settings.start(), settings.hanging, stop, settings=settings)
     driver.join()
 
 

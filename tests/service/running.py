@@ -1,4 +1,4 @@
-"""The real loop, running beside a test that does it harm and looks at what becomes of it."""
+"""The real app, running beside a test that does it harm and looks at what becomes of it."""
 
 import json
 import logging
@@ -14,12 +14,11 @@ import numpy as np
 import pygame
 import pytest
 
-from appliance.camera import sources
 from appliance.camera.base import RgbPicture
-from appliance.camera.gallery import GalleryCamera
 from appliance.config import DisplayConfig
+from appliance.gallery.camera import GalleryCamera
 from appliance.pack import Pack
-from appliance.service import loop
+from appliance.service import app, camera_feed
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
 from tests.conftest import SIZE
@@ -86,7 +85,7 @@ class Lines(logging.Handler):
 
 
 class Running:
-    """The service's loop on a thread, with a status, a log and a camera of its own."""
+    """The service's app on a thread, with a status, a log and a camera of its own."""
 
     def __init__(self, folder: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
         self.camera = FaultyCamera()
@@ -100,17 +99,17 @@ class Running:
         self._place.mkdir()
         self._stop = threading.Event()
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(self._place))
-        monkeypatch.setattr(sources, "camera_named", lambda *_: self.camera)
+        monkeypatch.setattr(camera_feed, "camera_named", lambda *_: self.camera)
         self._display = DisplayConfig(
             output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )
         read = self.settings._read
         monkeypatch.setattr(self.settings, "_read", lambda: replace(read(), display=self._display))
-        self._thread = threading.Thread(target=self._run, name="loop")
+        self._thread = threading.Thread(target=self._run, name="app")
 
     def _run(self) -> None:
         try:
-            loop.run(self.settings.start(), self.settings.hanging, self._stop, settings=self.settings)
+            app.run(self.settings.start(), self.settings.hanging, self._stop, settings=self.settings)
         except BaseException as error:  # noqa: BLE001  (the test looks at it)
             self.ended = error
 
@@ -134,7 +133,7 @@ class Running:
         return found
 
     def until(self, true: Callable[[], object], seconds: float = 20.0) -> None:
-        """Wait for a condition of the running loop."""
+        """Wait for a condition of the running app."""
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, f"{self.status()}\n{self.lines.messages()}\n{self.ended!r}"
@@ -145,7 +144,7 @@ class Running:
         self.until(lambda: self.status().get("state") in states)
 
     def alive(self) -> bool:
-        """Tell whether the loop runs."""
+        """Tell whether the app runs."""
         return self._thread.is_alive()
 
     def portrait_is_lit(self) -> bool:

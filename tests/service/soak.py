@@ -1,4 +1,4 @@
-"""Runs the service's loop on as many pictures as asked, as fast as it can; prints what it took as JSON.
+"""Runs the service's app on as many pictures as asked, as fast as it can; prints what it took as JSON.
 
 The first half comes from the simulated gallery, where somebody comes and goes every four seconds, the
 second from a folder of pictures of it; the config is read again in between. A picture counts for a
@@ -17,15 +17,14 @@ from typing import Final
 
 from PIL import Image
 
-from appliance.camera import sources
 from appliance.camera.base import Camera, Picture
-from appliance.camera.gallery import GalleryCamera
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig
-from appliance.display import frames
+from appliance.display import frame_loader
+from appliance.gallery.camera import GalleryCamera
 from appliance.gaze.target import GazeTarget
 from appliance.pack import write_pack
-from appliance.service import journal, loop
+from appliance.service import app, camera_feed, journal
 from appliance.service.settings import Settings
 from appliance.vision.blazeface import Face
 from tests.conftest import base_image, grid_info, grid_patches
@@ -103,7 +102,7 @@ def main(total: int, log: Path) -> None:
         (folder / "pictures").mkdir()
 
         def camera_named(source: str, config: CameraConfig) -> Camera:
-            camera: Camera = ReplayCamera(folder / "pictures", FAST, NARROW, loop=True)
+            camera: Camera = ReplayCamera(folder / "pictures", FAST, NARROW, app=True)
             if source == "gallery":
                 camera = GalleryCamera(folder / "walk.toml", 128, 72, FAST, NARROW, latency=0.0)
             camera.set_rate = lambda _: None  # type: ignore[method-assign]  # as fast as it can
@@ -112,9 +111,9 @@ def main(total: int, log: Path) -> None:
         with GalleryCamera(folder / "walk.toml", 128, 72, 30, NARROW, pace=False) as camera:
             for i in range(120):
                 Image.fromarray(camera.newest().pixels).save(folder / "pictures" / f"{i:03}.png")
-        sources.camera_named = camera_named
+        camera_feed.camera_named = camera_named
         write_pack(folder / "pack", grid_info(), base_image(), grid_patches())
-        frames.SCREENS = 1.0  # a third of the patches are kept, the others read again and again
+        frame_loader.SCREENS = 1.0  # a third of the patches are kept, the others read again and again
         (folder / "config.toml").write_text(GALLERY)
         (folder / "run").mkdir()
         os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
@@ -124,7 +123,7 @@ def main(total: int, log: Path) -> None:
         stop = threading.Event()
         counter = Counter(total, settings, stop)
         began = time.monotonic()
-        loop.run(settings.start(), settings.hanging, stop, None, counter, settings)
+        app.run(settings.start(), settings.hanging, stop, None, counter, settings)
         result = {
             "pictures": counter.seen,
             "followed": counter.followed,

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from appliance.bench.walks import FACES
-from appliance.camera.gallery import GalleryCamera
-from appliance.camera.motion import Curve
-from appliance.camera.walks import Person, RoomSpec, Walk
+from appliance.bench.gaze_walks import FACES
 from appliance.config import CameraConfig, Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
+from appliance.gallery.body_motion import Curve
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import Person, RoomSpec, Walk
 from appliance.gaze.geometry import angle_to
 from appliance.pack import Pack
 from appliance.service import calibration

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from appliance.config import CameraConfig, Config, DisplayConfig
-from appliance.display import clock as system_clock
+from appliance.display import dimmer as system_clock
 from appliance.pack import Pack
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
-from appliance.service.machine import Machine, read_machine
-from tests.display.test_holders import NEW_KERNEL, clients, process
+from appliance.service.health import Machine, read_machine
+from tests.display.test_monitor_holders import NEW_KERNEL, clients, process
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

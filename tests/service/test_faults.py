@@ -19,9 +19,8 @@ import pytest
 from appliance import assets
 from appliance.camera.base import RgbPicture
 from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
-from appliance.grid import FrameGrid
-from appliance.pack import Pack, write_pack
-from appliance.service import health, loop, reporter, settings, soundness, watcher
+from appliance.pack import FrameGrid, Pack, write_pack
+from appliance.service import app, camera_feed, health, reporter, settings, vision_thread
 from appliance.vision import runtime
 from tests.conftest import ANGLES, BOX, base_image, packs, small_info, small_patches
 from tests.service.running import Running
@@ -34,14 +33,14 @@ SEEING = ("following", "alone")
 @pytest.fixture
 def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """The service, following its visitor; short of temper, so that tests are short."""
-    monkeypatch.setattr(watcher, "_FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(watcher, "_LONGEST_PAUSE", 0.5)
-    monkeypatch.setattr(watcher, "OPENING", 0.0)
+    monkeypatch.setattr(vision_thread, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(vision_thread, "_LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(vision_thread, "OPENING", 0.0)
     monkeypatch.setattr(health, "PATIENCE", 2.0)
-    monkeypatch.setattr(soundness, "BLACK_AFTER", 0.8)
-    monkeypatch.setattr(soundness, "FROZEN_AFTER", 0.8)
-    monkeypatch.setattr(loop, "LOOK_AGAIN", 0.2)
-    monkeypatch.setattr(loop, "FADE", 0.1)
+    monkeypatch.setattr(camera_feed, "BLACK_AFTER", 0.8)
+    monkeypatch.setattr(camera_feed, "FROZEN_AFTER", 0.8)
+    monkeypatch.setattr(app, "LOOK_AGAIN", 0.2)
+    monkeypatch.setattr(app, "FADE", 0.1)
     with Running(tmp_path, pack, monkeypatch) as service:
         service.until_state("following")
         assert service.portrait_is_lit()
@@ -278,10 +277,10 @@ def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path
     time.sleep(0.7)
     assert running.portrait_is_lit() and running.status()["state"] in SEEING
     (line,) = running.lines.warnings()
-    assert line.startswith(loop.SWITCH_REFUSED.partition("%")[0])
+    assert line.startswith(app.SWITCH_REFUSED.partition("%")[0])
     running.until(lambda: running.status()["fault"] == line and not running.status()["healthy"])
     (tmp_path / "away").rename(running.pack.folder)
-    running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
+    running.until(lambda: app.SWITCHED % "Test Sitter" in running.lines.messages())
     running.until(lambda: running.status()["healthy"])
 
 
@@ -303,7 +302,7 @@ def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: 
     assert name in line and running.portrait_is_lit() and running.status()["state"] in SEEING
     (running.pack.folder / name).write_bytes(good)
     (running.pack.folder / "pack.toml").write_bytes(toml if name != "pack.toml" else good)
-    running.until(lambda: loop.SWITCHED % "Test Sitter" in running.lines.messages())
+    running.until(lambda: app.SWITCHED % "Test Sitter" in running.lines.messages())
 
 
 @pytest.mark.parametrize(

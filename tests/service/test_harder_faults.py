@@ -1,4 +1,4 @@
-"""Faults of display, memory and config: the loop goes on, or its process begins anew by itself.
+"""Faults of display, memory and config: the app goes on, or its process begins anew by itself.
 
 Run with `deploy/test -m faults`.
 """
@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from appliance.config import WEEK
-from appliance.display import connectors, waiting
+from appliance.display import monitor, sdl
 from appliance.errors import CameraAbsent
 from appliance.pack import Pack
-from appliance.service import loop, reporter, settings
+from appliance.service import app, reporter, settings
 from appliance.service.status import STATUS
-from tests.display.test_connectors import plug
+from tests.display.test_monitor_connectors import plug
 from tests.service.running import Running
 from tests.service.test_settings import mutated
 
@@ -47,9 +47,9 @@ sys.exit(main(sys.argv[1:-1]))
 # The command itself, on a card that another program holds while a file beside its `system` is there.
 HELD_DISPLAY = """
 import fcntl, pathlib, sys, pygame
-from appliance.display import scanout, waiting
+from appliance.display import scanout, sdl
 from appliance.display.screen import Screen
-from appliance.service import loop
+from appliance.service import app
 from tests.display.kernel import Kernel
 folder, kernel = pathlib.Path(sys.argv[-1]), Kernel()
 def ioctl(*question):
@@ -67,7 +67,7 @@ def enter(screen, opened=Screen.__enter__):
     return screen
 fcntl.ioctl, Screen.__enter__ = ioctl, enter
 pygame.display.flip, pygame.display.update = flips(pygame.display.flip), flips(pygame.display.update)
-loop.wait_for_display = lambda _, *what: waiting.wait_for_free_card(*what, folder / "system", folder)
+app.wait_for_display = lambda _, *what: sdl.wait_for_free_card(*what, folder / "system", folder)
 from appliance.cli import main
 sys.exit(main(sys.argv[1:-1]))
 """
@@ -154,8 +154,8 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(
         assert time.monotonic() - began < 10
         assert not running.status()["healthy"]
         assert "another program may hold the display" in running.status()["cause"]
-        running.until(lambda: running.status()["cause"] == loop.HELD)
-        time.sleep(3)  # it goes on waiting
+        running.until(lambda: running.status()["cause"] == app.HELD)
+        time.sleep(3)  # it goes on sdl
         assert running.status()["pid"] == before["pid"] and not running.status()["healthy"]
         (place / "held").unlink()
         running.until(lambda: running.status()["state"] == state and running.status()["healthy"])
@@ -165,8 +165,8 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(
         assert wrong[0].endswith(
             "another program may hold the display; `sudo mona-lisa doctor` names it; starting anew"
         )
-        assert wrong[1:] == [f"WARNING {waiting.HELD % (place / 'card0')}"]
-        assert f"INFO {waiting.FREE % (place / 'card0')}" in running.lines()
+        assert wrong[1:] == [f"WARNING {sdl.HELD % (place / 'card0')}"]
+        assert f"INFO {sdl.FREE % (place / 'card0')}" in running.lines()
 
 
 def test_no_memory_for_another_model_is_a_fault_of_seeing_that_heals(pack: Pack, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_no_memory_for_another_model_is_a_fault_of_seeing_that_heals(pack: Pack,
 
 @pytest.fixture
 def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
-    monkeypatch.setattr(loop, "FADE", 0.1)
+    monkeypatch.setattr(app, "FADE", 0.1)
     return Running(tmp_path, pack, monkeypatch)
 
 
@@ -200,16 +200,16 @@ def test_a_monitor_that_is_not_there_is_waited_for(
     (plug / "status").write_text("disconnected\n")
     (plug / "modes").write_text("")
     monkeypatch.setattr(
-        loop,
+        app,
         "wait_for_display",
-        lambda _, stop, end, each, held: connectors.wait_for_monitor(stop, end, each, plug.parent),
+        lambda _, stop, end, each, held: monitor.wait_for_monitor(stop, end, each, plug.parent),
     )
     with running:
         running.until_state("dark")
         time.sleep(2.5)
         (line,) = running.lines.warnings()
         assert line.startswith("no display: no monitor on HDMI-A-1")
-        assert running.status()["cause"] == loop.NO_MONITOR and not running.status()["healthy"]
+        assert running.status()["cause"] == app.NO_MONITOR and not running.status()["healthy"]
         (plug / "modes").write_text("1080x1920\n")
         (plug / "status").write_text("connected\n")
         running.until_state("following")
@@ -236,8 +236,8 @@ def test_a_driver_that_says_far_too_much_is_quoted_in_one_line(running: Running)
 def test_ten_thousand_mutated_configs_leave_the_loop_following(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "TICK", 0.001)
-    monkeypatch.setattr(loop, "IDLE", 0.001)
+    monkeypatch.setattr(app, "TICK", 0.001)
+    monkeypatch.setattr(app, "IDLE", 0.001)
     right = b'[camera]\nrate = 30.0\nwidth = 640\n\n[tracking]\nhold = 1.5\n\n[vision]\nmodel = "full"\n'
     rng = random.Random(11)
     with running:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.service import journal
 from appliance.service.journal import BURST, REFILL, Bucket, Fields, RateLimit, pour
-from appliance.text import LONGEST
+from appliance.terminal import LONGEST
 
 
 class Clock:

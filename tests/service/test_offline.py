@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.bench.heights import grid_pack
-from appliance.bench.scenes import HOPPER, scene
+from appliance.bench.gaze import grid_pack
+from appliance.bench.gaze_walks import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.cli import main
 from appliance.config import Config, GazeConfig

@@ -12,10 +12,8 @@ import pytest
 from appliance.config import Config
 from appliance.errors import CameraStalled
 from appliance.service import reporter as module
-from appliance.service.health import PATIENCE, Facts
-from appliance.service.machine import Machine
+from appliance.service.health import HOT, PATIENCE, RARE, Facts, Machine
 from appliance.service.reporter import HOUR, MORE_TIME, Reporter
-from appliance.service.slowness import HOT, RARE
 from appliance.service.status import STATUS
 
 

@@ -12,19 +12,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from appliance.bench.error import direction_of
-from appliance.camera.gallery import GalleryCamera
-from appliance.camera.walks import Visitor
+from appliance.bench.gaze_rules import direction_of
 from appliance.config import CameraConfig, Config, DisplayConfig
+from appliance.display.layout import apart_mm
 from appliance.display.screen import Screen
 from appliance.display.sdl import pygame
-from appliance.display.wall import apart_mm
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import Visitor
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import frames_for
-from appliance.grid import FrameGrid
-from appliance.pack import Pack
+from appliance.pack import FrameGrid, Pack
 from appliance.portrait.render import render
-from appliance.service.loop import run
+from appliance.service.app import run
 from tests.conftest import composed
 from tests.portrait import company
 from tests.portrait.odd import closed

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from appliance.camera.averaging import Region
 from appliance.camera.base import RgbPicture
-from appliance.tracking.life import Life
+from appliance.camera.sampling import Region
+from appliance.tracking.liveness import Life
 from appliance.tracking.tracker import Track, Tracker
 from appliance.vision.blazeface import Face
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera.averaging import Region
-from appliance.tracking.life import Average, StaticFace
+from appliance.camera.sampling import Region
+from appliance.tracking.liveness import Average, StaticFace
 from appliance.tracking.tracker import Tracker
 from tests.tracking.faces import DT, face_at, take, walk
 

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.assets import home, model_path, photograph_path
-from appliance.bench.scenes import ASTRONAUT, HOPPER, scene, to_yuv
-from appliance.camera.averaging import Region
+from appliance.bench.gaze_walks import ASTRONAUT, HOPPER, scene, to_yuv
 from appliance.camera.base import RgbPicture, YuvPicture
+from appliance.camera.sampling import Region
 from appliance.errors import BadAsset, BadModel
 from appliance.images import read_pixels
-from appliance.vision.blazeface import SPECS, FaceDetector, anchors, suppress
-from appliance.vision.letterbox import letterbox
+from appliance.vision.blazeface import SPECS, FaceDetector, anchors, letterbox, suppress
 from appliance.vision.runtime import Model
 
 

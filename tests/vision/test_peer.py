@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.bench.gaze_walks import ASTRONAUT, HOPPER, Sitting, scene
 from appliance.bench.peer import Peer
-from appliance.bench.scenes import ASTRONAUT, HOPPER, Sitting, scene
 from appliance.camera.base import RgbPicture
-from appliance.vision.blazeface import SPECS, Face, FaceDetector
-from appliance.vision.letterbox import PointSampledPicture
+from appliance.vision.blazeface import SPECS, Face, FaceDetector, PointSampledPicture
 
 pytestmark = pytest.mark.peer
 

@@ -1,0 +1,265 @@
+"""How fast faces are found, and how quickly and faithfully one viewer is followed."""
+
+import contextlib
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
+
+from appliance.bench.gaze_rules import LENS, settings
+from appliance.bench.gaze_walks import ASTRONAUT, NOISY, meeting, scene, standing, to_yuv, visitor
+from appliance.bench.peer import start_peer
+from appliance.camera.base import Picture, RgbPicture, YuvPicture
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import Visitor, Walk
+from appliance.gaze.controller import GazeController
+from appliance.gaze.target import GazeTarget
+from appliance.pack import PackInfo
+from appliance.vision.blazeface import SPECS, FaceDetector
+from appliance.vision.runtime import Model
+
+SIZES: Final = ((640, 480), (640, 360))
+BURST: Final = 5
+_SHARE: Final = 0.25
+# Measured before counting: caches, lazy imports and the peer's graph settle.
+_WARM_UP: Final = 3
+
+# What the issue asks of the short model on 640x480 RGB, at most.
+TO_RAW: Final = 1.45
+TO_PEER: Final = 0.95
+
+Run = Callable[[], list[float]]
+
+
+def bench_vision(rounds: int = 100, peer: bool = False, say: Callable[[str], object] = str) -> dict[str, Any]:
+    """Measure detection from picture to faces.
+
+    Every case runs once per round, in an order drawn anew, so that whatever else the machine does
+    hits all alike. Compare ratios, not times: each round gives one of every kind, by the best time of
+    each case in it, and their median is what counts. Against the peer, a process of its own, both run
+    in bursts of `BURST`.
+
+    Parameters
+    ----------
+    rounds : at least 1
+    peer : also measure MediaPipe, installing it first if need be (some 100 MB)
+    say : receives a line before each long step
+
+    Returns
+    -------
+    `cases`: median and 10th percentile in ms for each case; `ratios`: the median of the rounds' and
+    that of the 10th percentiles; `required`: what is asked and whether it holds; `peer`: its version,
+    or why not.
+
+    Raises
+    ------
+    BadAsset, BadModel
+        If the models or photographs were not fetched.
+    """
+    pictures = {size: scene(ASTRONAUT, size, _SHARE, (0.5, 0.5)) for size in SIZES}
+    cases: dict[str, Run] = {}
+    ratios: dict[str, tuple[str, str]] = {}
+    with contextlib.ExitStack() as stack:
+        other, reason = start_peer(stack, peer, say)
+        kinds: tuple[str, ...] = ("short", "full")
+        for kind in kinds:
+            detector = FaceDetector(kind)
+            raw = f"{kind} raw invoke"
+            cases[raw] = _timed(detector.model.run)
+            for (width, height), pixels in pictures.items():
+                size = f"{width}x{height}"
+                rgb = RgbPicture(pixels, 0.0, 0)
+                forms: dict[str, Picture] = {"RGB": rgb, "YUV420": YuvPicture(*to_yuv(pixels), 0.0, 0)}
+                for name, picture in forms.items():
+                    case = f"{kind} {size} {name}"
+                    cases[case] = _timed(partial(detector.detect, picture))
+                    ratios[f"{case} / raw invoke"] = (case, raw)
+                if other:
+                    ours, theirs = f"{kind} {size} RGB in bursts", f"{kind} {size} MediaPipe in bursts"
+                    cases[ours] = _timed(partial(detector.detect, rgb), BURST)
+                    cases[theirs] = partial(other.seconds, kind, pixels, BURST)
+                    ratios[f"{kind} {size} RGB / MediaPipe"] = (ours, theirs)
+        say(f"measuring {len(cases)} cases in {rounds} rounds")
+        times = _measure(cases, rounds)
+    return _report(times, ratios, rounds, reason)
+
+
+def _timed(function: Callable[[], object], count: int = 1) -> Run:
+    def run() -> list[float]:
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    return run
+
+
+def _measure(cases: dict[str, Run], rounds: int) -> dict[str, list[list[float]]]:
+    times: dict[str, list[list[float]]] = {name: [] for name in cases}
+    order = random.Random(0)
+    for number in range(-_WARM_UP, rounds):
+        for name in order.sample(list(cases), len(cases)):
+            seconds = cases[name]()
+            if number >= 0:
+                times[name].append(seconds)
+    return times
+
+
+def _report(
+    times: dict[str, list[list[float]]], ratios: dict[str, tuple[str, str]], rounds: int, peer: str
+) -> dict[str, Any]:
+    stats = {}
+    for name, bursts in times.items():
+        values = sorted(value for burst in bursts for value in burst)
+        stats[name] = {"median": statistics.median(values), "p10": values[len(values) // 10]}
+    found = {}
+    for name, (one, two) in ratios.items():
+        paired = [min(a) / min(b) for a, b in zip(times[one], times[two], strict=True)]
+        tenths = stats[one]["p10"] / stats[two]["p10"]
+        found[name] = {"median": round(statistics.median(paired), 3), "p10": round(tenths, 3)}
+    required = {"short 640x480 RGB / raw invoke": TO_RAW, "short 640x480 RGB / MediaPipe": TO_PEER}
+    return {
+        "rounds": rounds,
+        "face_share": _SHARE,
+        "peer": peer,
+        "cases": {
+            name: {f"{key}_ms": round(value * 1e3, 3) for key, value in row.items()}
+            for name, row in stats.items()
+        },
+        "ratios": found,
+        "required": {
+            name: {"at_most": limit, "median": found[name]["median"], "met": found[name]["median"] <= limit}
+            for name, limit in required.items()
+            if name in found
+        },
+    }
+
+
+_PLACES: Final = (-1100.0, -500.0, 0.0, 300.0, 900.0)
+_DISTANCES: Final = (1.0, 2.0, 3.5)
+_PICTURES: Final = 130
+_FOUND: Final = 30
+_ROUNDS: Final = 5
+
+
+def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
+    """Yield the aim of every picture of a walk, and when it was taken."""
+    follower = GazeController(settings())
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(int(walk.duration * rate)):
+            picture = camera.newest()
+            yield picture.captured, follower.see(picture, camera.horizontal_fov, pack)
+
+
+def on(aim: GazeTarget, there: Visitor) -> bool:
+    """Tell whether the aim's viewer is that visitor, to within a face's width."""
+    x = LENS.project(there.x_mm, there.y_mm, there.z_mm)[0]
+    return aim.viewer is not None and abs(aim.viewer.x - x) < LENS.focal * 150 / there.z_mm
+
+
+def acquiring(pack: PackInfo) -> dict[str, Any]:
+    """Return seconds to the first aim at 2.5 m, and how well who walks away to 5 m is kept."""
+    seconds = []
+    for right in _PLACES:
+        walk = standing(2.5, right, seconds=2.0)
+        found = next((moment for moment, aim in aims(walk, pack) if aim.viewer), math.inf)
+        seconds.append(round(found, 3))
+    keys = [(0.0, 100.0, 2500.0), (1.0, 100.0, 2500.0), (6.0, 250.0, 5000.0), (10.0, 250.0, 5000.0)]
+    away = Walk("walks away to 5 m", 10.0, NOISY, (visitor("visitor", keys),))
+    kept = [on(aim, away.people_at(moment)[0]) for moment, aim in aims(away, pack) if moment > 1]
+    return {
+        "at_2.5_m_seconds": seconds,
+        "at_2.5_m_longest": max(seconds),
+        "kept_to_5_m": round(float(np.mean(kept)), 4),
+        "kept_at_5_m": round(float(np.mean(kept[-60:])), 4),
+    }
+
+
+def meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]:
+    """Return in how many of the seeded meetings the one followed before was followed after, all along."""
+    kept = []
+    for seed in seeds:
+        walk, moment = meeting(seed)
+        before: list[bool] = []
+        after: list[bool] = []
+        for captured, aim in aims(walk, pack):
+            first = next((v for v in walk.people_at(captured) if v.who == "first"), None)
+            if aim.viewer is not None and first is not None:
+                if captured < moment - 0.4:
+                    before.append(on(aim, first))
+                elif captured > moment + 0.6:
+                    after.append(on(aim, first))
+        kept.append(bool(before and after) and before[-1] and all(after))
+    return {"runs": len(kept), "swap_free": sum(kept), "share": sum(kept) / len(kept)}
+
+
+def times(pack: PackInfo) -> dict[str, Any]:
+    """Return time per picture while following, as a multiple of the bare run of the model it is seen by.
+
+    In the thread's own CPU time, and each picture of a walk by the least of `_ROUNDS` times, as each
+    bare run: what else a busy machine does empties the caches, which costs more than is measured here.
+    A picture is copied just before, as cameras do. The mean counts the looks round the room as well.
+    """
+    bare = {kind: FaceDetector(kind) for kind in SPECS}
+    out: dict[str, Any] = {}
+    for distance in _DISTANCES:
+        rgb = _pictures(distance)
+        yuv: list[Picture] = [YuvPicture(*to_yuv(p.rgb()), p.captured, p.number) for p in rgb]
+        for form, pictures in (("RGB", rgb), ("YUV420", yuv)):
+            used = models_used(pictures, pack)
+            raw, seen = [], []
+            for _ in range(_ROUNDS):
+                raw.append([[_seconds(bare[kind].model.run) for kind in bare] for _ in pictures])
+                see = _sight(pack)
+                seen.append([_seconds(partial(see, deepcopy(picture))) for picture in pictures])
+            raw_ms = dict(zip(bare, np.min(raw, axis=0).mean(axis=0) * 1000, strict=True))
+            least = np.min(seen, axis=0) * 1000
+            ratios = [ms / raw_ms[kind] for ms, kind in zip(least, used, strict=True)][_FOUND:]
+            out[f"following at {distance:g} m, {form} / raw invoke"] = {
+                **{f"{kind}_raw_ms": round(float(ms), 3) for kind, ms in raw_ms.items()},
+                "looks_with_full": round(used[_FOUND:].count("full") / len(ratios), 3),
+                "median": round(float(np.median(ratios)), 3),
+                "mean": round(float(np.mean(ratios)), 3),
+            }
+    return out
+
+
+def _sight(pack: PackInfo) -> Callable[[Picture], GazeTarget]:
+    """Return how a controller, new to the room, sees a picture."""
+    return partial(GazeController(settings()).see, horizontal_fov=LENS.horizontal_fov, pack=pack)
+
+
+def models_used(pictures: Sequence[Picture], pack: PackInfo) -> list[str]:
+    """Return which model each picture is looked at with, one look each."""
+    used: list[str] = []
+    run, see = Model.run, _sight(pack)
+
+    def noted(model: Model) -> None:
+        used.append(next(kind for kind, spec in SPECS.items() if spec.file == model.path.name))
+        run(model)
+
+    with patch.object(Model, "run", noted):
+        for picture in pictures:
+            see(picture)
+    assert len(used) == len(pictures)
+    return used
+
+
+def _pictures(distance: float) -> list[Picture]:
+    with GalleryCamera(standing(distance, 200.0), pace=False) as camera:
+        return [camera.newest() for _ in range(_PICTURES)]
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.thread_time()
+    function()
+    return time.thread_time() - began

@@ -1,0 +1,315 @@
+"""Reads a region of a picture, averaged down to a model's input: the one hot copy on the road."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+# An output pixel may be n / m image pixels wide: 48 * 255 * 4 still fits the sums' 16 bits.
+_MAX_N: Final = 48
+_MAX_M: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a picture in pixels, continuous coordinates; it may reach beyond the picture."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y1 - self.y0
+
+
+def average(image: Pixels, region: Region, out: Floats, scale: float, offset: float, border: float) -> None:
+    """Average a region of `image` over the pixels of `out`; write `value * scale + offset`.
+
+    Parameters
+    ----------
+    image : uint8 of shape (height, width, channels)
+    region : in pixels of `image`
+    out : float32 of shape (rows, columns, channels), any strides; written whole
+    border : what is written to pixels of `out` that reach beyond the image
+
+    The mean is exact (box filter) where the region lies on whole pixels and n of them make m of
+    `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3, 64 to 128 is 1 to 2); Pillow's box
+    filter elsewhere.
+    """
+    plan = _plan(image.shape[0], image.shape[1], region, out.shape[0], out.shape[1])
+    for beyond in plan.border:
+        out[beyond] = border
+    place = out[plan.target]
+    if not place.size:
+        return
+    target = place if place.flags.c_contiguous else np.empty(place.shape, np.float32)
+    if plan.ratio and plan.ratio[0] == 1:
+        _repeat(image[plan.source], plan.ratio[1], target, scale, offset)
+    elif plan.ratio:
+        _average_blocks(image[plan.source], *plan.ratio, target, scale, offset)
+    else:
+        _average_any(image[plan.source], plan.box, target, scale, offset)
+    if target is not place:
+        place[...] = target
+
+
+_Slices = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which pixels of an image make which of the output.
+
+    `source` are the pixels read, `box` the part of them that counts (x0, y0, x1, y1), `ratio` (n, m).
+    """
+
+    border: tuple[_Slices, ...]
+    target: _Slices
+    source: _Slices
+    box: tuple[float, float, float, float]
+    ratio: tuple[int, int] | None
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(height: int, width: int, region: Region, rows: int, columns: int) -> _Plan:
+    kx, ky = region.width / columns, region.height / rows
+    top, bottom = _covered(region.y0, ky, rows, height)
+    left, right = _covered(region.x0, kx, columns, width)
+    x0, x1 = max(region.x0 + left * kx, 0.0), min(region.x0 + right * kx, float(width))
+    y0, y1 = max(region.y0 + top * ky, 0.0), min(region.y0 + bottom * ky, float(height))
+    ratio = _ratio(kx) if math.isclose(kx, ky) else None
+    if ratio:
+        n, m = ratio
+        whole = all(abs(edge - round(edge)) < 1e-6 for edge in (x0, y0))
+        fits = (right - left) * n == round(x1 - x0) * m and (bottom - top) * n == round(y1 - y0) * m
+        if whole and fits and (right - left) % m == (bottom - top) % m == 0:
+            x0, y0, x1, y1 = round(x0), round(y0), round(x1), round(y1)
+        else:
+            ratio = None
+    x, y = math.floor(x0), math.floor(y0)
+    strips = (
+        (slice(0, top), slice(None)),
+        (slice(bottom, rows), slice(None)),
+        (slice(top, bottom), slice(0, left)),
+        (slice(top, bottom), slice(right, columns)),
+    )
+    return _Plan(
+        border=tuple(strip for strip in strips if _size(strip, rows, columns)),
+        target=(slice(top, bottom), slice(left, right)),
+        source=(slice(y, math.ceil(y1)), slice(x, math.ceil(x1))),
+        box=(x0 - x, y0 - y, x1 - x, y1 - y),
+        ratio=ratio,
+    )
+
+
+def _size(slices: _Slices, rows: int, columns: int) -> int:
+    return len(range(*slices[0].indices(rows))) * len(range(*slices[1].indices(columns)))
+
+
+def _covered(start: float, step: float, count: int, size: int) -> tuple[int, int]:
+    """Return the range of output pixels that lie wholly on the image."""
+    first = math.ceil(-start / step - 1e-6)
+    last = math.floor((size - start) / step + 1e-6)
+    return min(max(0, first), count), max(0, min(count, last))
+
+
+def _ratio(k: float) -> tuple[int, int] | None:
+    """Return `k` as n input pixels for every m output pixels, both small; None where it is not."""
+    for m in range(1, _MAX_M + 1):
+        n = round(k * m)
+        if (m <= n <= _MAX_N or n == 1) and math.isclose(k * m, n, rel_tol=1e-9):
+            return n, m
+    return None
+
+
+def _repeat(part: Pixels, times: int, out: Floats, scale: float, offset: float) -> None:
+    """Let every pixel make one of `out`, or `times` x `times` of them."""
+    if times == 1:
+        out[...] = part  # three plain passes are faster than one that converts as it multiplies
+        out *= np.float32(scale)
+    else:
+        rows, _, channels = part.shape
+        wide = part.reshape(-1, channels).astype(np.float32) @ _weights(1, times, channels, scale)
+        out.reshape(rows, times, -1)[...] = wide.reshape(rows, 1, -1)
+    out += np.float32(offset)
+
+
+def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, offset: float) -> None:
+    """Average blocks of n x n pixels over m x m.
+
+    Rows are summed as 16 bit integers; then one matrix product sums the columns, scales, and lands in
+    the model's input: one pass over the region, no float copy of it.
+    """
+    weights = _weights(n, m, part.shape[2], scale)
+    sums = _row_sums(part, n, m)
+    shift = n * offset / scale
+    early = m == 1 and shift.is_integer() and abs(shift) <= n * 128
+    if early:  # in 16 bits the offset costs half of what it costs after
+        sums = sums.view(np.int16)
+        sums += np.int16(shift)
+    flat = sums.astype(np.float32).reshape(-1, len(weights))
+    target = out.reshape(len(flat), -1)
+    np.matmul(flat, weights, out=target)
+    if not early:
+        target += np.float32(offset)
+
+
+def _row_sums(part: Pixels, n: int, m: int) -> NDArray[np.uint16]:
+    """Sum every n rows into m, each row weighted by m times the share of it that falls there."""
+    if m == 1:
+        total = part[::n].astype(np.uint16)
+        for i in range(1, n):
+            total += part[i::n]
+        return total
+    sums = np.empty((len(part) // n, m, *part.shape[1:]), np.uint16)
+    for j, shares in enumerate(_shares(n, m)):
+        out = sums[:, j]
+        whole = [part[i::n] for i in range(n) if shares[i] == m]
+        out[...] = whole[0] if whole else 0
+        for rows in whole[1:]:
+            out += rows
+        out *= np.uint16(m)
+        for i in range(n):
+            if 0 < shares[i] < m:
+                out += part[i::n] if shares[i] == 1 else np.multiply(part[i::n], shares[i], dtype=np.uint16)
+    return sums
+
+
+@functools.lru_cache(maxsize=64)
+def _shares(n: int, m: int) -> list[list[int]]:
+    """Return how much of each of n input pixels falls into each of m output pixels, in 1/m pixels."""
+    return [[max(0, min(m * i + m, n * j + n) - max(m * i, n * j)) for i in range(n)] for j in range(m)]
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(n: int, m: int, channels: int, scale: float) -> Floats:
+    shares = np.array(_shares(n, m), np.float32).T * np.float32(scale / (n * n))
+    return np.kron(shares, np.eye(channels, dtype=np.float32))
+
+
+def _average_any(
+    part: Pixels, box: tuple[float, float, float, float], out: Floats, scale: float, offset: float
+) -> None:
+    rows, columns, channels = out.shape
+    source = Image.fromarray(np.ascontiguousarray(part[..., 0] if channels == 1 else part))
+    small = np.asarray(source.resize((columns, rows), Image.Resampling.BOX, box=box))
+    np.multiply(small.reshape(out.shape), np.float32(scale), out=out)
+    out += np.float32(offset)
+
+
+# BT.601 at full range (libcamera's "sYCC"): how much of Y, U and V (rows) is in R, G and B.
+_RGB_FROM_YUV: Final = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]], np.float32)
+_UNIT: Final = 1 / 127.5
+# Pixels of a picture to one of the model's input, in the crops around a viewer.
+_RATIOS: Final = (0.5, 1.0, 2.0)
+
+
+def read_yuv(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> None:
+    """Average a region of the planes down into `out`, as RGB in [-1, 1]; beyond the picture black.
+
+    Parameters
+    ----------
+    y : uint8 of shape (height, width)
+    u, v : uint8 of shape (height / 2, width / 2); any strides
+    region : in pixels of `y`
+    out : float32 of shape (rows, columns, 3)
+    """
+    if not _read_pairs(y, u, v, region, out):
+        _read_planes(y, u, v, region, out)
+        _clip(out)
+
+
+def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> bool:
+    """Read a crop within the picture whose pixels make 2, 1 or 1/2 of `out` each way, if it is one.
+
+    Two pixels of Y side by side and the U and V they share become 4, 2 or 1 of `out`: all in one
+    small matrix product that lands in the model's input.
+    """
+    side = int(region.width)
+    left, top = int(region.x0), int(region.y0)
+    n = side / out.shape[1]
+    whole = (left, top, left + side, top + side) == (region.x0, region.y0, region.x1, region.y1)
+    inside = 0 <= left <= y.shape[1] - side and 0 <= top <= y.shape[0] - side
+    even = left % 2 == top % 2 == side % 4 == 0
+    fits = n in _RATIOS and out.shape[0] == out.shape[1] and out.flags.c_contiguous
+    if not (whole and inside and even and fits):
+        return False
+    light: NDArray[np.uint8] | NDArray[np.uint16] = y[top : top + side, left : left + side]
+    half = slice(top // 2, (top + side) // 2), None, slice(left // 2, (left + side) // 2)
+    if n == 2:
+        light = light[::2] + light[1::2].astype(np.uint16)
+    pairs = np.empty((side // 2, len(light) * 2 // side, side // 2, 5), np.float32)
+    light = light.reshape(*pairs.shape[:2], side)
+    pairs[..., 0], pairs[..., 1] = light[..., ::2], light[..., 1::2]
+    pairs[..., 2], pairs[..., 3] = u[half], v[half]
+    pairs[..., 4] = 1
+    weights = _yuv_weights(n)
+    if n == 0.5:
+        wide = (pairs.reshape(-1, len(weights)) @ weights).reshape(side, 1, -1)
+        _clip(wide)
+        out.reshape(side, 2, -1)[...] = wide
+    else:
+        np.matmul(pairs.reshape(-1, len(weights)), weights, out=out.reshape(-1, weights.shape[1]))
+        _clip(out.reshape(len(out), -1))
+    return True
+
+
+def _clip(values: Floats) -> None:
+    """Limit values to [-1, 1] in place: against a row of bounds numpy's loop is the fast one.
+
+    A single bound takes twice that, np.clip half as much again.
+    """
+    low, high = _bounds(values.shape[1:])
+    np.minimum(np.maximum(values, low, out=values), high, out=values)
+
+
+@functools.lru_cache
+def _bounds(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    high = np.ones(shape, np.float32)
+    return -high, high
+
+
+@functools.lru_cache
+def _yuv_weights(n: float) -> Floats:
+    """Return what a pair (Y, Y, U, V, 1) becomes; for `n` = 2 what two pairs become, which is faster."""
+    light = {0.5: np.eye(2).repeat(2, 1), 1.0: np.eye(2), 2.0: np.full((2, 1), 1 / 4)}[n]
+    shares = np.vstack([light, np.ones((3, light.shape[1]))])
+    luma, *chroma = _RGB_FROM_YUV.astype(np.float64) * _UNIT
+    colours = np.array([luma, luma, *chroma, -1 - 128 * sum(chroma)])
+    weights = (shares[:, :, None] * colours[:, None]).reshape(len(colours), -1)
+    return np.kron(np.eye(2 if n == 2 else 1), weights).astype(np.float32)
+
+
+def _read_planes(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> None:
+    """Read any region, plane by plane."""
+    rows, columns = out.shape[:2]
+    half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
+    planes = np.empty((3, rows, columns), np.float32)
+    average(y[..., None], region, planes[0, ..., None], _UNIT, -1.0, border=-1.0)
+    # Where the picture is read pixel by pixel there is one colour for four of them.
+    step = 2 if region.width <= columns and rows % 2 == columns % 2 == 0 else 1
+    small = np.empty((rows // step, columns // step, 1), np.float32)
+    for plane, colour in zip(planes[1:], (u, v), strict=True):
+        average(colour[..., None], half, small, _UNIT, -128 * _UNIT, border=0.0)
+        wide = small[..., 0].repeat(step, 1)
+        for i in range(step):
+            plane[i::step] = wide
+    if out.flags.c_contiguous:
+        np.matmul(planes.reshape(3, -1).T, _RGB_FROM_YUV, out=out.reshape(-1, 3))
+    else:
+        out[...] = (planes.reshape(3, -1).T @ _RGB_FROM_YUV).reshape(out.shape)

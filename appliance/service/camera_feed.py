@@ -1,0 +1,96 @@
+"""The camera as the service uses it: opened by its name, its pictures neither black nor frozen."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.camera.base import Camera, Picture, RgbPicture
+from appliance.camera.lens import USUAL_FIELD_OF_VIEW
+from appliance.config import CameraConfig
+from appliance.errors import ConfigError
+
+
+def camera_named(source: str, config: CameraConfig) -> Camera:
+    """Return the camera for "picamera", "gallery", "gallery:WALK" or "replay:FOLDER", not yet open.
+
+    Raises
+    ------
+    ConfigError
+        If `source` is none of these, or the walk is unknown.
+    """
+    # Each camera is imported where it is used, because the gallery takes 35 ms to load beside a Pi's camera.
+    kind, _, what = source.partition(":")
+    size, turn = (config.width, config.height), config.rotation
+    angle = config.field_of_view or USUAL_FIELD_OF_VIEW
+    if source == "picamera":
+        from appliance.camera.picamera import PiCamera
+
+        return PiCamera(*size, config.rate, config.field_of_view, config.timeout, turn)
+    if kind == "gallery":
+        from appliance.gallery.camera import GalleryCamera
+        from appliance.gallery.walks import load_walk
+
+        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, angle, rotation=turn)
+    if kind == "replay" and what:
+        from appliance.camera.replay import ReplayCamera
+
+        return ReplayCamera(Path(what), config.rate, angle, rotation=turn)
+    raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")
+
+
+def described(source: str, camera: Camera) -> str:
+    """Return what is seen through: `source`, the model of a real camera, the angle of view."""
+    model = f" ({camera.model})" if camera.model else ""
+    return f"{source}{model}, {camera.horizontal_fov:.3g} degrees wide"
+
+
+BLACK: Final = "pictures are black for %.0f s; is the lens covered, the light off, or the cable loose?"
+FROZEN: Final = "the same picture for %.0f s; the camera's driver has frozen"
+
+# The noise of a sensor makes two pictures of a still room differ, even in the dark.
+BLACK_AFTER: Final = 10.0
+FROZEN_AFTER: Final = 10.0
+_FEWEST: Final = 20  # a slow camera may show a still room once in a while
+_DARKEST: Final = 8  # of 255, the brightest sample of a black picture
+_STEP: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """The newest picture, and since when all were like it: seconds on the monotonic clock.
+
+    `came` is when it was delivered: what a driver that has frozen says of the exposure may be frozen, too.
+    """
+
+    digest: int
+    same_since: float
+    same: int
+    black_since: float | None
+    came: float
+
+
+def look(picture: Picture, before: Soundness | None, now: float) -> Soundness:
+    """Take in the picture that came at the moment `now`: every eighth pixel of every eighth row."""
+    plane = picture.pixels[..., 1] if isinstance(picture, RgbPicture) else picture.y
+    sample = plane[::_STEP, ::_STEP]
+    digest = zlib.crc32(sample.tobytes())
+    black_since = None
+    if sample.max() <= _DARKEST:
+        black_since = before.black_since if before else None
+        black_since = now if black_since is None else black_since
+    if before is None or digest != before.digest:
+        return Soundness(digest, now, 1, black_since, now)
+    return Soundness(digest, before.same_since, before.same + 1, black_since, now)
+
+
+def black(sound: Soundness) -> str:
+    """Say that the pictures are black; empty while they are not."""
+    since = sound.black_since
+    return BLACK % BLACK_AFTER if since is not None and sound.came - since >= BLACK_AFTER else ""
+
+
+def frozen(sound: Soundness) -> str:
+    """Say that the pictures do not change; empty while they do, and of black ones."""
+    stuck = sound.came - sound.same_since >= FROZEN_AFTER and sound.same >= _FEWEST
+    return FROZEN % FROZEN_AFTER if stuck and sound.black_since is None else ""

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from appliance.bench.peer import make_venv
+from appliance.bench.vision import bench_vision
+from appliance.errors import AssetUnavailable
+
+
+def test_the_bench_measures_both_models_on_each_form_of_picture_against_the_bare_model() -> None:
+    said: list[str] = []
+    report = bench_vision(rounds=2, say=said.append)
+    assert said == ["measuring 10 cases in 2 rounds"]
+    assert report["peer"] == "not asked for"
+    assert list(report["ratios"]) == [
+        f"{kind} {size} {form} / raw invoke"
+        for kind in ("short", "full")
+        for size in ("640x480", "640x360")
+        for form in ("RGB", "YUV420")
+    ]
+    # How large they are is for the bench to say: a test on a busy machine cannot.
+    assert all(ratio["p10"] > 0 < ratio["median"] for ratio in report["ratios"].values())
+    assert list(report["required"]) == ["short 640x480 RGB / raw invoke"]
+    assert report["required"]["short 640x480 RGB / raw invoke"]["at_most"] == 1.45
+
+
+def test_where_the_peer_cannot_be_installed_one_line_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AssetUnavailable) as caught:
+        make_venv(tmp_path / "file" / "venv")
+    assert str(caught.value).startswith("mediapipe 0.10.21: cannot be installed (")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.peer
+def test_with_the_peer_the_bench_compares_with_mediapipe_too() -> None:
+    report = bench_vision(rounds=2, peer=True)
+    assert report["peer"] == "mediapipe 0.10.21"
+    assert [name for name in report["ratios"] if name.endswith("MediaPipe")] == [
+        f"{kind} {size} RGB / MediaPipe" for kind in ("short", "full") for size in ("640x480", "640x360")
+    ]
+    assert set(report["required"]) == {"short 640x480 RGB / raw invoke", "short 640x480 RGB / MediaPipe"}

@@ -1,0 +1,71 @@
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from appliance.display.cec import Waker
+from tests.display.television import REFUSED, Rack
+
+WAKE = "cec0 --playback --to 0 --image-view-on"
+
+
+@pytest.fixture
+def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rack:
+    return Rack(tmp_path / "rack", monkeypatch)
+
+
+def times(waker: Waker, rack: Rack, begin: int, end: int, is_open: bool = True) -> list[int]:
+    """Let these seconds pass; return those in which a television was woken."""
+    woken = []
+    for now in range(begin, end):
+        before = rack.messages().count(WAKE)
+        waker.step(now, is_open)
+        while waker._cec.busy:
+            os.sched_yield()
+            waker._cec.step(now)
+        woken += [now] * (rack.messages().count(WAKE) - before)
+    return woken
+
+
+def test_a_sleeping_television_is_woken_until_it_wakes(rack: Rack) -> None:
+    rack.adapter("cec0", 33)
+    rack.connector("card1-HDMI-A-1", 33)
+    woken = times(Waker(rack.devices, rack.system), rack, 0, 400)
+    assert woken[0] == 0
+    pauses = [b - a for a, b in pairwise(woken)]
+    assert pauses[:5] == [5, 10, 20, 40, 60] and set(pauses[4:]) == {60}
+
+
+def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:
+    rack.adapter("cec0", 33)
+    rack.connector("card1-HDMI-A-1", 33)
+    waker = Waker(rack.devices, rack.system)
+    assert times(waker, rack, 0, 1000, is_open=False) == []
+    assert times(waker, rack, 1000, 1004) == [1000]
+
+
+def test_a_television_that_wakes_shows_us_and_is_left_alone(rack: Rack) -> None:
+    rack.adapter("cec0", 33)
+    rack.wakes("cec0", rack.connector("card1-HDMI-A-1", 33), "1.0.0.0")
+    times(Waker(rack.devices, rack.system), rack, 0, 600)
+    assert rack.messages() == [WAKE, WAKE, "cec0 --active-source phys-addr=1.0.0.0"]
+
+
+def test_a_lit_monitor_that_does_not_listen_is_asked_four_times(rack: Rack) -> None:
+    rack.adapter("cec0", 33)
+    rack.reply("cec0", REFUSED)
+    rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
+    assert times(Waker(rack.devices, rack.system), rack, 0, 600) == [0, 5, 15, 35]
+
+
+def test_a_television_switched_off_during_hours_is_woken_again(rack: Rack) -> None:
+    rack.adapter("cec0", 33, "1.0.0.0")
+    plug = rack.connector("card1-HDMI-A-1", 33)
+    rack.plug_in(plug)
+    waker = Waker(rack.devices, rack.system)
+    assert times(waker, rack, 0, 100) == [0]
+    assert not waker.waking(99)
+    rack.plug_in(plug, connected=False)
+    assert times(waker, rack, 100, 110) == [100, 105]
+    assert waker.waking(129) and not waker.waking(130)

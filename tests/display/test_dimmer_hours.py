@@ -1,0 +1,256 @@
+import logging
+import os
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from appliance.config import WEEK, HoursConfig
+from appliance.display import dimmer
+from appliance.display import dimmer as system_clock
+from appliance.display.cec import Waker
+from appliance.display.dimmer import Curtain, Hours, Opening, rtc_agrees, spans
+from tests.display.television import Rack
+
+ZONES = [
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Sao_Paulo",  # its clocks leapt over midnight until 2018
+    "Asia/Beirut",  # and these back over midnight
+    "Australia/Lord_Howe",  # by half an hour
+    "Pacific/Apia",  # left out a day in 2011
+    "Asia/Kathmandu",
+    "UTC",
+]
+START, END = datetime(2009, 1, 1, tzinfo=UTC).timestamp(), datetime(2037, 12, 1, tzinfo=UTC).timestamp()
+MOMENTS = st.floats(START, END).map(round)
+
+
+def clock(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+@st.composite
+def openings(draw: st.DrawFn) -> str:
+    kind = draw(st.sampled_from(["always", "closed", "span", "span", "two"]))
+    if kind in ("always", "closed"):
+        return kind
+    minutes = st.integers(0, 24 * 60 - 1)
+    return ", ".join(f"{clock(draw(minutes))}-{clock(draw(minutes))}" for _ in range(1 + (kind == "two")))
+
+
+@st.composite
+def weeks(draw: st.DrawFn) -> HoursConfig:
+    days = {day: draw(openings()) for day in WEEK}
+    closed = draw(st.lists(st.dates(date(2009, 1, 1), date(2037, 12, 1)), max_size=3))
+    return HoursConfig(
+        timezone=draw(st.sampled_from(ZONES)),
+        closed_days=tuple(day.isoformat()[draw(st.sampled_from([0, 5])) :] for day in closed),
+        clock="any",
+        **days,
+    )
+
+
+def by_wall_clock(config: HoursConfig, local: datetime) -> bool:
+    """Opening hours as a warden reads them from a sign: day and time of the clock on the wall, no more."""
+    for back in (0, 1):
+        day = local.date() - timedelta(back)
+        if day.isoformat() in config.closed_days or day.isoformat()[5:] in config.closed_days:
+            continue
+        text = getattr(config, WEEK[day.weekday()])
+        if text == "always" and back == 0:
+            return True
+        if text in ("always", "closed"):
+            continue
+        for span in text.split(", "):
+            start, end = (time.fromisoformat(moment) for moment in span.split("-"))
+            overnight = end <= start
+            if back == 0 and local.time() >= start and (overnight or local.time() < end):
+                return True
+            if back == 1 and overnight and local.time() < end:
+                return True
+    return False
+
+
+@settings(max_examples=200, deadline=None)
+@given(weeks(), MOMENTS)
+def test_it_is_open_when_the_sign_and_the_clock_on_the_wall_say_so(config: HoursConfig, moment: int) -> None:
+    zone = ZoneInfo(config.timezone)
+    local = datetime.fromtimestamp(moment, zone)
+    around = {datetime.fromtimestamp(moment + day * 86400, zone).utcoffset() for day in range(-2, 3)}
+    assume(len(around) == 1)  # within two days of a change of clocks the other tests look
+    assert Hours(config).open_at(moment) == by_wall_clock(config, local.replace(tzinfo=None))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(ZONES[:6]), st.integers(2009, 2036))
+def test_on_the_night_of_a_change_of_clocks_it_opens_and_closes_once(zone: str, year: int) -> None:
+    hours = Hours(HoursConfig(timezone=zone, **dict.fromkeys(WEEK, "18:00-02:30")))
+    info = ZoneInfo(zone)
+    days = [datetime(year, 1, 1, 12, tzinfo=info) + timedelta(day) for day in range(365)]
+    for before, after in pairwise(days):
+        leap = after.utcoffset() - before.utcoffset()  # type: ignore[operator]
+        if not leap or abs(leap) > timedelta(hours=3):
+            continue  # no change, or a country that went over the date line
+        states = [
+            hours.open_at(moment) for moment in range(int(before.timestamp()), int(after.timestamp()), 300)
+        ]
+        assert sum(a != b for a, b in pairwise(states)) == 2
+
+
+@given(st.sampled_from(ZONES), MOMENTS)
+def test_always_is_always_and_closed_never(zone: str, moment: int) -> None:
+    assert Hours(HoursConfig(timezone=zone)).open_at(moment)
+    assert not Hours(HoursConfig(timezone=zone, **dict.fromkeys(WEEK, "closed"))).open_at(moment)
+
+
+def test_on_the_day_clocks_go_back_it_closes_the_first_time_they_show_the_hour() -> None:
+    hours = Hours(HoursConfig(timezone="Europe/Berlin", **dict.fromkeys(WEEK, "18:00-02:30")))
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()  # 02:30 summer time
+    assert hours.open_at(first - 1) and not hours.open_at(first)
+    assert not hours.open_at(first + 3600 - 600), "at 02:20 for the second time it stays closed"
+
+
+def test_a_closed_day_does_not_open_but_the_night_before_runs_to_its_end() -> None:
+    config = HoursConfig(timezone="UTC", closed_days=("12-25",), **dict.fromkeys(WEEK, "18:00-02:00"))
+    hours = Hours(config)
+    for text, is_open in (
+        ("2026-12-24T23:00", True),
+        ("2026-12-25T01:59", True),
+        ("2026-12-25T02:00", False),
+        ("2026-12-25T20:00", False),
+        ("2026-12-26T01:00", False),
+        ("2026-12-26T18:00", True),
+    ):
+        assert hours.open_at(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) is is_open, text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("closed", ()),
+        ("always", ((0, 1440),)),
+        ("10:00-18:00", ((600, 1080),)),
+        ("10:00-12:30, 14:00-24:00", ((600, 750), (840, 1440))),
+        ("18:00-02:00", ((1080, 1560),)),
+    ],
+)
+def test_times_are_read(text: str, expected: tuple[tuple[int, int], ...]) -> None:
+    assert spans(text) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weeks(),
+    MOMENTS,
+    st.lists(st.sampled_from([-366 * 86400, 366 * 86400, -3600, 3600, 40, 0]), min_size=1, max_size=12),
+)
+def test_a_clock_that_leaps_by_a_year_never_leaves_the_screen_wrong_for_a_minute(
+    config: HoursConfig, wall: int, leaps: list[int]
+) -> None:
+    screen = Curtain(Opening(config))
+    hours = Hours(config)
+    now, wall_now = 1000.0, float(wall)
+    screen.first(now, wall_now)
+    for leap in leaps:
+        wall_now += leap
+        wrong_since = None
+        for _ in range(30):  # two and a half minutes
+            now, wall_now = now + 5, wall_now + 5
+            screen.step(now, wall_now)
+            if screen.level == float(hours.open_at(wall_now)):
+                wrong_since = None
+            else:
+                wrong_since = now if wrong_since is None else wrong_since
+                assert now - wrong_since < 60
+
+
+def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = HoursConfig(timezone="UTC", clock="any", fade=4.0, **dict.fromkeys(WEEK, "10:00-18:00"))
+    screen = Curtain(Opening(config))
+    closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
+    screen.first(0.0, closing - 10)
+    levels = []
+    for tick in range(200):
+        screen.step(tick / 10, closing - 10 + tick / 10)
+        levels.append(screen.level)
+    assert levels[95] == 1.0 and levels[-1] == 0.0
+    falling = [level for level in levels if 0 < level < 1]
+    assert 35 <= len(falling) <= 40
+    assert falling == sorted(falling, reverse=True)
+    assert [record.getMessage() for record in caplog.records] == [dimmer.CLOSED]
+
+
+def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
+    config = HoursConfig(timezone="UTC", clock="any", **dict.fromkeys(WEEK, "10:00-18:00"))
+    screen = Curtain(Opening(config))
+    screen.first(0.0, datetime(2026, 5, 4, 22, tzinfo=UTC).timestamp())
+    assert screen.level == 0.0 and not screen.open
+
+
+def test_with_no_fade_it_closes_and_opens_at_once() -> None:
+    config = HoursConfig(timezone="UTC", clock="any", fade=0.0, monday="10:00-18:00")
+    screen = Curtain(Opening(config))
+    dimmer = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
+    screen.first(0.0, dimmer - 10)
+    levels = []
+    for now in range(20):
+        screen.step(float(now), dimmer - 10 + now)
+        levels.append(screen.level)
+    assert levels == [0.0] * 10 + [1.0] * 10
+    assert screen.step(30.0, dimmer + 8 * 3600) and screen.level == 0.0
+
+
+def test_the_television_sleeps_once_the_screen_is_black(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rack = Rack(tmp_path / "rack", monkeypatch)
+    rack.adapter("cec0", 33, "1.0.0.0")
+    rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
+    monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
+    config = HoursConfig(cec=True, timezone="UTC", clock="any", fade=4.0, monday="10:00-18:00")
+    dimmer = Opening(config)
+    screen = Curtain(dimmer)
+    closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
+    screen.first(0.0, closing - 10)
+    asleep = []
+    for now in range(20):
+        screen.step(float(now), closing - 10 + now)
+        while dimmer._waker and dimmer._waker._cec.busy:
+            os.sched_yield()
+            dimmer._waker._cec.step(now)
+        asleep.append(rack.messages()[-1:] == ["cec0 --playback --to 0 --standby"])
+    assert asleep == [False] * 13 + [True] * 7  # 10 s until it closes, and 4 s of fading
+
+
+def test_a_clock_that_was_not_set_counts_as_open(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(system_clock, "TIMESYNC", tmp_path / "synchronized")
+    monkeypatch.setattr(system_clock, "RTC", tmp_path)
+    monkeypatch.setattr(system_clock, "_kernel_synchronised", lambda: False)  # this machine's may well be
+    screen = Curtain(Opening(HoursConfig(**dict.fromkeys(WEEK, "closed"))))
+    for second in range(5):
+        screen.first(float(second), 0.0)
+    assert screen.open
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, dimmer.NOT_SET)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("set_by_it", "shows", "believed"),
+    [("1", 0, True), ("1", 3600, False), ("0", 0, False), ("1", -1.7e9, False), ("", 0, False)],
+)
+def test_a_battery_backed_clock_is_believed_when_it_set_the_systems(
+    tmp_path: Path, set_by_it: str, shows: float, believed: bool
+) -> None:
+    now = datetime(2026, 5, 4, tzinfo=UTC).timestamp()
+    if set_by_it:
+        (tmp_path / "hctosys").write_text(f"{set_by_it}\n")
+        (tmp_path / "since_epoch").write_text(f"{now + shows:.0f}\n")
+    assert rtc_agrees(tmp_path, now) == believed

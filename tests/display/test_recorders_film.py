@@ -1,0 +1,79 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageSequence
+
+from appliance.config import DisplayConfig
+from appliance.display import recorders
+from appliance.display.recorders import Film
+from appliance.display.screen import Screen
+from appliance.display.sdl import pygame
+from appliance.errors import CannotWrite
+from appliance.pack import Pack
+from tests.conftest import SIZE
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_the_film_has_what_was_shown_in_order(
+    pack: Pack, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "_FASTEST", 0.0)
+    path = tmp_path / f"shown.{kind}"
+    config = DisplayConfig(
+        output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], recorders=str(path)
+    )
+    with Screen(config) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        for frame in (8, 0):
+            screen.show((frame,))
+    with Image.open(path) as shown:
+        pictures = [picture.convert("RGB") for picture in ImageSequence.Iterator(shown)]
+    assert len(pictures) == 3
+    for picture, frame in zip(pictures, (4, 8, 0), strict=True):
+        assert picture.size[0] == SIZE[0] and picture.size[1] > SIZE[1], "a strip below for the index"
+        x = 20 + 4 + 5 * frame + 2  # the bar that moves with the frame
+        assert sum(picture.getpixel((x, 30 + 15))) < 200  # type: ignore[arg-type]
+
+
+def test_a_film_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorders, "_FASTEST", 0.0)
+    monkeypatch.setattr(recorders, "MOST", 3)
+    taken = Film(tmp_path / "long.webp")
+    taken.open()
+    for frame in range(9):
+        surface = pygame.Surface((40, 60))
+        surface.fill((25 * frame, 0, 0))
+        taken.lit((frame,), surface)
+    taken.close()
+    with Image.open(tmp_path / "long.webp") as shown:
+        assert len(list(ImageSequence.Iterator(shown))) == 3
+    assert [record.msg for record in caplog.records] == [recorders.FULL]
+
+
+def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; from pathlib import Path; from appliance.display import recorders\n"
+        "recorders._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
+        "for frame in range(recorders.MOST):\n"
+        "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
+        "    taken.lit((frame,), surface)\n"
+        "taken.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    path = tmp_path / "long.webp"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000, "kB; a Pi of 1 GB has as much besides the system and what runs"
+    with Image.open(path) as shown:
+        assert shown.n_frames == recorders.MOST  # type: ignore[attr-defined]
+
+
+def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", recorders=str(tmp_path / "file" / "a.gif"))
+    with pytest.raises(CannotWrite, match=r"file/a\.gif: cannot be written"):
+        Screen(config).__enter__()

@@ -1,0 +1,147 @@
+"""One look per picture, wherever it goes; on real pictures of the gallery."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.bench.gaze_walks import HOPPER, scene, standing, to_yuv, visitor
+from appliance.camera.base import Picture, RgbPicture, YuvPicture
+from appliance.camera.sampling import Region
+from appliance.config import Config, TrackingConfig, VisionConfig
+from appliance.gallery.camera import GalleryCamera
+from appliance.gallery.walks import RoomSpec, Walk
+from appliance.gaze.controller import GazeController
+from appliance.gaze.target import GazeTarget
+from appliance.pack import PackInfo
+from appliance.tracking.search_regions import Motion, Rotation, crop_side, tiles
+from appliance.vision.runtime import Model
+from tests.conftest import small_info
+
+PACK: PackInfo = small_info()
+# The gallery's figures are photographs, which show no life.
+PHOTOGRAPHS = Config(tracking=TrackingConfig(fixture_after=0.0, share=False))
+
+
+def followed(
+    walk: Walk, seconds: float, rate: float = 30.0
+) -> Iterator[tuple[Picture, GazeTarget, GazeController]]:
+    follower = GazeController(PHOTOGRAPHS)
+    with GalleryCamera(walk, rate=rate, pace=False) as camera:
+        for _ in range(round(seconds * rate)):
+            picture = camera.newest()
+            yield picture, follower.see(picture, camera.horizontal_fov, PACK), follower
+
+
+@given(st.integers(64, 1300), st.integers(64, 1300), st.integers(32, 400))
+def test_tiles_cover_the_picture_and_overlap(width: int, height: int, side: int) -> None:
+    covered = np.zeros((height, width), int)
+    for tile in tiles(width, height, side):
+        assert tile.x0 % 2 == tile.y0 % 2 == 0, "colour is read on whole pixels"
+        covered[max(0, int(tile.y0)) : int(tile.y1), max(0, int(tile.x0)) : int(tile.x1)] += 1
+    assert covered[: height - 1, : width - 1].min() > 0
+    if width > side + 2:
+        assert covered.max() > 1
+
+
+@given(st.floats(5, 300))
+def test_a_crop_is_a_whole_multiple_or_half_of_the_models_input_and_holds_the_face(width: float) -> None:
+    side = crop_side(width)
+    assert side == 64 or side % 128 == 0
+    assert side >= 2.6 * width
+
+
+def test_every_region_has_its_turn_and_what_moves_comes_sooner() -> None:
+    regions = tiles(640, 360, 240)
+    picture = np.full((360, 640, 3), 90, np.uint8)
+    motion, rotation = Motion(), Rotation(regions)
+    motion.update(RgbPicture(picture, 0.0, 0))
+    assert {rotation.next(motion) for _ in regions} == set(regions)
+    moved = picture.copy()
+    moved[100:300, 500:600] = 160
+    motion.update(RgbPicture(moved, 0.1, 1))
+    assert motion.anywhere
+    turns = [rotation.next(motion) for _ in range(4)]
+    assert sum(region.x1 == 640 for region in turns) >= 3
+
+
+def test_noise_is_no_motion() -> None:
+    rng = np.random.default_rng(0)
+    motion = Motion()
+    for i in range(3):
+        motion.update(
+            RgbPicture(np.clip(rng.normal(90, 8, (360, 640, 3)), 0, 255).astype(np.uint8), i / 30, i)
+        )
+    assert not motion.anywhere
+
+
+@pytest.mark.parametrize("walk", [Walk("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
+def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[Model] = []
+    real = Model.run
+
+    def counted(model: Model) -> None:
+        runs.append(model)
+        real(model)
+
+    monkeypatch.setattr(Model, "run", counted)
+    for number, _ in enumerate(followed(walk, 1.5), 1):
+        assert len(runs) == number
+
+
+@pytest.mark.parametrize("right", [-1100.0, 0.0, 700.0])
+def test_a_face_at_two_and_a_half_metres_is_found_within_a_second(right: float) -> None:
+    found = [p.captured for p, aim, _ in followed(standing(2.5, right), 1.0) if aim.viewer]
+    assert found and found[0] < 0.8
+
+
+def test_who_walks_away_to_five_metres_is_kept() -> None:
+    walk = Walk(
+        "away", 4.0, RoomSpec(noise=5), (visitor("one", [(0, 0, 3200), (3, 300, 5000), (4, 300, 5000)]),)
+    )
+    seen = [aim.viewer is not None for p, aim, _ in followed(walk, 4.0) if p.captured > 0.7]
+    assert np.mean(seen) > 0.97
+
+
+@pytest.mark.parametrize(("near", "far"), [(1000, 1800), (2000, 3000)])
+def test_who_comes_in_farther_back_is_known_while_somebody_is_followed(near: float, far: float) -> None:
+    stands = visitor("stands", [(0, 300, near), (4, 300, near)])
+    comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
+    walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
+    seen = [(p.captured, aim) for p, aim, _ in followed(walk, 3.0)]
+    assert next(captured for captured, aim in seen if aim.visitors == 2) < 2.0
+    assert all(aim.viewer and aim.viewer.x > 320 for captured, aim in seen if captured > 0.5)
+
+
+def test_who_stands_still_has_steady_eyes() -> None:
+    xs = [
+        aim.viewer.x for p, aim, _ in followed(standing(2.0, 200.0), 2.0) if p.captured > 0.6 and aim.viewer
+    ]
+    assert np.std(xs) < 0.6
+
+
+def test_a_yuv_picture_is_never_converted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(picture: YuvPicture) -> None:
+        raise AssertionError("the whole picture was converted")
+
+    monkeypatch.setattr(YuvPicture, "rgb", forbidden)
+    follower = GazeController(Config())
+    planes = to_yuv(scene(HOPPER, (640, 360), 0.12, (0.4, 0.5)))
+    for i in range(20):
+        aim = follower.see(YuvPicture(*planes, i / 30, i), 66.0, PACK)
+    assert aim.viewer is not None
+    assert aim.viewer.x == pytest.approx(0.4 * 640, abs=4)
+
+
+@pytest.mark.parametrize("model", ["short", "full"])
+def test_either_model_can_search_the_room(model: str) -> None:
+    follower = GazeController(Config(vision=VisionConfig(model=model)))
+    pixels = scene(HOPPER, (640, 360), 0.05, (0.7, 0.5))
+    aims = [follower.see(RgbPicture(pixels, i / 30, i), 66.0, PACK) for i in range(40)]
+    assert aims[-1].viewer is not None or aims[-2].viewer is not None
+
+
+def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
+    assert Motion().share(Region(5000, 5000, 5100, 5100)) == 0
