@@ -7,13 +7,16 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 from PIL import Image
 
-from appliance.config import GazeConfig
+from appliance.camera.sampling import Pixels
+from appliance.config import WEEK, GazeConfig
 from appliance.pack import FrameGrid, Pack, PackInfo, write_pack
 
 # A shared machine may be slow: no test is judged by the clock.
@@ -48,8 +51,8 @@ def base_image() -> Image.Image:
     return image
 
 
-def small_info(**changes: object) -> PackInfo:
-    values = {
+def small_info(**changes: Any) -> PackInfo:
+    values: dict[str, Any] = {
         "title": "Test Sitter",
         "artist": "a test",
         "licence": "CC0-1.0",
@@ -60,7 +63,12 @@ def small_info(**changes: object) -> PackInfo:
         "settings": {"eyes": True},
         "sitters": (FrameGrid.one_row(BOX, ANGLES, FRAMES // 2),),
     }
-    return PackInfo(**(values | changes))  # type: ignore[arg-type]
+    return PackInfo(**(values | changes))
+
+
+def every_day(opening: str) -> dict[str, Any]:
+    """The same opening hours on each day of the week, for `HoursConfig`."""
+    return dict.fromkeys(WEEK, opening)
 
 
 def small_patches() -> list[Image.Image]:
@@ -83,17 +91,18 @@ def in_camera(point: tuple[float, float, float], place: GazeConfig) -> tuple[flo
     return float(x), float(y), float(z)
 
 
-def grid_info(**changes: object) -> PackInfo:
+def grid_info(**changes: Any) -> PackInfo:
     return small_info(sitters=GRID, **changes)
 
 
-def owned(sitter: int) -> np.ndarray:
+def owned(sitter: int) -> NDArray[np.bool_]:
     """Where in a box of `GRID` the pixels are the sitter's own: those below a slanting line are the second's."""
     x0, y0, x1, y1 = GRID[sitter].box
     across, down = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
     a, b, c, d = GRID[1 - sitter].box
     shared = (a <= across) & (across < c) & (b <= down) & (down < d)
-    return ~shared | ((across + down < 120) == (sitter == 0))
+    own: NDArray[np.bool_] = ~shared | ((across + down < 120) == (sitter == 0))
+    return own
 
 
 def grid_patches(base: Image.Image | None = None) -> list[Image.Image]:
@@ -114,7 +123,7 @@ def grid_patches(base: Image.Image | None = None) -> list[Image.Image]:
     return patches
 
 
-def composed(pack: Pack, frames: Sequence[int]) -> np.ndarray:
+def composed(pack: Pack, frames: Sequence[int]) -> Pixels:
     """The picture with each sitter in a frame, pixel by pixel: alpha decides whose they are."""
     picture = pack.base()
     for sitter, frame in enumerate(frames):

@@ -62,14 +62,14 @@ def test_a_key_that_is_set_changes_that_key_alone() -> None:
     assert dataclasses.replace(changed, camera=config.CameraConfig()) == Config()
 
 
-def test_an_old_config_with_66_degrees_is_as_valid_as_one_with_none() -> None:
+def test_an_old_config_with_66_degrees_is_still_valid() -> None:
     assert parse_config("[camera]\nfield_of_view = 66.0\n", "config.toml").camera.field_of_view == 66.0
     assert parse_config("[camera]\nfield_of_view = 0\n", "config.toml").camera.field_of_view == 0.0
 
 
 def test_nothing_can_be_changed_afterwards() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().camera.rate = 1.0  # type: ignore[misc]
+        Config().camera.rate = 1.0  # type: ignore[misc]  # it is frozen: that is the test
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,7 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_file_line_key_value_and_what_was_expected(
-    text: str, message: str
-) -> None:
+def test_a_mistake_is_named_with_file_line_key_and_value(text: str, message: str) -> None:
     assert refusal(text) == message
 
 
@@ -203,7 +201,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: {reason}"
 
 
-def test_a_row_of_spaces_after_a_bracket_does_not_stop_the_service() -> None:
+def test_spaces_after_a_bracket_do_not_stop_the_service() -> None:
     text = "[camera]\nsource = '''\ngallery:[" + " " * 4000 + "\n'''\n"
     text += "[hours]\nclosed_days = [\n[" + " " * 4000 + "\n'12-25']]\n"
     began = time.process_time()
@@ -239,7 +237,7 @@ def test_a_value_nested_deeply_is_refused_in_one_line(value: str) -> None:
     assert "\n" not in refusal(f"[gaze]\ngain = {value}")
 
 
-def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(
+def test_without_a_file_the_systems_or_the_defaults_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = tmp_path / "config.toml"
@@ -249,9 +247,7 @@ def test_without_a_file_the_systems_is_read_and_without_that_the_defaults_hold(
     assert load_config().gaze.gain == 2.0
 
 
-def test_a_system_config_that_cannot_be_looked_at_is_an_error_and_not_the_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_system_config_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = tmp_path / "config.toml"
     link.symlink_to(tmp_path / "not-mounted" / "config.toml")
     for system, reason in (
@@ -263,7 +259,7 @@ def test_a_system_config_that_cannot_be_looked_at_is_an_error_and_not_the_defaul
             load_config()
 
 
-def test_the_byte_order_mark_of_an_editor_on_windows_is_read_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_from_windows_is_skipped(tmp_path: Path) -> None:
     marked = tmp_path / "config.toml"
     marked.write_bytes("[gaze]\r\ngain = 2\r\n".encode("utf-8-sig"))
     assert load_config(marked).gaze.gain == 2.0

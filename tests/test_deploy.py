@@ -54,7 +54,7 @@ WORDS = st.lists(
 
 
 @given(WORDS)
-def test_boot_options_can_be_added_again_and_taken_out_without_a_trace(words: list[str]) -> None:
+def test_boot_options_are_added_once_and_removed_whole(words: list[str]) -> None:
     before = " ".join(words) + "\n"
     after, undo = boot.quieten(before)
     assert not {"console=tty1", "splash"} & set(after.split())
@@ -75,20 +75,20 @@ def test_a_desktops_splash_screen_does_not_hold_the_display() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "[all]\ncamera_auto_detect=1\n", "# no end of line"])
-def test_the_block_in_config_txt_can_be_added_again_and_taken_out(before: str) -> None:
+def test_the_block_in_config_txt_is_added_once_and_removed(before: str) -> None:
     after = boot.with_block(before)
     assert "disable_splash=1\n" in after
     assert boot.with_block(after) == after
     assert boot.without_block(after).rstrip("\n") == before.rstrip("\n")
 
 
-def test_a_config_txt_from_any_editor_has_its_bytes_again_when_ours_is_taken_out(tmp_path: Path) -> None:
+def test_taking_ours_out_restores_config_txt_byte_for_byte(tmp_path: Path) -> None:
     edited = "# für die Bühne\r\narm_64bit=1\r\n".encode("latin-1")
     (tmp_path / "config.txt").write_bytes(edited)
     (tmp_path / "cmdline.txt").write_text("console=tty1 rootwait\n")
 
     def call(word: str) -> int:
-        command = [
+        command: list[str | Path] = [
             sys.executable,
             DEPLOY / "boot_options.py",
             "--record",
@@ -130,7 +130,7 @@ def test_what_imager_wrote_into_user_data_stays(before: str, after: str) -> None
         "#cloud-config\nruncmd:\n- ls\nhostname: a\n",
     ],
 )
-def test_uninstalling_takes_our_line_out_of_user_data_and_no_other(before: str) -> None:
+def test_uninstalling_takes_only_our_line_out_of_user_data(before: str) -> None:
     assert first.without(first.cloud_init(before)) == before
     assert first.without(before) == before
 
@@ -143,7 +143,7 @@ def test_user_data_of_another_form_is_refused(text: str) -> None:
         first.cloud_init(text)
 
 
-def test_what_imager_wrote_into_firstrun_stays_and_ours_comes_before_its_end() -> None:
+def test_imagers_firstrun_stays_and_ours_runs_before_its_end() -> None:
     imager = "#!/bin/bash\nset +e\nuseradd pi\nrm -f /boot/firmware/firstrun.sh\nexit 0\n"
     lines = first.firstrun(imager).splitlines()
     assert lines[3:5] == [first.COMMAND, "rm -f /boot/firmware/firstrun.sh"]
@@ -168,7 +168,7 @@ def test_cloud_init_is_given_an_instance_id_that_it_has_not_seen(before: str) ->
     assert [line for line in before.splitlines() if "instance-id" not in line] == after.splitlines()[:-1]
 
 
-def test_imagers_instance_id_on_the_kernels_command_line_gives_way() -> None:
+def test_imagers_instance_id_on_the_command_line_gives_way() -> None:
     after = first.named_instance("root=a ds=nocloud;i=rpi-imager-1;h=hall rootwait\n")
     assert after == f"root=a ds=nocloud;i={first.INSTANCE};h=hall rootwait\n"
     assert first.named_instance("root=a rootwait\n") == "root=a rootwait\n"
@@ -237,7 +237,7 @@ def test_a_card_is_written_whole_or_not_at_all(
     assert contents(bootfs) == before
 
 
-def test_a_card_can_be_written_again_and_keeps_nothing_of_the_time_before(bootfs: Path) -> None:
+def test_a_card_written_again_keeps_nothing_of_before(bootfs: Path) -> None:
     assert write_card(bootfs).returncode == 0
     written = contents(bootfs)
     assert first.ITEM in written["user-data"].decode()
@@ -263,7 +263,7 @@ def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -
     assert len(ids) == 1, "both name the same instance"
 
 
-def test_a_card_that_runs_another_script_at_its_first_boot_is_refused() -> None:
+def test_a_card_with_another_first_boot_script_is_refused() -> None:
     with pytest.raises(
         first.Unclear, match=r"^cmdline\.txt: systemd\.run=/boot/other\.sh; expected firstrun"
     ):
@@ -306,7 +306,7 @@ def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
     assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"
 
 
-def test_a_config_on_the_card_that_is_a_pipe_or_endless_is_refused(tmp_path: Path) -> None:
+def test_a_pipe_or_endless_config_on_the_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mona-lisa.toml"
     os.mkfifo(path)
     with pytest.raises(ConfigError, match=r"mona-lisa\.toml: cannot be read \(no regular file\)$"):
@@ -323,7 +323,7 @@ def test_a_damaged_note_of_the_last_config_does_not_end_the_boot(tmp_path: Path)
     assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
 
 
-def test_what_a_technician_with_a_strict_umask_puts_in_place_can_be_read(tmp_path: Path) -> None:
+def test_files_placed_under_a_strict_umask_can_be_read(tmp_path: Path) -> None:
     steps = f"umask 077; . {DEPLOY}/lib/steps.sh; run mkdir -p {tmp_path}/release; run touch {tmp_path}/file"
     subprocess.run(["bash", "-euc", steps, "provision"], check=True)
     assert (tmp_path / "release").stat().st_mode & 0o777 == 0o755
@@ -445,7 +445,7 @@ def test_a_picture_that_cannot_be_drawn_is_not_previewed(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_preview_does_not_overwrite_what_a_link_of_its_name_leads_to(tmp_path: Path) -> None:
+def test_a_preview_does_not_overwrite_a_linked_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "duchess-preview.png").symlink_to("secret")
     previewed(tmp_path, tmp_path / "duchess.png")
@@ -454,7 +454,7 @@ def test_a_preview_does_not_overwrite_what_a_link_of_its_name_leads_to(tmp_path:
 
 
 @pytest.mark.parametrize("how", ["say", "step", "fail", "misuse", "log"])
-def test_no_script_lets_a_file_name_move_the_cursor_or_forge_a_line(tmp_path: Path, how: str) -> None:
+def test_no_script_lets_a_file_name_forge_a_line(tmp_path: Path, how: str) -> None:
     program(tmp_path / "logger", '#!/bin/bash\nprintf "%s\\n" "${!#}"')
     name = "a\x1b[2J\r\x07\nprovision: all is well\x9b1m\x7f\u061c\u200f\u202e\u2028\u2066b Gräfin 王"
     for text in (name, name + "x" * 70_000):
@@ -501,7 +501,7 @@ def hang(folder: Path, library: Path, programs: Path) -> "subprocess.CompletedPr
     program(programs / "runuser", f'#!/bin/bash\nshift 3\nexec {user} "$@"')
     (programs / "venv/bin").mkdir(parents=True, exist_ok=True)
     program(programs / "venv/bin/mona-lisa", '#!/bin/bash\nid -u >"$STATE_DIRECTORY/hung-by"\n')
-    command = ["bash", script, "duchess", folder, programs]
+    command: list[str | Path] = ["bash", script, "duchess", folder, programs]
     return subprocess.run(command, env=with_programs(programs), capture_output=True, text=True)
 
 
@@ -522,7 +522,7 @@ def test_a_portrait_is_hung_with_the_services_rights(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
-def test_hanging_gives_away_nothing_that_a_link_planted_meanwhile_names(
+def test_hanging_gives_away_no_file_that_a_planted_link_names(
     tmp_path: Path, service_folder: Path, secrets: Path
 ) -> None:
     write_pack(tmp_path / "duchess", small_info(), base_image(), small_patches())
@@ -542,7 +542,7 @@ def test_hanging_gives_away_nothing_that_a_link_planted_meanwhile_names(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
-def test_what_an_earlier_version_left_to_root_in_the_library_becomes_the_services(
+def test_roots_files_in_the_library_become_the_services(
     tmp_path: Path, service_folder: Path, secrets: Path
 ) -> None:
     write_pack(tmp_path / "duchess", small_info(), base_image(), small_patches())
@@ -600,7 +600,7 @@ def test_a_checkout_that_was_moved_is_set_up_anew(tmp_path: Path) -> None:
     ("before", "now", "well"),
     [("yes", "start", True), ("yes", "auto-restart", False), ("no", "start", False)],
 )
-def test_a_monitor_that_was_off_before_an_update_is_no_fault_of_it(before: str, now: str, well: bool) -> None:
+def test_a_monitor_off_before_an_update_is_no_fault_of_it(before: str, now: str, well: bool) -> None:
     script = f"""
         . {DEPLOY}/lib/steps.sh; . {DEPLOY}/lib/switch.sh
         systemctl() {{ case "$*" in *NRestarts*) echo 0 ;; *SubState*) echo {now} ;; *) return 3 ;; esac; }}
@@ -613,7 +613,7 @@ def test_a_monitor_that_was_off_before_an_update_is_no_fault_of_it(before: str, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_first_boot_that_failed_is_not_tried_on_a_machine_that_was_provisioned_since() -> None:
+def test_a_failed_first_boot_is_not_retried_once_provisioned() -> None:
     script = f"""
         units=/etc/systemd/system unit=mona-lisa-first-boot.service
         mkdir -p $units; mount -t tmpfs none $units; mkdir $units/multi-user.target.wants

@@ -48,7 +48,12 @@ def test_a_reader_sees_the_old_file_or_the_new_one_never_a_part(tmp_path: Path) 
     contents = [bytes([n]) * 200_000 for n in range(2)]
     write_atomic(path, contents[0])
     seen = set()
-    writer = threading.Thread(target=lambda: [write_atomic(path, contents[n % 2]) for n in range(40)])
+
+    def write() -> None:
+        for n in range(40):
+            write_atomic(path, contents[n % 2])
+
+    writer = threading.Thread(target=write)
     writer.start()
     while writer.is_alive():
         seen.add(path.read_bytes())
@@ -67,7 +72,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path, f
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path) -> Path:
+def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder in which no file can grow beyond a million bytes."""
     import resource
     import signal
@@ -83,14 +88,16 @@ def full_disk(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "write", [lambda path: write_atomic(path, b""), lambda path: new_folder(path).__enter__()]
 )
-def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, write: object) -> None:
+def test_where_nothing_can_be_written_one_line_says_so(
+    tmp_path: Path, write: Callable[[Path], object]
+) -> None:
     (tmp_path / "file").touch()
     for path, reason in (
         (tmp_path / "file" / "x", "Not a directory|File exists"),
         (Path("/proc/mona-lisa/x"), "No such file or directory"),
     ):
         with pytest.raises(CannotWrite, match=rf"^{path}: cannot be written \(({reason})\)$"):
-            write(path)  # type: ignore[operator]
+            write(path)
 
 
 def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_folder_abandoned_half_way_leaves_the_old_one_and_no_trace(
+def test_an_abandoned_folder_leaves_the_old_one_and_no_trace(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     path = tmp_path / "portrait"
@@ -144,7 +151,7 @@ def test_a_folder_with_subfolders_is_moved_with_them(tmp_path: Path) -> None:
     assert (tmp_path / "outer" / "inner" / "file").read_text() == "deep"
 
 
-def test_power_cut_in_the_instant_of_the_swap_leaves_the_old_folder_to_restore(tmp_path: Path) -> None:
+def test_a_power_cut_while_swapping_keeps_the_old_folder(tmp_path: Path) -> None:
     path = tmp_path / "portrait"
     with new_folder(path) as new:
         (new / "old").touch()
@@ -168,7 +175,7 @@ def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) ->
     assert names(tmp_path) == {"portrait"}
 
 
-def test_a_reader_meanwhile_finds_the_old_folder_or_the_new_one_never_none(tmp_path: Path) -> None:
+def test_a_reader_always_finds_the_old_or_the_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "portrait"
     with new_folder(path) as new:
         (new / "file").touch()
@@ -190,7 +197,7 @@ def test_a_reader_meanwhile_finds_the_old_folder_or_the_new_one_never_none(tmp_p
         assert reader.stderr.read() == b""
 
 
-def test_where_folders_cannot_be_exchanged_they_are_swapped_in_two_steps(
+def test_without_an_exchange_folders_swap_in_two_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "_EXCHANGE", 1 << 20)  # a flag the kernel does not know, as FAT this one
@@ -227,7 +234,7 @@ with new_folder(Path({str(tmp_path / "portrait")!r})) as new:
 @pytest.mark.parametrize(
     "write", [lambda path: write_atomic(path, b""), lambda path: touch_in(new_folder(path))]
 )
-def test_what_a_killed_process_left_is_gone_with_the_next_write_of_that_name(
+def test_the_next_write_clears_what_a_killed_process_left(
     tmp_path: Path, writer: "subprocess.Popen[str]", write: Callable[[Path], None]
 ) -> None:
     assert len(names(tmp_path)) == 1
@@ -316,7 +323,7 @@ def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
         files.read_regular(tmp_path / "file", len(data) - 1)
 
 
-def test_a_card_that_takes_longer_than_the_watchdog_waits_is_given_up(tmp_path: Path) -> None:
+def test_a_write_slower_than_the_watchdog_is_given_up(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(3 << 20))
     clock = itertools.count(0.0, files.SLOWEST_READ / 2)  # half the limit for each look at it
     with pytest.raises(OSError, match="not read within 20 s"):

@@ -62,3 +62,13 @@ def test_set_up_knows_the_lock() -> None:
     command = [str(CHECKOUT / "deploy/setup"), "--dev", "--locked", "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_of_tests_have_at_most_60_characters() -> None:
+    names = [
+        name
+        for path in (CHECKOUT / "tests").rglob("*.py")
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert len(names) > 1000
+    assert [name for name in names if len(name) > 60] == []

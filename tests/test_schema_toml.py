@@ -24,7 +24,7 @@ x=1
 y = 2'''
 
 
-def test_names_stand_where_toml_has_them_whatever_strings_and_comments_hold() -> None:
+def test_names_are_found_despite_strings_and_comments() -> None:
     tomllib.loads(TEXT)  # else it would show nothing
     assert list(names(TEXT)) == [
         Name(1, False, ("title",)),

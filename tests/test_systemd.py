@@ -10,9 +10,8 @@ UNIT = Path(__file__).parent.parent / "systemd" / "mona-lisa.service"
 def can_score() -> bool:
     """Whether there is a systemd-analyze that scores a unit which is not installed (systemd 250)."""
     found = shutil.which("systemd-analyze")
-    return (
-        bool(found)
-        and "--offline" in subprocess.run([found, "--help"], capture_output=True, text=True).stdout
+    return found is not None and (
+        "--offline" in subprocess.run([found, "--help"], capture_output=True, text=True).stdout
     )
 
 

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from appliance.bench.demo import Shot, film, small_view
 from appliance.camera.base import RgbPicture
@@ -21,9 +21,8 @@ def pictures(pack: Pack, frames: list[int]) -> list[NDArray[np.int16]]:
         io.BytesIO(film([Shot(VIEW, 640, [], (5.0, -8.0), frame) for frame in frames], pack))
     )
     found = []
-    for i in range(film_of.n_frames):
-        film_of.seek(i)
-        found.append(np.asarray(film_of.convert("RGB"), np.int16))
+    for picture in ImageSequence.Iterator(film_of):
+        found.append(np.asarray(picture.convert("RGB"), np.int16))
     return found
 
 

@@ -11,7 +11,7 @@ from appliance.gaze.geometry import original_frame
 from tests.conftest import small_info
 
 
-def test_the_set_is_fixed_and_says_whom_to_follow_at_every_moment_somebody_is_in_view() -> None:
+def test_the_set_is_fixed_and_always_says_whom_to_follow() -> None:
     chosen = trials()
     assert len(chosen) >= 12
     assert len({trial.name for trial in chosen}) == len(chosen)
@@ -22,7 +22,7 @@ def test_the_set_is_fixed_and_says_whom_to_follow_at_every_moment_somebody_is_in
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_two_meet_a_metre_apart_in_the_middle_and_the_first_was_there_alone(seed: int) -> None:
+def test_two_people_meet_a_metre_apart_in_the_middle(seed: int) -> None:
     walk, moment = meeting(seed)
     first, second = walk.people_at(moment)
     assert abs(first.z_mm - second.z_mm) == pytest.approx(1000)
@@ -32,14 +32,14 @@ def test_two_meet_a_metre_apart_in_the_middle_and_the_first_was_there_alone(seed
     assert begins["first"] == pytest.approx(0, abs=1e-9) and begins["second"] >= 1 - 1e-9
 
 
-def test_the_originals_frames_look_at_the_places_its_rule_gives_them() -> None:
+def test_frames_of_the_original_look_where_its_rule_says() -> None:
     for i in range(FRAMES):
         x = 640 * (1 - i / (FRAMES - 1))
         assert original_frame(x, 640, FRAMES) == i
         assert column_angle(i, FRAMES) == pytest.approx(-LENS.angle(x))
 
 
-def test_far_away_the_appliance_finds_who_the_original_never_sees() -> None:
+def test_it_finds_distant_people_that_the_original_misses() -> None:
     pack = small_info()
     row, errors = run_trial(Trial("still", standing(2.5, -500.0, 2.5)), pack)
     assert row["original"]["right_person"] == 0 and row["original"]["acquire_seconds"] is None

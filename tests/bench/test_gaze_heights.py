@@ -38,7 +38,7 @@ def test_the_trials_have_all_eye_heights_and_distances() -> None:
     assert heights >= set(range(10, 20)) and distances >= set(range(2, 9))
 
 
-def test_the_level_row_is_fine_and_the_grid_reaches_what_is_asked() -> None:
+def test_the_level_row_is_fine_and_the_grid_reaches_far_enough() -> None:
     grid = grid_pack().main
     row, column = grid.resting
     assert (grid.pitches[row], grid.angles[column]) == (0, 0)
@@ -47,7 +47,7 @@ def test_the_level_row_is_fine_and_the_grid_reaches_what_is_asked() -> None:
 
 
 @pytest.mark.parametrize("name", ["stands at 3 m, eyes at 1.9 m", "bends to read the label"])
-def test_eyes_of_any_height_are_met_and_nothing_stirs_while_they_stand(name: str) -> None:
+def test_eyes_of_any_height_are_met_without_a_tremble(name: str) -> None:
     (trial,) = (each for each in upright_trials() if each.name == name)
     found = run_upright(trial)
     errors, changes = found["as configured"]
@@ -57,7 +57,7 @@ def test_eyes_of_any_height_are_met_and_nothing_stirs_while_they_stand(name: str
     assert 1.5 < wrong[1] < 5 and wrong[0] == pytest.approx(errors.mean(axis=0)[0], abs=0.3)
 
 
-def test_who_is_never_in_range_has_no_figures() -> None:
+def test_a_person_never_in_range_has_no_figures() -> None:
     (trial,) = (each for each in upright_trials() if each.name == "stands at 1 m, eyes at 1 m")
     short = replace(trial, walk=replace(trial.walk, duration=1.0))
     found = bench_heights([short])["trials"][trial.name]

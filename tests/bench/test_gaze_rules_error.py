@@ -24,7 +24,7 @@ def test_a_sitter_that_looks_where_the_viewer_is_has_no_error() -> None:
         assert error.seconds == pytest.approx(2.0)
 
 
-def test_looking_away_is_measured_in_degrees_and_beyond_reach_is_told_apart() -> None:
+def test_looking_away_and_beyond_reach_are_told_apart() -> None:
     aside, up = gaze_error([(0.0, 4)], GRID, lambda t: (30.0, -4.0) if t >= 1.5 else (15.0, 12.0), 1.0, 3.0)
     assert (aside.median, aside.reachable) == pytest.approx((10, 5))
     assert (up.median, up.p95, up.reachable) == pytest.approx((4, 12, 4))

@@ -19,5 +19,5 @@ def test_eyes_scatter_on_living_figures_as_on_film() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("distance", FILMED)
-def test_they_do_so_at_all_places(distance: int) -> None:
+def test_eyes_scatter_on_figures_as_on_film_at_all_places(distance: int) -> None:
     compare(distance, PLACES)

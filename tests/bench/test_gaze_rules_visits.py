@@ -35,7 +35,7 @@ def looks(*spans: tuple[float, float]) -> list[Shown]:
 
 
 class TestFigures:
-    def test_error_is_from_the_true_angle_and_counts_within_six_degrees(self) -> None:
+    def test_errors_from_the_true_angle_count_within_six_degrees(self) -> None:
         row = figures(stands(10.0, 4), looks((0.0, 1), (9.0, 3)), shared=False)
         assert row["mean_degrees"] == pytest.approx(10 / 4 + 3 / 4)
         assert row["within_6_degrees"] == 0.75
@@ -49,7 +49,7 @@ class TestFigures:
         assert (row["mean_degrees"], row["acquire_seconds"]) == (0, 0)
         assert figures(nobody, looks((0.0, 1)), shared=False)["mean_degrees"] is None
 
-    def test_who_is_never_looked_at_was_never_acquired(self) -> None:
+    def test_a_person_never_looked_at_was_never_acquired(self) -> None:
         assert figures(stands(20.0, 2), looks((0.0, 2)), shared=False)["acquire_seconds"] is None
 
     def test_the_longest_of_all_waits_is_told(self) -> None:
@@ -107,7 +107,7 @@ class TestScenes:
         trial = Trial("a test", Walk("a test", 5.0, RoomSpec(), people, ((0.0, "half"),)))
         assert moment_of(trial, 1.0) == Moment({}, frozenset(), None)
 
-    def test_far_away_the_appliance_finds_who_the_original_never_sees(self) -> None:
+    def test_it_finds_distant_people_that_the_original_misses(self) -> None:
         walk = replace(standing(2.5, -500.0, 3.5), follow=((0.0, "visitor"),))
         alive = replace(walk, people=tuple(replace(person, life=1.0) for person in walk.people))
         row = run_scene(Trial("stands", alive, 15.0, 0.05), small_info())

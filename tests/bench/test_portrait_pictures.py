@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -44,4 +45,4 @@ def test_a_picture_gets_a_row_of_heads_and_eyes_and_a_verdict(tmp_path: Path) ->
     assert found["sitter.png"]["verdict"] == "hang"
     assert table(found)[1].startswith("sitter.png") and table(found)[1].endswith("hang it")
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.convert("L").resize((10, 10)).getextrema()[1] > 60
+        assert np.asarray(sheet.convert("L").resize((10, 10))).max() > 60

@@ -7,7 +7,7 @@ from appliance.bench.vision import bench_vision
 from appliance.errors import AssetUnavailable
 
 
-def test_the_bench_measures_both_models_on_each_form_of_picture_against_the_bare_model() -> None:
+def test_both_models_are_timed_on_every_form_of_picture() -> None:
     said: list[str] = []
     report = bench_vision(rounds=2, say=said.append)
     assert said == ["measuring 10 cases in 2 rounds"]

@@ -111,9 +111,7 @@ def watch(machine: Machine, eye: Eye, provisioned: Disk, acts: dict[float, str])
     film(watch, acts, Pack(packs(provisioned)[PORTRAIT]).info.main.box)
 
 
-def test_from_power_on_there_is_nothing_but_black_and_then_the_sitter_at_rest(
-    watch: Watch, acts: dict[float, str]
-) -> None:
+def test_from_power_on_only_black_and_the_resting_sitter_show(watch: Watch, acts: dict[float, str]) -> None:
     sight = until_lit(watch)
     assert is_portrait_at_rest(sight.shown)
     acts[watch.sights[0].moment] = "power on"
@@ -158,9 +156,7 @@ def test_no_cursor_lies_over_the_portrait(machine: Machine) -> None:
     }
 
 
-def test_without_its_camera_the_sitter_rests_and_the_service_goes_on(
-    machine: Machine, watch: Watch, acts: dict[float, str]
-) -> None:
+def test_without_its_camera_the_sitter_rests(machine: Machine, watch: Watch, acts: dict[float, str]) -> None:
     watch.until(following, WHILE, since=machine.uptime)
     machine.run(f"touch {UNPLUGGED}")
     await_log(machine, "camera lost")
@@ -181,7 +177,7 @@ def test_in_all_that_time_nothing_but_whole_frames_was_shown(watch: Watch) -> No
     assert median(pauses) < 1.1 and max(pauses) < 5
 
 
-def test_a_display_that_another_program_takes_is_told_and_the_portrait_returns(
+def test_the_portrait_returns_after_another_program_took_over(
     machine: Machine, watch: Watch, acts: dict[float, str]
 ) -> None:
     watch.until(following, WHILE, since=machine.uptime)
@@ -211,7 +207,7 @@ def test_a_display_that_another_program_takes_is_told_and_the_portrait_returns(
     assert machine.run("mona-lisa status").code == 0
 
 
-def test_after_a_power_cut_while_following_the_portrait_is_there_again(
+def test_after_a_cut_while_following_the_portrait_is_back(
     machine: Machine, watch: Watch, disk: Disk, folder: Path, eye: Eye, life: ExitStack
 ) -> None:
     watch.until(following, WHILE, since=machine.uptime)
@@ -248,7 +244,7 @@ def test_booted_without_a_monitor_the_service_waits_for_one(dark: Machine, watch
     assert {sight.shown for sight in watch_in_the_dark.sights} <= {NO_SIGNAL, BLACK}
 
 
-def test_after_a_cut_while_switching_a_whole_portrait_is_lit_on_a_monitor_connected_late_turned(
+def test_after_a_cut_while_switching_a_late_monitor_shows_one(
     dark: Machine, watch_in_the_dark: Watch
 ) -> None:
     dark.run("echo on >/sys/class/drm/card0-Virtual-1/status")

@@ -66,7 +66,7 @@ def test_a_hostile_file_name_is_told_in_one_plain_line(
     assert json.loads(capsys.readouterr().out)[0]["image"] == str(name)
 
 
-def test_a_hostile_key_or_a_refusal_of_50_000_characters_fits_on_a_screen(
+def test_a_hostile_key_or_a_long_refusal_fits_on_a_screen(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     config = tmp_path / "config.toml"
@@ -238,7 +238,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["lit at rest", "seeing through"])
-def test_a_signal_ends_the_run_cleanly_before_systemd_would_kill_it(
+def test_a_signal_ends_the_run_before_systemd_would_kill_it(
     pack: Pack, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     command = [sys.executable, "-m", "appliance", "run", "--camera", "gallery", "--pack", str(pack.folder)]
@@ -316,7 +316,7 @@ def test_ctrl_c_while_a_compiled_module_loads_is_an_interruption(
             main(["status"])
 
 
-def test_a_missing_package_is_one_line_and_a_finding_of_the_doctor() -> None:
+def test_a_missing_package_is_one_line_also_in_doctor() -> None:
     program = (
         "import sys; sys.modules['pygame'] = None\n"  # as Python marks what is not there
         "from appliance.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -351,7 +351,7 @@ def test_it_runs_with_standard_streams_closed(pack: Pack, tmp_path: Path, closed
     assert (tmp_path / "lit" / "frame_04.png").exists() and "Traceback" not in done.stderr
 
 
-def test_a_file_opened_later_does_not_take_a_closed_streams_place(tmp_path: Path) -> None:
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     program = (
         "import os, sys; from appliance.cli import main; main(['config', 'show'])\n"
         "file = open(sys.argv[1], 'w'); os.write(2, b'a driver speaks')"
@@ -363,7 +363,7 @@ def test_a_file_opened_later_does_not_take_a_closed_streams_place(tmp_path: Path
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_a_monitor_switched_off_while_it_ends_does_not_start_it_anew(pack: Pack, tmp_path: Path) -> None:
+def test_a_monitor_switched_off_at_the_end_restarts_nothing(pack: Pack, tmp_path: Path) -> None:
     program = (
         "import sys, pygame; from appliance.display.screen import Screen; from appliance.cli import main\n"
         "def lost(): raise pygame.error('drmModePageFlip failed')\n"
@@ -397,7 +397,7 @@ def test_a_portrait_may_lie_in_a_folder_of_any_name(pack: Pack, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", ["63x1920", "1080", "7681x64", "7680x4320"])
-def test_a_size_that_no_pack_may_have_is_refused_before_anything_is_drawn(
+def test_a_forbidden_pack_size_is_refused_before_drawing(
     size: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

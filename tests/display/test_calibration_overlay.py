@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.camera.sampling import Pixels
 from appliance.config import DisplayConfig
 from appliance.display.calibration_overlay import board, plate_with
 from appliance.display.screen import Screen
@@ -13,16 +14,14 @@ from tests.conftest import BOX, FRAMES
 from tests.display.test_screen import display, lit
 
 
-def shown(pack: Pack, out: Path, text: str, frame: int = 0, **changes: int) -> np.ndarray:
+def shown(pack: Pack, out: Path, text: str, frame: int = 0, **changes: int) -> Pixels:
     with board(display(f"offscreen:{out}", **changes), pack, pytest.fail) as show:
         show((frame,), text)
     return lit(out, frame)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_lines_stand_at_the_foot_of_the_upright_portrait_and_the_frame_above_them(
-    pack: Pack, tmp_path: Path, rotation: int
-) -> None:
+def test_lines_stand_at_the_foot_of_the_upright_portrait(pack: Pack, tmp_path: Path, rotation: int) -> None:
     width, height = (160, 90) if rotation % 180 else (90, 160)
     screen = DisplayConfig(f"offscreen:{tmp_path}", width, height, rotation=rotation)
     with board(screen, pack, pytest.fail) as show:
@@ -48,9 +47,7 @@ def test_words_are_legible_and_keep_their_size() -> None:
     assert rows.sum() > 18, "letters as high as 1/60 of the screen's width at least"
 
 
-def test_other_lines_take_the_place_of_those_before_and_nothing_stays_for_the_next_screen(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_new_lines_replace_the_old_and_leave_no_trace(pack: Pack, tmp_path: Path) -> None:
     one = shown(pack, tmp_path / "one", "one")
     with board(display(f"offscreen:{tmp_path / 'two'}"), pack, pytest.fail) as show:
         show((3,), "one\ntwo\nthree")
@@ -61,7 +58,7 @@ def test_other_lines_take_the_place_of_those_before_and_nothing_stays_for_the_ne
     assert np.array_equal(lit(tmp_path / "after", FRAMES // 2), np.asarray(pack.base()))
 
 
-def test_a_film_is_not_made_of_it(pack: Pack, tmp_path: Path) -> None:
+def test_the_overlay_is_not_recorded(pack: Pack, tmp_path: Path) -> None:
     film = tmp_path / "shown.webp"
     with board(display(f"offscreen:{tmp_path / 'lit'}", film=str(film)), pack, pytest.fail) as show:
         show((0,), "angle")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import WEEK, HoursConfig
+from appliance.config import HoursConfig
 from appliance.display import dimmer as system_clock
 from appliance.display.cec import Waker
 from appliance.display.dimmer import Opening
+from tests.conftest import every_day
 from tests.display.television import Rack
 
 WAKE = "cec0 --playback --to 0 --image-view-on"
@@ -39,7 +40,7 @@ def wakes_by(opening: Opening, rack: Rack, seconds: range, wall: float) -> int |
 
 
 def test_a_television_wakes_at_opening_with_no_display_open(rack: Rack) -> None:
-    hours = HoursConfig(cec=True, timezone="UTC", clock="any", **dict.fromkeys(WEEK, "10:00-18:00"))
+    hours = HoursConfig(cec=True, timezone="UTC", clock="any", **every_day("10:00-18:00"))
     assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == 3600
 
 
@@ -55,7 +56,7 @@ def test_a_power_cut_at_night_wakes_no_television(
         return comes is not None and now > comes
 
     monkeypatch.setattr(system_clock, "clock_is_set", is_set)
-    hours = HoursConfig(cec=True, timezone="UTC", **dict.fromkeys(WEEK, "10:00-18:00"))
+    hours = HoursConfig(cec=True, timezone="UTC", **every_day("10:00-18:00"))
     assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == woken
 
 

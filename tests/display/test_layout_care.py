@@ -7,7 +7,7 @@ from appliance.display.layout import offset_at
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 8])
-def test_the_picture_wanders_over_every_place_alike_one_pixel_at_a_time(reach: int) -> None:
+def test_the_picture_visits_every_place_a_pixel_at_a_time(reach: int) -> None:
     places = (2 * reach + 1) ** 2
     walk = [offset_at(180.0 * step, reach, 180.0) for step in range(4 * places)]
     assert walk[0] == (0, 0)
@@ -16,5 +16,5 @@ def test_the_picture_wanders_over_every_place_alike_one_pixel_at_a_time(reach: i
     assert set(Counter(walk).values()) == {4}
 
 
-def test_between_steps_it_stands_still() -> None:
+def test_between_steps_the_picture_stands_still() -> None:
     assert len({offset_at(179.9 * part / 10, 2, 180.0) for part in range(11)}) == 1

@@ -40,7 +40,7 @@ def test_a_screen_that_takes_every_flip_is_never_lost(kernel: Kernel) -> None:
         watch.check(float(second))
 
 
-def test_a_screen_that_another_program_took_is_lost_after_two_seconds(kernel: Kernel) -> None:
+def test_a_screen_taken_by_another_program_is_lost_after_2_s(kernel: Kernel) -> None:
     watch = Scanout(Card(3))
     flip(watch, kernel, 0.0)
     kernel.master = False
@@ -112,7 +112,7 @@ def test_a_flip_that_arrives_late_counts(kernel: Kernel) -> None:
     lost_at=st.integers(0, 60),
     foreign=st.booleans(),
 )
-def test_it_is_lost_only_if_flips_fail_and_then_soon(
+def test_a_screen_is_lost_only_if_flips_fail_and_then_soon(
     framebuffers: int, pauses: list[float], lost_at: int, foreign: bool
 ) -> None:
     kernel = Kernel(framebuffers)
@@ -160,9 +160,7 @@ def test_a_process_without_a_card_says_that_it_cannot_observe(caplog: pytest.Log
 
 
 @pytest.mark.parametrize("master", [True, False])
-def test_whether_another_program_holds_a_card_is_asked_in_passing(
-    kernel: Kernel, tmp_path: Path, master: bool
-) -> None:
+def test_asking_who_holds_a_card_does_not_take_it(kernel: Kernel, tmp_path: Path, master: bool) -> None:
     kernel.master = master
     (tmp_path / "card0").touch()
     before = set(Path("/proc/self/fd").iterdir())

@@ -23,12 +23,12 @@ def test_a_card_that_may_not_be_opened_yet_is_waited_for(tmp_path: Path) -> None
     later.join()
 
 
-def test_one_that_never_may_is_tried_all_the_same_so_that_sdl_says_why(tmp_path: Path) -> None:
+def test_a_card_never_opened_is_tried_so_that_sdl_says_why(tmp_path: Path) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
     assert wait_for_card(threading.Event(), time.monotonic() + 0.3, tmp_path)
 
 
-def test_that_wait_too_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
+def test_the_wait_for_a_card_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
@@ -92,11 +92,11 @@ def test_a_screen_that_nobody_holds_is_not_spoken_of(
 def test_of_two_monitors_the_free_one_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    held = {"card0"}
     monkeypatch.setattr(sdl, "taken", lambda card: card.name in held)
     for card in ("card0", "card1"):
         plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
         (tmp_path / card).touch()
-    held = {"card0"}
     assert wait(tmp_path, threading.Event(), 0, [])
     held = {"card0", "card1"}
     assert not wait(tmp_path, threading.Event(), 0, [])
@@ -111,7 +111,7 @@ def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_pa
     assert not wait(tmp_path, threading.Event(), 0, [])
 
 
-def test_a_monitor_unplugged_while_the_screen_is_held_is_waited_for(
+def test_a_monitor_unplugged_while_held_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sdl, "_LOOK_AGAIN", 0.01)

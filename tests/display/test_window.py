@@ -3,6 +3,7 @@ import time
 from collections.abc import Iterator
 from ctypes.util import find_library
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygame
@@ -59,14 +60,14 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return Pack(folder)
 
 
-def window(size: tuple[int, int], **changes: object) -> DisplayConfig:
-    return DisplayConfig(output="window", width=size[0], height=size[1], **changes)  # type: ignore[arg-type]
+def window(size: tuple[int, int], **changes: Any) -> DisplayConfig:
+    return DisplayConfig(output="window", width=size[0], height=size[1], **changes)
 
 
 @pytest.mark.parametrize("size", SMALL, ids=lambda size: "x".join(map(str, size)))
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("rotation", ROTATIONS)
-def test_what_the_server_shows_is_the_portrait_turned_and_fitted_pixel_by_pixel(
+def test_the_server_shows_the_portrait_turned_and_fitted(
     desktop: str, portrait: Pack, size: tuple[int, int], fit: str, rotation: int
 ) -> None:
     turned_and_fitted(desktop, portrait, size, fit, rotation)
@@ -74,7 +75,7 @@ def test_what_the_server_shows_is_the_portrait_turned_and_fitted_pixel_by_pixel(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", LARGE, ids=lambda size: "x".join(map(str, size)))
-def test_so_it_is_on_large_screens(
+def test_the_server_shows_it_so_on_large_screens_too(
     portrait: Pack, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with xvfb(4300, 4300) as display:
@@ -135,7 +136,7 @@ def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> N
     assert np.abs(half - (before + after) / 2).max() <= 2
 
 
-def test_the_shift_against_burn_in_moves_the_whole_picture_by_a_pixel(desktop: str, portrait: Pack) -> None:
+def test_the_shift_against_burn_in_moves_all_by_a_pixel(desktop: str, portrait: Pack) -> None:
     size = (540, 960)
     with Screen(window(size, shift_time=1.0)) as screen:
         screen.light(portrait)
@@ -147,7 +148,7 @@ def test_the_shift_against_burn_in_moves_the_whole_picture_by_a_pixel(desktop: s
     assert np.array_equal(after[:, 1:], before[:, :-1]) or np.array_equal(after[:, :-1], before[:, 1:])
 
 
-def test_the_heartbeat_flips_every_two_seconds_while_nothing_changes(desktop: str, portrait: Pack) -> None:
+def test_the_heartbeat_flips_every_2_s_while_nothing_changes(desktop: str, portrait: Pack) -> None:
     with Screen(window((540, 960))) as screen:
         screen.light(portrait)
         first = screen.flipped

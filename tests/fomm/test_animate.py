@@ -74,7 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, film: Path, weights: Path) ->
     return out, len(runs)
 
 
-def test_a_pack_of_equal_steps_comes_out_and_the_painting_rests_in_it(done) -> None:
+def test_the_pack_has_equal_steps_and_the_painting_at_rest(done: tuple[Path, int]) -> None:
     pack = Pack(done[0])
     pack.check()
     assert pack.info.main.count == 33
@@ -85,18 +85,20 @@ def test_a_pack_of_equal_steps_comes_out_and_the_painting_rests_in_it(done) -> N
     assert (done[0].with_name("pack-sheet.png")).is_file()
 
 
-def test_evaluate_reads_the_pack_and_finds_the_painting_untouched_around_it(done) -> None:
+def test_evaluate_finds_the_painting_untouched_around_it(done: tuple[Path, int]) -> None:
     report = evaluate(done[0], render_again=False)
     assert report["frames"] == 33
     assert report["neutral_exact"]
     assert report["changed_on_border"] == 0
 
 
-def test_33_frames_never_draw_more_than_33(done) -> None:
+def test_33_frames_never_draw_more_than_33(done: tuple[Path, int]) -> None:
     assert done[1] == 33
 
 
-def test_a_second_run_draws_nothing_and_leaves_the_same_bytes(done, film: Path, weights: Path) -> None:
+def test_a_second_run_draws_nothing_and_leaves_the_same_bytes(
+    done: tuple[Path, int], film: Path, weights: Path
+) -> None:
     out, before = done[0], hashes(done[0])
     with drawn() as runs:
         animate(PAINTING, film, weights, out, CHOICES, architecture=TINY)
@@ -104,7 +106,7 @@ def test_a_second_run_draws_nothing_and_leaves_the_same_bytes(done, film: Path, 
     assert hashes(out) == before
 
 
-def test_a_frame_damaged_meanwhile_is_drawn_again(done, film: Path, weights: Path) -> None:
+def test_a_frame_damaged_meanwhile_is_drawn_again(done: tuple[Path, int], film: Path, weights: Path) -> None:
     before = hashes(done[0])
     frame = done[0].with_name("pack-frames") / "frame_03.png"
     frame.write_bytes(frame.read_bytes()[:99])
@@ -115,7 +117,7 @@ def test_a_frame_damaged_meanwhile_is_drawn_again(done, film: Path, weights: Pat
 
 
 @pytest.fixture
-def watched(done, tmp_path: Path) -> Path:
+def watched(done: tuple[Path, int], tmp_path: Path) -> Path:
     """An output whose film need not be watched again: only what the model does is done."""
     out = tmp_path / "pack"
     frames = out.with_name("pack-frames")
@@ -131,8 +133,8 @@ def begin(out: Path, done: tuple[Path, int], **changes: object) -> None:
     (out.with_name("pack-frames") / "job.json").write_text(text, "utf-8")
 
 
-def test_killed_half_way_it_goes_on_where_it_was_to_the_same_bytes(
-    done, watched: Path, film: Path, weights: Path
+def test_killed_half_way_it_goes_on_to_the_same_bytes(
+    done: tuple[Path, int], watched: Path, film: Path, weights: Path
 ) -> None:
     begin(watched, done)
     out, frames = watched, watched.with_name("pack-frames")
@@ -152,7 +154,9 @@ def test_killed_half_way_it_goes_on_where_it_was_to_the_same_bytes(
     assert hashes(out) == hashes(done[0])
 
 
-def test_a_picture_without_a_face_leaves_no_trace_in_the_frames(done, weights: Path, tmp_path: Path) -> None:
+def test_a_picture_without_a_face_leaves_no_trace_in_the_frames(
+    done: tuple[Path, int], weights: Path, tmp_path: Path
+) -> None:
     shown = frames_of_the_sitter()
     pictures = [shown[i] for i in there_and_back()]
     for hidden in (24, 36):
@@ -170,8 +174,8 @@ def test_a_picture_without_a_face_leaves_no_trace_in_the_frames(done, weights: P
     assert max(off) < 0.2  # of 255, on average: the pictures beside it are packed a little otherwise
 
 
-def test_sampling_as_the_official_code_does_today_gives_other_frames(
-    done, watched: Path, film: Path, weights: Path
+def test_sampling_as_todays_official_code_gives_other_frames(
+    done: tuple[Path, int], watched: Path, film: Path, weights: Path
 ) -> None:
     begin(watched, done, align_corners=False, frames=3)
     animate(
@@ -183,7 +187,9 @@ def test_sampling_as_the_official_code_does_today_gives_other_frames(
     assert ours.patch(16).tobytes() == theirs.patch(1).tobytes()
 
 
-def test_detail_is_put_back_by_the_part_asked_for(done, film: Path, weights: Path, tmp_path: Path) -> None:
+def test_detail_is_put_back_by_the_part_asked_for(
+    done: tuple[Path, int], film: Path, weights: Path, tmp_path: Path
+) -> None:
     rough = {}
     for part in (0.0, 0.5, 1.0):
         animate(PAINTING, film, weights, done[0], CHOICES, Look(detail=part), architecture=TINY)
@@ -192,7 +198,7 @@ def test_detail_is_put_back_by_the_part_asked_for(done, film: Path, weights: Pat
     assert rough[0.0] < rough[0.5] < rough[1.0]
 
 
-def test_its_frames_can_be_blended_anew_by_the_engine(done, tmp_path: Path) -> None:
+def test_its_frames_can_be_blended_anew_by_the_engine(done: tuple[Path, int], tmp_path: Path) -> None:
     """They are head frames as any; these show no face, as their weights were never trained."""
     with pytest.raises(UnfitPortrait, match=r"frame_16\.png: no face found"):
         render_from(PAINTING, done[0].with_name("pack-frames"), tmp_path / "again")
@@ -229,7 +235,7 @@ def test_wrong_inputs_are_refused_before_the_film_is_watched(
     assert (tmp_path / "pack-frames" / "holiday.png").exists()
 
 
-def test_check_driving_says_that_the_film_will_do(film: Path, capsys) -> None:
+def test_check_driving_says_that_the_film_will_do(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fomm", "check-driving", str(film), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["fit"]
@@ -238,8 +244,8 @@ def test_check_driving_says_that_the_film_will_do(film: Path, capsys) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_makes_a_pack_with_a_model_of_the_published_size(
-    film: Path, tmp_path: Path, capfd
+def test_the_command_makes_a_pack_at_the_published_size(
+    film: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(checkpoint(VOX), tmp_path / "vox.pth.tar", _use_new_zipfile_serialization=False)
     words = ["--source", PAINTING, "--driving", film, "--checkpoint", tmp_path / "vox.pth.tar"]
@@ -264,7 +270,7 @@ def test_the_command_makes_a_pack_with_a_model_of_the_published_size(
 
 
 def test_weights_that_give_no_direction_are_refused_in_one_line(
-    done, watched: Path, film: Path, tmp_path: Path
+    done: tuple[Path, int], watched: Path, film: Path, tmp_path: Path
 ) -> None:
     empty = {
         part: {name: torch.zeros_like(value) for name, value in entries.items()}

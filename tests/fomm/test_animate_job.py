@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from appliance.fomm.animate import Arrays, Job
 FRAME, MOTION = np.zeros((8, 8, 3), np.uint8), np.ones((2, 2, 3), np.float32)
 
 
-def test_what_was_made_is_recalled_and_not_made_again(tmp_path) -> None:
+def test_what_was_made_is_recalled_and_not_made_again(tmp_path: Path) -> None:
     def make() -> Arrays:
         return {"a": np.arange(3)}
 
@@ -18,7 +20,7 @@ def test_what_was_made_is_recalled_and_not_made_again(tmp_path) -> None:
     np.testing.assert_array_equal(Job(tmp_path / "job", {"x": 1}, print).arrays("n", never)["a"], [0, 1, 2])
 
 
-def test_arrays_damaged_meanwhile_are_made_again(tmp_path) -> None:
+def test_arrays_damaged_meanwhile_are_made_again(tmp_path: Path) -> None:
     def make() -> Arrays:
         return {"a": np.arange(300)}
 
@@ -31,7 +33,7 @@ def test_arrays_damaged_meanwhile_are_made_again(tmp_path) -> None:
         assert kept.read_bytes() == whole
 
 
-def test_a_frame_is_there_when_both_its_files_are_whole(tmp_path) -> None:
+def test_a_frame_is_there_when_both_its_files_are_whole(tmp_path: Path) -> None:
     job = Job(tmp_path / "job", {}, print)
     assert not job.has_frame(0)
     job.keep_frame(0, FRAME, MOTION)
@@ -44,8 +46,9 @@ def test_a_frame_is_there_when_both_its_files_are_whole(tmp_path) -> None:
     assert not job.has_frame(0)
 
 
-def test_other_inputs_begin_anew_and_say_so_and_leave_what_is_not_theirs(tmp_path) -> None:
-    job, said = Job(tmp_path / "job", {"x": 1}, print), []
+def test_other_inputs_begin_anew_and_leave_other_files(tmp_path: Path) -> None:
+    said: list[str] = []
+    job = Job(tmp_path / "job", {"x": 1}, print)
     job.keep_frame(0, FRAME, MOTION)
     (tmp_path / "job" / "notes.txt").touch()
     assert not Job(tmp_path / "job", {"x": 2}, said.append).has_frame(0)
@@ -54,7 +57,7 @@ def test_other_inputs_begin_anew_and_say_so_and_leave_what_is_not_theirs(tmp_pat
     assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["job.json", "notes.txt"]
 
 
-def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path) -> None:
+def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     Job(tmp_path, {}, print)
     (tmp_path / ".frame_03.png.new-x1y2").mkdir()
     (tmp_path / ".frame_03.png.new-x1y2" / "frame_03.png").write_bytes(b"half")
@@ -62,7 +65,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").touch()
     with pytest.raises(CannotWrite, match="is no folder of frames"):
         Job(tmp_path, {}, print)

@@ -16,7 +16,7 @@ def test_the_square_holds_face_and_hair_with_air_around() -> None:
 
 
 def test_the_square_stays_in_the_picture() -> None:
-    assert head_square(FACE[None] - 90, (400, 400))[:2] == (0, 0)
+    assert head_square(FACE[None] - 90.0, (400, 400))[:2] == (0, 0)
     assert head_square(FACE[None], (195, 240)) == (5, 47, 190)
     assert head_square(FACE[None], (182, 240)).side == 182
 
@@ -38,7 +38,7 @@ def test_a_larger_square_is_averaged() -> None:
     assert np.abs(square[:, 2:-2] - 0.5).max() < 0.02
 
 
-def test_from_a_model_that_repeats_what_it_was_given_the_painting_comes_back() -> None:
+def test_a_model_that_repeats_its_input_gives_the_painting_back() -> None:
     painting = np.random.default_rng(7).integers(80, 180, (300, 200, 3)).astype(np.uint8)
     place = Place(20, 60, 160)
     square = painting[60:220, 20:180]

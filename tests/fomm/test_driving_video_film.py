@@ -47,7 +47,7 @@ def write_sound(path: Path) -> None:
         container.mux(stream.encode())
 
 
-def test_a_film_is_read_picture_by_picture_twice_over(tmp_path) -> None:
+def test_a_film_is_read_picture_by_picture_twice_over(tmp_path: Path) -> None:
     film = Film(write_film(tmp_path / "f.mp4", [marked(grey=10 * i) for i in range(12)]))
     assert len(film) == 12
     np.testing.assert_allclose(film.times, np.arange(12) / 30, atol=1e-6)
@@ -58,7 +58,7 @@ def test_a_film_is_read_picture_by_picture_twice_over(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (-90, (0, 1))])
-def test_a_telephones_film_is_turned_upright(tmp_path, rotation: int, corner: tuple[int, int]) -> None:
+def test_a_telephones_film_is_turned_upright(tmp_path: Path, rotation: int, corner: tuple[int, int]) -> None:
     film = Film(write_film(tmp_path / "f.mp4", [marked()] * 5, rotation))
     pixels = next(iter(film))
     rows, columns = pixels.shape[:2]
@@ -72,7 +72,7 @@ def test_a_telephones_film_is_turned_upright(tmp_path, rotation: int, corner: tu
     assert max(quarters, key=quarters.__getitem__) == corner  # turned counter-clockwise from upper left
 
 
-def test_large_pictures_are_reduced_and_long_films_thinned(tmp_path) -> None:
+def test_large_pictures_are_reduced_and_long_films_thinned(tmp_path: Path) -> None:
     pixels = next(iter(Film(write_film(tmp_path / "large.mp4", [marked(1920, 1080)] * 3))))
     assert pixels.shape == (720, 1280, 3)
     film = Film(write_film(tmp_path / "long.mp4", [marked(32, 32)] * (2 * MOST + 5)))
@@ -81,22 +81,22 @@ def test_large_pictures_are_reduced_and_long_films_thinned(tmp_path) -> None:
     np.testing.assert_allclose(np.diff(film.times), 3 / 30, atol=1e-6)
 
 
-def test_when_pictures_are_shown_is_read_from_a_film_without_an_even_rate(tmp_path) -> None:
+def test_uneven_times_are_read_from_the_film(tmp_path: Path) -> None:
     thousandths = [0, 33, 66, 100, 400, 433, 900]
     film = Film(write_uneven(tmp_path / "f.mkv", thousandths))
     np.testing.assert_allclose(film.times, np.array(thousandths) / 1000, atol=1e-6)
 
 
-def test_pixels_that_are_not_square_are_stretched(tmp_path) -> None:
+def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
     path = write_uneven(tmp_path / "f.mkv", range(0, 300, 30), stretch=Fraction(4, 3))
     assert next(iter(Film(path))).shape == (48, 86, 3)  # 85.3, to the next even number
 
 
-def test_a_colon_in_a_name_does_no_harm(tmp_path) -> None:
+def test_a_colon_in_a_name_does_no_harm(tmp_path: Path) -> None:
     assert len(Film(write_film(tmp_path / "take 1: the best.mp4", [marked()] * 4))) == 4
 
 
-def test_what_is_no_film_is_refused_in_one_line(tmp_path) -> None:
+def test_files_that_are_no_films_are_refused_in_one_line(tmp_path: Path) -> None:
     names = ("text.txt", "one.png", "short.mp4", "cut.mp4", "list.mp4", "web.mp4", "sound.mp4", "empty.mp4")
     text, picture, short, cut, listed, web, sound, empty = (tmp_path / name for name in names)
     text.write_text("no film\n" * 500)  # FFmpeg would show it as a terminal does
@@ -118,7 +118,7 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_name_in_another_encoding_in_a_film_does_no_harm(tmp_path) -> None:
+def test_a_name_in_another_encoding_in_a_film_does_no_harm(tmp_path: Path) -> None:
     path = write_film(tmp_path / "f.mp4", [marked()] * 4)
     data = bytearray(path.read_bytes())
     data[data.index(b"isom")] = 0xFF  # the brand, in ftyp
@@ -126,7 +126,7 @@ def test_a_name_in_another_encoding_in_a_film_does_no_harm(tmp_path) -> None:
     assert len(Film(path)) == 4
 
 
-def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path) -> None:
+def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(BadFilm, match="no regular file"):
         Film(tmp_path / "pipe.mp4")
@@ -137,7 +137,7 @@ def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path) -> None:
         Film(path)
 
 
-def test_a_film_on_its_side_or_its_head_is_refused(tmp_path) -> None:
+def test_a_film_on_its_side_or_its_head_is_refused(tmp_path: Path) -> None:
     sitter = frames_of_the_sitter()[16]
     for turn, told in ((90, 90), (180, 180), (-90, 90)):
         film = Film(write_film(tmp_path / "f.mp4", [sitter.rotate(turn, expand=True)] * 4))
@@ -147,7 +147,7 @@ def test_a_film_on_its_side_or_its_head_is_refused(tmp_path) -> None:
         assert abs(degrees - told) < 10
 
 
-def test_a_film_without_a_face_is_refused_as_soon_as_it_is_clear(tmp_path) -> None:
+def test_a_film_without_a_face_is_refused_as_soon_as_it_is_clear(tmp_path: Path) -> None:
     film = Film(write_film(tmp_path / "f.mp4", [marked()] * 30))
     with pytest.raises(BadFilm, match="no face in 4 of the first 4 pictures"):
         watch(film, Landmarker())

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from appliance.errors import BadFilm
 from appliance.fomm.driving_video import Watched, best_pass, check, crossings, find_sweep
@@ -12,14 +13,14 @@ from appliance.fomm.network import hull_area
 FACE = np.random.default_rng(5).normal(size=(468, 2)) * (60, 80) + (200, 300)
 
 
-def turned_mesh(yaw: np.ndarray) -> np.ndarray:
+def turned_mesh(yaw: NDArray[np.float64]) -> NDArray[np.float64]:
     away = FACE - FACE.mean(0)
     mesh = np.repeat(FACE[None], len(yaw), 0)
     mesh[:, :, 0] += np.radians(yaw)[:, None] * 0.4 * (away[:, 1] ** 2 / 80)[None]
     return mesh
 
 
-def seen(gaze: np.ndarray, share: float = 0.4) -> Watched:
+def seen(gaze: NDArray[np.float64], share: float = 0.4) -> Watched:
     """A film in which the head takes `share` of the gaze, the eyes the rest."""
     yaw = share * gaze
     return Watched(
@@ -33,13 +34,14 @@ def seen(gaze: np.ndarray, share: float = 0.4) -> Watched:
     )
 
 
-def sweep_of(pictures: int = 150) -> np.ndarray:
-    return 20 * np.sin(np.linspace(0, 2 * np.pi, pictures))
+def sweep_of(pictures: int = 150) -> NDArray[np.float64]:
+    gaze: NDArray[np.float64] = 20 * np.sin(np.linspace(0, 2 * np.pi, pictures))
+    return gaze
 
 
 @pytest.mark.parametrize("frames", [3, 33, 65])
 @pytest.mark.parametrize("pictures", [40, 60, 400])
-def test_the_frames_go_in_equal_steps_of_gaze_though_the_film_does_not(frames: int, pictures: int) -> None:
+def test_frames_have_equal_steps_of_gaze_in_an_uneven_film(frames: int, pictures: int) -> None:
     watched = seen(sweep_of(pictures))
     sweep = find_sweep(watched, frames, watched.mesh[0])
     gaze = np.interp(sweep.moments, np.arange(pictures), sweep.motion)
@@ -57,7 +59,7 @@ def test_a_sweep_to_picture_left_gives_frames_in_the_same_order() -> None:
     assert np.diff(find_sweep(seen(other), 33, FACE).moments).sum() > 0
 
 
-def test_frames_come_from_one_sweep_the_one_that_turns_back_least() -> None:
+def test_frames_come_from_the_sweep_that_turns_back_least() -> None:
     rough = sweep_of(100) + 3 * np.sin(np.arange(100) * 1.3)
     clean = sweep_of(100)
     sweep = find_sweep(seen(np.concatenate([rough, clean])), 33, FACE)
@@ -65,7 +67,7 @@ def test_frames_come_from_one_sweep_the_one_that_turns_back_least() -> None:
     assert sweep.last - sweep.first <= 60
 
 
-def test_it_starts_where_the_pose_is_the_paintings_and_both_sides_have_room() -> None:
+def test_it_starts_at_the_paintings_pose_with_room_both_ways() -> None:
     watched = seen(sweep_of())
     wanted = 70
     sweep = find_sweep(watched, 33, watched.mesh[wanted] * 1.7 + 30)  # place and size do not count
@@ -85,7 +87,7 @@ def test_the_start_can_be_chosen_by_hand_within_the_sweep() -> None:
 
 
 @pytest.mark.parametrize("gaze", [np.zeros(90), 2 * np.sin(np.linspace(0, 6, 90))], ids=["still", "hardly"])
-def test_a_film_without_a_sweep_is_refused(gaze: np.ndarray) -> None:
+def test_a_film_without_a_sweep_is_refused(gaze: NDArray[np.float64]) -> None:
     with pytest.raises(BadFilm, match="the gaze"):
         find_sweep(seen(gaze), 33, FACE)
 
@@ -105,7 +107,7 @@ def test_a_sweep_with_a_blink_gives_way_to_one_that_is_rougher() -> None:
     assert sweep.first >= 100
 
 
-def test_crossings_are_the_first_moments_at_which_values_are_reached() -> None:
+def test_crossings_are_the_first_moments_of_the_values() -> None:
     motion = np.array([0.0, 2.0, 1.0, 4.0])
     np.testing.assert_allclose(crossings(motion, np.array([0.0, 1.0, 2.0, 2.5, 4.0])), [0, 0.5, 1, 2.5, 3])
 
@@ -147,7 +149,7 @@ def test_what_is_wrong_with_a_film_is_told_apart() -> None:
     assert wrong(replace(good, mesh=nod)) == {"steadiness"}
 
 
-def test_who_blinks_at_the_ends_of_the_sweep_does_as_the_guide_says() -> None:
+def test_blinking_at_the_ends_of_the_sweep_does_no_harm() -> None:
     watched = seen(sweep_of())
     opening = watched.opening.copy()
     opening[[36, 37, 38, 111, 112, 113]] = 0.1
@@ -162,5 +164,5 @@ def test_a_film_in_jerks_is_told() -> None:
 def test_eyes_that_run_ahead_of_the_head_are_told() -> None:
     gaze = sweep_of()
     yaw = 0.4 * gaze
-    eyes = 12 * np.tanh(gaze)
+    eyes = 12.0 * np.tanh(gaze)
     assert wrong(replace(seen(gaze), yaw=yaw, eyes=eyes)) & {"eyes", "head"}

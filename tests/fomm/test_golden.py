@@ -1,6 +1,7 @@
 """The networks compute what the official code computes, to the last digits of float64."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,11 @@ class Run:
             np.testing.assert_allclose(ours.numpy(), self.golden[key], rtol=0, atol=CLOSE, err_msg=key)
 
 
+Runs = Callable[[str, Architecture], Run]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory):
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     made: dict[str, Run] = {}
 
     def run(name: str, sizes: Architecture) -> Run:
@@ -80,7 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize(("name", "sizes"), CASES)
-def test_key_points_and_jacobians_are_the_official_ones(runs, name: str, sizes: Architecture) -> None:
+def test_key_points_and_jacobians_are_the_official_ones(runs: Runs, name: str, sizes: Architecture) -> None:
     run = runs(name, sizes)
     for key, points in run.points.items():
         run.check(f"kp_{key}_value", points.value)
@@ -88,7 +92,7 @@ def test_key_points_and_jacobians_are_the_official_ones(runs, name: str, sizes: 
 
 
 @pytest.mark.parametrize(("name", "sizes"), CASES)
-def test_motion_is_carried_over_as_the_official_code_does(runs, name: str, sizes: Architecture) -> None:
+def test_motion_is_carried_over_as_the_official_code_does(runs: Runs, name: str, sizes: Architecture) -> None:
     run = runs(name, sizes)
     for frame in ("driving1", "driving2"):
         for word in ("absolute", "relative", "relative_adapt"):
@@ -100,7 +104,7 @@ def test_motion_is_carried_over_as_the_official_code_does(runs, name: str, sizes
 @pytest.mark.parametrize("align_corners", [True, False], ids=["corners", "no-corners"])
 @pytest.mark.parametrize(("name", "sizes"), CASES)
 def test_mask_flow_occlusion_and_frame_are_the_official_ones(
-    runs, name: str, sizes: Architecture, align_corners: bool
+    runs: Runs, name: str, sizes: Architecture, align_corners: bool
 ) -> None:
     run = runs(name, sizes)
     mode = "T" if align_corners else "F"
@@ -117,7 +121,7 @@ def test_mask_flow_occlusion_and_frame_are_the_official_ones(
 
 @pytest.mark.parametrize(("name", "sizes"), CASES)
 def test_each_motion_warps_the_source_as_the_official_codes_does(
-    runs, name: str, sizes: Architecture
+    runs: Runs, name: str, sizes: Architecture
 ) -> None:
     """The model warps them itself: they are taken from what its hourglass is given."""
     run = runs(name, sizes)
@@ -132,14 +136,14 @@ def test_each_motion_warps_the_source_as_the_official_codes_does(
 
 
 @pytest.mark.parametrize(("name", "sizes"), CASES)
-def test_nothing_of_the_golden_vectors_is_left_out(runs, name: str, sizes: Architecture) -> None:
+def test_nothing_of_the_golden_vectors_is_left_out(runs: Runs, name: str, sizes: Architecture) -> None:
     run = runs(name, sizes)
     if not run.checked:
         pytest.skip("the tests that compare were not run")
     assert run.checked == set(run.golden.files)
 
 
-def test_the_start_of_the_film_shows_the_source_unmoved(runs) -> None:
+def test_the_start_of_the_film_shows_the_source_unmoved(runs: Runs) -> None:
     run = runs("tiny128", TINY)
     points = run.moved("driving0", True)
     for ours, source in zip(points, run.points["source"], strict=True):
@@ -149,7 +153,7 @@ def test_the_start_of_the_film_shows_the_source_unmoved(runs) -> None:
     torch.testing.assert_close(flow[0, 5, :, 0], line, rtol=0, atol=1e-12)
 
 
-def test_the_published_checkpoints_names_and_shapes_are_the_models() -> None:
+def test_published_names_and_shapes_are_the_models() -> None:
     with torch.device("meta"):
         ours = {
             name: "x".join(map(str, value.shape)) or "-" for name, value in Fomm(VOX).state_dict().items()

@@ -6,7 +6,9 @@ import pickle
 import random
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,14 +17,17 @@ from appliance.errors import BadModel
 from appliance.fomm.network import load_checkpoint
 from tests.fomm.recipe import TINY, checkpoint, pictures
 
+# The networks' entries by name; wrong files have anything in their place.
+Weights = dict[str, Any]
+
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, dict[str, torch.Tensor]]:
+def weights() -> Weights:
     return checkpoint(TINY)
 
 
 @pytest.fixture
-def entries(weights) -> dict[str, dict[str, torch.Tensor]]:
+def entries(weights: Weights) -> Weights:
     return copy.deepcopy(weights)
 
 
@@ -52,11 +57,11 @@ class Evil:
     def __init__(self, mark: Path) -> None:
         self.mark = mark
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {self.mark}",)
 
 
-def test_a_whole_training_checkpoint_in_the_old_layout_loads(tmp_path: Path, entries) -> None:
+def test_a_whole_training_checkpoint_in_the_old_layout_loads(tmp_path: Path, entries: Weights) -> None:
     parameters = [torch.nn.Parameter(torch.ones(3))]
     adam = torch.optim.Adam(parameters)
     parameters[0].grad = torch.ones(3)
@@ -72,7 +77,7 @@ def test_a_whole_training_checkpoint_in_the_old_layout_loads(tmp_path: Path, ent
     torch.testing.assert_close(whole, stripped, rtol=0, atol=0)
 
 
-def test_prefixes_of_several_cards_and_missing_counters_do_no_harm(tmp_path: Path, entries) -> None:
+def test_multi_gpu_prefixes_and_missing_counters_do_no_harm(tmp_path: Path, entries: Weights) -> None:
     plain = key_points(save(tmp_path / "plain", entries))
     other = {
         part: {f"module.{n}": v for n, v in values.items() if not n.endswith("num_batches_tracked")}
@@ -81,7 +86,7 @@ def test_prefixes_of_several_cards_and_missing_counters_do_no_harm(tmp_path: Pat
     torch.testing.assert_close(key_points(save(tmp_path / "other", other)), plain, rtol=0, atol=0)
 
 
-def test_entries_missing_unknown_and_misshapen_are_named(tmp_path: Path, entries) -> None:
+def test_entries_missing_unknown_and_misshapen_are_named(tmp_path: Path, entries: Weights) -> None:
     del entries["generator"]["final.bias"]
     entries["generator"]["first.conv.weight"] = torch.zeros(64, 3, 7, 7)
     entries["kp_detector"]["extra"] = torch.zeros(1)
@@ -91,7 +96,7 @@ def test_entries_missing_unknown_and_misshapen_are_named(tmp_path: Path, entries
     assert "kp_detector.extra is unknown" in said
 
 
-def test_many_faults_are_counted(tmp_path: Path, entries) -> None:
+def test_many_faults_are_counted(tmp_path: Path, entries: Weights) -> None:
     entries["kp_detector"] = {}
     said = refused(save(tmp_path / "c", entries))
     assert said.count("is missing") == 3
@@ -112,12 +117,14 @@ def test_many_faults_are_counted(tmp_path: Path, entries) -> None:
         ("text", "is str, expected float32"),
     ],
 )
-def test_entries_that_are_no_weights_are_named(tmp_path: Path, entries, value, fault: str) -> None:
+def test_entries_that_are_no_weights_are_named(
+    tmp_path: Path, entries: Weights, value: object, fault: str
+) -> None:
     entries["generator"]["final.bias"] = value
     assert f"generator.final.bias {fault}" in refused(save(tmp_path / "c", entries, legacy=False))
 
 
-def test_variances_below_zero_are_named(tmp_path: Path, entries) -> None:
+def test_variances_below_zero_are_named(tmp_path: Path, entries: Weights) -> None:
     entries["generator"]["first.norm.running_var"][3] = -1
     assert "first.norm.running_var holds variances below 0" in refused(save(tmp_path / "c", entries))
 
@@ -126,7 +133,9 @@ def test_variances_below_zero_are_named(tmp_path: Path, entries) -> None:
     ("key", "shown"),
     [("two\nlines", r"two\nlines"), ("\x1b[31mred", r"\x1b[31mred"), ("k" * 10**6, "k" * 90), (7, "a int")],
 )
-def test_a_name_is_shown_on_one_line_whatever_it_holds(tmp_path: Path, entries, key, shown: str) -> None:
+def test_a_name_is_shown_on_one_line_whatever_it_holds(
+    tmp_path: Path, entries: Weights, key: object, shown: str
+) -> None:
     entries["generator"][key] = torch.zeros(1)
     for content in (entries, {key: 1}):
         said = refused(save(tmp_path / "c", content))
@@ -142,7 +151,9 @@ def test_another_model_is_refused_by_what_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["old-layout", "zip"])
-def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path: Path, entries, legacy: bool) -> None:
+def test_a_file_that_carries_code_is_refused_and_nothing_runs(
+    tmp_path: Path, entries: Weights, legacy: bool
+) -> None:
     mark = tmp_path / "it-ran"
     entries["epoch"] = Evil(mark)
     path = save(tmp_path / "c", entries, legacy)
@@ -150,7 +161,7 @@ def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path: Path, en
     assert not mark.exists()
 
 
-def test_a_bare_pickle_that_carries_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
+def test_a_bare_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         mark, path = tmp_path / "it-ran", tmp_path / f"c{protocol}"
         path.write_bytes(pickle.dumps(Evil(mark), protocol))
@@ -183,7 +194,7 @@ def test_a_program_written_by_hand_is_refused_and_nothing_runs(
     assert mark.exists()
 
 
-def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_unread(tmp_path: Path, entries) -> None:
+def test_a_compressed_archive_is_refused_unread(tmp_path: Path, entries: Weights) -> None:
     entries["epoch"] = torch.zeros(10**7)
     whole, packed = save(tmp_path / "c", entries, legacy=False), tmp_path / "packed"
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
@@ -201,7 +212,7 @@ def test_a_claim_of_more_than_the_file_holds_is_refused(tmp_path: Path, claimed:
     refused(path)
 
 
-def test_an_archive_around_a_checkpoint_is_refused(tmp_path: Path, entries) -> None:
+def test_an_archive_around_a_checkpoint_is_refused(tmp_path: Path, entries: Weights) -> None:
     inner = save(tmp_path / "c", entries)
     with tarfile.open(tmp_path / "c.tar", "w") as archive:
         archive.add(inner, "vox-cpk.pth")
@@ -219,7 +230,7 @@ def test_the_evil_file_would_have_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["old-layout", "zip"])
-def test_a_file_cut_short_is_refused(tmp_path: Path, entries, legacy: bool) -> None:
+def test_a_file_cut_short_is_refused(tmp_path: Path, entries: Weights, legacy: bool) -> None:
     data = save(tmp_path / "whole", entries, legacy).read_bytes()
     path = tmp_path / "cut"
     for part in (0.0, 0.00001, 0.01, 0.1, 0.5, 0.9, 0.999):
@@ -240,7 +251,7 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     refused(tmp_path)
 
 
-def test_flipped_bytes_never_end_in_anything_but_one_line(tmp_path: Path, entries) -> None:
+def test_flipped_bytes_never_end_in_anything_but_one_line(tmp_path: Path, entries: Weights) -> None:
     data = bytearray(save(tmp_path / "c", entries).read_bytes())
     dice = random.Random(7)
     for _ in range(60):

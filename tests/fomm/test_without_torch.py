@@ -24,7 +24,9 @@ def test_the_other_tests_of_fomm_need_pytorch() -> None:
         ("av", ["check-driving", "film.mp4"]),
     ],
 )
-def test_one_line_says_what_is_missing_and_how_to_get_it(package, words, capsys, monkeypatch) -> None:
+def test_one_line_says_what_is_missing_and_how_to_get_it(
+    package: str, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(fomm.LEAST, package, (999, 0))
     assert cli.main(["fomm", *words]) == 1
     said = capsys.readouterr().err
@@ -33,13 +35,13 @@ def test_one_line_says_what_is_missing_and_how_to_get_it(package, words, capsys,
     assert "pip install" in said
 
 
-def test_a_package_that_is_not_there_is_told_too(monkeypatch) -> None:
+def test_a_package_that_is_not_there_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fomm.LEAST, "no-such-package", (1, 0))
     with pytest.raises(NoExtra, match="found none"):
         fomm.check("no-such-package")
 
 
-def test_the_bench_of_fomm_asks_for_pytorch_first(monkeypatch) -> None:
+def test_the_bench_of_fomm_asks_for_pytorch_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fomm.LEAST, "torch", (999, 0))
     with pytest.raises(NoExtra, match=r"torch 999\.0"):
         BENCHES["fomm"](print)

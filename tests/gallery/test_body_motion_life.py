@@ -16,7 +16,7 @@ from appliance.camera.sampling import Region
 from appliance.gallery.body_motion import Curve, Pose, turned
 from appliance.gallery.figures import figure_names
 from appliance.gallery.room import Room
-from appliance.gallery.walks import Person, RoomSpec, Visitor, Walk
+from appliance.gallery.walks import Kind, Person, RoomSpec, Visitor, Walk
 from appliance.vision.blazeface import FaceDetector
 
 LENS = Lens(640, 360, 66.0)
@@ -32,7 +32,13 @@ def standing(
 
 def minute(person: Person) -> list[Visitor]:
     """Where somebody is, 20 times a second."""
-    return [there for i in range(1200) if (there := person.at(i / 20))]
+    return [there(person, i / 20) for i in range(1200)]
+
+
+def there(person: Person, moment: float) -> Visitor:
+    visitor = person.at(moment)
+    assert visitor
+    return visitor
 
 
 @functools.cache
@@ -43,10 +49,9 @@ def room(person: Person) -> Room:
 
 def seen(person: Person, moment: float) -> tuple[RgbPicture, float, float]:
     """A picture, and where the eyes' middle is in it."""
-    there = person.at(moment)
-    assert there
+    visitor = there(person, moment)
     pixels = room(person).draw(moment, 0)
-    return RgbPicture(pixels, moment, 0), *LENS.project(there.x_mm, there.y_mm, there.z_mm)
+    return RgbPicture(pixels, moment, 0), *LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)
 
 
 def around(x: float, y: float, side: float = 256) -> Region:
@@ -71,7 +76,7 @@ def middle(image: Image.Image) -> tuple[float, float]:
 
 
 class TestMotion:
-    def test_who_lives_sways_nods_and_turns_25_degrees_to_both_sides(self) -> None:
+    def test_a_living_figure_sways_nods_and_turns_25_degrees(self) -> None:
         seen = minute(standing())
         yaws, pitches = [v.pose.yaw for v in seen], [v.pose.pitch for v in seen]
         assert max(yaws) == pytest.approx(25, abs=0.01) and min(yaws) == pytest.approx(-25, abs=0.01)
@@ -81,7 +86,7 @@ class TestMotion:
         assert max(ahead) - min(ahead) == pytest.approx(18, abs=2)
 
     def test_the_eyes_move_smoothly(self) -> None:
-        x = np.array([standing().at(i / 200).x_mm for i in range(12000)])  # type: ignore[union-attr]
+        x = np.array([there(standing(), i / 200).x_mm for i in range(12000)])
         assert np.abs(np.diff(x)).max() * 200 < 130  # mm/s: a quick turn of the head
         assert np.abs(np.diff(x, 2)).max() * 200**2 < 1200
 
@@ -147,7 +152,7 @@ class TestPictures:
             picture, x, y = seen(person, moment)
             face = detector.detect(picture, around(x, y))[0]
             errors.append((np.array(face.eye_midpoint) - (x, y)) / face.width)
-            yaws.append(person.at(moment).pose.yaw)  # type: ignore[union-attr]
+            yaws.append(there(person, moment).pose.yaw)
             noses.append((face.nose[0] - face.eye_midpoint[0]) / face.eye_distance)
         assert min(yaws) < -24 and max(yaws) > 24
         own = np.mean([error for error, yaw in zip(errors, yaws, strict=True) if abs(yaw) < 4], axis=0)
@@ -165,7 +170,7 @@ class TestPictures:
 
     @pytest.mark.parametrize("kind", ["statue", "poster"])
     @pytest.mark.parametrize("photograph", figure_names())
-    def test_statues_and_posters_have_faces_where_they_are(self, photograph: str, kind: str) -> None:
+    def test_statues_and_posters_have_faces_where_they_are(self, photograph: str, kind: Kind) -> None:
         person = replace(standing(photograph=photograph, life=0.0, z=1500.0), kind=kind)
         picture, x, y = seen(person, 10.0)
         (face,) = FaceDetector("short").detect(picture, around(x, y, 128))

@@ -85,7 +85,7 @@ class TestProjection:
         assert down == pytest.approx(y / z, abs=1e-4)
         assert lens.project(math.tan(math.radians(fov / 2)), 0, 1)[0] == pytest.approx(640)
 
-    def test_the_edges_of_the_picture_are_half_the_field_of_view_away(self) -> None:
+    def test_the_edges_are_half_the_field_of_view_away(self) -> None:
         assert LENS.angle(0) == pytest.approx(-33)
         assert LENS.angle(320) == 0
         assert LENS.angle(640) == pytest.approx(33)
@@ -177,7 +177,7 @@ class TestRoom:
         )
         assert half == pytest.approx(full / 2, rel=0.01)
 
-    def test_who_is_nearer_hides_who_is_farther_whatever_the_scripts_order(self) -> None:
+    def test_a_nearer_person_hides_a_farther_one_in_any_order(self) -> None:
         near, far = standing(50, 1000), standing(0, 2000, "grace_hopper.jpg")
         together = picture(near, far)
         np.testing.assert_array_equal(together, picture(far, near))
@@ -185,11 +185,11 @@ class TestRoom:
         face = np.s_[y - 8 : y + 8, x - 10 : x + 10]
         np.testing.assert_array_equal(together[face], picture(near)[face])
 
-    def test_who_is_out_of_view_leaves_no_trace(self) -> None:
+    def test_a_person_out_of_view_leaves_no_trace(self) -> None:
         np.testing.assert_array_equal(picture(standing(-4000, 1300)), empty_room(PLAIN, SMALL))
 
     @pytest.mark.parametrize("x", [-900.0, 900.0])
-    def test_who_is_half_in_view_is_cut_by_the_pictures_edge(self, x: float) -> None:
+    def test_a_person_half_in_view_is_cut_by_the_edge(self, x: float) -> None:
         columns = changed(picture(standing(x, 1300))).sum(0)
         edge = columns[:80] if x < 0 else columns[-80:]
         assert edge.sum() > 0.9 * columns.sum() > 0
@@ -199,7 +199,7 @@ class TestRoom:
         feet = LENS.project(0, 1560, 6000)[1]
         assert rows.max() == pytest.approx(feet, abs=6)
 
-    def test_who_moves_during_a_long_exposure_is_blurred(self) -> None:
+    def test_a_person_moving_in_a_long_exposure_is_blurred(self) -> None:
         long = replace(PLAIN, exposure=0.05)
         sharp = picture(standing(0, 1000, speed=600))
         blurred = picture(standing(0, 1000, speed=600), room=long)

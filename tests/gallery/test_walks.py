@@ -108,7 +108,7 @@ class TestTruth:
             change = (getattr(after, f"{axis}_mm") - getattr(before, f"{axis}_mm")) / 2e-4
             assert change == pytest.approx(getattr(here, f"v{axis}_mm_s"), abs=0.5)
 
-    def test_the_head_rises_and_falls_with_steps_and_rests_when_standing(self) -> None:
+    def test_the_head_bobs_with_steps_and_rests_when_standing(self) -> None:
         stop = load_walk("stop")
         walking = [only(stop, t / 20).y_mm for t in range(30)]
         assert 10 < max(walking) - min(walking) < 20
@@ -118,7 +118,7 @@ class TestTruth:
 
 
 class TestBundledWalks:
-    def test_all_are_there(self) -> None:
+    def test_every_named_walk_is_there(self) -> None:
         known = {"child", "couple", "cross", "crowd", "demo", "empty", "label", "still", "stop"}
         assert set(bundled_walks()) >= known
 
@@ -136,7 +136,7 @@ class TestBundledWalks:
                 assert not in_view(start)
                 assert not in_view(end)
 
-    def test_the_demo_crosses_the_whole_view_and_leaves_the_room_empty(self) -> None:
+    def test_the_demo_crosses_the_view_and_empties_the_room(self) -> None:
         demo = load_walk("demo")
         assert demo.duration == 20
         angles = []
@@ -295,7 +295,7 @@ class TestWrongWalks:
             ),
         ],
     )
-    def test_are_refused_in_one_clear_line(self, text: str, line: str) -> None:
+    def test_wrong_walks_are_refused_in_one_clear_line(self, text: str, line: str) -> None:
         with pytest.raises(ConfigError) as error:
             parse_walk(text, "w.toml")
         assert str(error.value) == line
@@ -321,7 +321,7 @@ class TestWrongWalks:
 
 
 class TestKinds:
-    def test_a_file_says_who_lives_who_turns_away_and_who_is_a_picture(self) -> None:
+    def test_a_file_tells_living_people_from_pictures(self) -> None:
         life = PERSON.replace("keys", "life = 0.5\nturned_away = [{ from = 1.5, to = 2 }]\nkeys")
         hung = PERSON.replace("anna", "bert").replace("keys", 'kind = "poster"\neye_distance_mm = 200\nkeys')
         walk = parse_walk(HEAD + life + hung + "[room]\nback_light = 0.5\n", "w")
@@ -331,7 +331,7 @@ class TestKinds:
         assert walk.room.back_light == 0.5
 
     @pytest.mark.parametrize("kind", ["statue", "poster"])
-    def test_what_is_no_person_is_not_to_be_followed(self, kind: str) -> None:
+    def test_statues_and_posters_are_not_to_be_followed(self, kind: str) -> None:
         near = PERSON.replace("anna", "bert").replace("keys", f'kind = "{kind}"\nkeys')
         near = near.replace("z_mm = 1000", "z_mm = 700").replace("z_mm = 2000", "z_mm = 800")
         followed = parse_walk(HEAD + PERSON + near, "w").followed_at(2.0, LENS)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ APART = ((0.0, 0.0), (-600.0, 50.0), (500.0, -250.0))
 THREE = replace(PACK, sitters=(GRID, GRID, replace(GRID, resting=(4, 10))))
 
 
-def aim(angle: float, pitch: float, **more: float) -> GazeTarget:
+def aim(angle: float, pitch: float, **more: Any) -> GazeTarget:
     return replace(GazeTarget(None, angle, 0.0, 0.0, pitch=pitch, ahead_mm=1500.0), **more)
 
 
@@ -96,8 +97,9 @@ class TestTime:
         part = (way - way[0]) / (way[-1] - way[0])
         assert part[:, 0] == pytest.approx(part[:, 1])
 
-    def test_a_lost_viewer_is_looked_for_a_while_then_the_eyes_return_row_by_row(self) -> None:
-        shown, rows = (GRID.number(8, 24),), []
+    def test_after_a_viewer_is_lost_the_eyes_return_row_by_row(self) -> None:
+        shown: tuple[int, ...] = (GRID.number(8, 24),)
+        rows = []
         for t in np.arange(0, 5, 1 / 60):
             shown = frames_for(aim(13.0, -16.25), float(t), shown, TRACKING, PACK)
             rows.append(GRID.place(shown[0])[0])

@@ -161,4 +161,5 @@ def main(what: str, seed: str, first: str, count: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], Path(sys.argv[5]))
+    _what, _seed, _first, _count, _folder = sys.argv[1:]
+    main(_what, _seed, _first, _count, Path(_folder))

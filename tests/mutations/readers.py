@@ -6,9 +6,13 @@ Errors that the product raises on purpose are right if they are one line.
 import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from appliance.camera.replay import ReplayCamera
 from appliance.errors import ApplianceError, CameraAbsent, CameraEnded, ConfigError
+
+if TYPE_CHECKING:
+    from appliance.vision.blazeface import FaceDetector
 
 
 def picture(path: Path) -> str:
@@ -77,7 +81,7 @@ def film(path: Path) -> str:
     return "" if code in (0, 1) else f"exit code {code}"
 
 
-def _refused(read: "functools.partial[object]") -> str:
+def _refused(read: "functools.partial[Any]") -> str:
     try:
         read()
     except (CameraEnded, CameraAbsent):
@@ -95,7 +99,7 @@ def _replay(folder: Path) -> None:
 
 
 @functools.cache
-def _detector() -> object:
+def _detector() -> "FaceDetector":
     from appliance.vision.blazeface import FaceDetector
 
     return FaceDetector("full")

@@ -8,7 +8,7 @@ from tests.mutations.test_packs import light
 pytestmark = pytest.mark.mutations
 
 
-def test_whatever_is_wrong_with_a_compiled_file_its_portrait_is_lit(
+def test_the_portrait_of_any_damaged_compiled_file_is_lit(
     count: Callable[[int], int], seed: int, tmp_path: Path
 ) -> None:
     met = light("compiled", count(2000), seed, tmp_path)

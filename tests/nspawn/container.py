@@ -57,7 +57,7 @@ def install(root: Path) -> None:
     for command in (
         ["systemd-sysusers", f"--root={root}"],
         ["systemd-tmpfiles", f"--root={root}", "--create", "mona-lisa.conf"],
-        ["chroot", root, "chown", "-R", "mona-lisa:", "/var/lib/mona-lisa"],
+        ["chroot", str(root), "chown", "-R", "mona-lisa:", "/var/lib/mona-lisa"],
         ["systemctl", f"--root={root}", "enable", "-q", UNIT],
     ):
         subprocess.run(command, check=True)

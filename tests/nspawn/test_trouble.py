@@ -66,7 +66,7 @@ def test_a_loop_that_stands_still_is_restarted_by_the_watchdog(own: Container) -
     assert any("Watchdog timeout" in str(row["MESSAGE"]) for row in own.journal())
 
 
-def test_a_crash_is_restarted_after_six_seconds_and_no_core_is_left(own: Container) -> None:
+def test_a_crash_is_restarted_after_6_s_without_a_core_file(own: Container) -> None:
     pid = own.show("MainPID")
     own.sh(f"touch /dev/shm/mark; kill -SEGV {pid}")
     crashed = time.monotonic()
@@ -78,7 +78,7 @@ def test_a_crash_is_restarted_after_six_seconds_and_no_core_is_left(own: Contain
     own.seeing()
 
 
-def test_a_program_that_does_not_start_is_tried_five_times_then_paused_and_tried_again(
+def test_a_program_that_fails_to_start_is_retried_with_a_pause(
     own: Container,
 ) -> None:
     now = int(time.time())  # rebooted twice already
@@ -114,7 +114,7 @@ def test_a_service_that_keeps_failing_ends_in_a_reboot(own: Container) -> None:
     assert len(own.sh(f"cat {NOTES}").split()) == 1, "and is noted"
 
 
-def test_but_not_so_soon_after_the_start_that_nobody_can_log_in(own: Container) -> None:
+def test_a_failing_service_is_not_rebooted_too_soon_to_log_in(own: Container) -> None:
     with_patience(own, "SHORTEST_UPTIME", 1e9)
     (line,) = failing(own)
     assert "somebody may want to log in" in line and line.endswith(f"again in {recovery.PAUSE:.0f} s")
@@ -122,7 +122,7 @@ def test_but_not_so_soon_after_the_start_that_nobody_can_log_in(own: Container) 
     assert own.run(f"cat {NOTES}").returncode == 1
 
 
-def test_a_stop_that_ends_badly_is_what_was_asked_for_and_no_failure(own: Container) -> None:
+def test_a_stop_that_ends_badly_is_no_failure(own: Container) -> None:
     with_patience(own, "SHORTEST_UPTIME", 1.0)
     pid = own.show("MainPID")
     own.sh("systemctl mask --runtime --now reboot.target")
@@ -133,7 +133,7 @@ def test_a_stop_that_ends_badly_is_what_was_asked_for_and_no_failure(own: Contai
     assert own.show("ActiveState", FAILED) == "inactive"
 
 
-def test_booted_without_a_camera_it_shows_the_portrait_and_says_so_once(root: Path) -> None:
+def test_booted_without_a_camera_it_shows_the_portrait(root: Path) -> None:
     with Container(root, EYES % "", SMALL) as machine:
         machine.until(lambda: machine.show("StatusText").startswith("blind"))
         time.sleep(8)  # it is tried again
@@ -145,7 +145,7 @@ def test_booted_without_a_camera_it_shows_the_portrait_and_says_so_once(root: Pa
         assert "frame_" in machine.sh("ls /dev/shm/lit")
 
 
-def test_booted_with_a_broken_config_it_shows_the_portrait_and_says_so_once(root: Path) -> None:
+def test_booted_with_a_broken_config_it_shows_the_portrait(root: Path) -> None:
     with Container(root, EYES % "--camera gallery", "[display\nwidth = 2") as machine:
         machine.seeing()
         (wrong,) = machine.warnings()
@@ -162,7 +162,7 @@ def test_booted_with_a_broken_config_it_shows_the_portrait_and_says_so_once(root
         machine.until(lambda: "showing La Sconosciuta instead" in machine.status()[1])
 
 
-def test_booted_from_a_read_only_disk_it_shows_the_portrait_and_follows(root: Path) -> None:
+def test_booted_from_a_read_only_disk_it_follows(root: Path) -> None:
     with Container(root, EYES % "--camera gallery", SMALL, read_only=True) as machine:
         machine.until(lambda: machine.show("StatusText").startswith("following"))
         machine.until(lambda: machine.status()[0] == 0)

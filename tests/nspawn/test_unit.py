@@ -32,7 +32,7 @@ def test_the_units_are_the_projects_own_to_the_byte(gallery: Container) -> None:
         assert gallery.run(f"cat /etc/systemd/system/{path.name}").stdout == path.read_text(), path.name
 
 
-def test_it_is_ready_when_the_first_picture_is_lit_and_not_before(gallery: Container) -> None:
+def test_it_is_ready_no_sooner_than_the_first_picture_is_lit(gallery: Container) -> None:
     flips = gallery.sh("cat /dev/shm/lit/lit.jsonl").splitlines()
     first = json.loads(flips[0])["time"]
     ready = int(gallery.show("ActiveEnterTimestampMonotonic")) / 1e6
@@ -66,7 +66,7 @@ def test_its_only_sockets_are_the_journals_notifys_and_udevs(gallery: Container)
         assert len(gallery.sh(f"cat /proc/{pid}/net/{family}").splitlines()) <= 1, family
 
 
-def test_nothing_is_written_but_the_status_and_nothing_sent_but_to_systemd(gallery: Container) -> None:
+def test_only_the_status_is_written_and_only_systemd_told(gallery: Container) -> None:
     pid = gallery.show("MainPID")
     trace = "trace=socket,connect,sendto,sendmsg,openat,creat,mkdir,link,symlink"
     # Until the status was written a few times, however long that takes.
@@ -91,7 +91,7 @@ def path_of(call: str) -> str:
     return str(Path(folder or "/") / path)
 
 
-def test_from_start_to_end_no_file_is_written_that_could_hold_a_cameras_picture(own: Container) -> None:
+def test_no_file_that_could_hold_a_picture_is_ever_written(own: Container) -> None:
     own.sh(f"systemctl stop {UNIT}; rm -rf /var/lib/mona-lisa/.cache; echo '# new' >> /{CONFIG}")
     trace = "trace=openat,creat,write,writev,pwrite64,sendfile,copy_file_range,mmap"
     own.sh(

@@ -95,7 +95,8 @@ def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
         picture[line] = (70, 45, 35)
     small = picture.reshape(SIZE[1], 3, SIZE[0], 3, 3).mean((1, 3))
     grain = np.random.default_rng(seed).normal(0, 2, small.shape)
-    return np.clip(small + grain + 0.5, 0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.clip(small + grain + 0.5, 0, 255).astype(np.uint8)
+    return drawn
 
 
 def landmarks(eyes: list[DrawnEye], wrong_by: float = 0.0) -> Landmarks:

@@ -27,7 +27,8 @@ EYES = ((-0.62, -0.26), (0.26, 0.62))
 def depth(x: Points, y: Points) -> Points:
     """Depth over the plane of the face's sides in half faces: a barrel of 1.1 that ends upright, and a nose."""
     barrel = 1.1 * np.sqrt(np.clip(1 - np.abs(x) ** 2.5, 0, None)) * (1 - 0.15 * (y / TALL) ** 4)
-    return barrel + 0.35 * np.exp(-((x / 0.16) ** 2) - ((y - 0.3) / 0.22) ** 2)
+    nose: Points = 0.35 * np.exp(-((x / 0.16) ** 2) - ((y - 0.3) / 0.22) ** 2)
+    return barrel + nose
 
 
 def sitter(yaw: float = 0.0, tilt: float = 0.0, middle: tuple[float, float] = MIDDLE) -> Landmarks:

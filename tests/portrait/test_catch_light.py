@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from appliance.camera.sampling import Pixels
 from appliance.portrait.catch_light import KEEPS_UP, painted_over
 from appliance.portrait.eye_layers import Eye, fit_eyes
 from appliance.portrait.lids import columns, rows
@@ -26,7 +28,7 @@ def eyes_with(lamp: tuple[float, float] | None, shift: float = 0.0) -> list[Draw
     return [DrawnEye(x, 60, 80, shift, lamp) for x in (110, 290)]
 
 
-def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float, down: float = 0.0) -> np.ndarray:
+def moved(painting: Pixels, eyes: tuple[Eye, Eye], shift: float, down: float = 0.0) -> NDArray[np.float64]:
     out = painting.astype(float)
     for eye in eyes:
         inside = eye.reaches(X, Y, bool(down))
@@ -35,9 +37,7 @@ def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float, down: float
 
 
 @pytest.mark.parametrize(("lamp", "least", "most"), LAMPS)
-def test_a_catch_light_stays_with_the_lamp_and_leaves_nothing_on_the_iris(
-    lamp: tuple[float, float], least: float, most: float
-) -> None:
+def test_a_catch_light_stays_with_the_lamp(lamp: tuple[float, float], least: float, most: float) -> None:
     eyes = eyes_with(lamp)
     painting = draw(eyes)
     fitted = fit_eyes(painting, landmarks(eyes))
@@ -56,14 +56,15 @@ def test_a_catch_light_stays_with_the_lamp_and_leaves_nothing_on_the_iris(
             assert left.size == 0 or left.mean() < most
 
 
-def lamps_on(painting: np.ndarray, eyes: list[DrawnEye], lamps: list[tuple[float, float]]) -> np.ndarray:
+def lamps_on(painting: Pixels, eyes: list[DrawnEye], lamps: list[tuple[float, float]]) -> Pixels:
     """Paint lamps' lights of 3 pixels' glow over eyes, whether they lie on the iris or not."""
     lit = painting.astype(float)
     for eye in eyes:
         for x, y in lamps:
             glow = np.exp(-0.5 * (np.hypot(X - eye.x - x, Y - eye.y - y) / 3.0) ** 2)
             lit += glow[..., None] * (np.array((250, 250, 250)) - lit)
-    return np.rint(lit).astype(np.uint8)
+    rounded: Pixels = np.rint(lit).astype(np.uint8)
+    return rounded
 
 
 @pytest.mark.parametrize("lamps", WHOLE)
@@ -87,7 +88,7 @@ def test_a_catch_light_is_as_bright_and_whole_in_every_frame(
             assert np.diff(now[1]).max() < 4
 
 
-def light_on(grey: np.ndarray, x: float, y: float) -> tuple[float, list[float]]:
+def light_on(grey: NDArray[np.float64], x: float, y: float) -> tuple[float, list[float]]:
     """Return the mean of the brightest 3 % of an iris and its rim, and of each pixel's ring around their middle."""
     iris = (np.hypot(X - x, Y - y) < 18) & (abs(Y - y) < 9)
     brightest = iris & (grey >= np.quantile(grey[iris], 0.97))
@@ -104,7 +105,7 @@ def test_a_light_at_the_border_of_what_is_looked_at_is_no_error() -> None:
     assert painted_over(image, gone, ~gone) == pytest.approx(image)
 
 
-def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -> None:
+def test_without_a_lamp_no_catch_light_is_found() -> None:
     eyes = eyes_with(None, 5.0)
     for eye in fit_eyes(draw(eyes), landmarks(eyes, wrong_by=-0.03)):
         assert not eye.layers.lights

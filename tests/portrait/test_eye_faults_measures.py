@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from appliance.pack import Box
 from appliance.portrait import eye_faults
@@ -95,28 +97,28 @@ def test_white_that_ends_at_hard_painted_lids_is_no_new_edge() -> None:
     assert max(eye_faults.new_edges(eye.drawn(over=eye.debris))) > 12
 
 
-def test_a_shade_that_goes_on_into_the_uncovered_white_is_the_painters() -> None:
+def test_a_shade_going_on_into_uncovered_white_is_no_fault() -> None:
     shaded = whites(eye_faults.uncovered_white(eye.drawn(painted=eye.lid_shadow)))
     assert max(white.light for white in shaded) > 1.5
     assert max(white.seen for white in shaded) < 1.3
     assert max(white.seen for white in whites(eye_faults.uncovered_white(eye.drawn(eye.bright_plate)))) > 1.28
 
 
-def test_an_iris_that_slides_over_the_corner_of_the_face_is_measured() -> None:
+def test_an_iris_that_slides_over_a_corner_is_measured() -> None:
     painted = DrawnEye(200, 60, 160)
     frames = replace(eye.drawn(), corners=(-0.7, 0.7))  # as the engine found them: too wide
     axes = SimpleNamespace(to_eye=lambda x, y: ((x - 200) / 160, (y - 60) / 160))
-    found = SimpleNamespace(view=SimpleNamespace(axes=axes))
-    assert max(eye_faults.over_corner(frames, found, painted.marks())) == 0  # type: ignore[arg-type]
+    found: Any = SimpleNamespace(view=SimpleNamespace(axes=axes))  # no more of an Eye is read
+    assert max(eye_faults.over_corner(frames, found, painted.marks())) == 0
     far = replace(frames, shifts=frames.shifts * 3)
-    over = eye_faults.over_corner(far, found, painted.marks())  # type: ignore[arg-type]
+    over = eye_faults.over_corner(far, found, painted.marks())
     assert over[0] == pytest.approx(3 * eye.MOST + eye.RADIUS - 0.5, abs=0.01) == over[-1]
 
 
 SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
 
 
-def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[np.ndarray]]:
+def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[NDArray[np.float64]]]:
     """A textured head that turns: the far eye squeezed, the nose's tip left behind by a part."""
     face = head.sitter()
     x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
@@ -153,7 +155,7 @@ def test_an_eye_squeezed_and_stretched_by_the_turn_is_seen() -> None:
     assert widths[1] == pytest.approx(np.ones(2), abs=0.03)
 
 
-def test_a_far_eye_a_tenth_too_narrow_is_measured_within_two_percent() -> None:
+def test_a_far_eye_a_tenth_too_narrow_is_measured_to_2_percent() -> None:
     widths = eye_faults.eye_widths(*turning(squeeze=0.9))
     assert sorted(widths[0].tolist()) == pytest.approx([0.9, 1 / 0.9], abs=0.02)
 

@@ -5,27 +5,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from appliance.camera.sampling import Pixels
 from appliance.portrait.eye_layers import Eye, fit_eyes
 from appliance.portrait.sampling import crisp
 from tests.portrait.measure import iris_shift
 from tests.portrait.synthetic import SIZE, WHITE, DrawnEye, draw, landmarks
 
+Floats = NDArray[np.float64]
 EYES = [DrawnEye(110, 60, 80, gaze=2), DrawnEye(290, 60, 80, gaze=2)]
 PAINTING = draw(EYES)
 FITTED = fit_eyes(PAINTING, landmarks(EYES))
 ROWS = slice(30, 90)  # beyond them nothing can change
 Y, X = np.mgrid[ROWS, 0 : SIZE[0]] + 0.5
-ALL = tuple(np.mgrid[0 : SIZE[1], 0 : SIZE[0]][::-1] + 0.5)
-
-
+ALL_Y, ALL_X = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
+ALL = ALL_X, ALL_Y
 FARTHEST = 0.14 * 80
 
 
 def drawn(
-    shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: np.ndarray = PAINTING, down: float = 0.0
-) -> np.ndarray:
+    shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: Pixels = PAINTING, down: float = 0.0
+) -> Floats:
     out = painting.astype(float)
     for eye in eyes:
         inside = eye.reaches(*ALL, bool(down))
@@ -33,14 +35,15 @@ def drawn(
     return out
 
 
-def rounded(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+def rounded(picture: Floats) -> Pixels:
+    whole: Pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return whole
 
 
 @pytest.mark.parametrize(
     ("gaze", "wrong_by"), [(0.0, 0.0), (-6.0, 0.03), (-6.0, -0.03), (4.0, 0.03), (4.0, -0.03)]
 )
-def test_a_drawn_iris_is_found_within_three_per_cent_of_the_eyes_width(gaze: float, wrong_by: float) -> None:
+def test_a_drawn_iris_is_found_within_3_percent_of_the_width(gaze: float, wrong_by: float) -> None:
     eyes = [DrawnEye(110, 60, 80, gaze), DrawnEye(290, 55, 70, gaze)]
     for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes, wrong_by)), eyes, strict=True):
         x, y = eye.view.axes.to_picture(np.array(eye.iris.u), np.array(eye.iris.v))
@@ -80,7 +83,7 @@ def test_the_iris_goes_where_it_is_sent() -> None:
             assert iris_shift(PAINTING, frame, eye) == pytest.approx(part * FARTHEST, abs=0.04 * FARTHEST)
 
 
-def pupil(frame: np.ndarray, truth: DrawnEye, x: float, y: float) -> np.ndarray:
+def pupil(frame: Pixels | Floats, truth: DrawnEye, x: float, y: float) -> Floats:
     """The middle of what is as dark as the pupil, off the lids' line, within 10 pixels of a place."""
     near = np.hypot(ALL[0] - truth.x - truth.gaze - x, ALL[1] - truth.y - y) < 10
     dark = near & (frame.mean(-1) < 32)
@@ -144,7 +147,7 @@ def test_where_the_iris_was_there_is_white() -> None:
 
 
 @pytest.mark.parametrize("part", [-1.0, -0.5, 0.5, 1.0])
-def test_no_speck_is_brighter_than_all_that_the_painting_has_near_it(part: float) -> None:
+def test_no_speck_is_brighter_than_the_painting_around_it(part: float) -> None:
     near = 2 * math.ceil(abs(part * FARTHEST)) + 7
     brightest = np.asarray(Image.fromarray(PAINTING).filter(ImageFilter.MaxFilter(near)), float)
     # Sharp sampling overshoots an edge of 200 levels by a tenth.
@@ -177,7 +180,7 @@ def test_corners_are_where_white_ends_whatever_the_model_says(wider: float) -> N
         assert ends - truth.x == pytest.approx([-truth.width / 2, truth.width / 2], abs=0.08 * truth.width)
 
 
-def test_an_iris_painted_against_its_corner_does_not_go_beyond_it() -> None:
+def test_an_iris_painted_at_its_corner_stays_within_it() -> None:
     eyes = [DrawnEye(x, 60, 80, 22, model_wider=0.25) for x in (110, 290)]
     for eye in fit_eyes(draw(eyes), landmarks(eyes)):
         # 7 pixels with the model's corners right; 27 if they were believed.
@@ -185,7 +188,7 @@ def test_an_iris_painted_against_its_corner_does_not_go_beyond_it() -> None:
         assert eye.room[0] > 0.3 * 80
 
 
-def test_an_iris_that_a_corner_half_hides_is_whole_where_it_moves() -> None:
+def test_a_half_hidden_iris_is_whole_where_it_moves() -> None:
     eyes = [DrawnEye(x, 60, 80, gaze=-30) for x in (110, 290)]
     painting = draw(eyes)
     frame = drawn(26.0, fit_eyes(painting, landmarks(eyes)), painting)
@@ -197,7 +200,7 @@ def test_an_iris_that_a_corner_half_hides_is_whole_where_it_moves() -> None:
         assert (frame[ROWS][inside].max(-1) > 130).mean() < 0.1
 
 
-def shaded(painting: np.ndarray, eyes: list[DrawnEye]) -> np.ndarray:
+def shaded(painting: Pixels, eyes: list[DrawnEye]) -> Pixels:
     """Cast a shadow over everything to picture right of the irises' middles."""
     x = np.arange(SIZE[0]) + 0.5
     light = np.ones(SIZE[0])
@@ -206,7 +209,7 @@ def shaded(painting: np.ndarray, eyes: list[DrawnEye]) -> np.ndarray:
     return rounded(painting * light[:, None])
 
 
-def test_uncovered_white_in_shadow_is_as_dark_as_what_is_painted_beside_it() -> None:
+def test_uncovered_white_in_shadow_is_as_dark_as_beside_it() -> None:
     eyes = [DrawnEye(x, 60, 80, gaze=12) for x in (110, 290)]
     painting = shaded(draw(eyes), eyes)
     frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
@@ -246,7 +249,7 @@ def test_wrinkles_under_an_eye_make_no_stripes_on_its_white() -> None:
         assert np.std(ground - shade) < 1
 
 
-def test_an_iris_stays_off_the_inner_corner_where_skin_is_white_too() -> None:
+def test_an_iris_stays_off_the_inner_corner_of_grey_sitters() -> None:
     # In a picture without colours the white cannot be told from the skin.
     grey = np.repeat(PAINTING.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
     # The nose is at picture right of the eye at picture left.
@@ -266,11 +269,11 @@ def test_a_sitter_without_colours_moves_the_eyes_as_far() -> None:
             assert room > wanted - 0.1 * 80
 
 
-def softened(painting: np.ndarray, sigma: float) -> np.ndarray:
+def softened(painting: Pixels, sigma: float) -> Pixels:
     return np.asarray(Image.fromarray(painting).filter(ImageFilter.GaussianBlur(sigma)))
 
 
-def steepest(picture: np.ndarray) -> float:
+def steepest(picture: Floats) -> float:
     """Return the largest change of light over two pixels, across or down."""
     light = picture.mean(-1)
     return float(max(abs(light[2:] - light[:-2]).max(), abs(light[:, 2:] - light[:, :-2]).max()))
@@ -278,7 +281,7 @@ def steepest(picture: np.ndarray) -> float:
 
 @pytest.mark.parametrize("sigma", [2.5, 3.5])
 @pytest.mark.parametrize("side", [-1, 1])
-def test_in_a_soft_painting_no_edge_is_harder_than_the_painted_ones(sigma: float, side: int) -> None:
+def test_in_a_soft_painting_no_new_edge_is_harder(sigma: float, side: int) -> None:
     painting = softened(draw(EYES), sigma)
     frame = drawn(side * FARTHEST, fit_eyes(painting, landmarks(EYES)), painting)
     assert steepest(frame) < 1.05 * steepest(painting.astype(float))
@@ -309,11 +312,11 @@ def test_white_that_reaches_into_an_iris_is_no_catch_light() -> None:
         turn = np.arctan2(y - eye.y, x - eye.x - eye.gaze)
         wedge = (abs(np.angle(np.exp(1j * (turn - 2.6)))) < 0.35) & (away < 1)
         painting += (wedge * np.clip((away - 0.4) / 0.6, 0, 1))[..., None] * (WHITE - painting)
-    for eye in fit_eyes(softened(rounded(painting), 1.2), landmarks(EYES)):
-        assert eye.layers.colours[..., 6:9].max() < 20
+    for found in fit_eyes(softened(rounded(painting), 1.2), landmarks(EYES)):
+        assert found.layers.colours[..., 6:9].max() < 20
 
 
-def shadowed(painting: np.ndarray, eyes: list[DrawnEye], side: int, off: float) -> np.ndarray:
+def shadowed(painting: Pixels, eyes: list[DrawnEye], side: int, off: float) -> Pixels:
     """Put everything farther than `off` pixels beside the irises in a lid's deep shadow, blurred a little."""
     x = np.arange(SIZE[0]) + 0.5
     dark = sum(
@@ -347,7 +350,7 @@ def test_nothing_beside_the_painted_iris_changes_when_it_moves(eye: DrawnEye, si
 
 
 @pytest.mark.parametrize("off", [3.0, 5.0])
-def test_a_narrow_white_in_shadow_is_uncovered_as_light_as_painted(off: float) -> None:
+def test_a_narrow_white_in_shadow_is_as_light_as_painted(off: float) -> None:
     eyes = [DrawnEye(x, 60, 80) for x in (110, 290)]
     painting = shadowed(draw(eyes), eyes, 1, off)
     frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)

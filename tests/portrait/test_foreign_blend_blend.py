@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,6 @@ def test_frames_are_chosen_by_motion_and_not_by_time() -> None:
     assert steps.max() < 1.5 * steps.mean()
 
 
-def test_frames_that_are_no_squares_are_refused(tmp_path) -> None:
+def test_frames_that_are_no_squares_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="0 head frames"):
         frame_files(tmp_path / "none")

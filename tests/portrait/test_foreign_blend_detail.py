@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.camera.sampling import Pixels
 from appliance.portrait.foreign_blend import Detail
 from appliance.portrait.landmarks import EyeMarks
-from appliance.portrait.sampling import Array, blur, cubic
+from appliance.portrait.sampling import Array, Image2D, blur, cubic
 
 SIDE, HELD = 256, 90
 
@@ -15,7 +16,8 @@ SIDE, HELD = 256, 90
 def painting() -> Array:
     grain = np.random.default_rng(2).normal(0, 14, (SIDE, SIDE, 1))
     y, x = np.mgrid[0:SIDE, 0:SIDE]
-    return np.clip(120 + 40 * np.sin(x / 40) * np.cos(y / 50), 0, 255)[..., None] + grain * [1, 0.9, 0.8]
+    light: Array = np.clip(120 + 40 * np.sin(x / 40) * np.cos(y / 50), 0, 255)[..., None]
+    return light + grain * [1, 0.9, 0.8]
 
 
 MESH = np.stack(np.meshgrid(np.linspace(60, 196, 22), np.linspace(50, 210, 22)), -1).reshape(-1, 2)
@@ -27,7 +29,8 @@ def far_eyes() -> list[EyeMarks]:
 
 
 def shifted(points: Array) -> Array:
-    return points + np.array([6.3, 0.0])
+    moved: Array = points + np.array([6.3, 0.0])
+    return moved
 
 
 def moved(painting: Array) -> Array:
@@ -35,14 +38,15 @@ def moved(painting: Array) -> Array:
     return cubic(painting, x - 6.3, y)
 
 
-def grain(picture: Array) -> Array:
+def grain(picture: Image2D) -> Array:
     middle = np.s_[130:200, 80:180]
     values = np.asarray(picture, float)
     return (values - blur(values, 1.0))[middle].ravel()
 
 
-def byte(picture: Array) -> Array:
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+def byte(picture: Array) -> Pixels:
+    rounded: Pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def test_the_grain_comes_back_where_the_face_has_moved_to(painting: Array) -> None:

@@ -85,7 +85,7 @@ def drawn(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_names_give_rows_from_up_to_down_and_columns_to_the_right(tmp_path: Path) -> None:
+def test_file_names_give_rows_downwards_and_columns_rightwards(tmp_path: Path) -> None:
     places = [(x, y) for x in (-4.5, 0, 4.5) for y in (-3, 0, 6)]
     found = grid_files(drawn(tmp_path, *(name(*place) for place in places)))
     assert found is not None

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home, photograph_path
+from appliance.camera.sampling import Pixels
 from appliance.cli import main
 from appliance.errors import UnfitPortrait
 from appliance.images import read_pixels
@@ -50,7 +51,7 @@ def test_a_small_head_in_a_corner_is_found(landmarker: Landmarker, tmp_path: Pat
 
 
 @pytest.mark.parametrize("picture", [np.full((300, 200, 3), 120, np.uint8), np.zeros((1, 1, 3), np.uint8)])
-def test_a_picture_without_a_face_is_refused(landmarker: Landmarker, picture: np.ndarray) -> None:
+def test_a_picture_without_a_face_is_refused(landmarker: Landmarker, picture: Pixels) -> None:
     with pytest.raises(UnfitPortrait, match=r"no face found in .* crop it closer"):
         landmarker.find(picture)
 
@@ -63,7 +64,7 @@ def test_windows_cover_the_whole_length(length: int, side: float) -> None:
     assert (np.diff(starts) <= 0.4 * side + 1e-9).all()
 
 
-def with_a_second_head(size: float, above: int) -> np.ndarray:
+def with_a_second_head(size: float, above: int) -> Pixels:
     """Paint a second head of a part of the first one's size, so many pixels above its eyes."""
     with Image.open(photograph_path("astronaut.png")) as image:
         photo = image.convert("RGB")

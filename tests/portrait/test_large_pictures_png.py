@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from appliance.images import DAMAGE, Grey, rgb
 from appliance.portrait import large_pictures
@@ -70,7 +71,7 @@ def test_the_bands_of_a_png_are_the_picture_that_pillow_reads(
         assert {part.mode for part in parts} == {whole.mode}
         assert found.size == whole.size
         joined = np.concatenate([np.asarray(rgb(part, Grey(16))) for part in parts])
-        assert np.array_equal(joined, rgb(whole, Grey(16)))
+        assert np.array_equal(joined, np.asarray(rgb(whole, Grey(16))))
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -96,11 +97,11 @@ def test_interlaced_and_animated_pictures_are_left_to_pillow() -> None:
     first = Image.new("RGB", (8, 8), "red")
     first.save(film, "PNG", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
     with Image.open(film) as image:
-        assert image.is_animated
+        assert isinstance(image, PngImageFile) and image.is_animated
     assert open_png(io.BytesIO(film.getvalue())) is None
 
 
-def test_what_is_damaged_or_cut_short_is_refused() -> None:
+def test_a_damaged_or_cut_png_is_refused() -> None:
     data = drawn(40, 40, (2, 8), 3, piece=200)
     faults = [data[:length] for length in range(60, len(data) - 40, 300)]
     for place in range(data.index(b"IDAT") + 10, len(data) - 30, 150):

@@ -52,7 +52,7 @@ def ratio(plan: Plan) -> float:
 
 
 @pytest.mark.parametrize("aside", [-25.0, 25.0, 18.0])
-def test_a_sitter_who_looks_aside_does_so_at_rest_and_can_look_to_the_front(aside: float) -> None:
+def test_a_sitter_painted_looking_aside_does_so_at_rest(aside: float) -> None:
     plan = plan_for(aside)
     assert plan.angles[plan.resting] == pytest.approx(aside, abs=4)
     assert not plan.shifts[plan.resting].any()
@@ -74,14 +74,14 @@ def test_a_mirrored_sitter_has_a_mirrored_plan() -> None:
 
 
 @pytest.mark.parametrize("aside", [-11.0, 9.0])
-def test_a_sitter_who_looks_about_to_the_front_looks_straight_at_the_viewer(aside: float) -> None:
+def test_a_sitter_looking_nearly_ahead_looks_at_the_viewer(aside: float) -> None:
     plan = plan_for(aside)
     assert plan.angles[plan.resting] == 0
     assert (np.diff(plan.shifts, axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("room", [0.13, 0.11, 0.09, 0.07])
-def test_a_sitter_with_less_room_on_one_side_looks_evenly_to_both(room: float) -> None:
+def test_less_room_on_one_side_still_gives_even_steps(room: float) -> None:
     for plan in (narrowed(None, room), narrowed(room, None)):
         assert ratio(plan) <= 1.5
         assert min(-plan.angles[0], plan.angles[-1]) > 12

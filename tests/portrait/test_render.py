@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home, photograph_path
+from appliance.camera.sampling import Pixels
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import Pack
@@ -21,7 +22,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return Pack(out)
 
 
-def frame(pack: Pack, index: int, base: np.ndarray) -> np.ndarray:
+def frame(pack: Pack, index: int, base: Pixels) -> Pixels:
     whole = base.copy()
     x0, y0, x1, y1 = pack.info.main.box
     whole[y0:y1, x0:x1] = np.array(pack.patch(index))

@@ -27,7 +27,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def test_a_known_name_is_rendered_with_what_is_known_of_it_and_hung(shelf: Path) -> None:
+def test_a_known_name_is_rendered_with_its_facts_and_hung(shelf: Path) -> None:
     pack = install("sconosciuta", SIZE, quiet)
     assert current() == pack.folder == shelf / "sconosciuta"
     assert (pack.info.title, pack.info.licence, pack.info.size) == ("La Sconosciuta", "CC0-1.0", SIZE)

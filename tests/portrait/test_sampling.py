@@ -1,22 +1,25 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.portrait.sampling import bilinear, blur, cubic, smoothstep, soft_edge
+from appliance.portrait.sampling import Array, Image2D, bilinear, blur, cubic, smoothstep, soft_edge
 
+Sampler = Callable[[Image2D, Array, Array], Array]
 PICTURE = np.random.default_rng(5).integers(0, 256, (9, 12, 3), np.uint8)
 
 
 @pytest.mark.parametrize("sample", [bilinear, cubic])
-def test_a_pixels_centre_gives_the_pixel(sample) -> None:
+def test_a_pixels_centre_gives_the_pixel(sample: Sampler) -> None:
     y, x = np.mgrid[0:9, 0:12] + 0.5
     assert np.array_equal(sample(PICTURE, x, y), PICTURE)
 
 
 @pytest.mark.parametrize("sample", [bilinear, cubic])
 @given(x=st.floats(2, 10), y=st.floats(2, 7))
-def test_a_ramp_is_sampled_exactly(sample, x: float, y: float) -> None:
+def test_a_ramp_is_sampled_exactly(sample: Sampler, x: float, y: float) -> None:
     rows, columns = np.mgrid[0:9, 0:12] + 0.5
     value = sample(3 * columns - 2 * rows, np.array([x]), np.array([y]))
     assert value[0] == pytest.approx(3 * x - 2 * y)
@@ -24,12 +27,12 @@ def test_a_ramp_is_sampled_exactly(sample, x: float, y: float) -> None:
 
 @pytest.mark.parametrize("sample", [bilinear, cubic])
 @given(x=st.floats(-1e6, 1e6), y=st.floats(-1e6, 1e6))
-def test_beyond_the_border_its_edge_goes_on(sample, x: float, y: float) -> None:
+def test_beyond_the_border_its_edge_goes_on(sample: Sampler, x: float, y: float) -> None:
     flat = np.full((4, 5), 7.0)
     assert sample(flat, np.array([x]), np.array([y]))[0] == pytest.approx(7.0)
 
 
-def test_blurring_leaves_an_even_picture_and_spreads_a_point_evenly() -> None:
+def test_blurring_keeps_an_even_picture_and_spreads_a_point() -> None:
     assert blur(np.full((6, 7, 3), 5.0), 1.3) == pytest.approx(np.full((6, 7, 3), 5.0))
     point = np.zeros((21, 21))
     point[10, 10] = 1

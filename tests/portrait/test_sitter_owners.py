@@ -11,6 +11,7 @@ from appliance.pack import Pack, overlap
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.landmarks import Landmarker, chosen
 from appliance.portrait.render import render
+from appliance.portrait.verdict import Verdict
 from tests.portrait import company
 from tests.portrait.odd import closed
 
@@ -102,7 +103,7 @@ def one_asleep(tmp_path: Path) -> Path:
     return tmp_path / "asleep.png"
 
 
-def test_one_who_cannot_follow_makes_it_a_question_who_shall(one_asleep: Path) -> None:
+def test_a_sitter_that_cannot_follow_makes_render_ask_which(one_asleep: Path) -> None:
     out = one_asleep.with_name("pack")
     with pytest.raises(
         UnfitPortrait,
@@ -115,9 +116,9 @@ def test_one_who_cannot_follow_makes_it_a_question_who_shall(one_asleep: Path) -
 
 
 @pytest.mark.slow
-def test_with_all_asked_for_who_cannot_follow_rests_by_name(one_asleep: Path) -> None:
+def test_a_sitter_that_cannot_follow_rests_and_is_named(one_asleep: Path) -> None:
     told: list[str] = []
-    verdicts = []
+    verdicts: list[Verdict] = []
     out = one_asleep.with_name("pack")
     info = render(one_asleep, out, 3, say=told.append, choose="all", tell=verdicts.append)
     assert [grid.eyes[0] for grid in info.sitters] == pytest.approx([149, 347], abs=8)

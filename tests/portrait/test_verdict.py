@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def named(frames: EyeFrames) -> list[str]:
     return list(judge(figures(eye.drawn(), frames)).reasons)
 
 
-def test_a_catch_light_that_fades_is_named_and_one_that_stays_is_not() -> None:
+def test_only_a_catch_light_that_fades_is_named() -> None:
     assert not named(eye.drawn(above=eye.catch_light))
     (reason,) = named(eye.drawn(above=eye.catch_light, over=eye.dull_catch_light))
     assert "the catch-light of the eye at picture right is" in reason
@@ -144,8 +145,8 @@ def test_the_frames_to_look_at_are_named_in_runs() -> None:
         ({"rims": np.full((2, 33), 100.0)}, "another", "an old rim or edge stays"),
     ],
 )
-def test_faults_of_head_and_range_are_named(changes: dict[str, object], kind: str, named: str) -> None:
-    found = judge(replace(CLEAN, **changes))  # type: ignore[arg-type]
+def test_faults_of_head_and_range_are_named(changes: dict[str, Any], kind: str, named: str) -> None:
+    found = judge(replace(CLEAN, **changes))
     assert found.kind == kind
     assert kind == "hang" or any(named in reason for reason in found.reasons), found.reasons
     assert (found.exit_code == 1) == (kind == "another") == ("use a picture in which" in str(found.reasons))
@@ -199,7 +200,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verdict]:
     return out, told[0]
 
 
-def test_the_worst_sitter_decides_and_every_remark_names_its_sitter() -> None:
+def test_the_worst_sitter_decides_and_remarks_name_theirs() -> None:
     soft, bent = Verdict("look", ("frame 3: soft",)), Verdict("another", ("frame 1: bent",))
     found = together(
         {"face 1 (left)": soft, "face 2 (right)": Verdict("hang")}, {"face 3 (middle)": "rests: asleep"}

@@ -86,9 +86,7 @@ def test_a_broken_update_is_taken_back_by_itself(disk: Disk, version: Version, m
         follows(machine)
 
 
-def test_an_update_cut_off_while_it_is_watched_is_taken_back_at_the_next_boot(
-    disk: Disk, version: Version
-) -> None:
+def test_an_update_cut_off_while_watched_is_taken_back(disk: Disk, version: Version) -> None:
     with disk.booted(ONLINE, version("0.9.2", MAIN)) as machine:
         machine.started(60)
         before = machine.release()
@@ -101,7 +99,7 @@ def test_an_update_cut_off_while_it_is_watched_is_taken_back_at_the_next_boot(
         assert any("cut off while it was watched" in line for line in machine.said("mona-lisa-boot.service"))
 
 
-def test_a_config_on_the_card_is_applied_once_and_a_wrong_one_is_not(disk: Disk) -> None:
+def test_the_cards_config_is_applied_once_and_only_if_right(disk: Disk) -> None:
     card, answer = "/boot/firmware/mona-lisa.toml", disk.root / "boot/firmware/mona-lisa.txt"
     config = disk.root / "etc/mona-lisa/config.toml"
     before = config.read_text()

@@ -87,6 +87,6 @@ def test_udev_finds_nothing_wrong_with_the_rules(root: Path, release: str) -> No
         pytest.skip("udevadm verify came with systemd 254")
     for rules in (CHECKOUT / "systemd/udev/rules.d").iterdir():
         (root / "etc/udev/rules.d" / rules.name).write_bytes(rules.read_bytes())
-    command = ["chroot", root, "udevadm", "verify", "/etc/udev/rules.d/"]
+    command = ["chroot", str(root), "udevadm", "verify", "/etc/udev/rules.d/"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,7 +7,7 @@ line which deploy/readonly wrote is handed from one boot to the next here.
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.provision, pytest.mark.full]
 STICK: Final = "/dev/vdb"
 CMDLINE: Final = "/boot/firmware/cmdline.txt"
 LIBRARY: Final = "/var/lib/mona-lisa"
+Booted = Callable[[str, Path | None, str], AbstractContextManager["WithStick"]]
 HANGS: Final = f"readlink {LIBRARY}/current"
 
 
@@ -63,7 +64,7 @@ def stick(disk: Disk) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def on(disk: Disk) -> Callable[..., object]:
+def on(disk: Disk) -> Booted:
     """Switch the machine on with a command line of the boot partition; its power is cut at the end."""
 
     @contextmanager
@@ -78,7 +79,7 @@ def on(disk: Disk) -> Callable[..., object]:
     return booted
 
 
-def test_a_read_only_root_and_a_data_partition(disk: Disk, stick: Path, on: Callable[..., object]) -> None:
+def test_a_read_only_root_and_a_data_partition(disk: Disk, stick: Path, on: Booted) -> None:
     with on(disk.cmdline, stick, "switching-on") as machine:
         machine.ok(f"cat >/usr/bin/raspi-config <<'END'\n{RASPI_CONFIG}END\nchmod 755 /usr/bin/raspi-config")
         assert "read-only root: off" in machine.ok(f"{READONLY} status")

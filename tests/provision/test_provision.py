@@ -128,7 +128,7 @@ def test_cut_off_anywhere_it_can_be_run_again(
     assert len(set(cut)) > len(cut) // 3, cut
 
 
-def test_a_package_cut_off_while_it_was_unpacked_is_installed_anew(disk: Disk, bundle: Path) -> None:
+def test_a_package_half_unpacked_is_installed_anew(disk: Disk, bundle: Path) -> None:
     with disk.booted(OFFLINE, bundle=bundle) as machine:
         for name, state in (("libegl1", "half-installed"), ("python3-pygame", "unpacked")):
             machine.sh(

@@ -102,9 +102,7 @@ def test_a_viewer_to_their_right_is_looked_at_to_picture_right(pack: Pack, tmp_p
         assert (notes.frames[-1] > FRAMES // 2) == (side == "left")
 
 
-def test_a_viewer_below_is_looked_down_at_and_the_status_tells_row_and_column(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_viewer_below_is_looked_down_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     level = small_info().main
     grid = replace(level, pitches=(12.0, 0.0, -12.0), steps=(2, 1, 2), resting=(1, FRAMES // 2))
@@ -125,7 +123,7 @@ def test_a_viewer_below_is_looked_down_at_and_the_status_tells_row_and_column(
     assert (found["row"], found["frame"]) == (row, column)
 
 
-def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_clear_error(
+def test_the_portrait_is_lit_before_a_missing_model_is_told(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
@@ -137,7 +135,7 @@ def test_the_portrait_is_lit_before_the_model_loads_and_a_missing_model_is_one_c
 
 
 @pytest.mark.skipif(find_spec("picamera2") is not None, reason="this machine may have a camera")
-def test_a_missing_camera_leaves_the_sitter_at_rest_and_is_logged_once(
+def test_a_missing_camera_rests_the_sitter_and_is_logged_once(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vision_thread, "_FIRST_PAUSE", 0.2)
@@ -172,14 +170,14 @@ def test_a_camera_that_comes_back_is_used_again(
     assert notes.frames
 
 
-def test_an_empty_replay_folder_is_an_error_not_a_camera_to_wait_for(pack: Pack, tmp_path: Path) -> None:
+def test_an_empty_replay_folder_is_an_error_and_no_wait(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     source = f"replay:{tmp_path / 'empty'}"
     with pytest.raises(CameraAbsent, match="no pictures; expected a folder of image files"):
         run(config_for(source, tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
 
 
-def test_one_broken_picture_in_the_middle_is_logged_once_and_the_rest_is_seen(
+def test_one_broken_picture_is_logged_once_and_skipped(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "room"
@@ -263,7 +261,7 @@ def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
     assert line.startswith(f"{pack.folder / 'base.png'}: damaged") and line.endswith("showing Other instead")
 
 
-def test_where_no_portrait_can_be_read_at_all_the_service_shows_its_own(
+def test_without_any_readable_portrait_it_shows_its_own(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(settings_room, "home", lambda: tmp_path)
@@ -287,7 +285,7 @@ def test_an_unknown_camera_is_refused(pack: Pack, tmp_path: Path, source: str) -
         run(config_for(source, tmp_path / "lit"), lambda: pack.folder, threading.Event(), 5.0)
 
 
-def test_a_running_service_takes_up_the_portrait_that_is_hung_and_refuses_a_damaged_one(
+def test_a_running_service_takes_up_only_a_sound_portrait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
@@ -355,7 +353,7 @@ def test_a_service_means_the_bare_display_where_it_may_choose(
             run(settings.start(), lambda: pack.folder, threading.Event(), 0.1, settings=settings)
 
 
-def test_a_film_that_cannot_be_written_does_not_keep_the_service_from_the_picture(
+def test_an_unwritable_recording_does_not_stop_the_service(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))

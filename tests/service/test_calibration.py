@@ -232,7 +232,7 @@ keys = [
 def started(folder: Path, pack: Pack, walk: str) -> "subprocess.Popen[str]":
     """The command itself, on a screen that is a folder."""
     (folder / "config.toml").write_text(f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n')
-    command = [sys.executable, "-m", "appliance", "calibrate", "--config", folder / "config.toml"]
+    command = [sys.executable, "-m", "appliance", "calibrate", "--config", f"{folder}/config.toml"]
     command += ["--camera", f"gallery:{walk}", "--display", f"offscreen:{folder / 'lit'}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -317,10 +317,7 @@ def test_the_command_asks_for_heights_and_marks_and_writes_them(tmp_path: Path, 
     gaze = load_config(tmp_path / "config.toml").gaze
     assert gaze.camera_right == pytest.approx(150, abs=20) and not gaze.mirrored
     assert gaze.camera_pitch == pytest.approx(0, abs=1.5) and gaze.camera_up == pytest.approx(0, abs=40)
-    assert (gaze.limit_left, gaze.limit_right) == (
-        pytest.approx(-25.4, abs=1.5),
-        pytest.approx(27.7, abs=1.5),
-    )
+    assert (gaze.limit_left, gaze.limit_right) == pytest.approx((-25.4, 27.7), abs=1.5)
     assert (tmp_path / "config.toml.old").read_text() == before
     assert len(list((tmp_path / "lit").glob("frame_*.png"))) > 2
 
@@ -353,7 +350,7 @@ def test_the_config_gets_the_six_keys_and_keeps_everything_else(tmp_path: Path, 
     assert load_config(path) == new
 
 
-def test_calibrate_accepts_a_comment_with_the_line_ends_of_other_systems(tmp_path: Path) -> None:
+def test_calibrate_accepts_comments_with_any_line_end(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     text = (
         "# a\u0085[gaze]\u2028x = 1\r\n[ \"gaze\" ] # b\u2029c\r\n'camera_up' = 3.0 # d\u0085e\r\n"
@@ -384,7 +381,7 @@ def test_a_wrong_config_is_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_text() == "[gaze]\ngian = 1\n"
 
 
-def test_what_could_not_be_written_is_said_before_anybody_stands_at_a_mark(tmp_path: Path) -> None:
+def test_an_unwritable_config_is_told_before_the_first_mark(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     check_writable(path)
     check_writable(tmp_path / "not" / "yet" / "config.toml")

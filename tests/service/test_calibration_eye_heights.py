@@ -80,7 +80,7 @@ def test_pitches_for_all_show_both_and_no_other_pitch_does(
         assert not both(highest + share * (lowest - highest))
 
 
-def test_a_camera_in_front_of_who_stands_there_sees_nobody() -> None:
+def test_a_camera_behind_the_viewer_sees_nobody() -> None:
     view = UprightView(1500, 800, 0, 20)
     assert view.eyes_in_view(700) == (math.inf, -math.inf)
     assert view.pitches_for_all(700) == (math.inf, -math.inf)

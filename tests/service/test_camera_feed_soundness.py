@@ -49,7 +49,7 @@ def test_the_simulated_gallery_is_sound_when_nobody_comes() -> None:
     assert not frozen(sound) and not black(sound)
 
 
-def test_the_same_picture_for_ten_seconds_is_frozen_and_one_new_picture_ends_it() -> None:
+def test_the_same_picture_for_10_s_is_frozen_until_a_new_one() -> None:
     assert not frozen(after(same(FROZEN_AFTER - 1, 90)))
     stuck = after(same(FROZEN_AFTER + 1, 90))
     assert frozen(stuck) == FROZEN % FROZEN_AFTER

@@ -45,7 +45,7 @@ def test_a_wrong_config_fails_with_its_line(tmp_path: Path) -> None:
     assert "config.toml:2: camera.widht" in found["config"].found
 
 
-def test_what_cannot_be_read_is_a_failed_check_and_not_the_end_of_the_doctor(tmp_path: Path) -> None:
+def test_an_unreadable_file_fails_its_check_and_no_other(tmp_path: Path) -> None:
     found = dict(examine(tmp_path, write(tmp_path, {"c.toml": '[camera]\nsource = "gallery"\n'}) / "c.toml"))
     assert found["memory"].grade is Grade.FAIL and "meminfo" in found["memory"].found
     assert "service" in found
@@ -59,7 +59,9 @@ def test_what_cannot_be_read_is_a_failed_check_and_not_the_end_of_the_doctor(tmp
         ({}, Grade.FAIL, "no connector"),
     ],
 )  # fmt: skip
-def test_connectors(tmp_path: Path, states: dict[str, str], grade: Grade, words: str) -> None:
+def test_a_monitor_is_found_by_its_connectors(
+    tmp_path: Path, states: dict[str, str], grade: Grade, words: str
+) -> None:
     write(tmp_path, {f"sys/class/drm/{name}/status": state for name, state in states.items()})
     write(tmp_path, {f"sys/class/drm/{name}/modes": "1920x1080\n" for name in states})
     finding = doctor.connectors(tmp_path)
@@ -148,7 +150,7 @@ def test_without_debugfs_who_opened_the_screen_is_told(
 @pytest.mark.parametrize(
     ("free", "cma", "grade"), [(900, 256, Grade.OK), (60, 256, Grade.WARN), (900, 16, Grade.WARN)]
 )
-def test_memory(tmp_path: Path, free: int, cma: int, grade: Grade) -> None:
+def test_little_free_memory_or_cma_is_told(tmp_path: Path, free: int, cma: int, grade: Grade) -> None:
     write(tmp_path, {"proc/meminfo": f"MemAvailable: {free * 1024} kB\nCmaTotal: {cma * 1024} kB\n"})
     assert doctor.memory(tmp_path).grade is grade
 
@@ -200,7 +202,7 @@ def test_throttling_is_seen_on_a_pi_3_4_and_5(tmp_path: Path, bus: str) -> None:
     assert doctor.temperature(write(tmp_path, files)).found == "62 degrees C, throttled"
 
 
-def test_a_machine_that_does_not_tell_of_throttling_is_not_called_unthrottled(tmp_path: Path) -> None:
+def test_a_machine_silent_about_throttling_is_not_called_fine(tmp_path: Path) -> None:
     write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "61000\n"})
     assert doctor.temperature(tmp_path).found == "61 degrees C, throttling is not told"
 

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from appliance.display import frame_loader
 from appliance.display.compiled_pack import Compiled
+from appliance.display.screen import Screen
 from appliance.errors import CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
 from appliance.service import app, fallback
@@ -144,13 +145,13 @@ def test_a_portrait_that_is_not_ready_in_time_rests(
 
 
 @pytest.mark.parametrize("lost", [DisplayLost("unplugged"), CameraStalled("hung")])
-def test_what_is_no_fault_of_the_portrait_is_not_taken_for_one(
+def test_a_lost_display_or_camera_is_no_fault_of_the_portrait(
     pack: Pack, other: Path, tmp_path: Path, lost: Exception
 ) -> None:
     def each() -> None:
         raise lost
 
-    with app.Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
         fallback.light_best(screen, pack.folder)
         with pytest.raises(type(lost)):
             fallback.load_or_rest(screen, pack, NEVER, each)
@@ -197,7 +198,7 @@ def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
 
 
 @pytest.mark.faults
-def test_a_portrait_damaged_while_it_is_shown_gives_way_to_another(
+def test_a_portrait_damaged_while_shown_gives_way_to_another(
     pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def harm() -> None:

@@ -133,7 +133,7 @@ def test_a_camera_whose_fault_changes_is_told_once_for_each(running: Running) ->
 
 
 def blackened(picture: RgbPicture) -> RgbPicture:
-    return replace(picture, pixels=picture.pixels // 64)
+    return replace(picture, pixels=picture.pixels // np.uint8(64))
 
 
 @packs
@@ -241,7 +241,7 @@ def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return model
 
 
-def test_a_model_that_vanished_is_not_missed_when_the_camera_comes_back(
+def test_a_returning_camera_needs_no_model_file(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vanish(tmp_path / "home", monkeypatch)
@@ -251,7 +251,7 @@ def test_a_model_that_vanished_is_not_missed_when_the_camera_comes_back(
     heals(running)
 
 
-def test_a_model_that_vanished_is_waited_for_when_another_one_is_asked_for(
+def test_a_vanished_model_asked_for_by_a_reload_is_awaited(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = vanish(tmp_path / "home", monkeypatch)
@@ -389,7 +389,7 @@ def interpreters(monkeypatch: pytest.MonkeyPatch) -> Interpreters:
     return counted
 
 
-def test_a_camera_that_stalls_again_and_again_needs_no_second_set_of_models(
+def test_a_camera_that_keeps_stalling_loads_no_more_models(
     interpreters: Interpreters, running: Running
 ) -> None:
     for _ in range(3):
@@ -400,12 +400,16 @@ def test_a_camera_that_stalls_again_and_again_needs_no_second_set_of_models(
     assert (interpreters.made, interpreters.most) == (2, 2), "one for crops, one for the room"
 
 
+def made(interpreters: Interpreters, wanted: int) -> Callable[[], bool]:
+    return lambda: interpreters.made == wanted
+
+
 def test_a_reload_with_another_model_replaces_the_models(
     interpreters: Interpreters, running: Running
 ) -> None:
     for number, vision in enumerate(("threshold = 0.6", "threshold = 0.7", "threshold = 0.5"), 2):
         running.config_file.write_text(f"[camera]\ntimeout = 0.5\n[vision]\n{vision}\n")
         running.settings.reread.set()
-        running.until(lambda number=number: interpreters.made == 2 * number)
+        running.until(made(interpreters, 2 * number))
         running.until_state("following")
     assert interpreters.most == 2

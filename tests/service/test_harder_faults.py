@@ -127,7 +127,7 @@ def process(
         running.host.wait()
 
 
-def test_a_display_that_is_lost_is_told_once_and_the_process_begins_anew(pack: Pack, tmp_path: Path) -> None:
+def test_a_lost_display_is_told_once_and_restarts_the_process(pack: Pack, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     with process(tmp_path, pack, ["-c", FAILING_DISPLAY], [str(broken)]) as running:
         before = running.status()
@@ -169,7 +169,7 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(
         assert f"INFO {sdl.FREE % (place / 'card0')}" in running.lines()
 
 
-def test_no_memory_for_another_model_is_a_fault_of_seeing_that_heals(pack: Pack, tmp_path: Path) -> None:
+def test_no_memory_for_another_model_is_a_fault_that_heals(pack: Pack, tmp_path: Path) -> None:
     with process(tmp_path, pack, ["-m", "appliance"], []) as running:
         pid = running.host.pid
         size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()

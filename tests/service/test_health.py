@@ -30,7 +30,7 @@ FACTS = st.builds(
 )  # fmt: skip
 
 
-def test_the_states() -> None:
+def test_the_state_follows_from_what_is_measured() -> None:
     assert state_of(replace(WELL, pictures=0), HOLD) is State.STARTING
     assert state_of(WELL, HOLD) is State.FOLLOWING
     assert state_of(replace(WELL, seen=98.6), HOLD) is State.FOLLOWING, "missed for a moment"
@@ -44,7 +44,7 @@ def test_the_states() -> None:
     assert state_of(replace(slow, closed=True), HOLD) is State.CLOSED
 
 
-def test_closed_hours_hide_neither_a_missing_camera_nor_a_dead_screen() -> None:
+def test_closed_hours_hide_no_missing_camera_or_dead_screen() -> None:
     closed = replace(WELL, closed=True)
     assert healthy(closed) and sentence(closed, State.CLOSED, 5) == "closed, the screen is black"
     blind = replace(closed, blind="no camera found")
@@ -72,7 +72,7 @@ def test_pictures_that_come_slowly_are_a_fault_after_a_minute() -> None:
 
 
 @given(FACTS)
-def test_the_watchdog_is_fed_exactly_while_the_cameras_thread_comes_by_and_flips_complete(
+def test_the_watchdog_is_fed_while_looks_and_flips_go_on(
     facts: Facts,
 ) -> None:
     thread_comes_by = facts.now <= facts.due + PATIENCE
@@ -81,12 +81,12 @@ def test_the_watchdog_is_fed_exactly_while_the_cameras_thread_comes_by_and_flips
     assert hung(facts) == (not thread_comes_by)
 
 
-def test_a_camera_known_to_be_away_does_not_starve_the_watchdog_but_a_silent_one_does() -> None:
+def test_only_a_silent_camera_starves_the_watchdog() -> None:
     assert may_feed(replace(WELL, blind="no camera found", due=WELL.now + 60))
     assert not may_feed(replace(WELL, due=WELL.now - PATIENCE - 1))
 
 
-def test_one_human_line() -> None:
+def test_the_status_sentence_tells_a_person_how_it_is() -> None:
     following = "following 1 of 3 visitors at 2.1 m, 29.8 pictures/s, frame 17, row 5"
     assert sentence(WELL, State.FOLLOWING, 29.84) == following
     one = replace(WELL, visitors=1)
@@ -100,5 +100,5 @@ def test_one_human_line() -> None:
 
 
 @given(FACTS, st.sampled_from(State))
-def test_it_is_always_one_line(facts: Facts, state: State) -> None:
+def test_the_status_sentence_is_always_one_line(facts: Facts, state: State) -> None:
     assert len(sentence(facts, state, 30.0).splitlines()) == 1

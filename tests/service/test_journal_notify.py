@@ -23,7 +23,7 @@ def test_nobody_listening_is_no_fault(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not notify("READY=1")
 
 
-def test_a_systemd_that_does_not_read_does_not_hold_up_the_picture(
+def test_a_systemd_that_does_not_read_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from appliance.bench.gaze_walks import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.cli import main
 from appliance.config import Config, GazeConfig
+from appliance.gaze.target import GazeTarget
 from appliance.pack import write_pack
 from appliance.service.offline import simulate_refreshes
 from tests.conftest import base_image, grid_info, grid_patches, small_info
@@ -32,7 +34,7 @@ def pictures(seconds: float, rate: float = 30.0, start: float = 0.0) -> Iterator
 
 def rows(
     seconds: float = 2.0, refresh: float = 60.0, latencies: tuple[float, float] = (0.05, 0.015), **more: float
-):
+) -> list[dict[str, Any]]:
     return list(simulate_refreshes(pictures(seconds, **more), CONFIG, PACK, refresh, latencies))
 
 
@@ -81,9 +83,12 @@ def test_a_slow_vision_skips_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     understood = []
     real = GazeController.see
-    monkeypatch.setattr(
-        GazeController, "see", lambda self, p, *rest: (understood.append(p.captured), real(self, p, *rest))[1]
-    )
+
+    def see(controller: GazeController, picture: RgbPicture, *rest: Any) -> GazeTarget:
+        understood.append(picture.captured)
+        return real(controller, picture, *rest)
+
+    monkeypatch.setattr(GazeController, "see", see)
     list(simulate_refreshes(counted(), CONFIG, PACK, 60.0, (0.0, 0.1)))
     assert len(seen) == 30 and 9 <= len(understood) <= 11
     assert understood == sorted(understood)

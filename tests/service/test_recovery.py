@@ -35,7 +35,7 @@ def test_a_clock_that_is_set_back_gives_no_more_than_two_reboots(steps: list[flo
     assert len(reboots) <= 2
 
 
-def test_reboots_are_remembered_and_a_damaged_note_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_reboots_are_remembered_despite_a_damaged_note(tmp_path: Path) -> None:
     notes = tmp_path / "reboots"
     assert read_reboots(notes) == []
     note_reboot(notes, [], NOW)

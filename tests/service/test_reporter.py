@@ -13,7 +13,7 @@ from appliance.config import Config
 from appliance.errors import CameraStalled
 from appliance.service import reporter as module
 from appliance.service.health import HOT, PATIENCE, RARE, Facts, Machine
-from appliance.service.reporter import HOUR, MORE_TIME, Reporter
+from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Reporter
 from appliance.service.status import STATUS
 
 
@@ -23,7 +23,7 @@ def told(reporter: Reporter, facts: Facts, seconds: float) -> None:
         reporter.tell(replace(facts, now=facts.now + step / 10))
 
 
-def test_time_in_which_the_whole_process_stood_still_is_no_hang_of_the_camera() -> None:
+def test_a_pause_of_the_whole_process_is_no_camera_hang() -> None:
     now = time.monotonic()
     reporter = Reporter(Config())
     well = Facts(now, lit=now, due=now + 5, pictures=100)
@@ -34,7 +34,7 @@ def test_time_in_which_the_whole_process_stood_still_is_no_hang_of_the_camera() 
         told(reporter, replace(stopped, now=stopped.now + PATIENCE - 1), 3)
 
 
-def test_a_camera_that_does_not_come_by_while_all_else_goes_on_is_a_hang() -> None:
+def test_a_camera_silent_while_all_else_goes_on_is_a_hang() -> None:
     now = time.monotonic()
     with pytest.raises(CameraStalled):
         told(Reporter(Config()), Facts(now, lit=now, due=now + 5, pictures=100), 5 + PATIENCE + 1)
@@ -55,7 +55,7 @@ def test_the_summary_of_an_hour_counts_that_hour_alone(
     monkeypatch.setattr(module, "read_machine", lambda: Machine(40.0, False, False))
     reporter.tell(replace(empty, pictures=36000, now=now + HOUR + 1))
     reporter.tell(replace(empty, pictures=72000, now=now + 2 * HOUR + 2))
-    first, second = (record.getMessage() for record in caplog.records if record.msg == module.HOURLY)
+    first, second = (record.getMessage() for record in caplog.records if record.msg == HOURLY)
     assert first == (
         "last hour: 1 visitors followed for 62 s, 10.0 pictures/s, picture to flip 100 ms (p95), "
         "51 degrees C, UNDER-VOLTAGE, no throttling"
@@ -65,7 +65,7 @@ def test_the_summary_of_an_hour_counts_that_hour_alone(
     )
 
 
-def test_a_status_that_cannot_be_written_is_told_once_whichever_file_meets_it(
+def test_a_status_that_cannot_be_written_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = time.monotonic()
@@ -81,12 +81,12 @@ def written(place: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_starved_service_says_so_once_and_is_unhealthy_after_a_minute(
+def test_a_starved_service_is_unhealthy_after_a_minute(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "read_machine", lambda: Machine(84.0, False, True))
     now = time.monotonic()
-    reporter = Reporter(Config(), place=tmp_path)
+    reporter, total = Reporter(Config(), place=tmp_path), 1.0
 
     def starve(seconds: int, pictures: float) -> dict[str, Any]:
         nonlocal now, total
@@ -95,7 +95,6 @@ def test_a_starved_service_says_so_once_and_is_unhealthy_after_a_minute(
             reporter.tell(Facts(now, lit=now, due=now + 5, pictures=int(total), asked=30.0, delay=0.1))
         return written(tmp_path)
 
-    total = 1.0
     assert starve(20, 30)["healthy"]
     slow = starve(30, 2)
     assert (slow["state"], slow["healthy"]) == ("slow", True)
@@ -134,7 +133,7 @@ def test_a_lens_covered_by_day_stays_a_fault_after_hours(tmp_path: Path) -> None
     assert not written(tmp_path)["healthy"]
 
 
-def test_what_is_seen_through_is_told_once_also_of_a_service_started_after_hours(
+def test_the_camera_is_named_once_even_after_a_closed_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = time.monotonic()

@@ -61,7 +61,7 @@ RIGHT = '"monotonic": 1, "sentence": "alone", "healthy": true, "fault": ""'
         (f'{{{RIGHT}, "x": "{"x" * 70_000}"}}', "70,076 bytes, expected at most 65,536"),
     ],
 )
-def test_a_status_that_the_service_cannot_have_written_is_not_healthy(
+def test_a_status_not_from_the_service_is_not_healthy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, why: str
 ) -> None:
     (tmp_path / STATUS).write_text(text, "latin-1")

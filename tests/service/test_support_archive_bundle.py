@@ -153,7 +153,7 @@ def test_of_the_right_config_every_key_is_told_and_no_comment() -> None:
     assert known_config("[gaze\nhunter2") == "not TOML\n"
 
 
-def test_of_the_boot_partition_only_options_of_the_screen_are_told() -> None:
+def test_only_the_screens_boot_options_are_told() -> None:
     options = "dtoverlay=vc4-kms-v3d\ndisable_splash=1\n[all]\nhdmi_group:1=2\n"
     assert (
         known_lines(f"# hunter2\n{options}wifi=hunter2\n", support_archive.CONFIG_TXT)
@@ -204,7 +204,7 @@ def test_the_archive_is_text_and_holds_no_picture(tmp_path: Path) -> None:
     assert {"doctor.txt", "journal.txt", "status.json"} <= set(names)
 
 
-def test_a_status_that_is_a_pipe_or_endless_does_not_keep_the_archive_waiting(
+def test_a_pipe_for_a_status_does_not_hold_up_the_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))

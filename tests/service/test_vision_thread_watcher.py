@@ -20,7 +20,7 @@ from tests.service.running import FaultyCamera
 TIMEOUT: Final = 30.0
 
 
-def test_the_first_picture_is_awaited_as_long_as_the_opening_and_later_ones_are_not(
+def test_only_the_first_picture_may_take_as_long_as_the_opening(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     camera, asked, go = FaultyCamera(), threading.Semaphore(0), threading.Semaphore(0)

@@ -112,7 +112,7 @@ def test_the_lead_is_the_age_at_first_and_never_more(age: float, reach: float) -
 
 
 @given(st.floats(-5, 40), st.integers(0, 32), st.floats(0, 0.49))
-def test_the_frame_shown_is_never_further_off_than_half_a_frame_and_the_hysteresis(
+def test_the_frame_is_off_by_half_a_step_and_hysteresis_at_most(
     position: float, shown: int, hysteresis: float
 ) -> None:
     frame = settle(position, shown, hysteresis, 33)

@@ -20,7 +20,8 @@ def wall(width: float = WIDTH, right: float = 0.0) -> Pixels:
 
 def noisy(pixels: Pixels, seed: int, sigma: float) -> Pixels:
     noise = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32) * sigma
-    return np.clip(pixels + np.rint(noise), 0, 255).astype(np.uint8)
+    noised: Pixels = np.clip(pixels + np.rint(noise), 0, 255).astype(np.uint8)
+    return noised
 
 
 def swayed(pixels: Pixels, right: float) -> Pixels:

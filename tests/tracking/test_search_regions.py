@@ -47,7 +47,7 @@ def test_tiles_cover_the_picture_and_overlap(width: int, height: int, side: int)
 
 
 @given(st.floats(5, 300))
-def test_a_crop_is_a_whole_multiple_or_half_of_the_models_input_and_holds_the_face(width: float) -> None:
+def test_a_crop_fits_the_models_input_and_holds_the_face(width: float) -> None:
     side = crop_side(width)
     assert side == 64 or side % 128 == 0
     assert side >= 2.6 * width
@@ -92,12 +92,12 @@ def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("right", [-1100.0, 0.0, 700.0])
-def test_a_face_at_two_and_a_half_metres_is_found_within_a_second(right: float) -> None:
+def test_a_face_at_2_5_metres_is_found_within_a_second(right: float) -> None:
     found = [p.captured for p, aim, _ in followed(standing(2.5, right), 1.0) if aim.viewer]
     assert found and found[0] < 0.8
 
 
-def test_who_walks_away_to_five_metres_is_kept() -> None:
+def test_a_person_walking_away_to_five_metres_is_kept() -> None:
     walk = Walk(
         "away", 4.0, RoomSpec(noise=5), (visitor("one", [(0, 0, 3200), (3, 300, 5000), (4, 300, 5000)]),)
     )
@@ -106,7 +106,7 @@ def test_who_walks_away_to_five_metres_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("near", "far"), [(1000, 1800), (2000, 3000)])
-def test_who_comes_in_farther_back_is_known_while_somebody_is_followed(near: float, far: float) -> None:
+def test_a_newcomer_farther_back_is_known_while_following(near: float, far: float) -> None:
     stands = visitor("stands", [(0, 300, near), (4, 300, near)])
     comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
     walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
@@ -115,7 +115,7 @@ def test_who_comes_in_farther_back_is_known_while_somebody_is_followed(near: flo
     assert all(aim.viewer and aim.viewer.x > 320 for captured, aim in seen if captured > 0.5)
 
 
-def test_who_stands_still_has_steady_eyes() -> None:
+def test_a_person_standing_still_has_steady_eyes() -> None:
     xs = [
         aim.viewer.x for p, aim, _ in followed(standing(2.0, 200.0), 2.0) if p.captured > 0.6 and aim.viewer
     ]

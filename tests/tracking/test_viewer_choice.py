@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,10 +18,10 @@ SHARED = TrackingConfig()
 NOW, WIDTH = 100.0, 640.0
 
 
-def here(x: float, width: float = 60.0, **changes: object) -> Track:
+def here(x: float, width: float = 60.0, **changes: Any) -> Track:
     """A living person at x, in view now, who took a step just now."""
     track = track_at(x, seen=NOW, width=width)
-    return replace(track, identity=int(x), **changes)  # type: ignore[arg-type]
+    return replace(track, identity=int(x), **changes)
 
 
 def lifeless(track: Track, since: float = NOW - 6.0) -> Track:
@@ -57,7 +58,7 @@ class TestOneViewer:
         leaving, stays = here(600, width=80.0, vx=200.0), here(100, width=40.0)
         assert chosen([leaving, stays], None) is stays
 
-    def test_a_clearly_nearer_newcomer_wins_a_slightly_nearer_does_not(self) -> None:
+    def test_only_a_clearly_nearer_newcomer_wins(self) -> None:
         present = here(100)
         slightly, clearly = (here(x, width=w, still_since=NOW - 2) for x, w in ((400, 70.0), (500, 100.0)))
         assert chosen([slightly, present], present) is present
@@ -150,7 +151,8 @@ class TestSharing:
         people: Sequence[Track], seconds: float, tracking: TrackingConfig = SHARED
     ) -> list[tuple[float, int]]:
         """The moments at which the viewer changes, and to whom, while everybody stands."""
-        attention, out = Attention(tracking), []
+        attention = Attention(tracking)
+        out: list[tuple[float, int]] = []
         for i in range(round(seconds * 10)):
             now = i / 10
             for person in people:

@@ -1,11 +1,14 @@
 import math
 import shutil
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from appliance.assets import home, model_path, photograph_path
 from appliance.bench.gaze_walks import ASTRONAUT, HOPPER, scene, to_yuv
@@ -22,12 +25,12 @@ def detector(request: pytest.FixtureRequest) -> FaceDetector:
     return FaceDetector(request.param)
 
 
-def picture(pixels: np.ndarray) -> RgbPicture:
+def picture(pixels: NDArray[Any]) -> RgbPicture:
     return RgbPicture(np.ascontiguousarray(pixels, np.uint8), 0.0, 0)
 
 
 @pytest.mark.parametrize(("file", "x", "within"), [("astronaut.png", 225, 2), ("grace_hopper.jpg", 266.6, 4)])
-def test_each_photograph_has_one_face_with_its_eyes_where_they_are(
+def test_each_photograph_has_one_face_with_its_eyes_in_place(
     detector: FaceDetector, file: str, x: float, within: float
 ) -> None:
     faces = detector.detect(picture(read_pixels(photograph_path(file))))
@@ -129,7 +132,7 @@ boxes = st.tuples(
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 1), boxes), max_size=12))
-def test_suppression_keeps_the_best_and_means_of_what_it_was_given(
+def test_suppression_keeps_the_best_and_averages_its_input(
     found: list[tuple[float, list[float]]],
 ) -> None:
     merged = suppress(found)
@@ -145,10 +148,10 @@ def test_suppression_keeps_the_best_and_means_of_what_it_was_given(
 
 @given(st.lists(st.tuples(st.floats(0.5, 1), boxes), max_size=8), st.randoms())
 def test_suppression_does_not_care_about_order(
-    found: list[tuple[float, list[float]]], random: object
+    found: list[tuple[float, list[float]]], random: Random
 ) -> None:
     mixed = list(found)
-    random.shuffle(mixed)  # type: ignore[attr-defined]
+    random.shuffle(mixed)
     once, again = (suppress(rows) for rows in (found, mixed))
     assert [s for s, _ in once] == [s for s, _ in again]
     np.testing.assert_allclose([r for _, r in once], [r for _, r in again])
@@ -162,7 +165,7 @@ def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
     assert merged[1][1] == pytest.approx(far)
 
 
-def test_boxes_that_overlap_by_less_than_three_tenths_are_two_faces() -> None:
+def test_boxes_overlapping_less_than_0_3_are_two_faces() -> None:
     # Shifted by s of a width, two boxes share (1 - s) / (1 + s): three tenths at s = 0.538.
     def shifted(by: float) -> int:
         return len(suppress([(0.9, [50.0, 50, 100, 100]), (0.8, [50.0 + by, 50, 100, 100])]))
@@ -197,7 +200,7 @@ def other_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_truncated_model_is_refused_before_it_can_crash_the_runtime(other_home: Path) -> None:
+def test_a_truncated_model_is_refused_before_it_can_crash(other_home: Path) -> None:
     path = other_home / "models" / SPECS["short"].file
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(BadAsset) as caught:

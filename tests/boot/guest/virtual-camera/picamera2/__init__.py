@@ -27,8 +27,10 @@ _real: Any = importlib.util.module_from_spec(_spec)
 sys.modules["picamera2"] = _real
 _spec.loader.exec_module(_real)
 
-from picamera2 import allocators, picamera2  # noqa: E402  (the real one's)
-from picamera2.allocators.libcameraallocator import LibcameraAllocator  # noqa: E402
+# The real one's modules.
+allocators: Any = importlib.import_module("picamera2.allocators")
+picamera2: Any = importlib.import_module("picamera2.picamera2")
+_own: Any = importlib.import_module("picamera2.allocators.libcameraallocator")
 
 
 class WholeBuffer:
@@ -45,7 +47,7 @@ class WholeBuffer:
         self._map.close()
 
 
-class VirtualAllocator(LibcameraAllocator):  # type: ignore[misc]
+class VirtualAllocator(_own.LibcameraAllocator):  # type: ignore[misc]  # picamera2 has no types
     """libcamera's own buffers; the camera is known once there is one."""
 
     def __init__(self) -> None:
@@ -53,7 +55,7 @@ class VirtualAllocator(LibcameraAllocator):  # type: ignore[misc]
         self.sync = WholeBuffer
 
 
-class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
+class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]  # picamera2 has no types
     """Picamera2 on the virtual camera."""
 
     def _get_raw_modes(self) -> list[dict[str, Any]]:
@@ -71,7 +73,7 @@ class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
         time.sleep(PAUSE)
         if UNPLUGGED.exists():
             with self._requestslock:
-                self._requests = []  # given back, they would be filled again at once
+                self._requests: list[Any] = []  # given back, they would be filled again at once
         super().process_requests(display)
 
     def configure_(self, camera_config: Any) -> Any:
@@ -81,4 +83,5 @@ class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
 
 _list_cameras = picamera2.Picamera2.global_camera_info
 picamera2.DmaAllocator = allocators.DmaAllocator = VirtualAllocator
-_real.Picamera2 = picamera2.Picamera2 = VirtualPicamera2
+Picamera2: Any = VirtualPicamera2
+_real.Picamera2 = picamera2.Picamera2 = Picamera2
