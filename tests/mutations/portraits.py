@@ -24,7 +24,8 @@ from PIL import Image, ImageChops
 from appliance.config import DisplayConfig
 from appliance.display import compiled_pack
 from appliance.display.fitted_patches import fitted_base
-from appliance.display.screen import Screen, layout_for
+from appliance.display.layout import layout_for
+from appliance.display.screen import Screen
 from appliance.errors import BadPack
 from appliance.pack import Pack, write_pack
 from appliance.service.fallback import light_again, light_best, load_or_rest
