@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance import library
-from appliance.display.compiled_pack import Compiled
+from appliance.display.compiled_pack import CompiledPack
 from appliance.errors import BadCache, BadPack, CannotWrite
 from appliance.files import as_owner, new_folder, owner_of, remove_abandoned, write_atomic
 from appliance.pack import Pack, write_pack
@@ -111,10 +111,10 @@ def test_a_portrait_that_root_hangs_is_hung_with_the_services_rights(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(service_folder))
     write_pack(service_folder / "duchess", small_info(), base_image(), small_patches())
-    library.use("duchess")
+    library.hang_portrait("duchess")
     assert (service_folder / "current").lstat().st_uid == SERVICE
-    assert library.current() == service_folder / "duchess"
-    assert Pack(library.current()).info == small_info()
+    assert library.current_folder() == service_folder / "duchess"
+    assert Pack(library.current_folder()).info == small_info()
 
 
 @pytest.mark.parametrize("name", ["pack.toml", "base.png"])
@@ -131,4 +131,4 @@ def test_root_reads_nothing_that_only_root_may_read_for_a_portrait(
 def test_root_takes_no_compiled_file_that_only_root_may_read(service_folder: Path, secrets: Path) -> None:
     (service_folder / "duchess.lit").symlink_to(secrets / "key")
     with pytest.raises(BadCache, match="Permission denied"):
-        Compiled(service_folder / "duchess.lit", None)
+        CompiledPack(service_folder / "duchess.lit", None)

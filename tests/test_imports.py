@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "rules": set(),
     "config": {"errors", "rules", "toml"},
     "assets": {"errors", "files", "toml"},
-    "download": {"errors"},
+    "download": {"errors", "files"},
     "progress": {"text"},
     "grid": set(),
     "camera": HELPERS,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
-from appliance.display.layout import Layout
+from appliance.display.layout import ScreenLayout
 from appliance.display.screen import Screen
 from appliance.pack import FrameGrid, Pack, write_pack
 from tests.conftest import small_info
@@ -86,7 +86,7 @@ def test_so_it_is_on_large_screens(
 
 def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: str, rotation: int) -> None:
     config = window(size, rotation=rotation, fit=fit, border="#145aa0", margin=7)
-    layout = Layout(size, rotation, fit, 7, BORDER)
+    layout = ScreenLayout(size, rotation, fit, 7, BORDER)
     with Screen(config) as screen:
         assert screen.size == size
         screen.light(portrait)
@@ -151,9 +151,9 @@ def test_the_heartbeat_flips_every_two_seconds_while_nothing_changes(desktop: st
     with Screen(window((540, 960))) as screen:
         screen.light(portrait)
         first = screen.flipped
-        screen.tick(first + 0.5 * screen_module.HEARTBEAT, 0.0)
+        screen.tick(first + 0.5 * screen_module.HEARTBEAT_INTERVAL, 0.0)
         assert screen.flipped == first
-        screen.tick(first + screen_module.HEARTBEAT + 1, 0.0)
+        screen.tick(first + screen_module.HEARTBEAT_INTERVAL + 1, 0.0)
         assert screen.flipped > first
 
 
@@ -173,6 +173,6 @@ def test_a_screen_of_16_bits_is_lit_and_told(
                 assert surface.get_bitsize() == 16
             painting = portrait.base()
             painting.paste(portrait.patch(2), portrait.info.main.box[:2])
-            wanted = np.asarray(expected(painting, Layout(size), portrait.info.main.box), int)
+            wanted = np.asarray(expected(painting, ScreenLayout(size), portrait.info.main.box), int)
             assert np.abs(shown.reshape(480, 301, 3) - wanted).max() <= 10, start
-    assert {record.getMessage() for record in caplog.records} == {screen_module.COARSE % 16}
+    assert {record.getMessage() for record in caplog.records} == {screen_module.FEW_COLOURS % 16}

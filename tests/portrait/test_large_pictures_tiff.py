@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.images import DAMAGE, rgb
+from appliance.images import DECODER_ERRORS, to_rgb
 from appliance.portrait import large_pictures
 from appliance.portrait.large_pictures import Banded, open_tiff
 
@@ -65,7 +65,7 @@ def banded(data: bytes) -> Banded:
 
 
 def joined(data: bytes) -> np.ndarray:
-    return np.concatenate([np.asarray(rgb(band)) for band in banded(data).bands])
+    return np.concatenate([np.asarray(to_rgb(band)) for band in banded(data).bands])
 
 
 @given(
@@ -83,7 +83,7 @@ def test_the_bands_of_a_tiff_are_the_picture_that_pillow_reads(
     with pytest.MonkeyPatch.context() as patch, Image.open(io.BytesIO(data)) as whole:
         patch.setattr(large_pictures, "BAND", band)
         assert banded(data).size == whole.size
-        assert np.array_equal(joined(data), rgb(whole))
+        assert np.array_equal(joined(data), to_rgb(whole))
 
 
 @pytest.mark.parametrize("subsampled", [0, 2])
@@ -94,7 +94,7 @@ def test_strips_of_jpeg_are_read_as_pillow_reads_them(
     data = saved(photo, compression="jpeg", quality=90, tiffinfo={278: 16})
     monkeypatch.setattr(large_pictures, "BAND", 5000)
     with Image.open(io.BytesIO(data)) as whole:
-        assert np.array_equal(joined(data), rgb(whole))
+        assert np.array_equal(joined(data), to_rgb(whole))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -145,7 +145,7 @@ def test_a_damaged_tiff_is_read_or_refused_but_never_more(places: list[int], val
     data = bytearray(saved(noise("RGB", 20, 20), compression="tiff_lzw"))
     for place in places:
         data[-1 - place % 220] = value  # where its directory lies
-    with warnings.catch_warnings(), contextlib.suppress(*DAMAGE):
+    with warnings.catch_warnings(), contextlib.suppress(*DECODER_ERRORS):
         warnings.simplefilter("ignore")
         found = open_tiff(io.BytesIO(bytes(data)))
         for band in found.bands if found else ():
