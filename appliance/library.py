@@ -1,6 +1,6 @@
-"""The portraits on this machine, and the one that hangs.
+"""The library: the portraits on this machine, and which of them is shown.
 
-A folder with a pack per portrait and a link `current` to one of them; the link is replaced in one
+It is a folder with a pack for each portrait and a link `current` to one of them. The link is replaced in one
 step, so that a power cut leaves the old portrait or the new one.
 """
 
@@ -10,88 +10,88 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import as_owner, sync
+from appliance.files import as_owner, sync_to_disk
 from appliance.pack import Pack
 
-DEFAULT: Final = "sconosciuta"
+# The portrait that is shown until another one is chosen.
+DEFAULT_PORTRAIT: Final = "sconosciuta"
+# The library of an installed system.
 SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")
 _CURRENT: Final = "current"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def library() -> Path:
-    """Return the library's folder: systemd's STATE_DIRECTORY, else the system's, else the checkout's."""
+def library_folder() -> Path:
+    """Return the library's folder: systemd's STATE_DIRECTORY, else the system's, else frames/ at home."""
     if folder := os.environ.get("STATE_DIRECTORY"):
         return Path(folder.split(":")[0])
-    return SYSTEM_LIBRARY if SYSTEM_LIBRARY.is_dir() else home() / "frames"
+    return SYSTEM_LIBRARY if SYSTEM_LIBRARY.is_dir() else home_folder() / "frames"
 
 
-def name_for(picture: Path) -> str:
-    """Return the name under which a picture's portrait is kept: its file name, simplified.
+def portrait_name_for(picture: Path) -> str:
+    """Return the name of a picture's portrait in the library: its file name, simplified.
 
     Raises
     ------
     ConfigError
-        If nothing of it is left.
+        If nothing remains of the file name.
     """
     name = re.sub(r"[^a-z0-9_-]+", "-", picture.stem.lower()).strip("-_")[:64]
     if not _NAME.fullmatch(name) or name == _CURRENT:
-        raise ConfigError(
-            f"{picture}: no name to be had from it; expected letters or digits in the file name"
-        )
+        raise ConfigError(f"{picture}: its file name gives no portrait name; expected letters or digits")
     return name
 
 
-def folder_of(name: str) -> Path:
+def portrait_folder(name: str) -> Path:
     """Return the folder of the portrait of that name; raises `ConfigError` if it cannot be one."""
     if not _NAME.fullmatch(name) or name == _CURRENT:
         raise ConfigError(f"portrait {name}; expected lower-case letters, digits, - and _")
-    return library() / name
+    return library_folder() / name
 
 
-def installed() -> list[Pack]:
-    """List the portraits that load, in the order of their names; what is no pack is passed over."""
+def installed_packs() -> list[Pack]:
+    """List the portraits that can be read, by name; other folders are ignored."""
     packs = []
-    for folder in sorted(library().glob("[a-z0-9]*/")):
+    for folder in sorted(library_folder().glob("[a-z0-9]*/")):
         if folder.name != _CURRENT and _NAME.fullmatch(folder.name):
             with suppress(BadPack):
                 packs.append(Pack(folder))
     return packs
 
 
-def current() -> Path:
-    """Return the folder of the portrait that hangs, `DEFAULT`'s if none was chosen."""
-    link = library() / _CURRENT
+def current_folder() -> Path:
+    """Return the folder of the portrait that is shown; `DEFAULT_PORTRAIT`'s if none was chosen."""
+    link = library_folder() / _CURRENT
     try:
-        return library() / (link.readlink().name if link.is_symlink() else DEFAULT)
+        return library_folder() / (link.readlink().name if link.is_symlink() else DEFAULT_PORTRAIT)
     except OSError:
-        return link  # a failing disk: reading the pack there tells of it
+        return link  # the disk fails; reading the pack will report it
 
 
-def use(name: str) -> Pack:
-    """Hang another portrait: a running service takes it up within seconds.
+def hang_portrait(name: str) -> Pack:
+    """Choose the portrait to show; a running service shows it within seconds.
 
     Raises
     ------
     BadPack
-        If it is not installed or damaged; the present one stays.
+        If it is not installed, or damaged; the present one stays then.
     CannotWrite
         If the library cannot be written.
     """
-    pack = Pack(folder_of(name))
+    pack = Pack(portrait_folder(name))
     pack.check()
-    link = library() / f".{_CURRENT}.{os.getpid()}"
+    link = library_folder() / f".{_CURRENT}.{os.getpid()}"
     try:
-        with as_owner(library()):
+        with as_owner(library_folder()):
             try:
                 link.unlink(missing_ok=True)
                 link.symlink_to(name)
-                link.replace(library() / _CURRENT)
-                sync(library())
+                link.replace(library_folder() / _CURRENT)
+                sync_to_disk(library_folder())
             finally:
                 link.unlink(missing_ok=True)
     except OSError as error:
-        raise CannotWrite(f"{library() / _CURRENT}: cannot be written ({error.strerror})") from error
+        raise CannotWrite(f"{library_folder() / _CURRENT}: cannot be written ({error.strerror})") from error
     return pack

@@ -14,9 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ApplianceError, BadPack, CannotWrite
-from appliance.files import as_owner, new_folder, owner_of, read_regular, restore, uninterrupted, write_atomic
+from appliance.files import (
+    as_owner,
+    hold_ctrl_c,
+    new_folder,
+    owner_of,
+    read_regular,
+    restore_interrupted,
+    write_atomic,
+)
 
-if TYPE_CHECKING:  # a pack that was compiled is lit without Pillow, which would take its time to load
+if TYPE_CHECKING:  # a compiled pack is shown without Pillow, which takes long to import
     from PIL import Image
 
 
@@ -27,12 +35,11 @@ Box = tuple[int, int, int, int]
 class FrameGrid:
     """The frames of one sitter.
 
-    `box` is (x0, y0, x1, y1), the rectangle that changes, and `eyes` is (x, y), the middle between the
-    sitter's eyes, both in picture pixels. `angles` is the yaw of each column in degrees, rising, 0 towards
-    a viewer in front and positive to picture right. `pitches` is the pitch of each row in degrees, falling:
-    row 0 looks up, 0 degrees is level. A row has every `steps[row]`-th column, the first and the last
-    always: outer rows may be coarser, because they hold more than memory and time allow otherwise.
-    `resting` is (row, column) of the frame that is the painting.
+    `box` is the rectangle that changes, (x0, y0, x1, y1), and `eyes` the middle between the sitter's eyes,
+    (x, y), both in picture pixels. `angles` is the yaw of each column in degrees, rising: 0 towards a viewer
+    in front, positive to picture right. `pitches` is the pitch of each row in degrees, falling: row 0 looks
+    up, 0 is level. A row has every `steps[row]`-th column, including the first and the last; outer rows may
+    be coarser, to save memory and time. `resting` is (row, column) of the frame that is the painting.
 
     Frames are numbered row by row, from 0.
     """
@@ -46,13 +53,13 @@ class FrameGrid:
 
     @classmethod
     def one_row(cls, box: Box, angles: tuple[float, ...], resting: int) -> "FrameGrid":
-        """Return the grid of a sitter whose gaze is level in all frames; its eyes are taken in mid-box."""
+        """Return a grid with one level row; the eyes are assumed in the middle of the box."""
         eyes = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         return cls(box, eyes, angles, (0.0,), (1,), (0, resting))
 
     @property
     def count(self) -> int:
-        """How many frames."""
+        """The number of frames."""
         return sum(len(self.columns(row)) for row in range(len(self.pitches)))
 
     @property
@@ -86,59 +93,66 @@ class FrameGrid:
         return [self.nearest(row, column) for row in rows for column in (0, last // 2, last)]
 
 
-def overlap(one: Box, other: Box) -> bool:
+def boxes_overlap(one: Box, other: Box) -> bool:
     """Tell whether two boxes have pixels in common."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-# Format 1, which is read as well, has one sitter and one row of frames.
+# Version of the format. Version 1, which is read as well, has one sitter and one row of frames.
 FORMAT: Final = 2
-FRAMES: Final = 33
-# Rows of gaze up and down of a portrait rendered here, one of them level.
-ROWS: Final = 9
-
-# The longest side of a screen that config and `portrait render` take, pixels.
+# Columns of a portrait's grid of frames, by default: those of the original piece.
+DEFAULT_COLUMNS: Final = 33
+# Rows of a portrait's grid of frames, by default; the middle one is level.
+DEFAULT_ROWS: Final = 9
+# Longest side of a screen or a picture, in pixels: that of 8K.
 LONGEST_SIDE: Final = 7680
-# Pixels of the whole picture: what `portrait render` makes unless told a size (3840x3840), nearly two screens
-# of 4K. Reading takes up to 7 bytes each, the file's 3 and Pillow's 4: 112 MB.
-MOST_PIXELS: Final = 16_000_000
-# Pixels of the box: somewhat more than a screen of 4K, since compiling holds it twice besides the base.
-MOST_BOX: Final = 9_000_000
-# Pixels of all the patches: those of 33 frames that change a whole screen of 4K. Compiled: 4 bytes each.
-# The same holds for the grids of all sitters together.
-MOST_PATCHES: Final = 300_000_000
-# Bytes of pack.toml: 999 angles take 22,000.
-_MOST_TOML: Final = 65_536
-# Dots in pack.toml; 999 angles have one each. The parser takes the square of a dotted key's parts: 40 kB of
-# "a.a.a..." took 2.4 GB and 19 s.
-_MOST_DOTS: Final = 2_000
-# Bytes of a PNG beside its pixels: headers, a colour profile, texts.
-_MOST_BESIDE: Final = 1 << 20
-# Chunks of a PNG; encoders put 8 kB and more into each, which makes 12,000 of the largest picture.
-_MOST_CHUNKS: Final = 100_000
-# Characters of a wrong value that are told.
-_MOST_TOLD: Final = 200
-_ADVICE: Final = "; render the portrait again"
-# Of zlib's strategies the fastest: a third less time than its own choice, for 1 % more bytes of a painting.
+# Largest picture, in pixels: somewhat more than `portrait render` makes by default (3840x3840). Reading takes
+# up to 7 bytes for each, 3 of the file and 4 of Pillow: 112 MB.
+MAX_PACK_PIXELS: Final = 16_000_000
+# Largest box of a sitter, in pixels: somewhat more than a 4K screen. Compiling holds it twice besides the
+# base.
+MAX_BOX_PIXELS: Final = 9_000_000
+# Largest sum of all patches of all sitters, in pixels: 33 frames that change a whole 4K screen. A compiled
+# pack has 4 bytes for each.
+MAX_PATCHES_PIXELS: Final = 300_000_000
+# Largest pack.toml, in bytes: 999 angles take 22,000.
+_MAX_TOML_BYTES: Final = 65_536
+# Largest number of dots in pack.toml; 999 angles have one each. The parser's time rises with the square of a
+# dotted key's parts: 40 kB of "a.a.a..." took 2.4 GB and 19 s.
+_MAX_TOML_DOTS: Final = 2_000
+# Largest size of a PNG besides its pixels, in bytes: headers, a colour profile, texts.
+_MAX_PNG_OVERHEAD: Final = 1 << 20
+# Largest number of chunks in a PNG: encoders write 8 kB and more into each, which is 12,000 in the largest
+# picture.
+_MAX_PNG_CHUNKS: Final = 100_000
+# Longest wrong value that a message shows, in characters.
+_MAX_SHOWN_VALUE: Final = 200
+# Largest number of sitters in a picture: more than any painting has with faces that are large enough.
+_MAX_SITTERS: Final = 24
+# Largest number of rows in a grid: more than can be told apart.
+_MAX_ROWS: Final = 99
+# Largest number of columns in a grid: more than can be told apart.
+_MAX_COLUMNS: Final = 999
+# zlib's fastest strategy, Z_HUFFMAN_ONLY: a third less time than the default, for 1 % more bytes of a
+# painting.
 _HUFFMAN: Final = 2
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_COLOURS: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
-# Sitters of one picture, and rows of a grid: more than any painting with faces large enough, and more than
-# is seen apart.
-_MOST_SITTERS: Final = 24
-_MOST_ROWS: Final = 99
-_MOST_COLUMNS: Final = 999
-# Keys of pack.toml besides its tables, and those of format 1 that describe its row of frames.
-_PLAIN: Final = ("title", "artist", "licence", "source", "source_sha256", "size", "engine")
-_FORMAT_1: Final = ("box", "frames", "resting", "angles")
+# The first bytes of every PNG.
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+# Pillow's names of PNG's colour types.
+_PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_ADVICE: Final = "; render the portrait again"
+# Keys of pack.toml besides its tables.
+_PLAIN_KEYS: Final = ("title", "artist", "licence", "source", "source_sha256", "size", "engine")
+# Keys of format 1 for its row of frames.
+_FORMAT_1_KEYS: Final = ("box", "frames", "resting", "angles")
 
 
 @dataclass(frozen=True, slots=True)
 class PackInfo:
-    """What pack.toml says.
+    """The contents of pack.toml.
 
-    `size` is (width, height) of the picture in pixels. `sitters` are the grids of frames of those whose
-    gaze follows, the one with the largest face first.
+    `size` is (width, height) of the picture in pixels. `sitters` are the grids of frames, one for each sitter
+    whose gaze follows, the one with the largest face first.
     """
 
     title: str
@@ -157,31 +171,32 @@ class PackInfo:
         return self.sitters[0]
 
     def overlaps(self, sitter: int) -> bool:
-        """Return whether a sitter's box meets another's; its patches are RGBA then, else RGB.
+        """Return whether a sitter's box overlaps another one; its patches are then RGBA, otherwise RGB.
 
-        Alpha is 0 at pixels that belong to another sitter, whose patches alone may change them, else 255.
+        Alpha is 0 at pixels of another sitter, which only that sitter's patches may change, and 255
+        elsewhere.
         """
         boxes = [grid.box for grid in self.sitters]
-        return any(overlap(boxes[sitter], box) for i, box in enumerate(boxes) if i != sitter)
+        return any(boxes_overlap(boxes[sitter], box) for i, box in enumerate(boxes) if i != sitter)
 
     def mode(self, sitter: int) -> str:
-        """Return the kind of a sitter's patches, "RGB" or "RGBA"."""
+        """Return the mode of a sitter's patches, "RGB" or "RGBA"."""
         return "RGBA" if self.overlaps(sitter) else "RGB"
 
     def patch_name(self, number: int, sitter: int = 0) -> str:
-        """Return the file name of a frame's patch; in a single row it is that of format 1."""
+        """Return the file name of a frame's patch; a single row has the names of format 1."""
         row, column = self.sitters[sitter].place(number)
         if len(self.sitters) == len(self.main.pitches) == 1:
             return f"patch_{column:02d}.png"
         return f"patch_{sitter}_{row:02d}_{column:02d}.png"
 
     def patch_names(self) -> list[str]:
-        """Return the file names of all patches: sitter by sitter, each frame by frame."""
+        """Return the file names of all patches, ordered by sitter and frame."""
         return [self.patch_name(i, k) for k, grid in enumerate(self.sitters) for i in range(grid.count)]
 
 
 class Pack:
-    """A pack on disk, read image by image."""
+    """A pack on disk, whose images are read one at a time."""
 
     def __init__(self, folder: Path) -> None:
         """Read and check pack.toml.
@@ -192,7 +207,7 @@ class Pack:
             If the folder or pack.toml is missing, damaged or of another format.
         """
         with as_bad_pack(folder, "cannot be read"):
-            restore(folder)
+            restore_interrupted(folder)
         self.folder = folder
         self.info = _read_info(folder)
 
@@ -201,9 +216,9 @@ class Pack:
         return self._image("base.png", self.info.size)
 
     def patch(self, number: int, sitter: int = 0) -> "Image.Image":
-        """Return the rectangle that changes of a sitter, as it is in one frame; raises `BadPack`.
+        """Return the changing rectangle of a sitter in one frame; raises `BadPack`.
 
-        It is RGB, or RGBA where it meets another sitter's, see `PackInfo.overlaps`.
+        It is RGB, or RGBA if it overlaps another sitter's; see `PackInfo.overlaps`.
         """
         x0, y0, x1, y1 = self.info.sitters[sitter].box
         size = x1 - x0, y1 - y0
@@ -222,11 +237,11 @@ class Pack:
         path = self.folder / name
         try:
             with as_bad_pack(path, "damaged", _ADVICE):
-                data = read_regular(path, _most_bytes(size, len(mode)))
+                data = read_regular(path, _max_png_bytes(size, len(mode)))
                 found = _keep_pixels(data)
                 if found == (*size, mode):
                     image = Image.open(io.BytesIO(data), formats=("PNG",))
-                    del data  # which may be nearly as large as the picture
+                    del data  # it may be nearly as large as the picture
                     image.load()
                     if image.size != size or image.mode != mode:
                         raise ValueError(f"decoded as {image.width}x{image.height} {image.mode}")
@@ -244,16 +259,16 @@ class Pack:
 
 @contextmanager
 def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
-    """Make a `BadPack` of one line out of every fault met in a pack; the appliance's own errors pass.
+    """Turn every error in a pack into a `BadPack` with a one-line message; the appliance's own errors pass.
 
-    There is no list of kinds, because decoders raise what they like, and other versions something else:
-    TypeError, IndexError, struct.error, RecursionError, MemoryError.
+    Every kind is caught, because decoders raise many, and other versions raise others: TypeError, IndexError,
+    struct.error, RecursionError, MemoryError.
 
     Parameters
     ----------
     path : the file or folder at fault
-    verdict : what the message says of it, before the cause
-    advice : what it says behind the cause
+    verdict : what is wrong with it, before the cause
+    advice : what to do, after the cause
     """
     try:
         yield
@@ -261,33 +276,33 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         lines = (getattr(error, "strerror", None) or str(error)).splitlines()
-        cause = lines[0][:_MOST_TOLD] if lines else type(error).__name__
+        cause = lines[0][:_MAX_SHOWN_VALUE] if lines else type(error).__name__
         raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
 
 
-def _most_bytes(size: tuple[int, int], colours: int) -> int:
-    """Return the size of the largest PNG file of a picture, in bytes: one a colour, uncompressed."""
-    return colours * size[0] * size[1] + _MOST_BESIDE
+def _max_png_bytes(size: tuple[int, int], colours: int) -> int:
+    """Return the largest size of a picture's PNG file in bytes: uncompressed, one byte per colour."""
+    return colours * size[0] * size[1] + _MAX_PNG_OVERHEAD
 
 
 def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
-    """Return the width, height and kind of a PNG, in which only the chunks that hold its pixels are left.
+    """Remove all chunks of a PNG but those with its pixels; return its width, height and mode.
 
-    Texts, profiles, palettes and animations are taken out: pixels of RGB need none of them, and decoders
+    Texts, profiles, palettes and animations are removed, because RGB pixels need none of them and decoders
     fail in them in many ways.
 
     Raises
     ------
     ValueError
-        If a chunk is cut off, does not fit its checksum, or one of the necessary ones is missing.
+        If a chunk is cut off, has a wrong checksum, or a necessary one is missing.
 
     Source: W3C, "Portable Network Graphics (PNG) Specification (Second Edition)", 2003.
     """
-    if data[:8] != _SIGNATURE or data[8:16] != b"\0\0\0\x0dIHDR":
+    if data[:8] != _PNG_SIGNATURE or data[8:16] != b"\0\0\0\x0dIHDR":
         raise ValueError("no image")
     at = kept = 8
     with memoryview(data) as view:
-        for _ in range(_MOST_CHUNKS):
+        for _ in range(_MAX_PNG_CHUNKS):
             if at + 12 > len(data):
                 raise ValueError("cut off")
             length, kind = struct.unpack_from(">I4s", data, at)
@@ -307,17 +322,17 @@ def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
             raise ValueError("too many chunks")
     del data[kept:]
     width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
-    mode = _COLOURS.get(colours, "?")
+    mode = _PNG_MODES.get(colours, "?")
     return width, height, mode if bits == 8 else f"{mode} of {bits} bits"
 
 
-def check_place(folder: Path) -> None:
-    """Make sure that a pack may be written there: nothing but an earlier pack is ever replaced.
+def check_destination(folder: Path) -> None:
+    """Make sure that a pack may be written to a folder: only an earlier pack is ever replaced.
 
     Raises
     ------
     CannotWrite
-        If something else is there.
+        If the folder contains something else.
     """
     try:
         free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -335,25 +350,26 @@ def write_pack(
     patches: "Iterable[Image.Image]",
     beside: Callable[[], Mapping[str, bytes]] = dict,
 ) -> None:
-    """Write a pack whole or not at all, also on Ctrl-C.
+    """Write a pack completely or not at all, also on Ctrl-C.
 
     Parameters
     ----------
-    patches : in the order of `PackInfo.patch_names`; may be a generator, drawn from one by one
-    beside : files that belong to it, asked for when all patches are drawn, and written beside the
-        folder under the names it gives: with the pack, or neither
+    patches : in the order of `PackInfo.patch_names`; may be a generator, which is consumed one by one
+    beside : returns further files, by name, that are written beside the folder together with the pack or not
+    at
+        all; it is called after the last patch
 
     Raises
     ------
     ValueError
-        If an image does not fit `info`: a fault of the caller.
+        If an image does not fit `info`, which is a mistake of the caller.
     BadPack
-        If it is larger than a pack may be: it could not be read.
+        If it is larger than a pack may be, because it could not be read.
     CannotWrite
-        If the folder cannot be written, or holds something else.
+        If the folder cannot be written, or contains something else.
     """
-    check_place(folder)
-    target = Path(os.path.realpath(folder))  # a link to a pack stays one
+    check_destination(folder)
+    target = Path(os.path.realpath(folder))  # a link to a pack remains a link
     if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
         raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
     for name, value, right, expected in _bounds(info):
@@ -367,7 +383,7 @@ def write_pack(
                 _save(patch, (x1 - x0, y1 - y0), info.mode(sitter), new / name)
             _write(new / "pack.toml", _dump(info).encode())
             files = beside()
-            held.enter_context(uninterrupted())
+            held.enter_context(hold_ctrl_c())
         for name, data in files.items():
             write_atomic(folder.with_name(name), data)
 
@@ -393,7 +409,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _dump(info: PackInfo) -> str:
     rows = [f"format = {FORMAT}"]
-    rows += [f"{key} = {_toml(getattr(info, key))}" for key in _PLAIN]
+    rows += [f"{key} = {_toml(getattr(info, key))}" for key in _PLAIN_KEYS]
     rows += ["", "[settings]"]
     rows += [f"{key} = {_toml(value)}" for key, value in info.settings.items()]
     for grid in info.sitters:
@@ -403,8 +419,8 @@ def _dump(info: PackInfo) -> str:
 
 
 def _toml(value: Any) -> str:
-    # JSON's scalars and lists are TOML's, but for the one control character that JSON does not escape,
-    # and for what is no text: bytes of a file's name that are not UTF-8.
+    # JSON's scalars and lists are valid TOML, except for the one control character that JSON does not escape,
+    # and for bytes of a file's name that are not UTF-8.
     text = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -413,9 +429,9 @@ def _read_info(folder: Path) -> PackInfo:
     path = folder / "pack.toml"
     try:
         with as_bad_pack(path, "cannot be read", _ADVICE):
-            text = read_regular(path, _MOST_TOML).decode("utf-8")
-            if text.count(".") > _MOST_DOTS:
-                raise ValueError(f"{text.count('.')} dots, expected at most {_MOST_DOTS}")
+            text = read_regular(path, _MAX_TOML_BYTES).decode("utf-8")
+            if text.count(".") > _MAX_TOML_DOTS:
+                raise ValueError(f"{text.count('.')} dots, expected at most {_MAX_TOML_DOTS}")
             return _checked(path, tomllib.loads(text))
     except BadPack as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -426,17 +442,17 @@ def _read_info(folder: Path) -> PackInfo:
 def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
     found = tree.pop("format", None)
     if found not in (1, FORMAT) or type(found) is not int:
-        raise BadPack(f"{path}: format = {_told(found)}, expected 1 or {FORMAT}; render the portrait again")
-    _check_keys(path, tree, {*_PLAIN, "settings", *(_FORMAT_1 if found == 1 else ("sitters",))})
+        raise BadPack(f"{path}: format = {_shown(found)}, expected 1 or {FORMAT}; render the portrait again")
+    _check_keys(path, tree, {*_PLAIN_KEYS, "settings", *(_FORMAT_1_KEYS if found == 1 else ("sitters",))})
     for name, right, expected in _rules(tree):
         _check(path, name, tree[name], right, expected)
     if found == 1:
-        grids = [_grid_of_format_1(path, {name: tree.pop(name) for name in _FORMAT_1})]
+        grids = [_grid_of_format_1(path, {name: tree.pop(name) for name in _FORMAT_1_KEYS})]
     else:
         grids = tree.pop("sitters")
         listed = isinstance(grids, list) and all(isinstance(grid, dict) for grid in grids)
-        right = listed and 0 < len(grids) <= _MOST_SITTERS
-        _check(path, "sitters", grids, right, f"1 to {_MOST_SITTERS} tables")
+        right = listed and 0 < len(grids) <= _MAX_SITTERS
+        _check(path, "sitters", grids, right, f"1 to {_MAX_SITTERS} tables")
     size = tree["size"] = (tree["size"][0], tree["size"][1])
     sitters: list[FrameGrid] = []
     for grid in grids:
@@ -452,12 +468,12 @@ def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
 
 def _check(path: Path, name: str, value: Any, right: bool, expected: str) -> None:
     if not right:
-        raise BadPack(f"{path}: {name} = {_told(value)}; expected {expected}; render the portrait again")
+        raise BadPack(f"{path}: {name} = {_shown(value)}; expected {expected}; render the portrait again")
 
 
 def _check_keys(path: Path, tree: dict[str, Any], names: set[str]) -> None:
     if wrong := names ^ tree.keys():
-        keys = _told(", ".join(sorted(wrong)))
+        keys = _shown(", ".join(sorted(wrong)))
         raise BadPack(f"{path}: missing or unknown key {keys}; render the portrait again")
 
 
@@ -489,9 +505,9 @@ def _grid_rules(tree: dict[str, Any], size: tuple[int, int]) -> Iterable[tuple[s
     yield "box", inside, "[x0, y0, x1, y1] inside the picture"
     yield "eyes", _numbers(tree["eyes"], LONGEST_SIDE) and len(tree["eyes"]) == 2, "[x, y]"
     rising = _numbers(angles, 360) and all(a < b for a, b in pairwise(angles))
-    yield "angles", rising and 2 <= len(angles) <= _MOST_COLUMNS, f"2 to {_MOST_COLUMNS} rising numbers"
+    yield "angles", rising and 2 <= len(angles) <= _MAX_COLUMNS, f"2 to {_MAX_COLUMNS} rising numbers"
     falling = _numbers(pitches, 360) and all(a > b for a, b in pairwise(pitches))
-    yield "pitches", falling and 1 <= len(pitches) <= _MOST_ROWS, f"1 to {_MOST_ROWS} falling numbers"
+    yield "pitches", falling and 1 <= len(pitches) <= _MAX_ROWS, f"1 to {_MAX_ROWS} falling numbers"
     last = len(angles) - 1
     whole = _integers(steps, len(pitches)) and all(step > 0 and last % step == 0 for step in steps)
     yield "steps", whole, f"for each of {len(pitches)} rows a divisor of {last}"
@@ -500,24 +516,24 @@ def _grid_rules(tree: dict[str, Any], size: tuple[int, int]) -> Iterable[tuple[s
 
 
 def _bounds(info: PackInfo) -> Iterable[tuple[str, Any, bool, str]]:
-    """Yield what bounds the size of a pack: the key, its value, whether it is right, and what is."""
-    fits = max(info.size) <= LONGEST_SIDE and info.size[0] * info.size[1] <= MOST_PIXELS
+    """Yield the checks of a pack's size: key, value, whether it is right, and what was expected."""
+    fits = max(info.size) <= LONGEST_SIDE and info.size[0] * info.size[1] <= MAX_PACK_PIXELS
     yield (
         "size",
         list(info.size),
         fits,
-        f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS:,} altogether",
+        f"at most {LONGEST_SIDE} pixels a side and {MAX_PACK_PIXELS:,} altogether",
     )
     areas = [(grid.box[2] - grid.box[0]) * (grid.box[3] - grid.box[1]) for grid in info.sitters]
     whole = sum(area * grid.count for area, grid in zip(areas, info.sitters, strict=True))
-    expected = f"at most {MOST_BOX:,} pixels, and {MOST_PATCHES:,} in all frames"
+    expected = f"at most {MAX_BOX_PIXELS:,} pixels, and {MAX_PATCHES_PIXELS:,} in all frames"
     for area, grid in zip(areas, info.sitters, strict=True):
-        yield "box", list(grid.box), area <= MOST_BOX and whole <= MOST_PATCHES, expected
+        yield "box", list(grid.box), area <= MAX_BOX_PIXELS and whole <= MAX_PATCHES_PIXELS, expected
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}..."
+    return text if len(text) <= _MAX_SHOWN_VALUE else f"{text[:_MAX_SHOWN_VALUE]}..."
 
 
 def _numbers(value: Any, most: int) -> bool:

@@ -4,64 +4,66 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
-# Characters of one message: ten lines of a terminal, and longer than any message of our own.
-LONGEST: Final = 1000
-# Of these the end is shown: that is where a message says what to do.
-_END: Final = 300
-_CUT: Final = " ... ({:,} characters left out) ... "
-# Joiners of letters, which Persian, Indian scripts and emoji need.
+# Longest message, in characters: ten lines of a terminal, and more than any message of our own.
+MAX_LENGTH: Final = 1000
+# Characters at the end that are always shown, because there a message says what to do.
+_SHOWN_END: Final = 300
+# What replaces the middle.
+_OMITTED: Final = " ... ({:,} characters left out) ... "
+# Characters that join letters, which Persian, Indian scripts and emoji need.
 _JOINERS: Final = "\u200c\u200d"
 
 
-def escaped(text: str) -> str:
-    r"""Return a text with what is not printed as \uXXXX: controls, line ends, direction marks, surrogates."""
+def escape_unprintable(text: str) -> str:
+    r"""Return a text with \uXXXX for controls, line ends, direction marks and surrogates."""
     if text.isprintable():
         return text
-    return "".join(char if _is_printed(char) else _code(char) for char in text)
+    return "".join(char if _is_printed(char) else _escape(char) for char in text)
 
 
-def readable(text: object, longest: int = LONGEST) -> str:
-    """Return a text `escaped`, in one line of at most `longest` characters; the middle is left out."""
-    line = escaped(str(text))
+def printable_line(text: object, longest: int = MAX_LENGTH) -> str:
+    """Return a text in one line, escaped; of more than `longest` characters the middle is left out."""
+    line = escape_unprintable(str(text))
     if len(line) <= longest:
         return line
-    room = longest - len(_CUT.format(len(line)))
-    end = min(_END, room // 2)
-    return f"{line[: room - end]}{_CUT.format(len(line) - room)}{line[len(line) - end :]}"
+    room = longest - len(_OMITTED.format(len(line)))
+    end = min(_SHOWN_END, room // 2)
+    return f"{line[: room - end]}{_OMITTED.format(len(line) - room)}{line[len(line) - end :]}"
 
 
 def _is_printed(char: str) -> bool:
-    import unicodedata  # a megabyte of tables, which hardly any text needs
+    import unicodedata  # imported here, because it is a megabyte that hardly any text needs
 
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
 
-def _code(char: str) -> str:
+def _escape(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 T = TypeVar("T")
 
-_WIDTH: Final = 30
+# Width of the bar, in characters.
+_BAR_WIDTH: Final = 30
 
 
-def say(line: str) -> None:
-    """Tell one step, at once."""
-    sys.stderr.write(readable(line) + "\n")
+def print_step(line: str) -> None:
+    """Print one step at once."""
+    sys.stderr.write(printable_line(line) + "\n")
     sys.stderr.flush()
 
 
-def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Pass items on, and show on standard error how many of `total` have passed."""
+def show_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Yield the items, and show on standard error how many of `total` are done."""
     shown = sys.stderr.isatty()
     count = 0
     try:
         for count, item in enumerate(items, 1):
             yield item
             if shown:
-                done = _WIDTH * count // total
-                sys.stderr.write(f"\r{what} [{'#' * done + '.' * (_WIDTH - done)}] {count}/{total}")
+                done = _BAR_WIDTH * count // total
+                sys.stderr.write(f"\r{what} [{'#' * done + '.' * (_BAR_WIDTH - done)}] {count}/{total}")
                 sys.stderr.flush()
-    finally:  # also when items end early or fail: what is told next begins a line
+    finally:  # also if items end early or fail, so that the next message begins a new line
         if shown and count:
             sys.stderr.write("\n")

@@ -15,7 +15,7 @@ from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_conf
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import read_regular, write_atomic
 from appliance.schema import MOST_BYTES, parse_toml, toml_value
-from appliance.terminal import readable
+from appliance.terminal import printable_line
 
 BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
@@ -100,7 +100,7 @@ def main() -> int:
     try:
         told = apply(card, arguments.config, arguments.config.with_name(".card-sha256"))
     except (ApplianceError, OSError) as error:
-        told, code = REFUSED.format(fault=readable(error)), 1
+        told, code = REFUSED.format(fault=printable_line(error)), 1
     if told is None:
         return 0
     print(told, file=sys.stderr)
@@ -111,7 +111,7 @@ def main() -> int:
             write_atomic(answer, text)
     except (ApplianceError, OSError) as error:
         print(
-            f"{readable(error)}: the card is full or write-protected; the line above is only here",
+            f"{printable_line(error)}: the card is full or write-protected; the line above is only here",
             file=sys.stderr,
         )
     return code

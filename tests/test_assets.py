@@ -9,9 +9,9 @@ import pytest
 from appliance.assets import (
     MANIFESTS,
     Asset,
-    fault,
-    fetch,
-    home,
+    asset_fault,
+    fetch_assets,
+    home_folder,
     load_assets,
     model_path,
     photograph_path,
@@ -95,7 +95,7 @@ class Shop:
         return load_assets(self.root)
 
     def fetch(self, source: Path | None) -> None:
-        fetch(self.assets(), source, self.said.append)
+        fetch_assets(self.assets(), source, self.said.append)
 
     def fetched(self) -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in self.manifest.parent.iterdir() if p != self.manifest}
@@ -109,7 +109,7 @@ def shop(tmp_path: Path) -> Shop:
 def test_files_come_out_of_a_folder_of_wheels(shop: Shop) -> None:
     shop.fetch(shop.wheels)
     assert shop.fetched() == CONTENTS
-    assert [fault(asset) for asset in shop.assets()] == [None, None]
+    assert [asset_fault(asset) for asset in shop.assets()] == [None, None]
     assert shop.said == [
         f"{WHEEL}: 0.0 MB from {shop.wheels}",
         "eye.tflite: 6 bytes, right",
@@ -226,16 +226,16 @@ def test_a_folder_that_cannot_be_written_is_named(shop: Shop) -> None:
         **{name: getattr(asset, name) for name in asset.__slots__} | {"folder": shop.root / "file"}
     )
     with pytest.raises(CannotWrite, match=r"file/eye.tflite: cannot be written \(.+\)$"):
-        fetch([blocked], shop.wheels, shop.said.append)
+        fetch_assets([blocked], shop.wheels, shop.said.append)
 
 
 def test_faults_are_told_with_the_way_to_mend_them(shop: Shop) -> None:
     asset = shop.assets()[0]
-    assert fault(asset) == f"{asset.path}: No such file or directory; run `mona-lisa assets fetch`"
+    assert asset_fault(asset) == f"{asset.path}: No such file or directory; run `mona-lisa assets fetch`"
     asset.path.write_bytes(b"an eyelid")
-    assert fault(asset) == f"{asset.path}: 9 bytes, expected 6; run `mona-lisa assets fetch`"
+    assert asset_fault(asset) == f"{asset.path}: 9 bytes, expected 6; run `mona-lisa assets fetch`"
     asset.path.write_bytes(b"an egg")
-    assert str(fault(asset)).endswith(f"expected {asset.sha256}; run `mona-lisa assets fetch`")
+    assert str(asset_fault(asset)).endswith(f"expected {asset.sha256}; run `mona-lisa assets fetch`")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_models_and_photographs_lie_in_the_home_that_is_set(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONA_LISA_HOME", str(shop.root))
-    assert home() == shop.root
+    assert home_folder() == shop.root
     with pytest.raises(BadAsset, match=r"models/eye.tflite: missing; run `mona-lisa assets fetch`$"):
         model_path("eye.tflite")
     shop.fetch(shop.wheels)
@@ -295,6 +295,6 @@ def test_every_file_is_as_the_projects_manifests_pin_it() -> None:
         == {"models", "frames"}
         == {Path(name).parent.name for name in MANIFESTS}
     )
-    assert [fault(asset) for asset in assets] == [None] * len(assets)
+    assert [asset_fault(asset) for asset in assets] == [None] * len(assets)
     assert all(len(asset.sha256) == len(asset.wheel.sha256) == 64 for asset in assets)
     assert all(asset.licence for asset in assets)

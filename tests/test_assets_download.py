@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appliance import assets as module
-from appliance.assets import download
+from appliance.assets import download_file
 from appliance.errors import AssetUnavailable, BadAsset
 
 DATA = bytes(range(256)) * 700
@@ -61,7 +61,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def get(address: str, path: str) -> bytes:
-    return download(address + path, len(DATA), SHA256)
+    return download_file(address + path, len(DATA), SHA256)
 
 
 def test_a_file_comes_whole(address: str) -> None:
@@ -91,7 +91,7 @@ def test_a_shorter_file_is_refused(address: str) -> None:
 
 def test_a_missing_file_is_not_asked_for_again(address: str) -> None:
     with pytest.raises(
-        AssetUnavailable, match=r"/missing: cannot be had \(HTTP 404 Not Found\); check the network"
+        AssetUnavailable, match=r"/missing: cannot be downloaded \(HTTP 404 Not Found\); check the network"
     ):
         get(address, "/missing")
     assert len(Server.ranges) == 1
@@ -106,5 +106,7 @@ def test_a_sick_server_is_tried_a_few_times(address: str, path: str, cause: str)
 
 def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(AssetUnavailable, match=r"cannot be had \(.*Connection refused\); check the network$"):
-        download("http://127.0.0.1:1/file", 10, "0" * 64)
+    with pytest.raises(
+        AssetUnavailable, match=r"cannot be downloaded \(.*Connection refused\); check the network$"
+    ):
+        download_file("http://127.0.0.1:1/file", 10, "0" * 64)

@@ -14,7 +14,7 @@ import pytest
 
 from appliance import files
 from appliance.errors import AssetUnavailable, CannotWrite
-from appliance.files import new_folder, restore, sha256_of, uninterrupted, write_atomic
+from appliance.files import hold_ctrl_c, new_folder, restore_interrupted, sha256_of, write_atomic
 
 
 def names(folder: Path) -> set[str]:
@@ -156,9 +156,9 @@ def test_a_power_cut_while_swapping_keeps_the_old_folder(tmp_path: Path) -> None
     with new_folder(path) as new:
         (new / "old").touch()
     path.rename(tmp_path / ".portrait.old")  # where the swap has got to when power is cut
-    restore(path)
+    restore_interrupted(path)
     assert names(path) == {"old"}
-    restore(path)
+    restore_interrupted(path)
     assert names(tmp_path) == {"portrait"}
 
 
@@ -167,7 +167,7 @@ def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) ->
     with new_folder(path) as new:
         (new / "new").touch()
     (tmp_path / ".portrait.old").mkdir()
-    restore(path)
+    restore_interrupted(path)
     assert names(path) == {"new"}
     with new_folder(path) as new:
         (new / "newer").touch()
@@ -180,9 +180,9 @@ def test_a_reader_always_finds_the_old_or_the_new_folder(tmp_path: Path) -> None
     with new_folder(path) as new:
         (new / "file").touch()
     look = (
-        "import sys; from pathlib import Path; from appliance.files import restore; path = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from appliance.files import restore_interrupted; path = Path(sys.argv[1])\n"
         "print('looking', flush=True)\n"
-        "while not (path.parent / 'enough').exists(): restore(path); (path / 'file').stat()"
+        "while not (path.parent / 'enough').exists(): restore_interrupted(path); (path / 'file').stat()"
     )
     reader = subprocess.Popen(
         [sys.executable, "-c", look, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -200,7 +200,9 @@ def test_a_reader_always_finds_the_old_or_the_new_folder(tmp_path: Path) -> None
 def test_without_an_exchange_folders_swap_in_two_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_EXCHANGE", 1 << 20)  # a flag the kernel does not know, as FAT this one
+    monkeypatch.setattr(
+        files, "_RENAME_EXCHANGE", 1 << 20
+    )  # a flag the kernel does not know, as FAT this one
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     test_a_new_folder_replaces_the_old_one_whole(tmp_path / "one")
@@ -208,7 +210,7 @@ def test_without_an_exchange_folders_swap_in_two_steps(
 
 
 def test_restoring_where_nothing_is_does_nothing(tmp_path: Path) -> None:
-    restore(tmp_path / "portrait")
+    restore_interrupted(tmp_path / "portrait")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
@@ -295,7 +297,7 @@ def test_many_writers_of_one_name_do_not_disturb_each_other(tmp_path: Path) -> N
 
 def test_ctrl_c_is_held_back_and_then_delivered() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), hold_ctrl_c():
         signal.raise_signal(signal.SIGINT)
         done.append("all")
     assert done == ["all"]
@@ -305,7 +307,7 @@ def test_ctrl_c_is_held_back_and_then_delivered() -> None:
 
 def test_beside_the_main_thread_nothing_is_held_back() -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: uninterrupted().__enter__()).result() is None
+        assert pool.submit(lambda: hold_ctrl_c().__enter__()).result() is None
 
 
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -325,6 +327,6 @@ def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_write_slower_than_the_watchdog_is_given_up(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(3 << 20))
-    clock = itertools.count(0.0, files.SLOWEST_READ / 2)  # half the limit for each look at it
+    clock = itertools.count(0.0, files.READ_TIMEOUT / 2)  # half the limit for each look at it
     with pytest.raises(OSError, match="not read within 20 s"):
         files.read_regular(tmp_path / "file", 3 << 20, lambda: next(clock))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance import library
-from appliance.display.compiled_pack import Compiled
+from appliance.display.compiled_pack import CompiledPack
 from appliance.errors import BadCache, BadPack, CannotWrite
 from appliance.files import as_owner, new_folder, owner_of, remove_abandoned, write_atomic
 from appliance.pack import Pack, write_pack
@@ -107,10 +107,10 @@ def test_root_hangs_a_portrait_with_the_services_rights(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(service_folder))
     write_pack(service_folder / "duchess", small_info(), base_image(), small_patches())
-    library.use("duchess")
+    library.hang_portrait("duchess")
     assert (service_folder / "current").lstat().st_uid == SERVICE
-    assert library.current() == service_folder / "duchess"
-    assert Pack(library.current()).info == small_info()
+    assert library.current_folder() == service_folder / "duchess"
+    assert Pack(library.current_folder()).info == small_info()
 
 
 @pytest.mark.parametrize("name", ["pack.toml", "base.png"])
@@ -125,4 +125,4 @@ def test_root_reads_no_file_of_its_own_for_a_portrait(service_folder: Path, secr
 def test_root_takes_no_compiled_file_that_only_root_may_read(service_folder: Path, secrets: Path) -> None:
     (service_folder / "duchess.lit").symlink_to(secrets / "key")
     with pytest.raises(BadCache, match="Permission denied"):
-        Compiled(service_folder / "duchess.lit", None)
+        CompiledPack(service_folder / "duchess.lit", None)

@@ -38,7 +38,7 @@ ROOMS = [
 
 def _logged() -> list[str]:
     """Every line the service may log: the constants given to `log`, and what ends the process."""
-    found = [reporter.HUNG, scanout.STUCK, journal.LEFT_OUT, "display lost: %s; starting anew"]
+    found = [reporter.HUNG, scanout.DISPLAY_STUCK, journal.LEFT_OUT, "display lost: %s; starting anew"]
     found += [
         reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (camera_feed.BLACK, camera_feed.FROZEN)
     ]

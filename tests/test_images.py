@@ -13,7 +13,7 @@ from PIL import Image
 
 from appliance.assets import photograph_path
 from appliance.errors import BadImage
-from appliance.images import image_files, opened, read_image, read_pixels
+from appliance.images import image_files, open_image, read_image, read_pixels
 
 
 def saved(path: Path, image: Image.Image, **options: Any) -> Path:
@@ -178,7 +178,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, size: tuple[in
 def test_a_painting_photographed_at_14000_by_20000_is_no_bomb(tmp_path: Path) -> None:
     path = tmp_path / "painting.png"
     path.write_bytes(png_header(14_000, 20_000))
-    with opened(path) as image:
+    with open_image(path) as image:
         assert image.size == (14_000, 20_000)
 
 

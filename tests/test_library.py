@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.library import current, folder_of, installed, library, name_for, use
+from appliance.library import (
+    current_folder,
+    hang_portrait,
+    installed_packs,
+    library_folder,
+    portrait_folder,
+    portrait_name_for,
+)
 from appliance.pack import write_pack
 from tests.conftest import base_image, small_info, small_patches
 
@@ -14,18 +21,18 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     for name in ("old", "new"):
         write_pack(tmp_path / name, small_info(title=name.capitalize()), base_image(), small_patches())
-    use("old")
+    hang_portrait("old")
     return tmp_path
 
 
 def test_the_library_is_systemds_state_directory(shelf: Path) -> None:
-    assert library() == shelf
+    assert library_folder() == shelf
 
 
 def test_a_portrait_is_hung_by_its_name(shelf: Path) -> None:
-    assert current() == shelf / "old"
-    assert use("new").info.title == "New"
-    assert current() == shelf / "new"
+    assert current_folder() == shelf / "old"
+    assert hang_portrait("new").info.title == "New"
+    assert current_folder() == shelf / "new"
     assert sorted(path.name for path in shelf.iterdir()) == ["current", "new", "old"]
 
 
@@ -33,27 +40,27 @@ def test_before_any_choice_the_bundled_portrait_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    assert current() == tmp_path / "sconosciuta"
+    assert current_folder() == tmp_path / "sconosciuta"
 
 
 def test_a_damaged_portrait_is_not_hung(shelf: Path) -> None:
     (shelf / "new" / "patch_03.png").write_bytes(b"no image")
     with pytest.raises(BadPack, match=r"patch_03\.png: damaged"):
-        use("new")
-    assert current() == shelf / "old"
+        hang_portrait("new")
+    assert current_folder() == shelf / "old"
 
 
 @pytest.mark.parametrize("name", ["none", "old/../new"])
 def test_a_portrait_that_is_not_there_is_not_hung(shelf: Path, name: str) -> None:
     with pytest.raises((BadPack, ConfigError)):
-        use(name)
-    assert current() == shelf / "old"
+        hang_portrait(name)
+    assert current_folder() == shelf / "old"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "current", "Über", ".hidden", "x" * 65])
 def test_a_name_that_could_leave_the_library_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="expected lower-case letters"):
-        folder_of(name)
+        portrait_folder(name)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +68,20 @@ def test_a_name_that_could_leave_the_library_is_refused(name: str) -> None:
     [("Girl with a Pearl.jpg", "girl-with-a-pearl"), ("IMG_0042.JPEG", "img_0042"), ("a.b.c.png", "a-b-c")],
 )
 def test_a_picture_is_kept_under_its_simplified_name(file: str, name: str) -> None:
-    assert name_for(Path("somewhere") / file) == name
+    assert portrait_name_for(Path("somewhere") / file) == name
 
 
 @pytest.mark.parametrize("file", ["....png", "肖像.png", "current.jpg"])
 def test_a_picture_without_a_usable_name_is_refused(file: str) -> None:
     with pytest.raises(ConfigError, match="expected letters or digits in the file name"):
-        name_for(Path(file))
+        portrait_name_for(Path(file))
 
 
 def test_the_list_passes_over_what_is_no_portrait(shelf: Path) -> None:
     (shelf / "junk").mkdir()
     (shelf / "broken").mkdir()
     (shelf / "broken" / "pack.toml").write_text("format = 99")
-    assert [pack.info.title for pack in installed()] == ["New", "Old"]
+    assert [pack.info.title for pack in installed_packs()] == ["New", "Old"]
 
 
 def test_a_library_that_cannot_be_written_is_named(
@@ -83,5 +90,5 @@ def test_a_library_that_cannot_be_written_is_named(
     (shelf / "current").unlink()
     (shelf / "current").mkdir()  # in the way of the link
     with pytest.raises(CannotWrite, match=r"current: cannot be written"):
-        use("new")
+        hang_portrait("new")
     assert not list(shelf.glob(".current*"))

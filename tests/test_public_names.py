@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import appliance
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.pack import Pack
 
 CHECKOUT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def _imported_for_types() -> set[str]:
 
 def test_importing_the_package_loads_no_other_module_of_it() -> None:
     program = "import sys, appliance; print(*sys.modules)"
-    loaded = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=home()).split()
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=home_folder()).split()
     assert "appliance" in loaded
     assert not [name for name in loaded if name.startswith(("appliance.", "numpy", "PIL", "pygame"))]
 
@@ -64,7 +64,7 @@ def test_the_example_in_readme_runs(tmp_path: Path) -> None:
     )
     (tmp_path / "frames").mkdir()
     for name in ("sconosciuta.png", "astronaut.png"):
-        shutil.copy(home() / "frames" / name, tmp_path / "frames")
+        shutil.copy(home_folder() / "frames" / name, tmp_path / "frames")
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True

@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.gaze_rules import GazeError, direction_of, gaze_error, true_direction
 from appliance.camera.base import Camera, Picture, RgbPicture
 from appliance.camera.sampling import Region
 from appliance.config import Config
-from appliance.display.monitor import usable
+from appliance.display.monitor import usable_connectors
 from appliance.display.screen import Screen
-from appliance.display.sdl import desktop
+from appliance.display.sdl import has_desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gallery.camera import GalleryCamera
@@ -93,7 +93,7 @@ def film(shots: Sequence[Shot], pack: Pack) -> bytes:
 def small_view(picture: Picture) -> bytes:
     """Return a picture as a small JPEG, in memory only."""
     packed = io.BytesIO()
-    Image.fromarray(picture.rgb()).resize(VIEW, Image.Resampling.BILINEAR).save(packed, "JPEG", quality=90)
+    Image.fromarray(picture.to_rgb()).resize(VIEW, Image.Resampling.BILINEAR).save(packed, "JPEG", quality=90)
     return packed.getvalue()
 
 
@@ -267,7 +267,7 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     BadPack, BadAsset, NoDisplay
         If the checkout was not set up, or the display asked for is not there.
     """
-    pack = Pack(home() / "frames" / "sconosciuta")
+    pack = Pack(home_folder() / "frames" / "sconosciuta")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -297,7 +297,7 @@ def _record(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    shown = ["auto"] if desktop() or usable() else []  # a demo waits for no monitor
+    shown = ["auto"] if has_desktop() or usable_connectors() else []  # a demo waits for no monitor
     for output in [display] if display else [*shown, f"offscreen:{out / 'lit'}"]:
         recorder = Recorder()
         try:

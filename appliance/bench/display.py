@@ -22,16 +22,16 @@ from typing import Any, Final
 
 from PIL import Image
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.gaze_walks import ASTRONAUT, scene
 from appliance.bench.memory import measure
 from appliance.bench.portrait import beside_rest, there_and_back, write_sitters
 from appliance.config import DisplayConfig
-from appliance.display.fitted_patches import fitted_base, fitted_patches
-from appliance.display.frame_loader import Lit
+from appliance.display.fitted_patches import fit_base, fit_patches
+from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import Size, layout_for
 from appliance.display.screen import Screen
-from appliance.display.sdl import chosen, parsed, pygame
+from appliance.display.sdl import parse_output, pygame, resolve_output
 from appliance.errors import ApplianceError
 from appliance.pack import Box, Pack
 
@@ -85,7 +85,7 @@ def together(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         boxes, bare = zip(*(_bare(pack, config, screen, sitter) for sitter in sitters), strict=True)
         order = beside_rest(pack.info.main)
 
-        def moved_to(frame: int, moved: int) -> Lit:
+        def moved_to(frame: int, moved: int) -> LitFrames:
             return (frame,) * moved + rest[moved:]
 
         def show(frame: int, moved: int) -> None:
@@ -114,7 +114,7 @@ def textures(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
     """Time a change when every frame was uploaded once as a texture: all of the screen is drawn anew."""
     from pygame._sdl2.video import Renderer, Texture, Window
 
-    bare = chosen(parsed(config.output)[0]) == "kmsdrm"
+    bare = resolve_output(parse_output(config.output)[0]) == "kmsdrm"
     os.environ["SDL_RENDER_VSYNC"] = "0"
     if bare:
         os.environ["SDL_VIDEODRIVER"] = "kmsdrm"
@@ -122,9 +122,9 @@ def textures(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
     size: Size = pygame.display.get_desktop_sizes()[0] if bare else (config.width, config.height)
     driver = pygame.display.get_driver()
     layout = layout_for(config, size)
-    box, images = fitted_patches(pack, layout)
+    box, images = fit_patches(pack, layout)
     pictures = [pygame.image.frombuffer(image.tobytes(), image.size, "RGB") for image in images]
-    base = fitted_base(pack, layout)
+    base = fit_base(pack, layout)
     window = Window("textures", size, fullscreen=bare)
     renderer = Renderer(window, vsync=False)
     whole = Texture.from_surface(renderer, pygame.image.frombuffer(base.tobytes(), base.size, "RGB"))
@@ -155,7 +155,7 @@ def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
 
 def _bare(pack: Pack, config: DisplayConfig, screen: Screen, sitter: int) -> tuple[Box, list[pygame.Surface]]:
     """Return a sitter's box on the screen and its patches as surfaces, without a colour key."""
-    box, images = fitted_patches(pack, layout_for(config, screen.size), sitter)
+    box, images = fit_patches(pack, layout_for(config, screen.size), sitter)
     found = []
     for image in images:
         loaded = pygame.image.frombuffer(image.convert("RGB").tobytes(), image.size, "RGB")
@@ -163,7 +163,7 @@ def _bare(pack: Pack, config: DisplayConfig, screen: Screen, sitter: int) -> tup
     return box, found
 
 
-def _go(screen: Screen, frames: Lit) -> None:
+def _go(screen: Screen, frames: LitFrames) -> None:
     """Show frames, and let the screen do what it does between two changes."""
     screen.show(frames)
     _tick(screen)
@@ -176,7 +176,7 @@ def _tick(screen: Screen) -> None:
 
 def _all_written(screen: Screen, config: DisplayConfig, order: list[int]) -> None:
     """Wait until an offscreen display has every frame's picture: packing them is no part of a change."""
-    kind, folder = parsed(config.output)
+    kind, folder = parse_output(config.output)
     while kind == "offscreen" and len(list(Path(folder).glob("frame_*.png"))) < len(order):
         for frame in order:
             screen.show(tuple(frame for _ in screen.shown))
@@ -263,7 +263,7 @@ def bench_display(
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CACHE_DIRECTORY"] = f"{folder}/cache"
-        pack, room = home() / "frames" / "sconosciuta", Path(folder) / "room"
+        pack, room = home_folder() / "frames" / "sconosciuta", Path(folder) / "room"
         _room(room)
         say(f"display: {starts} starts")
         start = _starts(pack, room, Path(folder), starts)

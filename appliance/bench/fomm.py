@@ -14,17 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.memory import measure
 from appliance.fomm.network import VOX, Fomm, KeyPoints, Source, fold
-from appliance.pack import FRAMES, Pack
+from appliance.pack import DEFAULT_COLUMNS, Pack
 
 SIZE: Final = (360, 640)
 
 
 def frames_of_the_sitter() -> list[Image.Image]:
     """Return the frames of the bundled portrait's level gaze, small; the first looks to picture left."""
-    pack = Pack(home() / "frames" / "sconosciuta")
+    pack = Pack(home_folder() / "frames" / "sconosciuta")
     grid, whole, shown = pack.info.main, pack.base(), []
     for column in range(len(grid.angles)):
         whole.paste(pack.patch(grid.number(grid.resting[0], column)), grid.box[:2])
@@ -116,9 +116,9 @@ def bench_fomm(say: Callable[[str], None]) -> dict[str, Any]:
                 "met": frame["ratio_to_own"] <= TO_CONVOLUTIONS,
             },
             "frames drawn": {
-                "at_most": FRAMES,
+                "at_most": DEFAULT_COLUMNS,
                 "count": animation["frames_drawn"],
-                "met": animation["frames_drawn"] <= FRAMES,
+                "met": animation["frames_drawn"] <= DEFAULT_COLUMNS,
             },
             "peak MB": {
                 "at_most": MEMORY_MB,
@@ -192,7 +192,7 @@ def _animation(published: Fomm) -> dict[str, Any]:
         write_film(film, [shown[i] for i in there_and_back()])
         parts: dict[str, nn.Module] = {"generator": published.generator, "kp_detector": published.kp_detector}
         torch.save({part: network.state_dict() for part, network in parts.items()}, weights)
-        painting = home() / "frames" / "sconosciuta.png"
+        painting = home_folder() / "frames" / "sconosciuta.png"
         paths = map(str, (painting, film, weights, folder / "pack", count))
         used = measure(["-c", _ANIMATE, *paths])
         drawn = int(count.read_text("ascii"))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.gaze_rules import (
     DISPLAY,
     FRAMES,
@@ -30,11 +30,11 @@ from appliance.bench.gaze_walks import Trial, living_trials, trials, visitor
 from appliance.bench.peer import start_peer
 from appliance.bench.vision import acquiring, meetings, times
 from appliance.config import GazeConfig
-from appliance.gallery.body_motion import Curve
-from appliance.gallery.walks import RoomSpec, Visitor, Walk
-from appliance.gaze.geometry import angle_to, elevation_to
+from appliance.gallery.body_motion import MonotoneCurve
+from appliance.gallery.walks import RoomSpec, VisitorState, Walk
+from appliance.gaze.geometry import elevation_of_point, gaze_angle_to
 from appliance.pack import FrameGrid, Pack, PackInfo
-from appliance.terminal import progress
+from appliance.terminal import show_progress
 
 # A way through the room: (seconds, mm to picture right, eye height above the floor in mm, mm from the wall).
 Way = Sequence[tuple[float, float, float, float]]
@@ -122,7 +122,7 @@ def bench_heights(trials: Sequence[Trial] | None = None) -> dict[str, Any]:
     changes = dict.fromkeys(WRONG, 0)
     rows: dict[str, Any] = {}
     chosen = upright_trials() if trials is None else trials
-    for trial in progress(chosen, len(chosen), "heights"):
+    for trial in show_progress(chosen, len(chosen), "heights"):
         for name, (errors, changed) in run_upright(trial).items():
             pooled[name].append(errors)
             changes[name] += changed
@@ -169,13 +169,13 @@ def _figures(errors: np.ndarray[Any, Any], changes: int) -> dict[str, Any]:
     }
 
 
-def _truth(people: Sequence[Visitor], grid: FrameGrid) -> tuple[float, float] | None:
+def _truth(people: Sequence[VisitorState], grid: FrameGrid) -> tuple[float, float] | None:
     """Return the direction to the visitor; None while out of view or beyond the grid's range."""
     for person in people:
         point = person.x_mm, person.y_mm, person.z_mm
         x, y = LENS.project(*point)
         margin = _MARGIN * LENS.focal / person.z_mm
-        up, aside = elevation_to(*point, PLACE), angle_to(*point, PLACE)
+        up, aside = elevation_of_point(*point, PLACE), gaze_angle_to(*point, PLACE)
         if (
             margin < x < LENS.width - margin
             and margin < y < LENS.height - margin
@@ -189,7 +189,7 @@ def _error(shown: Shown, true: tuple[float, float]) -> tuple[float, float]:
     return abs(shown.angle - true[0]), abs(shown.pitch - true[1])
 
 
-def _still(there: Sequence[Sequence[Visitor]]) -> list[bool]:
+def _still(there: Sequence[Sequence[VisitorState]]) -> list[bool]:
     """Tell at which refreshes the visitor has stood still for long enough."""
     standing, found = 0.0, []
     for people in there:
@@ -216,7 +216,7 @@ def _trial(name: str, way: Way) -> Trial:
         down.append(y)
     child = max(eyes for _, _, eyes, _ in way) < _CHILD
     person = visitor("visitor", keys, len(name), eyes=52.0 if child else 63.0)
-    person = replace(person, y=Curve.through(person.x.times, tuple(down)), life=1.0)
+    person = replace(person, y=MonotoneCurve.through(person.x.times, tuple(down)), life=1.0)
     return Trial(name, Walk(name, way[-1][0], _BRIGHT, (person,), ((0.0, "visitor"),)), latency=0.05)
 
 
@@ -260,12 +260,12 @@ def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]
 
     With `peer`, scenes are run with MediaPipe too, which is installed first if need be (some 100 MB).
     """
-    pack = Pack(home() / "frames" / "sconosciuta").info
+    pack = Pack(home_folder() / "frames" / "sconosciuta").info
     walks: dict[str, Any] = {}
     pooled: list[tuple[float, float, float]] = []
     chosen = trials()
     say(f"gaze: {len(chosen)} walks")
-    for trial in progress(chosen, len(chosen), "walks"):
+    for trial in show_progress(chosen, len(chosen), "walks"):
         walks[trial.name], errors = run_trial(trial, pack)
         pooled += errors
     scenes, reason = _scenes(pack, peer, say)
@@ -294,7 +294,7 @@ def _scenes(pack: PackInfo, peer: bool, say: Callable[[str], None]) -> tuple[dic
         other, reason = start_peer(stack, peer, say)
         chosen = living_trials()
         say(f"gaze: {len(chosen)} scenes")
-        rows = progress(chosen, len(chosen), "scenes")
+        rows = show_progress(chosen, len(chosen), "scenes")
         return {trial.name: run_scene(trial, pack, other) for trial in rows}, reason
 
 
@@ -345,7 +345,7 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
         still_for, who = still_for + 1 / REFRESH if standing else 0.0, target.who
         still = still_for > _SETTLED
         still_time += still / REFRESH
-        true = angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
+        true = gaze_angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
         ours_error, original_error = (abs(shown.angle - true) for shown in pair)
         for track, shown, error in zip(tracks.values(), pair, (ours_error, original_error), strict=True):
             track.note(shown.frame, error, _is_right(shown, trial, target), still, lit - came)
@@ -355,14 +355,14 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
     return {"title": trial.walk.title, **row, "ratio": round(ratio, 4)}, errors
 
 
-def _is_right(shown: Shown, trial: Trial, target: Visitor) -> bool:
+def _is_right(shown: Shown, trial: Trial, target: VisitorState) -> bool:
     """Tell whether the eyes found in a picture are those of the visitor who should be followed."""
     if shown.x is None:
         return False
     there = trial.walk.people_at(shown.captured)
     x = shown.x
 
-    def away(visitor: Visitor) -> float:
+    def away(visitor: VisitorState) -> float:
         return abs(LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)[0] - x)
 
     nearest = min(there, key=away, default=None)

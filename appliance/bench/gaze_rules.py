@@ -26,13 +26,19 @@ from appliance.camera.sampling import Region
 from appliance.config import Config, GazeConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.figures import Point
-from appliance.gallery.room import Room
-from appliance.gallery.walks import RoomSpec, Visitor, Walk
+from appliance.gallery.room import GalleryRenderer
+from appliance.gallery.walks import RoomSpec, VisitorState, Walk
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import Direction, angle_to, original_frame, pitch_to, position_of
+from appliance.gaze.geometry import (
+    Direction,
+    fractional_index,
+    frame_of_original_piece,
+    gaze_angle_to,
+    gaze_pitch_to,
+)
 from appliance.gaze.target import GazeTarget, frames_for
 from appliance.pack import FrameGrid, PackInfo
-from appliance.tracking.filters import settle
+from appliance.tracking.filters import apply_hysteresis
 from appliance.tracking.search_regions import crop_side
 from appliance.vision.blazeface import FaceDetector
 
@@ -102,7 +108,7 @@ def gallery_scatter(distance: int, places: Sequence[float] = PLACES) -> Scatter:
 
 
 def _sights(walk: Walk) -> Iterator[tuple[Picture, Point]]:
-    room = Room(walk, _LENS)
+    room = GalleryRenderer(walk, _LENS)
     for number in range(round(_SECONDS * _RATE)):
         time = number / _RATE
         (there,) = walk.people_at(time)
@@ -156,7 +162,7 @@ def true_direction(camera: GalleryCamera, config: Config) -> Truth:
         if viewer is None:
             return None
         point = viewer.x_mm, viewer.y_mm, viewer.z_mm
-        return angle_to(*point, config.gaze), pitch_to(*point, config.gaze)
+        return gaze_angle_to(*point, config.gaze), gaze_pitch_to(*point, config.gaze)
 
     return direction
 
@@ -340,7 +346,7 @@ class Original(_ByColumn):
         faces, x = self._detector.detect(picture), None
         if faces:
             x = faces[0].eye_midpoint[0]
-            self._place = original_frame(x, picture.width, FRAMES)
+            self._place = frame_of_original_piece(x, picture.width, FRAMES)
         self._chosen.append((tick * _TIMER + VISION, self._at(picture.captured, x)))
 
 
@@ -361,7 +367,7 @@ class MedianOfFive(_ByColumn):
             self._chosen.append((ready, self._at(picture.captured, None)))
         elif picture.captured >= self._next - 1e-9:
             self._next = picture.captured + _PEER_LOOKS
-            for face in self._peer.detect("full", picture.rgb(), _PEER_THRESHOLD):
+            for face in self._peer.detect("full", picture.to_rgb(), _PEER_THRESHOLD):
                 centre = (face.box[0] + face.box[2]) / 2 / picture.width
                 self._centres.append((1 - centre) * (_PEER_PLACES - 1))
                 self._goal = min(max(round(float(np.median(self._centres))), 0), _PEER_PLACES - 1)
@@ -434,7 +440,7 @@ def moment_of(trial: Trial, time: float) -> Moment:
     there = [v for v in trial.walk.people_at(time) if v.who in living and _in_view(v)]
     wanted = next((who for begins, who in reversed(trial.walk.follow) if begins <= time), None)
     return Moment(
-        {v.who: angle_to(v.x_mm, v.y_mm, v.z_mm, GazeConfig()) for v in there},
+        {v.who: gaze_angle_to(v.x_mm, v.y_mm, v.z_mm, GazeConfig()) for v in there},
         frozenset(v.who for v in there if math.hypot(v.vx_mm_s, v.vz_mm_s) < _STANDS),
         wanted if wanted in {v.who for v in there} else None,
     )
@@ -499,7 +505,7 @@ def viewer_changes(looks: Sequence[str | None]) -> int:
     return sum(one != other for one, other in pairwise(seen))
 
 
-def _in_view(visitor: Visitor) -> bool:
+def _in_view(visitor: VisitorState) -> bool:
     x, y = LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)
     aside, above = (margin * LENS.focal / visitor.z_mm for margin in _MARGIN)
     return aside < x < LENS.width - aside and above < y < LENS.height - above
@@ -545,7 +551,7 @@ def _needed(moments: Sequence[Moment], pack: PackInfo) -> list[Shown]:
     frame, shown = pack.main.rest, []
     for moment in moments:
         if moment.wanted is not None:
-            position = position_of(moment.angles[moment.wanted], pack.main.angles)
-            frame = settle(position, frame, settings().tracking.hysteresis, len(pack.main.angles))
+            position = fractional_index(moment.angles[moment.wanted], pack.main.angles)
+            frame = apply_hysteresis(position, frame, settings().tracking.hysteresis, len(pack.main.angles))
         shown.append(Shown(frame, pack.main.angles[frame]))
     return shown

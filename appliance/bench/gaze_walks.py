@@ -10,8 +10,8 @@ from PIL import Image
 
 from appliance.assets import photograph_path
 from appliance.camera.sampling import Pixels
-from appliance.gallery.body_motion import Curve
-from appliance.gallery.walks import Person, RoomSpec, Walk
+from appliance.gallery.body_motion import MonotoneCurve
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
 from appliance.images import read_image
 
 _WALL: Final = (110, 104, 96)
@@ -95,12 +95,12 @@ def visitor(
     mirrored: bool = False,
     down: float = 0.0,
     eyes: float = 63.0,
-) -> Person:
+) -> ScriptedPerson:
     """Return somebody who walks through `keys`; `down` is their eyes' height below the lens, in mm."""
     times, x, z = (tuple(float(v) for v in column) for column in zip(*keys, strict=True))
     heights = tuple(down for _ in times)
-    across, height, away = (Curve.through(times, values) for values in (x, heights, z))
-    return Person(who, FACES[face % len(FACES)], across, height, away, mirrored, eyes)
+    across, height, away = (MonotoneCurve.through(times, values) for values in (x, heights, z))
+    return ScriptedPerson(who, FACES[face % len(FACES)], across, height, away, mirrored, eyes)
 
 
 def crossing(speed: float, distance: float, seed: int = 1) -> Walk:
@@ -240,44 +240,44 @@ def living_trials() -> list[Trial]:
 
 
 def _alone(
-    name: str, seconds: float, people: list[Person], rate: float = 30.0, room: RoomSpec = _BRIGHT
+    name: str, seconds: float, people: list[ScriptedPerson], rate: float = 30.0, room: RoomSpec = _BRIGHT
 ) -> Trial:
     walk = Walk(name, seconds, room, tuple(people), ((0.0, "visitor"),))
     return Trial(name, walk, rate, _LATENCY)
 
 
-def _shared(name: str, seconds: float, people: list[Person], rate: float = 30.0) -> Trial:
+def _shared(name: str, seconds: float, people: list[ScriptedPerson], rate: float = 30.0) -> Trial:
     return Trial(name, Walk(name, seconds, _BRIGHT, tuple(people)), rate, _LATENCY, shared=True)
 
 
 def _living(
     who: str, keys: list[Key], face: int = 0, down: float = _STANDING, eyes: float = 63.0, life: float = 1.0
-) -> Person:
+) -> ScriptedPerson:
     return replace(visitor(who, keys, face, down=down, eyes=eyes), life=life)
 
 
 def _coming(
     z: float, x: float, face: int = 0, begins: float = 0.5, eyes: float = 63.0, down: float = _STANDING
-) -> Person:
+) -> ScriptedPerson:
     """Return a visitor who walks in at 1 m/s from the nearer side, then stands."""
     edge = math.copysign(0.75 * z + 300, x)
     arrived = begins + abs(edge - x) / 1000
     return _living("visitor", [(begins, edge, z), (arrived, x, z), (_LATE, x, z)], face, down, eyes)
 
 
-def _pacing() -> Person:
+def _pacing() -> ScriptedPerson:
     """Return a visitor who crosses at 1.2 m/s, stops within 0.2 s, stands for 1 s, and walks back."""
     x = [-930.0, 810.0, 930.0, 930.0, -810.0, -930.0, -930.0]
     times = (0.3, 1.75, 1.95, 2.95, 4.4, 4.6, 5.7)
     return _living("visitor", [(time, right, 1500.0) for time, right in zip(times, x, strict=True)])
 
 
-def _poster() -> Person:
+def _poster() -> ScriptedPerson:
     keys = [(0.0, -1500.0, 6300.0), (_LATE, -1500.0, 6300.0)]
     return replace(visitor("poster", keys, 1, down=-150.0, eyes=150.0), kind="poster")
 
 
-def _statue() -> Person:
+def _statue() -> ScriptedPerson:
     keys = [(0.0, 1100.0, 3800.0), (_LATE, 1100.0, 3800.0)]
     return replace(visitor("statue", keys, 1, down=-150.0, eyes=70.0), kind="statue")
 
@@ -290,7 +290,7 @@ def _guarded(name: str, rate: float) -> Trial:
     return Trial(name, Walk(name, 16, _BRIGHT, (guard, comes), follow), rate, _LATENCY)
 
 
-def _passers() -> list[Person]:
+def _passers() -> list[ScriptedPerson]:
     """Two walk past close to the lens, their backs turned."""
     ways = ([(4.0, -1100.0, 1200.0), (6.0, 1100.0, 1200.0)], [(8.0, 1100.0, 1300.0), (9.7, -1100.0, 1300.0)])
     return [
@@ -299,13 +299,13 @@ def _passers() -> list[Person]:
     ]
 
 
-def _standing_in_row(number: int) -> Person:
+def _standing_in_row(number: int) -> ScriptedPerson:
     z = (1900.0, 2800.0, 1700.0, 2600.0)[number]
     x = (-0.55, -0.18, 0.18, 0.55)[number] * z
     return _living(f"person {number + 1}", [(0, x, z), (_LATE, x, z)], number, -20.0 - 30 * number)
 
 
-def _walking_past(number: int) -> Person:
+def _walking_past(number: int) -> ScriptedPerson:
     """They come from both sides in turn, one every 1.3 s, and walk through at 1 m/s."""
     z = (2400.0, 1800.0, 3000.0, 2100.0, 2700.0, 1700.0, 3300.0, 2200.0)[number]
     begins, edge = 0.2 + 1.3 * number, (-0.75 if number % 2 == 0 else 0.75) * z

@@ -40,7 +40,7 @@ def measure(arguments: list[str]) -> Usage:
 
 _LIBRARIES: Final = (
     "import appliance.display.screen, appliance.service.camera_feed, appliance.vision.blazeface;"
-    "from appliance.vision.runtime import runtime; runtime()"
+    "from appliance.vision.runtime import find_interpreter; find_interpreter()"
 )
 _SECONDS: Final = "12"
 

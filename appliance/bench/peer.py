@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.camera.sampling import Pixels
 from appliance.errors import AssetUnavailable
-from appliance.vision.blazeface import SPECS, Face
+from appliance.vision.blazeface import MODEL_SPECS, Face
 
 VERSION: Final = "0.10.21"
 _MODELS: Final[dict[str, int]] = {"short": 0, "full": 1}
@@ -41,7 +41,7 @@ class Peer:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Make the venv in `folder`, by default .cache/peer-venv; raises `AssetUnavailable`."""
-        self._python = make_venv(folder or home() / ".cache" / "peer-venv")
+        self._python = make_venv(folder or home_folder() / ".cache" / "peer-venv")
 
     def __enter__(self) -> Self:
         """Start the process; raises `AssetUnavailable` if MediaPipe does not load."""
@@ -75,7 +75,7 @@ class Peer:
         return [float(value) for value in self._ask(kind, picture, count)["seconds"]]
 
     def _ask(self, kind: str, picture: Pixels, count: int, threshold: float | None = None) -> Any:
-        least = SPECS[kind].threshold if threshold is None else threshold
+        least = MODEL_SPECS[kind].threshold if threshold is None else threshold
         ask = {"model": _MODELS[kind], "threshold": least, "count": count}
         assert self._process.stdin is not None
         try:

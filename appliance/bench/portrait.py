@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.memory import measure
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import write_atomic
@@ -18,7 +18,7 @@ from appliance.portrait.contact_sheet import png
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.render import render
 from appliance.portrait.verdict import WORDS
-from appliance.terminal import readable
+from appliance.terminal import printable_line
 
 # Boxes of neighbouring heads begin so far from each other, as a share of their size.
 _STEP: Final = 0.8
@@ -167,11 +167,11 @@ def table(results: dict[str, Any]) -> list[str]:
     out = [f"{'picture':28}{heading}verdict"]
     for name, found in results.items():
         if "refused" in found:
-            out.append(readable(f"{name:27.27} refused: {found['refused']}"))
+            out.append(printable_line(f"{name:27.27} refused: {found['refused']}"))
             continue
         cells = "".join(f"{_cell(found[key]):<{width}}" for _, key, width in _COLUMNS)
-        out.append(readable(f"{name:27.27} {cells}{WORDS[found['verdict']]}"))
-        out += [readable(f"{'':28}- {line}") for line in _below(found)]
+        out.append(printable_line(f"{name:27.27} {cells}{WORDS[found['verdict']]}"))
+        out += [printable_line(f"{'':28}- {line}") for line in _below(found)]
     return out
 
 
@@ -243,7 +243,7 @@ def bench_portrait(say: Callable[[str], None]) -> dict[str, Any]:
         say(f"portrait: {name}")
         with tempfile.TemporaryDirectory() as folder:
             pack, copy = Path(folder) / "pack", Path(folder) / "copy"
-            picture = str(home() / "frames" / name)
+            picture = str(home_folder() / "frames" / name)
             command = ["portrait", "render", picture, "--size", RENDERED_SIZE, "--out", str(pack)]
             ours = measure(["-m", "appliance", *command])
             packing = measure(["-c", _COPY, str(pack), str(copy)])

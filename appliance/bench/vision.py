@@ -18,12 +18,12 @@ from appliance.bench.gaze_walks import ASTRONAUT, NOISY, meeting, scene, standin
 from appliance.bench.peer import start_peer
 from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import Visitor, Walk
+from appliance.gallery.walks import VisitorState, Walk
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
-from appliance.vision.blazeface import SPECS, FaceDetector
-from appliance.vision.runtime import Model
+from appliance.vision.blazeface import MODEL_SPECS, FaceDetector
+from appliance.vision.runtime import TfliteModel
 
 SIZES: Final = ((640, 480), (640, 360))
 BURST: Final = 5
@@ -160,7 +160,7 @@ def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float
             yield picture.captured, follower.see(picture, camera.horizontal_fov, pack)
 
 
-def on(aim: GazeTarget, there: Visitor) -> bool:
+def on(aim: GazeTarget, there: VisitorState) -> bool:
     """Tell whether the aim's viewer is that visitor, to within a face's width."""
     x = LENS.project(there.x_mm, there.y_mm, there.z_mm)[0]
     return aim.viewer is not None and abs(aim.viewer.x - x) < LENS.focal * 150 / there.z_mm
@@ -209,11 +209,11 @@ def times(pack: PackInfo) -> dict[str, Any]:
     bare run: what else a busy machine does empties the caches, which costs more than is measured here.
     A picture is copied just before, as cameras do. The mean counts the looks round the room as well.
     """
-    bare = {kind: FaceDetector(kind) for kind in SPECS}
+    bare = {kind: FaceDetector(kind) for kind in MODEL_SPECS}
     out: dict[str, Any] = {}
     for distance in _DISTANCES:
         rgb = _pictures(distance)
-        yuv: list[Picture] = [YuvPicture(*to_yuv(p.rgb()), p.captured, p.number) for p in rgb]
+        yuv: list[Picture] = [YuvPicture(*to_yuv(p.to_rgb()), p.captured, p.number) for p in rgb]
         for form, pictures in (("RGB", rgb), ("YUV420", yuv)):
             used = models_used(pictures, pack)
             raw, seen = [], []
@@ -241,13 +241,13 @@ def _sight(pack: PackInfo) -> Callable[[Picture], GazeTarget]:
 def models_used(pictures: Sequence[Picture], pack: PackInfo) -> list[str]:
     """Return which model each picture is looked at with, one look each."""
     used: list[str] = []
-    run, see = Model.run, _sight(pack)
+    run, see = TfliteModel.run, _sight(pack)
 
-    def noted(model: Model) -> None:
-        used.append(next(kind for kind, spec in SPECS.items() if spec.file == model.path.name))
+    def noted(model: TfliteModel) -> None:
+        used.append(next(kind for kind, spec in MODEL_SPECS.items() if spec.file == model.path.name))
         run(model)
 
-    with patch.object(Model, "run", noted):
+    with patch.object(TfliteModel, "run", noted):
         for picture in pictures:
             see(picture)
     assert len(used) == len(pictures)

@@ -4,16 +4,14 @@ import math
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from appliance.camera.sampling import Floats, Pixels, Region, average, read_yuv
-
-_UNIT: Final = 1 / 127.5
+from appliance.camera.sampling import PER_GREY_LEVEL, Floats, Pixels, Region, average_region, read_yuv_region
 
 
-def turned(pixels: Pixels, rotation: int) -> Pixels:
+def rotate_picture(pixels: Pixels, rotation: int) -> Pixels:
     """Turn a picture, uint8 of shape (height, width, 3), by 0 or 180 degrees."""
     return np.ascontiguousarray(pixels[::-1, ::-1]) if rotation == 180 else pixels
 
@@ -22,8 +20,8 @@ def turned(pixels: Pixels, rotation: int) -> Pixels:
 class RgbPicture:
     """A picture as RGB, uint8 of shape (height, width, 3).
 
-    `captured` is the middle of the exposure in seconds on the monotonic clock; `number` counts
-    the pictures the camera took, so that gaps are those it dropped.
+    `captured` is the middle of the exposure in seconds on the monotonic clock. `number` counts the pictures
+    that the camera took; a gap in the numbers means dropped pictures.
     """
 
     pixels: Pixels
@@ -40,15 +38,15 @@ class RgbPicture:
         """Height in pixels."""
         return int(self.pixels.shape[0])
 
-    def read(self, region: Region, out: Floats) -> None:
+    def read_region(self, region: Region, out: Floats) -> None:
         """Average a region down into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black."""
-        average(self.pixels, region, out, _UNIT, -1.0, border=-1.0)
+        average_region(self.pixels, region, out, PER_GREY_LEVEL, -1.0, border=-1.0)
 
     def sample(self, step: int) -> Pixels:
-        """Return a view of one pixel of green in step x step: enough to see what moves."""
+        """Return a view of the green of one pixel in step x step, which is enough to detect motion."""
         return self.pixels[step // 2 :: step, step // 2 :: step, 1]
 
-    def rgb(self) -> Pixels:
+    def to_rgb(self) -> Pixels:
         """Return the whole picture as RGB, uint8 of shape (height, width, 3)."""
         return self.pixels
 
@@ -77,26 +75,26 @@ class YuvPicture:
         """Height in pixels."""
         return int(self.y.shape[0])
 
-    def read(self, region: Region, out: Floats) -> None:
+    def read_region(self, region: Region, out: Floats) -> None:
         """Average a region down into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black."""
-        read_yuv(self.y, self.u, self.v, region, out)
+        read_yuv_region(self.y, self.u, self.v, region, out)
 
     def sample(self, step: int) -> Pixels:
-        """Return a view of one pixel of luma in step x step: enough to see what moves."""
+        """Return a view of the luma of one pixel in step x step, which is enough to detect motion."""
         return self.y[step // 2 :: step, step // 2 :: step]
 
-    def rgb(self) -> Pixels:
+    def to_rgb(self) -> Pixels:
         """Return the whole picture as RGB, uint8 of shape (height, width, 3)."""
         out = np.empty((self.height, self.width, 3), np.float32)
-        self.read(Region(0, 0, self.width, self.height), out)
+        self.read_region(Region(0, 0, self.width, self.height), out)
         return ((out + 1) * 127.5 + 0.5).astype(np.uint8)
 
 
 Picture = RgbPicture | YuvPicture
 
 
-class Readable(Protocol):
-    """What a model can look at: a size in pixels, and regions read into the model's input."""
+class ReadablePicture(Protocol):
+    """A picture that a model can use: it has a size in pixels, and reads regions into the model's input."""
 
     @property
     def width(self) -> int:
@@ -106,13 +104,13 @@ class Readable(Protocol):
     def height(self) -> int:
         """Height in pixels."""
 
-    def read(self, region: Region, out: Floats) -> None:
+    def read_region(self, region: Region, out: Floats) -> None:
         """Average a region down into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanPicture:
-    """The mean of two pictures of one size, taken one after the other: in the dark it has less noise."""
+    """The mean of two successive pictures of one size, which has less noise in the dark."""
 
     newer: Picture
     older: Picture
@@ -127,11 +125,11 @@ class MeanPicture:
         """Height in pixels."""
         return self.newer.height
 
-    def read(self, region: Region, out: Floats) -> None:
-        """Average a region of both pictures down into `out`, as `Picture.read` does."""
-        self.newer.read(region, out)
+    def read_region(self, region: Region, out: Floats) -> None:
+        """Average a region of both pictures down into `out`, as `Picture.read_region` does."""
+        self.newer.read_region(region, out)
         before = np.empty_like(out)
-        self.older.read(region, before)
+        self.older.read_region(region, before)
         out += before
         out *= np.float32(0.5)
 
@@ -169,12 +167,12 @@ class Camera(Protocol):
         """Take `rate` pictures per second from now on; a recording keeps its own rate."""
 
 
-class Pace:
+class PicturePacer:
     """Numbers pictures and gives each its time.
 
-    In real time, picture n is captured n / rate seconds after `start` and there for the reader
-    `latency` seconds later; a slow reader gets the newest, and the numbers in between are gone.
-    Otherwise time is virtual: it begins at 0, nothing is waited for, nothing is dropped.
+    In real time, picture n is captured n / rate seconds after `start` and available `latency` seconds later.
+    A slow reader gets the newest picture, and the numbers in between are skipped. Otherwise time is virtual:
+    it begins at 0, there is no waiting, and no picture is skipped.
     """
 
     def __init__(self, rate: float, latency: float = 0.0, real: bool = True) -> None:
@@ -185,7 +183,7 @@ class Pace:
         self.start()
 
     def start(self) -> None:
-        """Begin with picture 0, now."""
+        """Start now with picture 0."""
         self.begun = time.monotonic() if self.real else 0.0
         self.rate, self._from, self._since = self._first_rate, 0, self.begun
         self._last = -1
@@ -197,7 +195,7 @@ class Pace:
             self._since, self._from, self.rate = self.captured(last), last, rate
 
     def next_number(self, final: int | None = None) -> int:
-        """Return the number of the picture to deliver next: the newest that is there, else the next.
+        """Return the number of the picture to deliver next: the newest available one, or else the next.
 
         Of a recording whose last number is `final`, the last picture is never skipped; after it
         comes `final + 1`.
@@ -215,6 +213,6 @@ class Pace:
         return self._since + (number - self._from) / self.rate
 
     def wait(self, number: int) -> None:
-        """Wait until a picture is there for the reader; at most until the next one."""
+        """Wait until a picture is available, if time is real."""
         if self.real:
             time.sleep(max(0.0, self.captured(number) + self.latency - time.monotonic()))

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """A pinhole in the middle of a picture with square pixels, bent a little outwards or inwards.
+    """A pinhole camera with square pixels and radial distortion.
 
     `width` and `height` are in pixels, `horizontal_fov` is the angle across the width in degrees.
     Places are millimetres in the camera's frame: x to picture right, y down, z away from the lens.
     Pixel coordinates are continuous: pixel i covers [i, i + 1). `distortion` is Brown's first radial
-    coefficient k1: a ray at r focal lengths from the axis falls r (1 + k1 r^2) from the middle, in
-    units that leave the picture's left and right edges where they are; below 0 is a barrel.
+    coefficient k1: a ray at r focal lengths from the axis falls on r (1 + k1 r^2) from the middle, scaled so
+    that the picture's left and right edges stay in place; a negative k1 is barrel distortion.
 
     Source: Brown, "Decentering Distortion of Lenses", Photogrammetric Engineering 32, 1966.
     """
@@ -43,7 +43,7 @@ class Lens:
         if self.distortion == 0 or seen == 0:
             return u, v
         true = seen
-        for _ in range(8):  # Newton; a barrel stops bending where its slope would turn
+        for _ in range(8):  # Newton's method; the slope is bounded, because a barrel's would change its sign
             slope = max(1 + 3 * self.distortion * true * true, 0.1)
             true -= (true * (1 + self.distortion * true * true) - seen) / slope
         return u * true / seen, v * true / seen
@@ -66,15 +66,15 @@ _FIELDS_OF_VIEW: Final = {
     "imx708": 66.0,  # Camera Module 3
     "imx708_wide": 102.0,  # Camera Module 3 Wide
 }
-# Field of view where neither the config nor the camera's name tells it, degrees: Camera Module 3's.
-USUAL_FIELD_OF_VIEW: Final = 66.0
-# Difference between the config and the camera's own lens from which on it is told, degrees: more than
-# the AI Camera's tolerance.
-_TOLERANCE: Final = 5.0
+# Field of view if neither the config nor the camera's name gives it, in degrees: that of Camera Module 3.
+DEFAULT_FIELD_OF_VIEW: Final = 66.0
+# Difference between the config and the camera's own lens from which a warning is logged, in degrees: more
+# than the AI Camera's tolerance.
+_LENS_TOLERANCE: Final = 5.0
 
-# The smallest mode of each sensor that keeps its full width, pixels: asking a sensor for its modes costs
-# a configuration of the camera for each of them.
-_FULL_WIDTH: Final = {
+# The smallest mode of each sensor that keeps its full width, in pixels. They are listed here because
+# picamera2 configures the camera once for each mode when it is asked for them.
+_FULL_WIDTH_MODES: Final = {
     "imx219": (1640, 1232),
     "imx296": (1456, 1088),
     "imx477": (2028, 1520),
@@ -84,46 +84,46 @@ _FULL_WIDTH: Final = {
 }
 
 
-def field_of_view(model: str, configured: float) -> tuple[float, str]:
-    """Return the horizontal field of view to use, in degrees, and what is doubtful about it.
+def choose_field_of_view(model: str, configured: float) -> tuple[float, str]:
+    """Return the horizontal field of view to use, in degrees, and a warning about it or an empty text.
 
     Parameters
     ----------
     model : the camera's name, like "imx708_wide_noir"
-    configured : `camera.field_of_view`, degrees; 0 takes the camera's own
+    configured : `camera.field_of_view` in degrees; 0 for that of the camera's own lens
     """
     own = _FIELDS_OF_VIEW.get(model.removesuffix("_noir"))
     if configured:
-        doubted = own is not None and abs(own - configured) > _TOLERANCE
+        doubted = own is not None and abs(own - configured) > _LENS_TOLERANCE
         return configured, LENS_DIFFERS % own if doubted else ""
     if own is None:
-        return USUAL_FIELD_OF_VIEW, LENS_UNKNOWN
+        return DEFAULT_FIELD_OF_VIEW, LENS_UNKNOWN
     return own, ""
 
 
-def is_usb(camera: dict[str, Any]) -> bool:
-    """Tell whether a camera of picamera2's list is connected by USB: its Id is its place on a bus."""
+def is_usb_camera(camera: dict[str, Any]) -> bool:
+    """Tell whether a camera of picamera2's list is connected by USB; its Id tells the bus."""
     return "/usb" in str(camera.get("Id"))
 
 
-def known_mode(model: str) -> dict[str, Any]:
-    """Return the sensor mode to ask for, as picamera2 wants it; empty for a sensor that is not known."""
-    size = _FULL_WIDTH.get(model.split("_")[0])
+def known_sensor_mode(model: str) -> dict[str, Any]:
+    """Return the sensor mode to request, in picamera2's form; empty for an unknown sensor."""
+    size = _FULL_WIDTH_MODES.get(model.split("_")[0])
     return {"output_size": size, "bit_depth": 10} if size else {}
 
 
-def widest_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
-    """Choose the smallest mode of a sensor that loses nothing of its width.
+def widest_sensor_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
+    """Choose the smallest mode of a sensor that keeps its full width.
 
     Parameters
     ----------
-    modes : picamera2's `sensor_modes`; `crop_limits` is what a mode sees: left, top, width, height in
-        pixels of the sensor
+    modes : picamera2's `sensor_modes`; `crop_limits` is the part of the sensor that a mode uses: left, top,
+        width, height in pixels
     size : (width, height) of the pictures wanted; a mode is cropped to their shape
 
     Returns
     -------
-    The mode as picamera2 wants it; empty if no mode tells what it sees.
+    The mode in picamera2's form; empty if no mode has `crop_limits`.
     """
     width, height = size
 
@@ -132,7 +132,7 @@ def widest_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[
 
     known = [mode for mode in modes if "crop_limits" in mode and "size" in mode]
     most = max(map(seen, known), default=0.0)
-    # Some sensors lose a few columns in a binned mode; 5 % is where the log tells of a cropped picture.
+    # Some sensors lose a few columns in a binned mode. From 5 % on the log warns about a cropped picture.
     wide = [mode for mode in known if seen(mode) >= 0.95 * most]
     if not wide:
         return {}
@@ -140,8 +140,8 @@ def widest_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[
     return {"output_size": best["size"], "bit_depth": best["bit_depth"]}
 
 
-def listing_advice(error: str) -> str:
-    """Return what to do when the cameras cannot be listed, by the last line of the traceback."""
+def advice_on_error(error: str) -> str:
+    """Return what to do if listing the cameras failed, by the last line of the traceback."""
     if error.endswith("No module named 'picamera2'"):
         return "sudo apt-get install python3-picamera2"
     if error.startswith(("ImportError:", "ModuleNotFoundError:", "AttributeError:")):

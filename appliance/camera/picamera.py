@@ -1,4 +1,7 @@
-"""The Pi's camera, through picamera2: one configuration for life, newest picture, no silent stall."""
+"""The Raspberry Pi's camera, through picamera2.
+
+It is configured only once, always delivers the newest picture, and reports a stall within its timeout.
+"""
 
 import gc
 import importlib
@@ -12,12 +15,12 @@ from typing import Any, Final, Self
 
 from appliance.camera.base import YuvPicture
 from appliance.camera.lens import (
-    USUAL_FIELD_OF_VIEW,
-    field_of_view,
-    is_usb,
-    known_mode,
-    listing_advice,
-    widest_mode,
+    DEFAULT_FIELD_OF_VIEW,
+    advice_on_error,
+    choose_field_of_view,
+    is_usb_camera,
+    known_sensor_mode,
+    widest_sensor_mode,
 )
 from appliance.camera.sampling import Pixels
 from appliance.config import OPENING
@@ -33,27 +36,29 @@ ONLY_USB: Final = (
 
 
 class PiCamera:
-    """The first camera on a ribbon cable (CSI) that libcamera lists; yields `YuvPicture`s.
+    """The first camera on a ribbon cable (CSI) that libcamera lists; it delivers `YuvPicture`s.
 
-    It is configured once and never switches its mode, because that fragments the contiguous memory; only
-    a sensor that is not known is first asked for its modes. `model` is its name once it is open.
+    It is configured once and never changes its mode, because that fragments the contiguous memory. Only an
+    unknown sensor is first asked for its modes. `model` is the camera's name once it is open.
     """
 
     def __init__(
         self, width: int, height: int, rate: float, configured: float, timeout: float, rotation: int = 0
     ) -> None:
-        """Describe the pictures wanted.
+        """Set how the pictures should be.
 
         Parameters
         ----------
         width, height : pixels
         rate : pictures per second
-        configured : field of view at full sensor width in degrees, 0 for that of the camera's own lens
-        timeout : seconds without a picture until the camera counts as stalled; the first may take
-            `OPENING` seconds longer, because an AI Camera loads its firmware before it
+        configured : field of view across the sensor's full width in degrees; 0 for that of the camera's own
+        lens
+        timeout : seconds without a picture after which the camera counts as stalled; the first picture may
+        take
+            `OPENING` seconds longer, because an AI Camera loads its firmware first
         rotation : 180 for a camera mounted upside down, else 0
         """
-        self.horizontal_fov = configured or USUAL_FIELD_OF_VIEW
+        self.horizontal_fov = configured or DEFAULT_FIELD_OF_VIEW
         self.model = ""
         self._size = (width, height)
         self._rate = rate
@@ -68,20 +73,22 @@ class PiCamera:
         try:
             from picamera2 import Picamera2
 
-            libcamera = importlib.import_module("libcamera")  # after it: the message names what is missing
+            libcamera = importlib.import_module(
+                "libcamera"
+            )  # after picamera2, whose message names what is missing
         except (ImportError, AttributeError) as error:
-            advice = listing_advice(f"{type(error).__name__}: {error}")
+            advice = advice_on_error(f"{type(error).__name__}: {error}")
             raise CameraAbsent(f"picamera2 cannot be loaded ({error}); {advice}") from error
         number, self.model = _first_camera(Picamera2)
-        self.horizontal_fov, doubt = field_of_view(self.model, self._configured)
+        self.horizontal_fov, doubt = choose_field_of_view(self.model, self._configured)
         self._number = 0
         try:
             self._camera = _opened(Picamera2, number)
             self._camera.configure(self._configuration(libcamera))
             self._camera.start()
-        except Exception as error:  # buffers, too, may be refused for a while: an OSError
+        except Exception as error:  # a temporary lack of buffers is an OSError
             cause = error.__cause__ or error
-            self.__exit__(None, None, None)  # else it is this process that keeps it busy, for ever
+            self.__exit__(None, None, None)  # otherwise this process would keep it busy for ever
             raise CameraBusy(
                 f"{self.model}: cannot be opened ({cause}); does another process use it?"
             ) from error
@@ -116,8 +123,8 @@ class PiCamera:
             self._measure_crop(metadata)
         self._number += 1
         stream = self._camera.camera_configuration()["main"]
-        y, u, v = planes(pixels, stream["size"], stream["format"])
-        return YuvPicture(y, u, v, captured(metadata), self._number)
+        y, u, v = split_planes(pixels, stream["size"], stream["format"])
+        return YuvPicture(y, u, v, exposure_middle(metadata), self._number)
 
     def set_rate(self, rate: float) -> None:
         """Take `rate` pictures per second from now on, by the sensor's frame duration alone."""
@@ -134,17 +141,18 @@ class PiCamera:
             colour_space=libcamera.ColorSpace.Sycc(),
             buffer_count=4,
             controls={"FrameDurationLimits": _frame_durations(self._rate)},
-            sensor=known_mode(self.model) or self._widest_mode(),
+            sensor=known_sensor_mode(self.model) or self._widest_mode(),
         )
 
     def _widest_mode(self) -> dict[str, Any]:
-        """Return the mode to ask of a sensor that is not known; empty if the camera lists none."""
+        """Return the mode to request from an unknown sensor; empty if the camera lists none."""
         try:
-            return widest_mode(self._camera.sensor_modes, self._size)
-        except Exception:  # noqa: BLE001  (picamera2 trips over a camera without raw modes: libcamera chooses)
+            return widest_sensor_mode(self._camera.sensor_modes, self._size)
+        except Exception:  # noqa: BLE001  (picamera2 fails on a camera without raw modes; then libcamera chooses)
             return {}
 
     def _measure_crop(self, metadata: dict[str, Any]) -> None:
+        """Correct the field of view if the camera uses only a part of the sensor's width."""
         crop = metadata.get("ScalerCrop")
         sensor = self._camera.camera_properties.get("PixelArraySize")
         if crop is None or sensor is None:
@@ -158,9 +166,9 @@ class PiCamera:
 
 @contextmanager
 def _faults_of_picamera2() -> Iterator[None]:
-    """Raise `CameraStalled` for what picamera2 raises where its camera has gone, often about a None.
+    """Raise `CameraStalled` for the errors of picamera2 when its camera has gone, often about a None.
 
-    The loop takes these errors for mistakes of this program, which no other try would mend.
+    The service would take them for mistakes of this program, which trying again cannot mend.
     """
     try:
         yield
@@ -169,12 +177,12 @@ def _faults_of_picamera2() -> Iterator[None]:
 
 
 def _first_camera(picamera2: Any) -> tuple[int, str]:
-    """Look for cameras afresh; return the number and the model of the first one on a ribbon cable.
+    """List the cameras anew; return the number and the model of the first one on a ribbon cable.
 
-    libcamera lists the cameras once for each manager, and is told of later ones by udev's netlink group
-    alone, which does not reach the service's private network. picamera2 keeps one manager for the
-    process, so each opening makes a new one. What a failed opening leaves keeps the old manager alive:
-    a camera that is still registered (picamera2 0.3.25), and objects that refer to each other.
+    A manager of libcamera lists the cameras once. It learns of later ones only from udev's netlink group,
+    which does not reach the service's private network. picamera2 keeps one manager for the whole process, so
+    each opening makes a new one. First the old one is freed, because a failed opening keeps it alive: by a
+    camera that is still registered (picamera2 0.3.25), and by objects that refer to each other.
     """
     manager = picamera2._cm
     for left in list(manager.cameras):
@@ -184,7 +192,7 @@ def _first_camera(picamera2: Any) -> tuple[int, str]:
     gc.collect()
     listed = picamera2.global_camera_info()
     for number, camera in enumerate(listed):
-        if not is_usb(camera):
+        if not is_usb_camera(camera):
             return number, str(camera.get("Model", "camera"))
     if listed:
         raise CameraAbsent(ONLY_USB % listed[0].get("Model", "the camera"))
@@ -192,7 +200,7 @@ def _first_camera(picamera2: Any) -> tuple[int, str]:
 
 
 def _opened(picamera2: Any, number: int) -> Any:
-    """Return an open Picamera2. One that cannot be opened leaves its pipe open: that is closed here."""
+    """Return an open Picamera2. If opening fails, close the pipe that it leaves open."""
     camera = picamera2.__new__(picamera2)
     try:
         camera.__init__(number)
@@ -203,27 +211,27 @@ def _opened(picamera2: Any, number: int) -> Any:
 
 
 def _frame_durations(rate: float) -> tuple[int, int]:
-    """Return the shortest and longest time for a picture, in microseconds.
+    """Return the shortest and the longest duration of a picture, in microseconds.
 
-    Without a lower limit the camera drops to 12 pictures/s in the dark, with a fixed one it stays
-    dark; half the rate is the middle way.
+    The longest is twice the shortest. Without a limit the camera slows down to 12 pictures/s in the dark; at
+    a fixed rate its pictures stay dark.
     """
     shortest = round(1e6 / rate)
     return shortest, 2 * shortest
 
 
-def captured(metadata: Mapping[str, Any]) -> float:
+def exposure_middle(metadata: Mapping[str, Any]) -> float:
     """Return the middle of a picture's exposure in seconds on the monotonic clock.
 
-    A sensor sends a row once it was exposed, and the driver takes the time as the first row comes:
-    SensorTimestamp (nanoseconds) is the end of its exposure, not the beginning that libcamera's name
-    suggests. Source: the maintainers' answer in picamera2's issue 821.
+    SensorTimestamp, in nanoseconds, is the end of the first row's exposure: the sensor sends a row after its
+    exposure, and the driver takes the time when the first row arrives. Source: the maintainers' answer in
+    picamera2's issue 821.
     """
     return float(metadata["SensorTimestamp"] / 1e9 - metadata.get("ExposureTime", 0) / 2e6)
 
 
-def planes(pixels: Pixels, size: tuple[int, int], layout: str) -> tuple[Pixels, Pixels, Pixels]:
-    """Cut a libcamera 4:2:0 buffer into its planes, as views.
+def split_planes(pixels: Pixels, size: tuple[int, int], layout: str) -> tuple[Pixels, Pixels, Pixels]:
+    """Return the planes of a libcamera 4:2:0 buffer, as views.
 
     Parameters
     ----------

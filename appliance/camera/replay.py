@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from appliance.camera.base import Pace, RgbPicture, turned
+from appliance.camera.base import PicturePacer, RgbPicture, rotate_picture
 from appliance.errors import BadImage, CameraAbsent, CameraEnded
 from appliance.images import image_files, read_pixels
 
@@ -15,9 +15,9 @@ PICTURE_SKIPPED: Final = "picture skipped: %s"
 
 
 class ReplayCamera:
-    """Obeys the `Camera` protocol; a file is a picture, of any size.
+    """A `Camera` that plays image files, one for each picture, of any size.
 
-    A file that is no whole image is skipped and named once in the log; its number is missing.
+    A file that is no complete image is skipped and logged once; its number is skipped too.
     `name` is the file name of the picture last returned.
     """
 
@@ -30,16 +30,17 @@ class ReplayCamera:
         loop: bool = False,
         rotation: int = 0,
     ) -> None:
-        """Name the folder; it is read on entering.
+        """Set the folder, which is read on entering.
 
         Parameters
         ----------
         folder : of image files
         rate : pictures per second
         horizontal_fov : degrees across the width
-        pace : in real time on the monotonic clock, the newest picture first; if not, time is
-            virtual, begins at 0, and no picture is dropped
-        loop : begin again after the last picture, with numbers and times that go on
+        pace : whether it plays in real time on the monotonic clock, where a slow reader gets the newest
+        picture;
+            otherwise time is virtual, begins at 0, and no picture is skipped
+        loop : whether it starts again after the last picture, with rising numbers and times
         rotation : degrees by which the pictures are turned, 0 or 180
         """
         self.horizontal_fov = horizontal_fov
@@ -47,7 +48,7 @@ class ReplayCamera:
         self.name = ""
         self._rotation = rotation
         self._folder, self._loop = folder, loop
-        self._pace = Pace(rate, real=pace)
+        self._pace = PicturePacer(rate, real=pace)
         self._files: list[Path] = []
         self._broken: set[Path] = set()
 
@@ -66,10 +67,10 @@ class ReplayCamera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the folder away."""
+        """Do nothing: there is nothing to close."""
 
     def set_rate(self, rate: float) -> None:
-        """Go on as before: a file is a picture, whatever rate is asked for."""
+        """Do nothing: a recording keeps its own rate."""
 
     def newest(self) -> RgbPicture:
         """Return the newest picture; waits for the next one if it was returned already.
@@ -97,5 +98,5 @@ class ReplayCamera:
                 continue
             self._pace.wait(number)
             self.name = path.name
-            return RgbPicture(turned(pixels, self._rotation), self._pace.captured(number), number)
+            return RgbPicture(rotate_picture(pixels, self._rotation), self._pace.captured(number), number)
         raise CameraAbsent(f"{self._folder}: none of its {count} image files can be read")

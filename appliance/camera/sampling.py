@@ -1,4 +1,7 @@
-"""Reads a region of a picture, averaged down to a model's input: the one hot copy on the road."""
+"""Reads a region of a picture, averaged down to a model's input: the one hot copy on the road.
+
+This is the only copy of a picture between camera and model, so it is written for speed.
+"""
 
 import functools
 import math
@@ -12,8 +15,11 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# An output pixel may be n / m image pixels wide: 48 * 255 * 4 still fits the sums' 16 bits.
+# Factor from grey levels 0 to 255 to the models' input -1 to 1.
+PER_GREY_LEVEL: Final = 1 / 127.5
+# Largest n where n image pixels make m output pixels: the sums, up to n * 255 * m, must fit 16 bits.
 _MAX_N: Final = 48
+# Largest m of such a ratio.
 _MAX_M: Final = 4
 
 
@@ -37,21 +43,22 @@ class Region:
         return self.y1 - self.y0
 
 
-def average(image: Pixels, region: Region, out: Floats, scale: float, offset: float, border: float) -> None:
+def average_region(
+    image: Pixels, region: Region, out: Floats, scale: float, offset: float, border: float
+) -> None:
     """Average a region of `image` over the pixels of `out`; write `value * scale + offset`.
 
     Parameters
     ----------
     image : uint8 of shape (height, width, channels)
     region : in pixels of `image`
-    out : float32 of shape (rows, columns, channels), any strides; written whole
-    border : what is written to pixels of `out` that reach beyond the image
+    out : float32 of shape (rows, columns, channels), any strides; all of it is written
+    border : the value of pixels of `out` that reach beyond the image
 
-    The mean is exact (box filter) where the region lies on whole pixels and n of them make m of
-    `out`, both small (640 to 128 is 5 to 1, 640 to 192 is 10 to 3, 64 to 128 is 1 to 2); Pillow's box
-    filter elsewhere.
+    Where the region lies on whole pixels and n of them make m of `out`, both small, the mean is exact (640 to
+    128 is 5 to 1, 640 to 192 is 10 to 3, 64 to 128 is 1 to 2). Elsewhere Pillow's box filter is used.
     """
-    plan = _plan(image.shape[0], image.shape[1], region, out.shape[0], out.shape[1])
+    plan = _plan_copy(image.shape[0], image.shape[1], region, out.shape[0], out.shape[1])
     for beyond in plan.border:
         out[beyond] = border
     place = out[plan.target]
@@ -72,10 +79,11 @@ _Slices = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which pixels of an image make which of the output.
+class _Copy:
+    """Which pixels of an image make which pixels of the output.
 
-    `source` are the pixels read, `box` the part of them that counts (x0, y0, x1, y1), `ratio` (n, m).
+    `border` are the parts of the output beyond the image and `target` the part on it. `source` are the pixels
+    read, `box` is the part of them that counts, (x0, y0, x1, y1), and `ratio` is (n, m).
     """
 
     border: tuple[_Slices, ...]
@@ -86,7 +94,7 @@ class _Plan:
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(height: int, width: int, region: Region, rows: int, columns: int) -> _Plan:
+def _plan_copy(height: int, width: int, region: Region, rows: int, columns: int) -> _Copy:
     kx, ky = region.width / columns, region.height / rows
     top, bottom = _covered(region.y0, ky, rows, height)
     left, right = _covered(region.x0, kx, columns, width)
@@ -108,8 +116,8 @@ def _plan(height: int, width: int, region: Region, rows: int, columns: int) -> _
         (slice(top, bottom), slice(0, left)),
         (slice(top, bottom), slice(right, columns)),
     )
-    return _Plan(
-        border=tuple(strip for strip in strips if _size(strip, rows, columns)),
+    return _Copy(
+        border=tuple(strip for strip in strips if _pixel_count(strip, rows, columns)),
         target=(slice(top, bottom), slice(left, right)),
         source=(slice(y, math.ceil(y1)), slice(x, math.ceil(x1))),
         box=(x0 - x, y0 - y, x1 - x, y1 - y),
@@ -117,7 +125,7 @@ def _plan(height: int, width: int, region: Region, rows: int, columns: int) -> _
     )
 
 
-def _size(slices: _Slices, rows: int, columns: int) -> int:
+def _pixel_count(slices: _Slices, rows: int, columns: int) -> int:
     return len(range(*slices[0].indices(rows))) * len(range(*slices[1].indices(columns)))
 
 
@@ -129,7 +137,7 @@ def _covered(start: float, step: float, count: int, size: int) -> tuple[int, int
 
 
 def _ratio(k: float) -> tuple[int, int] | None:
-    """Return `k` as n input pixels for every m output pixels, both small; None where it is not."""
+    """Return `k` as (n, m), n input pixels for m output pixels, both small; None if there are none."""
     for m in range(1, _MAX_M + 1):
         n = round(k * m)
         if (m <= n <= _MAX_N or n == 1) and math.isclose(k * m, n, rel_tol=1e-9):
@@ -138,9 +146,9 @@ def _ratio(k: float) -> tuple[int, int] | None:
 
 
 def _repeat(part: Pixels, times: int, out: Floats, scale: float, offset: float) -> None:
-    """Let every pixel make one of `out`, or `times` x `times` of them."""
+    """Write each pixel to `times` x `times` pixels of `out`."""
     if times == 1:
-        out[...] = part  # three plain passes are faster than one that converts as it multiplies
+        out[...] = part  # three simple passes are faster than one that also converts
         out *= np.float32(scale)
     else:
         rows, _, channels = part.shape
@@ -152,14 +160,14 @@ def _repeat(part: Pixels, times: int, out: Floats, scale: float, offset: float) 
 def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, offset: float) -> None:
     """Average blocks of n x n pixels over m x m.
 
-    Rows are summed as 16 bit integers; then one matrix product sums the columns, scales, and lands in
-    the model's input: one pass over the region, no float copy of it.
+    Rows are summed as 16-bit integers. Then one matrix product sums the columns, scales, and writes to the
+    model's input. So there is one pass over the region, and no float copy of it.
     """
     weights = _weights(n, m, part.shape[2], scale)
     sums = _row_sums(part, n, m)
     shift = n * offset / scale
     early = m == 1 and shift.is_integer() and abs(shift) <= n * 128
-    if early:  # in 16 bits the offset costs half of what it costs after
+    if early:  # adding the offset takes half the time in 16 bits
         sums = sums.view(np.int16)
         sums += np.int16(shift)
     flat = sums.astype(np.float32).reshape(-1, len(weights))
@@ -170,7 +178,7 @@ def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, off
 
 
 def _row_sums(part: Pixels, n: int, m: int) -> NDArray[np.uint16]:
-    """Sum every n rows into m, each row weighted by m times the share of it that falls there."""
+    """Sum every n rows into m, each row weighted by m times the fraction of it that falls there."""
     if m == 1:
         total = part[::n].astype(np.uint16)
         for i in range(1, n):
@@ -214,13 +222,12 @@ def _average_any(
 
 # BT.601 at full range (libcamera's "sYCC"): how much of Y, U and V (rows) is in R, G and B.
 _RGB_FROM_YUV: Final = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]], np.float32)
-_UNIT: Final = 1 / 127.5
-# Pixels of a picture to one of the model's input, in the crops around a viewer.
-_RATIOS: Final = (0.5, 1.0, 2.0)
+# Picture pixels for one pixel of the model's input in the crops around a viewer, which `_read_pairs` reads.
+_PAIR_RATIOS: Final = (0.5, 1.0, 2.0)
 
 
-def read_yuv(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> None:
-    """Average a region of the planes down into `out`, as RGB in [-1, 1]; beyond the picture black.
+def read_yuv_region(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> None:
+    """Average a region of the planes down into `out`, as RGB in [-1, 1]; black beyond the picture.
 
     Parameters
     ----------
@@ -235,10 +242,10 @@ def read_yuv(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> No
 
 
 def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> bool:
-    """Read a crop within the picture whose pixels make 2, 1 or 1/2 of `out` each way, if it is one.
+    """Read the region if it lies in the picture and has one of `_PAIR_RATIOS`; return whether it was read.
 
-    Two pixels of Y side by side and the U and V they share become 4, 2 or 1 of `out`: all in one
-    small matrix product that lands in the model's input.
+    Two adjacent pixels of Y and the U and V that they share become 4, 2 or 1 pixels of `out`. One small
+    matrix product does this and writes to the model's input.
     """
     side = int(region.width)
     left, top = int(region.x0), int(region.y0)
@@ -246,7 +253,7 @@ def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) ->
     whole = (left, top, left + side, top + side) == (region.x0, region.y0, region.x1, region.y1)
     inside = 0 <= left <= y.shape[1] - side and 0 <= top <= y.shape[0] - side
     even = left % 2 == top % 2 == side % 4 == 0
-    fits = n in _RATIOS and out.shape[0] == out.shape[1] and out.flags.c_contiguous
+    fits = n in _PAIR_RATIOS and out.shape[0] == out.shape[1] and out.flags.c_contiguous
     if not (whole and inside and even and fits):
         return False
     light: NDArray[np.uint8] | NDArray[np.uint16] = y[top : top + side, left : left + side]
@@ -270,9 +277,10 @@ def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) ->
 
 
 def _clip(values: Floats) -> None:
-    """Limit values to [-1, 1] in place: against a row of bounds numpy's loop is the fast one.
+    """Limit values to [-1, 1] in place.
 
-    A single bound takes twice that, np.clip half as much again.
+    The bounds are rows, because NumPy's loop is then fastest: scalar bounds take twice as long, and np.clip
+    half as much again.
     """
     low, high = _bounds(values.shape[1:])
     np.minimum(np.maximum(values, low, out=values), high, out=values)
@@ -286,10 +294,10 @@ def _bounds(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 @functools.lru_cache
 def _yuv_weights(n: float) -> Floats:
-    """Return what a pair (Y, Y, U, V, 1) becomes; for `n` = 2 what two pairs become, which is faster."""
+    """Return the matrix from a pair (Y, Y, U, V, 1) to RGB; for `n` = 2 from two pairs, which is faster."""
     light = {0.5: np.eye(2).repeat(2, 1), 1.0: np.eye(2), 2.0: np.full((2, 1), 1 / 4)}[n]
     shares = np.vstack([light, np.ones((3, light.shape[1]))])
-    luma, *chroma = _RGB_FROM_YUV.astype(np.float64) * _UNIT
+    luma, *chroma = _RGB_FROM_YUV.astype(np.float64) * PER_GREY_LEVEL
     colours = np.array([luma, luma, *chroma, -1 - 128 * sum(chroma)])
     weights = (shares[:, :, None] * colours[:, None]).reshape(len(colours), -1)
     return np.kron(np.eye(2 if n == 2 else 1), weights).astype(np.float32)
@@ -300,12 +308,12 @@ def _read_planes(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -
     rows, columns = out.shape[:2]
     half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
     planes = np.empty((3, rows, columns), np.float32)
-    average(y[..., None], region, planes[0, ..., None], _UNIT, -1.0, border=-1.0)
-    # Where the picture is read pixel by pixel there is one colour for four of them.
+    average_region(y[..., None], region, planes[0, ..., None], PER_GREY_LEVEL, -1.0, border=-1.0)
+    # Where every pixel is read, four pixels share one U and V.
     step = 2 if region.width <= columns and rows % 2 == columns % 2 == 0 else 1
     small = np.empty((rows // step, columns // step, 1), np.float32)
     for plane, colour in zip(planes[1:], (u, v), strict=True):
-        average(colour[..., None], half, small, _UNIT, -128 * _UNIT, border=0.0)
+        average_region(colour[..., None], half, small, PER_GREY_LEVEL, -128 * PER_GREY_LEVEL, border=0.0)
         wide = small[..., 0].repeat(step, 1)
         for i in range(step):
             plane[i::step] = wide

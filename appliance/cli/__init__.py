@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, NoReturn
 from appliance import __version__
 from appliance.cli import commands, portrait_commands
 from appliance.errors import ApplianceError
-from appliance.pack import ROWS
+from appliance.pack import DEFAULT_ROWS
 from appliance.service.journal import set_up
-from appliance.terminal import readable
+from appliance.terminal import printable_line
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -48,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(fault: object) -> None:
-    print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
+    print(f"mona-lisa: {printable_line(fault)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
     """Quotes what was typed as every other error is quoted: a shell may have put a file's name there."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(readable(message))
+        super().error(printable_line(message))
 
 
 def _open_streams() -> None:
@@ -81,10 +81,10 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(
             f"{text}; expected WIDTHxHEIGHT, each from 64 to 7680, like 1080x1920"
         )
-    from appliance.pack import MOST_PIXELS
+    from appliance.pack import MAX_PACK_PIXELS
 
-    if int(width) * int(height) > MOST_PIXELS:
-        raise argparse.ArgumentTypeError(f"{text}; expected at most {MOST_PIXELS:,} pixels")
+    if int(width) * int(height) > MAX_PACK_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text}; expected at most {MAX_PACK_PIXELS:,} pixels")
     return int(width), int(height)
 
 
@@ -209,8 +209,8 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
     )
-    text = f"rows of gaze up and down, 1 or from 3 ({ROWS})"
-    render.add_argument("--rows", type=_number(1, 99, int), default=ROWS, metavar="N", help=text)
+    text = f"rows of gaze up and down, 1 or from 3 ({DEFAULT_ROWS})"
+    render.add_argument("--rows", type=_number(1, 99, int), default=DEFAULT_ROWS, metavar="N", help=text)
     render.add_argument(
         "--frames-from",
         type=Path,

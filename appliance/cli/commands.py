@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
-from appliance.library import current
+from appliance.library import current_folder
 from appliance.schema import Pattern
-from appliance.terminal import readable, say
+from appliance.terminal import print_step, printable_line
 
 if TYPE_CHECKING:
     from appliance.service.settings import Flag
@@ -100,7 +100,7 @@ def status(arguments: argparse.Namespace) -> int:
     from appliance.service.status import condition, folder
 
     found = condition(folder())
-    print(json.dumps(asdict(found), indent=2) if arguments.json else readable(found.line))
+    print(json.dumps(asdict(found), indent=2) if arguments.json else printable_line(found.line))
     return 0 if found.healthy else 1
 
 
@@ -110,9 +110,9 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     failed = False
     for name, finding in examine(config_file=arguments.config):
-        print(f"{finding.grade:5} {name}: {readable(finding.found)}", flush=True)
+        print(f"{finding.grade:5} {name}: {printable_line(finding.found)}", flush=True)
         if finding.todo:
-            print(f"      -> {readable(finding.todo)}")
+            print(f"      -> {printable_line(finding.todo)}")
         failed |= finding.grade is Grade.FAIL
     return 1 if failed else 0
 
@@ -124,7 +124,7 @@ def logs(arguments: argparse.Namespace) -> int:
     people = [user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000]
     names = write_bundle(arguments.out, [socket.gethostname(), *people])
     told = f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it"
-    print(readable(told))
+    print(printable_line(told))
     return 0
 
 
@@ -139,13 +139,13 @@ def detect(arguments: argparse.Namespace) -> int:
         try:
             found.append(describe_faces(path, detector, arguments.sampling == "mediapipe"))
         except ApplianceError as error:
-            print(f"mona-lisa: {readable(error)}", file=sys.stderr)
+            print(f"mona-lisa: {printable_line(error)}", file=sys.stderr)
             failed = error.exit_code
     if arguments.json:
         print(json.dumps(found, indent=2))
         return failed
     for image in found:
-        print(f"{readable(image['image'])}: {len(image['faces'])} face(s)")
+        print(f"{printable_line(image['image'])}: {len(image['faces'])} face(s)")
         from_left = sorted(image["faces"], key=lambda face: face["right_eye"][0] + face["left_eye"][0])
         for number, face in enumerate(from_left, 1):  # as `portrait render --face` counts them
             eyes = f"eyes {face['right_eye']} {face['left_eye']}"
@@ -178,25 +178,25 @@ def track(arguments: argparse.Namespace) -> int:
         else:
             what = row.get("picture", f"{row['time']:.3f} s")
             look = f"angle {row['angle']}, pitch {row['pitch']}, frame {row['frame']}, row {row['row']}"
-            print(f"{readable(what)}: {look}")
+            print(f"{printable_line(what)}: {look}")
     return 0
 
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch models and photographs."""
-    assets.fetch(assets.load_assets(), arguments.source, say)
-    say(f"models and photographs are in {assets.home()}")
+    assets.fetch_assets(assets.load_assets(), arguments.source, print_step)
+    print_step(f"models and photographs are in {assets.home_folder()}")
     return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check models and photographs."""
     wanted = assets.load_assets()
-    faults = [fault for asset in wanted if (fault := assets.fault(asset))]
+    faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
     for fault in faults:
-        print(f"mona-lisa: {readable(fault)}", file=sys.stderr)
+        print(f"mona-lisa: {printable_line(fault)}", file=sys.stderr)
     if not faults:
-        print(readable(f"{len(wanted)} files right in {assets.home()}"))
+        print(printable_line(f"{len(wanted)} files right in {assets.home_folder()}"))
     return 1 if faults else 0
 
 
@@ -204,7 +204,9 @@ def config_check(arguments: argparse.Namespace) -> int:
     """Check a config file."""
     config.load_config(arguments.file)
     used = arguments.file or config.system_config()
-    print(f"{readable(used)}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force")
+    print(
+        f"{printable_line(used)}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force"
+    )
     return 0
 
 
@@ -216,10 +218,10 @@ def config_show(arguments: argparse.Namespace) -> int:
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit camera and portrait together."""
-    from appliance.display.calibration_overlay import HELD, board
+    from appliance.display.calibration_overlay import STOP_THE_SERVICE, calibration_overlay
     from appliance.pack import Pack
     from appliance.service import calibration
-    from appliance.service.camera_feed import camera_named
+    from appliance.service.camera_feed import create_camera
 
     settings = config.load_config(arguments.config)
     source = arguments.camera or settings.camera.source
@@ -229,7 +231,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     _check("--display", display.output, config.DISPLAYS)
     path = arguments.config or config.SYSTEM_CONFIG
     calibration.check_writable(path)
-    camera = camera_named(source, settings.camera)
+    camera = create_camera(source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
     typed, told = b"", ""
@@ -249,10 +251,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         nonlocal told
-        told = line = readable(line)
+        told = line = printable_line(line)
         print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
 
-    with board(display, pack, say) as show:
+    with calibration_overlay(display, pack, say) as show:
 
         def live(line: str, frames: tuple[int, ...]) -> None:
             if on_terminal and line:
@@ -262,7 +264,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         try:
             gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
         except CameraBusy as error:
-            raise CameraBusy(f"{error} ({HELD})") from error
+            raise CameraBusy(f"{error} ({STOP_THE_SERVICE})") from error
     calibration.write_gaze(path, gaze)
     say(
         f"{path}: camera_right = {gaze.camera_right:g} mm, camera_up = {gaze.camera_up:g} mm, camera_pitch = "
@@ -284,10 +286,10 @@ def bench(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--pictures goes with bench portrait, not with bench {arguments.what}")
         from appliance.bench.portrait import bench_pictures, table
 
-        judged = bench_pictures(arguments.pictures, arguments.out, say)
+        judged = bench_pictures(arguments.pictures, arguments.out, print_step)
         print(json.dumps(judged, indent=2) if arguments.json else "\n".join(table(judged)))
         return 0
-    results = measure(arguments.what, say, arguments.display)
+    results = measure(arguments.what, print_step, arguments.display)
     print(json.dumps(results, indent=2) if arguments.json else "\n".join(lines(results)))
     return 0
 
@@ -298,7 +300,7 @@ def demo(arguments: argparse.Namespace) -> int:
     from appliance.cli.portrait_commands import render_bundled
 
     render_bundled()
-    film(arguments.out, arguments.display, arguments.seconds, say)
+    film(arguments.out, arguments.display, arguments.seconds, print_step)
     return 0
 
 
@@ -308,4 +310,4 @@ def _check(option: str, value: str, rule: Pattern) -> None:
 
 
 def _pack_folder(settings: config.Config) -> Path:
-    return Path(settings.display.pack) if settings.display.pack else current()
+    return Path(settings.display.pack) if settings.display.pack else current_folder()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from appliance import assets, config
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
-from appliance.library import DEFAULT, current, installed
-from appliance.library import use as hang
-from appliance.terminal import readable, say
+from appliance.library import DEFAULT_PORTRAIT, current_folder, installed_packs
+from appliance.library import hang_portrait as hang
+from appliance.terminal import print_step, printable_line
 
 if TYPE_CHECKING:
     from appliance.portrait.verdict import Verdict
@@ -24,7 +24,7 @@ def render(arguments: argparse.Namespace) -> int:
     common: dict[str, Any] = {
         "frames": arguments.frames,
         "size": arguments.size,
-        "say": say,
+        "say": print_step,
         "choose": arguments.face,
         **_credits(arguments.image, arguments),
     }
@@ -56,8 +56,10 @@ def install(arguments: argparse.Namespace) -> int:
 
     display = config.load_config(arguments.config).display
     size = display.width, display.height
-    pack = install_portrait(arguments.what, size, say, arguments.face, tell=_tell, anyway=arguments.anyway)
-    print(f"{readable(pack.info.title)} hangs")
+    pack = install_portrait(
+        arguments.what, size, print_step, arguments.face, tell=_tell, anyway=arguments.anyway
+    )
+    print(f"{printable_line(pack.info.title)} hangs")
     return 0
 
 
@@ -65,15 +67,15 @@ def render_bundled() -> None:
     """Render the bundled portrait, as deploy/setup does, unless it is there."""
     from appliance.portrait.render import render as render_pack
 
-    folder = assets.home() / "frames" / DEFAULT
+    folder = assets.home_folder() / "frames" / DEFAULT_PORTRAIT
     if folder.is_dir():
         return
-    known = next(portrait for portrait in assets.load_portraits() if portrait.name == DEFAULT)
-    say(f"rendering {known.title} into {folder}")
+    known = next(portrait for portrait in assets.load_portraits() if portrait.name == DEFAULT_PORTRAIT)
+    print_step(f"rendering {known.title} into {folder}")
     render_pack(
-        assets.shipped(f"frames/{known.file}"),
+        assets.shipped_file(f"frames/{known.file}"),
         folder,
-        say=say,
+        say=print_step,
         title=known.title,
         artist=known.artist,
         licence=known.licence,
@@ -82,12 +84,16 @@ def render_bundled() -> None:
 
 def list_portraits(arguments: argparse.Namespace) -> int:
     """List the portraits installed, and those known by name."""
-    hanging = current()
-    packs = installed()
+    hanging = current_folder()
+    packs = installed_packs()
     for pack in packs:
         mark = "*" if pack.folder == hanging else " "
         width, height = pack.info.size
-        print(readable(f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}"))
+        print(
+            printable_line(
+                f"{mark} {pack.folder.name}: {pack.info.title}, {pack.info.artist}, {width}x{height}"
+            )
+        )
     there = {pack.folder.name for pack in packs}
     for portrait in assets.load_portraits():
         if portrait.name not in there:
@@ -97,7 +103,7 @@ def list_portraits(arguments: argparse.Namespace) -> int:
 
 def use(arguments: argparse.Namespace) -> int:
     """Hang an installed portrait."""
-    print(f"{readable(hang(arguments.name).info.title)} hangs")
+    print(f"{printable_line(hang(arguments.name).info.title)} hangs")
     return 0
 
 
@@ -116,7 +122,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     for heading, part in {"": figures, **others}.items():
         if heading:
             print(f"{heading}:")
-        print("\n".join(readable(f"{name:32} {value}") for name, value in part.items()))
+        print("\n".join(printable_line(f"{name:32} {value}") for name, value in part.items()))
     _tell(verdict)
     return verdict.exit_code
 
@@ -134,7 +140,7 @@ def animate(arguments: argparse.Namespace) -> int:
     choices = Choices(frames, size, arguments.face, place, arguments.start, arguments.align_corners)
     look = Look(arguments.j, arguments.k, arguments.detail, **_credits(arguments.source, arguments))
     inputs = arguments.source, arguments.driving, arguments.checkpoint
-    animate_painting(*inputs, arguments.out, choices, look, say)
+    animate_painting(*inputs, arguments.out, choices, look, print_step)
     return 0
 
 
@@ -150,15 +156,15 @@ def check_driving(arguments: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2))
     else:
         for name, finding in result["findings"].items():
-            print(readable(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}"))
+            print(printable_line(f"{name:10} {'right' if finding['right'] else 'WRONG'}  {finding['says']}"))
         (first, last), verdict = result["sweep_seconds"], "will do" if result["fit"] else "will not do"
-        print(readable(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s"))
+        print(printable_line(f"{arguments.film}: {verdict}; its best sweep goes from {first} s to {last} s"))
     return 0 if result["fit"] else 1
 
 
 def _tell(verdict: "Verdict") -> None:
     """Print a verdict."""
-    print("\n".join(map(readable, verdict.lines())), flush=True)
+    print("\n".join(map(printable_line, verdict.lines())), flush=True)
 
 
 def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:

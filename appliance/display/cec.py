@@ -10,27 +10,30 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from appliance.display.monitor import SYSTEM, usable
+from appliance.display.monitor import SYS_DRM, usable_connectors
 
 log = logging.getLogger(__name__)
 
-DEVICES: Final = Path("/dev")
-NO_TOOL: Final = "hours.cec: no cec-ctl; install v4l-utils. The screen only goes black"
-NO_ADAPTER: Final = "hours.cec: no /dev/cec*; the screen only goes black"
-FAILED: Final = "hours.cec: %s: %s; the monitor may not listen to CEC"
-UNTOLD: Final = "hours.cec: no adapter tells that it belongs to %s; sending through %s"
+CEC_DEVICES: Final = Path("/dev")
+NO_CEC_TOOL: Final = "hours.cec: no cec-ctl; install v4l-utils. The screen only goes black"
+NO_CEC_ADAPTER: Final = "hours.cec: no /dev/cec*; the screen only goes black"
+CEC_FAILED: Final = "hours.cec: %s: %s; the monitor may not listen to CEC"
+CEC_ADAPTER_UNKNOWN: Final = "hours.cec: no adapter is known to belong to %s; sending through %s"
 
-# Seconds after which a cec-ctl counts as hung and is killed: televisions in deep standby answer late (guess).
-_HUNG: Final = 30.0
-# What cec-ctl of v4l-utils 1.22 and later prints. Its exit code is 0 whether or not a message arrived.
+# Time after which a cec-ctl counts as hung and is killed, in seconds: long, because televisions in deep
+# standby answer late (guess).
+_CEC_TIMEOUT: Final = 30.0
+# Patterns of what cec-ctl of v4l-utils 1.22 and later prints. Its exit code is 0 even if a message did not
+# arrive.
 _CONNECTOR: Final = re.compile(r"DRM Connector Info\s*: card (\d+), connector (\d+)")
 _ADDRESS: Final = re.compile(r"Physical Address\s*: ([0-9a-f.]+)")
 _REFUSED: Final = re.compile(r"^\s*Tx, (?!OK)(.+)$", re.MULTILINE)
-_NO_ADDRESS: Final = "f.f.f.f"  # of an adapter whose monitor is unplugged or has let go of the line
+# Address of an adapter whose monitor is unplugged or has dropped the connection.
+_NO_ADDRESS: Final = "f.f.f.f"
 
 
-class Reply(NamedTuple):
-    """What a run of cec-ctl printed; `fault` says what went wrong, empty if nothing did."""
+class CecReply(NamedTuple):
+    """What a run of cec-ctl printed; `fault` is what went wrong, empty if nothing did."""
 
     text: str
     fault: str
@@ -42,23 +45,23 @@ class Reply(NamedTuple):
         return found[1] if found and found[1] != _NO_ADDRESS else ""
 
 
-# A round of messages: yields the arguments of one cec-ctl after another and is sent their replies.
-Round: TypeAlias = Generator[list[str], Reply, None]
+# A sequence of messages: yields the arguments of one cec-ctl after another and receives their replies.
+CecMessages: TypeAlias = Generator[list[str], CecReply, None]
 
 
-class Cec:
-    """Runs one cec-ctl after another; whoever calls `step` never waits for them.
+class CecSender:
+    """Runs one cec-ctl after another in child processes; `step` never waits for them.
 
-    What is under way when the process ends is not killed by it. systemd ends it when the service
-    stops; the next start sends its own.
+    A child that still runs when this process ends is not killed. systemd ends it when the service stops, and
+    the next start sends its own messages.
 
-    `connector` is the name of the connector whose monitor was seen last: messages go through its
-    adapter, or through all while none was seen. `switched` tells whether the last wake could also
-    send Active Source.
+    `connector` is the name of the connector where a monitor was last seen. Messages go through its adapter,
+    or through all adapters as long as no monitor was seen. `switched` is whether the last wake also sent
+    Active Source, which switches the monitor to our input.
     """
 
-    def __init__(self, devices: Path = DEVICES, system: Path = SYSTEM) -> None:
-        """Find the tool; a line in the log if it is missing."""
+    def __init__(self, devices: Path = CEC_DEVICES, system: Path = SYS_DRM) -> None:
+        """Find cec-ctl; a warning is logged if it is missing."""
         self.connector = ""
         self.switched = False
         self._devices, self._system = devices, system
@@ -66,12 +69,12 @@ class Cec:
         self._process: subprocess.Popen[bytes] | None = None
         self._output = -1
         self._started = 0.0
-        self._round: Round | None = None
-        self._asked: Round | None = None
+        self._round: CecMessages | None = None
+        self._asked: CecMessages | None = None
         self._said = ""
         self._failed = False
         if not self._tool:
-            log.warning(NO_TOOL)
+            log.warning(NO_CEC_TOOL)
 
     @property
     def busy(self) -> bool:
@@ -79,19 +82,19 @@ class Cec:
         return self._round is not None
 
     def standby(self) -> None:
-        """Send the monitor to standby, after the message that is under way."""
+        """Send the monitor to standby, after the message that is being sent."""
         self._begin(self._standby())
 
     def wake(self) -> None:
-        """Wake the monitor and switch it to our input, after the message that is under way."""
+        """Wake the monitor and switch it to our input, after the message that is being sent."""
         self._begin(self._wake())
 
     def step(self, now: float) -> None:
-        """Go on if the last cec-ctl has ended by the moment `now` of the monotonic clock."""
+        """Start the next cec-ctl if the last one has ended; `now` is a moment on the monotonic clock."""
         reply = None
         if self._process:
             if self._process.poll() is None:
-                if now - self._started >= _HUNG:
+                if now - self._started >= _CEC_TIMEOUT:
                     self._process.kill()
                 return
             reply = self._read(self._process)
@@ -99,20 +102,20 @@ class Cec:
         if self._round is None:
             return
         try:
-            # A round that has replaced another has not asked for this reply.
+            # A sequence that has replaced another one did not ask for this reply.
             arguments = self._round.send(reply) if reply and self._asked is self._round else next(self._round)
         except StopIteration:
             self._round = None
         else:
             self._run(arguments, now)
 
-    def _begin(self, messages: Round) -> None:
+    def _begin(self, messages: CecMessages) -> None:
         if self._tool:
             self._round = messages
 
     def _run(self, arguments: list[str], now: float) -> None:
         assert self._tool
-        # A file in memory, because a pipe would break when this process is replaced by its successor.
+        # A file in memory, because a pipe would break when this process starts itself anew.
         self._output = os.memfd_create("cec-ctl")
         self._asked, self._started = self._round, now
         try:
@@ -127,25 +130,25 @@ class Cec:
             self._round = None
             self._note(" ".join(arguments), str(error))
 
-    def _read(self, process: "subprocess.Popen[bytes]") -> Reply:
+    def _read(self, process: "subprocess.Popen[bytes]") -> CecReply:
         with os.fdopen(self._output, "rb") as output:
             output.seek(0)
             text = output.read().decode("utf-8", "replace")
         if process.returncode:
-            return Reply(text, f"ended with {process.returncode}: {_last_line(text)}")
+            return CecReply(text, f"ended with {process.returncode}: {_last_line(text)}")
         if refused := _REFUSED.search(text):
-            return Reply(text, refused[1])
+            return CecReply(text, refused[1])
         if text.count("Transmit from") != text.count("Sequence:") or "is unconfigured" in text:
-            return Reply(text, "not sent")  # the kernel refused it
-        return Reply(text, "")
+            return CecReply(text, "not sent")  # the kernel refused the message
+        return CecReply(text, "")
 
-    def _wake(self) -> Round:
+    def _wake(self) -> CecMessages:
         self.switched = False
         faults = []
         adapters = yield from self._adapters()
         for adapter in adapters:
-            # 0 is the television; --playback gives us an address to speak from. Without a physical
-            # address the kernel lets this message through, but no Active Source.
+            # 0 is the television; --playback gives us an address to send from. Without a physical address the
+            # kernel sends this message, but not Active Source.
             reply = yield [adapter, "--playback", "--to", "0", "--image-view-on"]
             faults.append(reply.fault)
             if reply.address:
@@ -153,7 +156,7 @@ class Cec:
                 self.switched |= not reply.fault
         self._conclude("image-view-on", faults)
 
-    def _standby(self) -> Round:
+    def _standby(self) -> CecMessages:
         faults = []
         adapters = yield from self._adapters()
         for adapter in adapters:
@@ -161,11 +164,11 @@ class Cec:
             faults.append(reply.fault)
         self._conclude("standby", faults)
 
-    def _adapters(self) -> Generator[list[str], Reply, list[str]]:
-        """Return the adapter of our connector; all where no monitor was seen yet, because any may be ours."""
+    def _adapters(self) -> Generator[list[str], CecReply, list[str]]:
+        """Return the adapter of our connector; before a monitor was seen all adapters, as any may be ours."""
         adapters = sorted(str(path) for path in self._devices.glob("cec[0-9]*"))
-        if not adapters and self._is_news(NO_ADAPTER):
-            log.warning(NO_ADAPTER)
+        if not adapters and self._is_news(NO_CEC_ADAPTER):
+            log.warning(NO_CEC_ADAPTER)
         if not self.connector or len(adapters) < 2:
             return adapters
         replies = {}
@@ -174,16 +177,16 @@ class Cec:
         names = self._names(replies)
         if ours := [adapter for adapter in adapters if names.get(adapter) == self.connector]:
             return ours
-        # A USB adapter tells no connector; it has an address only if a monitor is behind it.
+        # A USB adapter reports no connector; it has an address only if a monitor is connected to it.
         untold = [a for a in adapters if a not in names]
         ours = [a for a in untold if replies[a].address] or untold
         through = ", ".join(ours) or "none"
         if self._is_news(self.connector + through):
-            log.warning(UNTOLD, self.connector, through)
+            log.warning(CEC_ADAPTER_UNKNOWN, self.connector, through)
         return ours
 
-    def _names(self, replies: dict[str, Reply]) -> dict[str, str]:
-        """Name the connectors to which adapters belong, for those that tell it."""
+    def _names(self, replies: dict[str, CecReply]) -> dict[str, str]:
+        """Return the connector of each adapter that reports it."""
         found = {a: _CONNECTOR.search(reply.text) for a, reply in replies.items()}
         told = {a: (match[1], int(match[2])) for a, match in found.items() if match}
         plugs = {
@@ -200,17 +203,17 @@ class Cec:
 
     def _note(self, what: str, fault: str) -> None:
         if not self._failed:
-            log.warning(FAILED, what, fault)
+            log.warning(CEC_FAILED, what, fault)
         self._failed = True
 
     def _is_news(self, what: str) -> bool:
-        """Tell whether something else was said of the adapters before."""
+        """Tell whether this differs from what was last logged about the adapters."""
         before, self._said = self._said, what
         return what != before
 
 
 def _plugs(system: Path, card: str, numbers: list[int]) -> dict[int, str]:
-    """Return the names of a card's connectors by the kernel's numbers; `numbers` are those of adapters."""
+    """Return the names of a card's connectors by the kernel's numbers; the adapters reported `numbers`."""
     found = {}
     for path in system.glob(f"card{card}-*/connector_id"):
         try:
@@ -219,63 +222,65 @@ def _plugs(system: Path, card: str, numbers: list[int]) -> dict[int, str]:
             continue
     if found:
         return found
-    # Older kernels (6.1, 6.6) do not show the numbers, but every kernel counts names and numbers up together.
+    # Older kernels (6.1, 6.6) do not list the numbers, but names and numbers are in the same order.
     names = sorted(path.name.partition("-")[2] for path in system.glob(f"card{card}-HDMI-*"))
     return dict(zip(numbers, names, strict=True)) if len(names) == len(numbers) else {}
 
 
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no word"])[-1]
+    return (text.strip().splitlines() or ["no message"])[-1]
 
 
-# Seconds between two wakes: doubled from the first to the longest (guess: a television boots in 5 to 20 s).
-_FIRST: Final = 5.0
-_LONGEST: Final = 60.0
-# Seconds that a monitor may take to come back after the first wake before it counts as lost (guess).
-_WAKES: Final = 30.0
+# First pause between two wake messages, in seconds; it is doubled each time (guess: a television boots in 5
+# to 20 s).
+_FIRST_PAUSE: Final = 5.0
+# Longest pause between two wake messages, in seconds (guess).
+_LONGEST_PAUSE: Final = 60.0
+# Time after the first wake message after which a missing monitor counts as lost, in seconds (guess).
+_WAKE_TIME: Final = 30.0
 
 
-class Waker:
-    """Decides when the monitor is woken; `Cec` sends what is needed.
+class MonitorWaker:
+    """Decides when to wake the monitor; `CecSender` sends the messages.
 
-    A wake is repeated until a monitor is seen and was switched to our input. One that is seen but
-    does not take the message is asked four times: it is lit, and may not listen to CEC at all.
+    The messages are repeated until a monitor is connected and has switched to our input. If it is connected
+    but does not accept the message, they are sent four times: it is on, and may not support CEC at all.
     """
 
-    def __init__(self, devices: Path = DEVICES, system: Path = SYSTEM) -> None:
-        """Prepare to wake the monitor at the first `step`."""
+    def __init__(self, devices: Path = CEC_DEVICES, system: Path = SYS_DRM) -> None:
+        """Start; the monitor is woken at the first `step`."""
         self._system = system
-        self._cec = Cec(devices, system)
+        self._cec = CecSender(devices, system)
         self._seen = self._done = self._sent = False
         self._begun = self._due = -math.inf
-        self._pause = _FIRST
+        self._pause = _FIRST_PAUSE
 
     def step(self, now: float, is_open: bool) -> None:
-        """Look at the connectors and send what is due at the moment `now` of the monotonic clock."""
+        """Check the connectors, and send what is due at the moment `now` on the monotonic clock."""
         self._cec.step(now)
-        plugs = usable(self._system)
+        plugs = usable_connectors(self._system)
         if plugs:
-            self._cec.connector = plugs[0].name  # SDL takes the first
+            self._cec.connector = plugs[0].name  # SDL uses the first
         was_seen, self._seen = self._seen, bool(plugs)
         if not is_open or (was_seen and not self._seen):
-            self._done, self._sent, self._begun, self._due, self._pause = False, False, now, now, _FIRST
+            self._done, self._sent, self._begun, self._due, self._pause = False, False, now, now, _FIRST_PAUSE
         elif self._seen and not was_seen:  # its adapter has a physical address now
-            self._due, self._pause = now, _FIRST
+            self._due, self._pause = now, _FIRST_PAUSE
         if not is_open or self._done or self._cec.busy:
             return
         if self._sent:  # a wake has just ended
             self._sent = False
-            self._done = self._seen and (self._cec.switched or self._pause >= _LONGEST)
+            self._done = self._seen and (self._cec.switched or self._pause >= _LONGEST_PAUSE)
         elif now >= self._due:
             self._cec.wake()
             self._cec.step(now)
             self._sent = True
-            self._due, self._pause = now + self._pause, min(2 * self._pause, _LONGEST)
+            self._due, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_PAUSE)
 
     def standby(self) -> None:
         """Send the monitor to standby."""
         self._cec.standby()
 
     def waking(self, now: float) -> bool:
-        """Tell whether a monitor that is away may still be on its way back."""
-        return now - self._begun < _WAKES
+        """Tell whether a missing monitor may still be waking."""
+        return now - self._begun < _WAKE_TIME

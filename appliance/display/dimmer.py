@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Final
 from appliance.config import WEEK, HoursConfig
 
 if TYPE_CHECKING:  # loaded where a config asks for them
-    from appliance.display.cec import Waker
+    from appliance.display.cec import MonitorWaker
 
 
-TIMESYNC: Final = Path("/run/systemd/timesync/synchronized")
-RTC: Final = Path("/sys/class/rtc/rtc0")
-_UNSYNCHRONISED: Final = 0x40  # STA_UNSYNC of adjtimex(2)
-_RTC_DRIFT: Final = 120.0  # seconds a battery-backed clock may be off the system's
-_EARLIEST: Final = 1_750_000_000.0  # June 2025: a battery-backed clock before that has lost its power
+# The file that systemd-timesyncd makes when the network has set the clock.
+TIMESYNC_FLAG: Final = Path("/run/systemd/timesync/synchronized")
+# The battery-backed clock that the kernel reads at the start.
+BATTERY_CLOCK: Final = Path("/sys/class/rtc/rtc0")
+# STA_UNSYNC of adjtimex(2).
+_UNSYNCHRONISED: Final = 0x40
+# Largest difference between a battery-backed clock and the system's, in seconds (guess).
+_MAX_CLOCK_DIFFERENCE: Final = 120.0
+# June 2025, in seconds since 1970: a battery-backed clock that shows less has lost its power.
+_EARLIEST_TIME: Final = 1_750_000_000.0
 
 
 class _Timex(ctypes.Structure):
-    # The head of struct timex; the kernel writes all of it, so room for the rest follows.
+    # The beginning of struct timex; the kernel writes all of it, so `rest` holds the remainder.
     _fields_ = (
         ("modes", ctypes.c_uint),
         ("offset", ctypes.c_long),
@@ -35,22 +40,24 @@ class _Timex(ctypes.Structure):
 
 
 def clock_is_set() -> bool:
-    """Tell whether the clock was set, by the network or by a clock that has a battery.
+    """Tell whether the clock was set, by the network or by a battery-backed clock.
 
-    The opening hours and `doctor` ask this.
+    The opening hours and `doctor` use this.
     """
-    return TIMESYNC.exists() or _kernel_synchronised() or rtc_agrees(RTC, time.time())
+    return (
+        TIMESYNC_FLAG.exists() or _kernel_synchronised() or battery_clock_agrees(BATTERY_CLOCK, time.time())
+    )
 
 
-def rtc_agrees(rtc: Path, now: float) -> bool:
-    """Tell whether a battery-backed clock, a folder of /sys/class/rtc, set the system's and still agrees."""
+def battery_clock_agrees(rtc: Path, now: float) -> bool:
+    """Tell whether a battery-backed clock, a folder of /sys/class/rtc, has set the system's and agrees."""
     try:
         if (rtc / "hctosys").read_text().strip() != "1":
             return False  # the system's clock was not set by it
         shown = float((rtc / "since_epoch").read_text())
     except (OSError, ValueError):
         return False
-    return shown >= _EARLIEST and abs(shown - now) <= _RTC_DRIFT
+    return shown >= _EARLIEST_TIME and abs(shown - now) <= _MAX_CLOCK_DIFFERENCE
 
 
 def _kernel_synchronised() -> bool:
@@ -61,44 +68,45 @@ def _kernel_synchronised() -> bool:
         return False
 
 
-_DAY: Final = 24 * 60
+# Minutes in a day.
+_MINUTES_PER_DAY: Final = 24 * 60
 
 
-def spans(text: str) -> tuple[tuple[int, int], ...]:
-    """Return a weekday's openings as minutes from its midnight; an end may lie on the next day."""
+def parse_openings(text: str) -> tuple[tuple[int, int], ...]:
+    """Return a weekday's openings as minutes after its midnight; an end may be on the next day."""
     if text == "closed":
         return ()
     if text == "always":
-        return ((0, _DAY),)
+        return ((0, _MINUTES_PER_DAY),)
     found = []
     for span in text.split(","):
         start, end = (_minutes(moment) for moment in span.strip().split("-"))
-        found.append((start, end if end > start else end + _DAY))
+        found.append((start, end if end > start else end + _MINUTES_PER_DAY))
     return tuple(found)
 
 
-class Hours:
-    """The hours of a week, the days it stays closed, and the zone in which both are meant."""
+class OpeningHours:
+    """The opening hours of a week, the closed days, and their time zone."""
 
     def __init__(self, config: HoursConfig) -> None:
-        """Read them out of a config that was checked."""
+        """Parse the hours of a checked config."""
         self._zone: tzinfo | None = None
         if config.timezone:
             from zoneinfo import ZoneInfo  # here, because without a zone the first light need not wait for it
 
             self._zone = ZoneInfo(config.timezone)
-        self._week = [spans(getattr(config, day)) for day in WEEK]
+        self._week = [parse_openings(getattr(config, day)) for day in WEEK]
         self._closed = frozenset(config.closed_days)
 
     def open_at(self, moment: float) -> bool:
         """Tell whether it is open at `moment`, seconds since 1970.
 
-        An opening belongs to the day on which it begins, so that the night after a closed day's eve
-        runs to its end. Both ends are moments of the wall clock, once a day: when clocks go back,
-        the first time they show it; a time they leap over is as long after midnight as usual.
+        An opening belongs to the day on which it begins; so one that begins on the evening before a closed
+        day lasts to its end. Both ends are times of the wall clock. When clocks go back, the first such time
+        counts; a time that clocks skip is as long after midnight as usual.
         """
         today = datetime.fromtimestamp(moment, self._zone).date()
-        # An opening lasts a day at most; tomorrow's may begin before midnight as clocks leap over it.
+        # An opening lasts a day at most. Tomorrow's may begin before midnight, where clocks skip midnight.
         for day in (today - timedelta(1), today, today + timedelta(1)):
             if day.isoformat() in self._closed or day.isoformat()[5:] in self._closed:
                 continue
@@ -119,28 +127,28 @@ def _minutes(clock: str) -> int:
 
 log = logging.getLogger(__name__)
 
-NOT_SET: Final = "the clock is not set yet: it counts as open"
+CLOCK_NOT_SET: Final = "the clock is not set yet: it counts as open"
 
-# The wall clock may leap, so nothing is planned by it: it is asked anew every second.
-LOOK: Final = 1.0
-# Seconds after the start in which a clock that is not set yet wakes no monitor: after a power cut at
-# night the network sets it in this time (guess).
-_CLOCK_COMES: Final = 45.0
+# Time between two checks of the wall clock, in seconds. It may jump, so nothing is scheduled by it.
+CHECK_INTERVAL: Final = 1.0
+# Time after the start within which a clock that is not set wakes no monitor, in seconds: after a power cut at
+# night the network sets the clock within this time (guess).
+_CLOCK_TIMEOUT: Final = 45.0
 
 
-class Opening:
+class OpeningController:
     """Follows the opening hours; with `hours.cec` it wakes the monitor and sends it to standby.
 
-    It does not need the display, because a television in standby may look unplugged: the display is
-    opened only once the television is awake.
+    It works before the display is open, because a television in standby may look unplugged; the display is
+    opened once the television is awake.
     """
 
     def __init__(self, config: HoursConfig) -> None:
-        """Begin open; the first `step` looks at the clock."""
+        """Start as open; the first `step` checks the clock."""
         self.config = config
         self.open = True
-        self._hours = _hours(config)
-        self._waker = _waker(config)
+        self._hours = _create_hours(config)
+        self._waker = _create_waker(config)
         self._believed = config.clock == "any"
         self._said_not_set = False
         self._looked, self._began = -math.inf, math.inf
@@ -151,28 +159,28 @@ class Opening:
         return self._waker is not None and not self.open
 
     def waking(self, now: float) -> bool:
-        """Tell whether a monitor that is away may still be on its way back from standby."""
+        """Tell whether a missing monitor may still be waking from standby."""
         return self._waker is not None and self._waker.waking(now)
 
     def step(self, now: float, wall: float) -> None:
-        """Look at the clock and wake the monitor, once a second; nothing is waited for.
+        """Check the clock and wake the monitor, once a second, without waiting.
 
         Parameters
         ----------
         now : seconds on the monotonic clock
         wall : seconds since 1970
         """
-        if now - self._looked < LOOK:
+        if now - self._looked < CHECK_INTERVAL:
             return
         self._looked, self._began = now, min(self._began, now)
         known = self._hours is None or self._clock_believed()
         if self._hours is not None:
             self.open = self._hours.open_at(wall) if known else True
         if self._waker:
-            self._waker.step(now, self.open and (known or now - self._began >= _CLOCK_COMES))
+            self._waker.step(now, self.open and (known or now - self._began >= _CLOCK_TIMEOUT))
 
     def black(self) -> None:
-        """Send the monitor to standby: the picture has gone to black."""
+        """Send the monitor to standby, because the picture has faded to black."""
         if self._waker:
             self._waker.standby()
 
@@ -181,39 +189,39 @@ class Opening:
             self._believed = clock_is_set()
             if not self._believed and not self._said_not_set:
                 self._said_not_set = True
-                log.warning(NOT_SET)
+                log.warning(CLOCK_NOT_SET)
         return self._believed
 
 
-def _hours(config: HoursConfig) -> "Hours | None":
-    """Return the hours, None if it is always open."""
+def _create_hours(config: HoursConfig) -> "OpeningHours | None":
+    """Return the opening hours; None if it is always open."""
     week = (getattr(config, day) for day in WEEK)
     if not config.closed_days and all(text == "always" for text in week):
         return None
 
-    return Hours(config)
+    return OpeningHours(config)
 
 
-def _waker(config: HoursConfig) -> "Waker | None":
+def _create_waker(config: HoursConfig) -> "MonitorWaker | None":
     if not config.cec:
         return None
-    from appliance.display.cec import Waker
+    from appliance.display.cec import MonitorWaker
 
-    return Waker()
-
-
-OPENED: Final = "open: the picture is lit"
-CLOSED: Final = "closed: the screen is black"
+    return MonitorWaker()
 
 
-class Curtain:
-    """Follows the opening hours; `level` is the brightness as a part of 1, 0 is black.
+SCREEN_OPENED: Final = "open: the picture is lit"
+SCREEN_CLOSED: Final = "closed: the screen is black"
 
-    The hours go by the wall clock, fading by the monotonic clock.
+
+class Dimmer:
+    """Fades the picture by the opening hours; `level` is the brightness from 0, black, to 1.
+
+    The hours use the wall clock, the fades the monotonic clock.
     """
 
-    def __init__(self, opening: Opening) -> None:
-        """Begin open or closed, without a fade; `first` decides which."""
+    def __init__(self, opening: OpeningController) -> None:
+        """Start at full brightness; `start` applies the opening hours."""
         self._opening = opening
         self._moved = 0.0
         self.open = True
@@ -221,25 +229,25 @@ class Curtain:
 
     @property
     def moving(self) -> bool:
-        """Whether it is on its way."""
+        """Whether a fade is in progress."""
         return self.level != float(self.open)
 
-    def first(self, now: float, wall: float) -> None:
-        """Take the place the hours want at the start, at once."""
-        self._look(now, wall)
+    def start(self, now: float, wall: float) -> None:
+        """Apply the opening hours at the start, without a fade."""
+        self._check_hours(now, wall)
         self.level = float(self.open)
         if not self.open:
             self._opening.black()
 
     def step(self, now: float, wall: float) -> bool:
-        """Move on; tell whether the level has changed.
+        """Continue a fade; return whether the level has changed.
 
         Parameters
         ----------
         now : seconds on the monotonic clock
         wall : seconds since 1970
         """
-        self._look(now, wall)
+        self._check_hours(now, wall)
         if not self.moving:
             self._moved = now
             return False
@@ -251,8 +259,8 @@ class Curtain:
             self._opening.black()
         return reach > 0
 
-    def _look(self, now: float, wall: float) -> None:
+    def _check_hours(self, now: float, wall: float) -> None:
         self._opening.step(now, wall)
         if self._opening.open != self.open:
             self.open = self._opening.open
-            log.info(OPENED if self.open else CLOSED)
+            log.info(SCREEN_OPENED if self.open else SCREEN_CLOSED)

@@ -1,51 +1,52 @@
-"""A pack's pictures made ready for one screen: scaled, turned and cut once, before they are lit."""
+"""Scale, rotate and crop a pack's pictures for one screen."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw
 
-from appliance.display.layout import Fit, Layout
+from appliance.display.layout import PlacedPicture, ScreenLayout
 from appliance.pack import Box, Pack
 
-# Pixels of a scaled picture that is held whole; an upright 9:16 one that covers a lying 4K screen has 26
-# million. A larger one is scaled only where it is seen, which may differ by a grey level from the whole one.
-_MOST_FITTED: Final = 32_000_000
-# Pillow turns counter-clockwise.
-_TURNS: Final = {
+# Largest scaled picture that is held whole, in pixels: a portrait format of 9:16 that covers a landscape 4K
+# screen has 26 million. Of larger ones only the visible part is scaled, which may differ by one grey level.
+_MAX_SCALED_WHOLE: Final = 32_000_000
+# Pillow's rotations, which are counter-clockwise.
+_ROTATIONS: Final = {
     90: Image.Transpose.ROTATE_270,
     180: Image.Transpose.ROTATE_180,
     270: Image.Transpose.ROTATE_90,
 }
 
 
-def fitted_base(pack: Pack, layout: Layout) -> Image.Image:
-    """Return the whole screen with the resting picture, RGB; raises `BadPack`."""
+def fit_base(pack: Pack, layout: ScreenLayout) -> Image.Image:
+    """Return the whole screen with the resting picture as RGB; raises `BadPack`."""
     base = pack.base()
-    fit = layout.placed(base.size, pack.info.main.box)
-    x0, y0, x1, y1 = seen = _seen(fit, (0, 0, *fit.size))
-    if fit.size[0] * fit.size[1] <= _MOST_FITTED:
+    fit = layout.place(base.size, pack.info.main.box)
+    x0, y0, x1, y1 = seen = _visible_part(fit, (0, 0, *fit.size))
+    if fit.size[0] * fit.size[1] <= _MAX_SCALED_WHOLE:
         base = base.resize(fit.size, Image.Resampling.LANCZOS) if fit.size != base.size else base
         base = base.crop(seen) if seen != (0, 0, *fit.size) else base
     else:
-        # Only what is seen, because the whole of a long, thin picture that covers the screen has gigabytes.
+        # Only the visible part, because a long, thin picture that covers the screen would take gigabytes.
         right, bottom = min(x1 / fit.scale_x, base.width), min(y1 / fit.scale_y, base.height)
         part = x0 / fit.scale_x, y0 / fit.scale_y, right, bottom
         base = base.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, part)
     if base.size == layout.upright:
-        return finished(base, layout)
+        return dim_and_rotate(base, layout)
     lit = Image.new("RGB", layout.upright, layout.border)
     lit.paste(base, (fit.left + x0, fit.top + y0))
-    return finished(lit, layout)
+    return dim_and_rotate(lit, layout)
 
 
-def fitted_patches(pack: Pack, layout: Layout, sitter: int = 0) -> tuple[Box, Iterator[Image.Image]]:
-    """Return where a sitter's patches lie on a screen (x0, y0, x1, y1), and its frames' patches for it.
+def fit_patches(pack: Pack, layout: ScreenLayout, sitter: int = 0) -> tuple[Box, Iterator[Image.Image]]:
+    """Return the box of a sitter's patches on a screen, (x0, y0, x1, y1), and an iterator over the patches.
 
-    Patches are cut out of the scaled frame, so that they meet the scaled base without a seam. Only
-    the part of the frame that scaling looks at is put together, one frame at a time.
+    Patches are cut out of the scaled frame, so that they join the scaled base without a seam. Only the part
+    of the frame that affects the patch is composed, one frame at a time.
 
-    They are RGB, or RGBA where they reach another sitter's box: pixels that belong to it are transparent.
+    They are RGB; if they overlap another sitter's box they are RGBA, and the other sitter's pixels are
+    transparent.
 
     Raises
     ------
@@ -53,31 +54,31 @@ def fitted_patches(pack: Pack, layout: Layout, sitter: int = 0) -> tuple[Box, It
         While iterating, if the base or a patch is missing or damaged.
     """
     info = pack.info
-    fit = layout.placed(info.size, info.main.box)
+    fit = layout.place(info.size, info.main.box)
     box = info.sitters[sitter].box
     images: Iterator[Image.Image]
     if fit.size == info.size:
-        seen = _seen(fit, box)
+        seen = _visible_part(fit, box)
         inside = (seen[0] - box[0], seen[1] - box[1], seen[2] - box[0], seen[3] - box[1])
         images = (pack.patch(i, sitter).crop(inside) for i in range(info.sitters[sitter].count))
     else:
-        seen = _seen(fit, _reached(fit, box))
-        images = _scaled(pack, fit, seen, sitter)
+        seen = _visible_part(fit, _affected_part(fit, box))
+        images = _scale_patches(pack, fit, seen, sitter)
     placed = (seen[0] + fit.left, seen[1] + fit.top, seen[2] + fit.left, seen[3] + fit.top)
-    return layout.turned(placed), (finished(image, layout) for image in images)
+    return layout.rotate_box(placed), (dim_and_rotate(image, layout) for image in images)
 
 
-def _seen(fit: Fit, box: Box) -> Box:
-    """Return the part of a box of the scaled picture that lies on the screen; at least a pixel."""
+def _visible_part(fit: PlacedPicture, box: Box) -> Box:
+    """Return the part of a box of the scaled picture that is on the screen; at least one pixel."""
     x0, y0 = max(box[0], fit.view[0] - fit.left), max(box[1], fit.view[1] - fit.top)
     x1, y1 = min(box[2], fit.view[2] - fit.left), min(box[3], fit.view[3] - fit.top)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def _reached(fit: Fit, box: Box) -> Box:
-    """Return the part of the scaled picture that a change inside `box` of the picture reaches."""
-    # Lanczos looks three source pixels (or three target pixels, if larger) to each side.
-    reach_x, reach_y = _reach(fit)
+def _affected_part(fit: PlacedPicture, box: Box) -> Box:
+    """Return the part of the scaled picture that a change inside `box` of the picture affects."""
+    # The Lanczos filter uses three source pixels, or three target pixels if those are larger, to each side.
+    reach_x, reach_y = _filter_reach(fit)
     return (
         max(0, int((box[0] - reach_x) * fit.scale_x)),
         max(0, int((box[1] - reach_y) * fit.scale_y)),
@@ -86,15 +87,15 @@ def _reached(fit: Fit, box: Box) -> Box:
     )
 
 
-def _reach(fit: Fit) -> tuple[float, float]:
+def _filter_reach(fit: PlacedPicture) -> tuple[float, float]:
     return 3 * max(1.0, 1 / fit.scale_x) + 1, 3 * max(1.0, 1 / fit.scale_y) + 1
 
 
-def _scaled(pack: Pack, fit: Fit, seen: Box, sitter: int) -> Iterator[Image.Image]:
+def _scale_patches(pack: Pack, fit: PlacedPicture, seen: Box, sitter: int) -> Iterator[Image.Image]:
     """Yield `seen` of the scaled picture in every frame of a sitter; raises `BadPack`."""
     (width, height), grid = pack.info.size, pack.info.sitters[sitter]
     left, top, right, bottom = seen
-    reach_x, reach_y = _reach(fit)
+    reach_x, reach_y = _filter_reach(fit)
     part = (
         max(0, int(left / fit.scale_x - reach_x)),
         max(0, int(top / fit.scale_y - reach_y)),
@@ -110,7 +111,7 @@ def _scaled(pack: Pack, fit: Fit, seen: Box, sitter: int) -> Iterator[Image.Imag
     size = right - left, bottom - top
     place = grid.box[0] - part[0], grid.box[1] - part[1]
     around = pack.base().crop(part)
-    # What scaling reaches beyond the sitter's box is another's where it lies in that one's.
+    # Pixels beyond the sitter's box belong to another sitter if they are in that one's box.
     own = Image.new("L", around.size, 255)
     for other in pack.info.sitters:
         if other is not grid:
@@ -131,10 +132,10 @@ def _scaled(pack: Pack, fit: Fit, seen: Box, sitter: int) -> Iterator[Image.Imag
         yield image
 
 
-def with_key(image: Image.Image, key: tuple[int, int, int]) -> Image.Image:
-    """Return an RGBA image as RGB, with a magenta colour key where it is transparent and only there."""
+def apply_colour_key(image: Image.Image, key: tuple[int, int, int]) -> Image.Image:
+    """Return an RGBA image as RGB, with the magenta colour key exactly where it is transparent."""
     red, green, blue, alpha = image.split()
-    # In the coarsest pixels a screen may have, so bright a red and blue and so dark a green are the key.
+    # Pixels that would equal the key in 16-bit colour get a green of 8.
     alike = ImageChops.darker(red.point(lambda v: v >= 248 and 255), blue.point(lambda v: v >= 248 and 255))
     green.paste(8, mask=ImageChops.darker(alike, green.point(lambda v: v < 8 and 255)))
     solid = Image.merge("RGB", (red, green, blue))
@@ -142,9 +143,9 @@ def with_key(image: Image.Image, key: tuple[int, int, int]) -> Image.Image:
     return solid
 
 
-def finished(image: Image.Image, layout: Layout) -> Image.Image:
-    """Return part of the upright screen as the display has it: dimmed and turned."""
+def dim_and_rotate(image: Image.Image, layout: ScreenLayout) -> Image.Image:
+    """Return a part of the upright screen in the display's brightness and rotation."""
     if layout.brightness < 1:
         dim = [round(level * layout.brightness) for level in range(256)] * 3
         image = image.point(dim + list(range(256)) * (image.mode == "RGBA"))
-    return image.transpose(_TURNS[layout.rotation]) if layout.rotation else image
+    return image.transpose(_ROTATIONS[layout.rotation]) if layout.rotation else image

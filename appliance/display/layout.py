@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import DisplayConfig
-from appliance.display.monitor import SYSTEM, usable
+from appliance.display.monitor import SYS_DRM, usable_connectors
 from appliance.pack import Box, PackInfo
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """A picture scaled to lie on an upright screen.
+class PlacedPicture:
+    """The scale and position of a picture on an upright screen.
 
-    `size` is that of the scaled picture, `left` and `top` its place on the screen (negative where it
-    reaches over the edge), `view` the part of the screen it may cover, (x0, y0, x1, y1); all in pixels.
+    `size` is that of the scaled picture; `left` and `top` are its position on the screen, negative where it
+    extends beyond the edge; `view` is the part of the screen that it may cover, (x0, y0, x1, y1). All in
+    pixels.
     """
 
     scale_x: float
@@ -29,12 +30,12 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """What decides the pixels lit for a pack.
+class ScreenLayout:
+    """How pictures are shown on a screen.
 
-    `screen` is (width, height) as the display has it; `rotation` is how many degrees clockwise the
-    picture is turned on it; `fit` is "contain" (all of it, with borders) or "cover" (no borders,
-    its edges cut off); `margin` pixels on every side stay border; `brightness` is a part of 1.
+    `screen` is (width, height) of the display. `rotation` is by how many degrees the picture is turned
+    clockwise on it. `fit` is "contain" (the whole picture, with borders) or "cover" (no borders, its edges
+    cut off). `margin` pixels on every side stay border. `brightness` is from 0 to 1.
     """
 
     screen: Size
@@ -46,17 +47,17 @@ class Layout:
 
     @property
     def upright(self) -> Size:
-        """The screen's size as the picture sees it, (width, height)."""
+        """The screen's (width, height) before rotation, in which the picture is upright."""
         width, height = self.screen
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
-    def placed(self, picture: Size, face: Box) -> Fit:
-        """Return how a picture lies on the upright screen.
+    def place(self, picture: Size, face: Box) -> PlacedPicture:
+        """Return the scale and position of a picture on the upright screen.
 
         Parameters
         ----------
         picture : (width, height) in pixels
-        face : (x0, y0, x1, y1) of the picture that must stay in view when its edges are cut off
+        face : part of the picture, (x0, y0, x1, y1), that stays visible when its edges are cut off
         """
         width, height = self.upright
         margin = min(self.margin, (width - 1) // 2, (height - 1) // 2)
@@ -75,10 +76,10 @@ class Layout:
         left = margin + _offset(room[0], size[0], face[0] * scale_x, face[2] * scale_x)
         top = margin + _offset(room[1], size[1], face[1] * scale_y, face[3] * scale_y)
         view = margin, margin, margin + room[0], margin + room[1]
-        return Fit(scale_x, scale_y, size, left, top, view)
+        return PlacedPicture(scale_x, scale_y, size, left, top, view)
 
-    def turned(self, box: Box) -> Box:
-        """Return where a box of the upright screen lies on the screen itself."""
+    def rotate_box(self, box: Box) -> Box:
+        """Return the box on the rotated screen of a box on the upright screen."""
         x0, y0, x1, y1 = box
         width, height = self.upright
         if self.rotation == 90:
@@ -91,11 +92,11 @@ class Layout:
 
 
 def _offset(room: int, size: int, low: float, high: float) -> int:
-    """Return where something of `size` begins in `room`: centred, or so that low..high is seen."""
+    """Return the offset of something of `size` in `room`: centred, or so that low to high is visible."""
     centred = (room - size) // 2
     if size <= room:
         return centred
-    breath = min((high - low) / 8, (room - high + low) / 2)  # a head does not touch the frame
+    breath = min((high - low) / 8, (room - high + low) / 2)  # space around the head
     low, high = low - max(breath, 0.0), high + max(breath, 0.0)
     if high - low >= room:
         wanted = round((room - low - high) / 2)
@@ -104,69 +105,71 @@ def _offset(room: int, size: int, low: float, high: float) -> int:
     return min(max(wanted, room - size), 0)
 
 
-def layout_for(config: DisplayConfig, screen: Size) -> Layout:
-    """Return how a config wants pictures to lie on a screen of that size."""
+def layout_for(config: DisplayConfig, screen: Size) -> ScreenLayout:
+    """Return how a config wants pictures to be shown on a screen of that size."""
     colour = bytes.fromhex(config.border[1:])
     border = colour[0], colour[1], colour[2]
-    return Layout(screen, config.rotation, config.fit, config.margin, border, config.brightness)
+    return ScreenLayout(screen, config.rotation, config.fit, config.margin, border, config.brightness)
 
 
-def offset_at(elapsed: float, reach: int, period: float) -> tuple[int, int]:
-    """Return how far the picture is from its place, (right, down) in pixels.
+def pixel_shift_at(elapsed: float, reach: int, period: float) -> tuple[int, int]:
+    """Return the shift of the picture from its place, (right, down) in pixels.
 
-    It walks every place of a square row by row, to and fro, each as often as any other, and begins
-    in the middle; a step is one pixel.
+    It starts in the middle of a square and visits every place of it row by row, to and fro, each equally
+    often. A step is one pixel.
 
     Parameters
     ----------
     elapsed : seconds since the start
-    reach : pixels from the middle to the square's edge
+    reach : from the middle to the edge of the square, in pixels
     period : seconds between steps
     """
     side = 2 * reach + 1
     places = side * side
     step = (int(elapsed / period) + places // 2) % (2 * places)
-    place = min(step, 2 * places - 1 - step)  # there, and back the same way
+    place = min(step, 2 * places - 1 - step)  # there and back
     row, column = divmod(place, side)
     return (column if row % 2 == 0 else side - 1 - column) - reach, row - reach
 
 
 log = logging.getLogger(__name__)
 
-ASSUMED: Final = (
-    "the monitor does not tell its size: its longer side is taken to be %.0f mm, so the sitters' eyes may "
-    "not quite meet at the visitor; measure the lit width as it hangs and set display.width_mm"
+SIZE_ASSUMED: Final = (
+    "the monitor does not report its size: its longer side is assumed to be %.0f mm, so the sitters may not "
+    "look exactly at the same point; measure the lit width as it hangs and set display.width_mm"
 )
-# The longer side of a 27 inch monitor of 16:9, in mm: between 24 and 32 inches, which are hung most (guess).
-LONGER_SIDE: Final = 598.0
-# Longer sides that are believed, in mm: a 7 inch panel to a wall of light.
-_BELIEVED: Final = (100.0, 5000.0)
-# What televisions and projectors state for a size that they do not have: 16 by 9, in cm or in mm.
-_NO_SIZES: Final = ((16, 9), (160, 90), (1600, 900))
-# Largest difference in mm between the two sizes of one EDID: the first is in whole centimetres.
-_ALIKE: Final = 10
-_HEADER: Final = bytes([0, 255, 255, 255, 255, 255, 255, 0])
+# The longer side that is assumed if it is unknown, in mm: that of a 27 inch monitor of 16:9 (guess; most
+# screens have 24 to 32 inches).
+ASSUMED_LONGER_SIDE: Final = 598.0
+# Shortest and longest credible longer side, in mm: from a 7 inch panel to a video wall.
+_BELIEVED_SIDES: Final = (100.0, 5000.0)
+# Aspect ratios that televisions and projectors report instead of a size: 16 by 9, in cm or in mm.
+_ASPECT_RATIOS: Final = ((16, 9), (160, 90), (1600, 900))
+# Largest difference between the two sizes in one EDID, in mm: the first is in whole centimetres.
+_SIZE_TOLERANCE: Final = 10
+# The first bytes of every EDID.
+_EDID_HEADER: Final = bytes([0, 255, 255, 255, 255, 255, 255, 0])
 
 
-def apart_mm(
-    info: PackInfo, config: DisplayConfig, size: Size, driver: str, system: Path = SYSTEM
+def sitter_offsets_mm(
+    info: PackInfo, config: DisplayConfig, size: Size, driver: str, system: Path = SYS_DRM
 ) -> tuple[tuple[float, float], ...]:
     """Return how far each sitter's eyes are to picture right of the first one's, and above them, in mm.
 
-    The log says it where the size of several sitters' picture has to be assumed.
+    If there are several sitters and the size must be assumed, a warning is logged.
 
     Parameters
     ----------
     size : of the screen in pixels
-    driver : SDL's name of what drives it
+    driver : SDL's name of the video driver
     """
     layout = layout_for(config, size)
-    fit = layout.placed(info.size, info.main.box)
-    scale = pixel_mm(config, layout, driver, system)
+    fit = layout.place(info.size, info.main.box)
+    scale = pixel_size_mm(config, layout, driver, system)
     if scale is None:
-        scale = LONGER_SIDE / max(layout.screen)
+        scale = ASSUMED_LONGER_SIDE / max(layout.screen)
         if len(info.sitters) > 1:
-            log.warning(ASSUMED, LONGER_SIDE)
+            log.warning(SIZE_ASSUMED, ASSUMED_LONGER_SIDE)
     x, y = info.main.eyes
     return tuple(
         ((grid.eyes[0] - x) * fit.scale_x * scale, (y - grid.eyes[1]) * fit.scale_y * scale)
@@ -174,26 +177,28 @@ def apart_mm(
     )
 
 
-def pixel_mm(config: DisplayConfig, layout: Layout, driver: str = "", system: Path = SYSTEM) -> float | None:
-    """Return the size of the screen's pixels, which are square, in mm; None if nobody tells it.
+def pixel_size_mm(
+    config: DisplayConfig, layout: ScreenLayout, driver: str = "", system: Path = SYS_DRM
+) -> float | None:
+    """Return the size of the screen's square pixels in mm; None if it is unknown.
 
-    A monitor is asked only where all of it is the screen: a window may be anywhere on any of them.
+    The monitor is asked only if the screen fills it; a window may be anywhere on any monitor.
     """
     if config.width_mm:
         return config.width_mm / layout.upright[0]
     if driver.lower() != "kmsdrm":
         return None
-    for plug in usable(system):
-        if size := monitor_mm(system / f"{plug.card}-{plug.name}" / "edid"):
+    for plug in usable_connectors(system):
+        if size := edid_size_mm(system / f"{plug.card}-{plug.name}" / "edid"):
             return max(size) / max(layout.screen)
     return None
 
 
-def monitor_mm(path: Path) -> tuple[int, int] | None:
-    """Return the width and height in mm that a monitor states in its EDID; None if it states none.
+def edid_size_mm(path: Path) -> tuple[int, int] | None:
+    """Return the width and height in mm that a monitor reports in its EDID; None if it reports none.
 
-    The detailed timing gives millimetres and the block's head whole centimetres. Where they contradict each
-    other the head counts, because some monitors give the picture's shape as the detailed size.
+    The detailed timing has millimetres, the block's head whole centimetres. If they contradict each other the
+    head counts, because some monitors report the aspect ratio as the detailed size.
 
     Source: VESA Enhanced EDID Standard, release A, revision 2, sections 3.6.2 and 3.10.2.
     """
@@ -201,16 +206,18 @@ def monitor_mm(path: Path) -> tuple[int, int] | None:
         edid = path.read_bytes()
     except OSError:
         return None
-    if len(edid) < 128 or edid[:8] != _HEADER:
+    if len(edid) < 128 or edid[:8] != _EDID_HEADER:
         return None
     rough = edid[21] * 10, edid[22] * 10
     timing = edid[54:72]
     exact = timing[12] | (timing[14] & 0xF0) << 4, timing[13] | (timing[14] & 0x0F) << 8
     if not any(timing[:2]):  # a text or another descriptor
         exact = rough
-    if not all(rough):  # one of them 0: the other one is a ratio
+    if not all(rough):  # if one of them is 0, the other one is a ratio
         rough = exact
-    alike = all(abs(one - other) <= _ALIKE for one, other in zip(exact, rough, strict=True))
+    alike = all(abs(one - other) <= _SIZE_TOLERANCE for one, other in zip(exact, rough, strict=True))
     size = exact if alike else rough
-    believed = all(size) and size not in _NO_SIZES and _BELIEVED[0] <= max(size) <= _BELIEVED[1]
+    believed = (
+        all(size) and size not in _ASPECT_RATIOS and _BELIEVED_SIDES[0] <= max(size) <= _BELIEVED_SIDES[1]
+    )
     return size if believed else None

@@ -13,18 +13,25 @@ from appliance.errors import DisplayLost
 
 log = logging.getLogger(__name__)
 
-SYSTEM: Final = Path("/sys/class/drm")
-WAITING: Final = "no display: %s; waiting for one"
-CAME: Final = "display connected: %s"
+# Where the kernel lists the connectors.
+SYS_DRM: Final = Path("/sys/class/drm")
+# Where the graphics cards are.
+CARDS: Final = Path("/dev/dri")
+WAITING_FOR_MONITOR: Final = "no display: %s; waiting for one"
+MONITOR_CONNECTED: Final = "display connected: %s"
 
-_LOOK: Final = 1.0  # seconds between looks
-_SAY: Final = 60.0  # at most one line in so many seconds
-_GRACE: Final = 3.0  # a monitor that changes its input lets go of the line for a moment
+# Time between two checks while waiting for a monitor, in seconds.
+_CHECK_INTERVAL: Final = 1.0
+# Time between two log lines about the same wait, in seconds.
+_LOG_INTERVAL: Final = 60.0
+# Time after which a missing monitor is lost, in seconds: one that changes its input disconnects for a moment
+# (chosen, not measured).
+_LOST_AFTER: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A plug of a graphics card; `modes` are those its monitor offers, the preferred one first.
+    """A connector of a graphics card; `modes` are those its monitor offers, the preferred one first.
 
     `card` is the name of the card's device in /dev/dri.
     """
@@ -35,33 +42,33 @@ class Connector:
     card: str
 
 
-def connectors(system: Path = SYSTEM) -> list[Connector]:
-    """List the plugs of all cards, whatever their numbers; write-back has no monitor and is left out."""
+def list_connectors(system: Path = SYS_DRM) -> list[Connector]:
+    """List the connectors of all cards, except write-back connectors, which have no monitor."""
     found = []
     for folder in sorted(system.glob("card*-*")):
         try:
             status = (folder / "status").read_text().strip()
             modes = tuple((folder / "modes").read_text().split())
         except OSError:
-            continue  # the card was taken out this moment
+            continue  # the card has just been removed
         if "Writeback" not in folder.name:
             card, _, name = folder.name.partition("-")
             found.append(Connector(name, status == "connected", modes, card))
     return found
 
 
-def usable(system: Path = SYSTEM) -> list[Connector]:
-    """List the plugs with a monitor that offers a mode: SDL passes over the others."""
-    return [connector for connector in connectors(system) if connector.connected and connector.modes]
+def usable_connectors(system: Path = SYS_DRM) -> list[Connector]:
+    """List the connectors whose monitor offers a mode; SDL uses no others."""
+    return [connector for connector in list_connectors(system) if connector.connected and connector.modes]
 
 
 def wait_for_monitor(
     stop: threading.Event,
     end: float = float("inf"),
     each: Callable[[], object] = bool,
-    system: Path = SYSTEM,
+    system: Path = SYS_DRM,
 ) -> bool:
-    """Wait until a monitor is connected; say what is missing, at most once a minute.
+    """Wait until a monitor is connected; log what is missing, at most once a minute.
 
     Parameters
     ----------
@@ -71,29 +78,29 @@ def wait_for_monitor(
 
     Returns
     -------
-    Whether one is there.
+    Whether a monitor is connected.
     """
-    said = -_SAY
+    said = -_LOG_INTERVAL
     waited = False
     while not stop.is_set():
-        if found := usable(system):
+        if found := usable_connectors(system):
             if waited:
-                log.info(CAME, ", ".join(f"{plug.name} {plug.modes[0]}" for plug in found))
+                log.info(MONITOR_CONNECTED, ", ".join(f"{plug.name} {plug.modes[0]}" for plug in found))
             return True
         now = time.monotonic()
         if now >= end:
             return False
-        if now - said >= _SAY:
-            log.warning(WAITING, _missing(system))
+        if now - said >= _LOG_INTERVAL:
+            log.warning(WAITING_FOR_MONITOR, _missing(system))
             said = now
         waited = True
         each()
-        stop.wait(min(_LOOK, end - now))
+        stop.wait(min(_CHECK_INTERVAL, end - now))
     return False
 
 
 def _missing(system: Path) -> str:
-    found = connectors(system)
+    found = list_connectors(system)
     dumb = [plug.name for plug in found if plug.connected]
     if dumb:
         return (
@@ -105,25 +112,25 @@ def _missing(system: Path) -> str:
     return f"no graphics card in {system}; expected the kernel's KMS driver (on a Pi, vc4-kms-v3d)"
 
 
-class Monitor:
-    """Watches the monitor that was there at the start."""
+class MonitorWatch:
+    """Watches the monitors that were connected at the start."""
 
-    def __init__(self, system: Path = SYSTEM) -> None:
-        """Note which monitors are there, and their preferred modes."""
+    def __init__(self, system: Path = SYS_DRM) -> None:
+        """Note which monitors are connected, and their preferred modes."""
         self._system = system
         self._at_start = self._seen()
         self._since: float | None = None
         self._was_gone = False
 
     def check(self, now: float, asleep: bool = False, waking: bool = False) -> None:
-        """Look again at the moment `now` of the monotonic clock.
+        """Check the monitors at the moment `now` on the monotonic clock.
 
-        One that is `asleep`, in standby, may let go of the line; while it is `waking` it gets more time.
+        A monitor that is `asleep`, in standby, may disconnect; while it is `waking` it gets more time.
 
         Raises
         ------
         DisplayLost
-            If the monitor has been gone, or another, for a few seconds.
+            If the monitor is missing, or another one is connected, for `_LOST_AFTER` seconds.
         """
         seen = self._seen()
         if asleep:
@@ -132,7 +139,7 @@ class Monitor:
             self._since = None
         elif self._since is None:
             self._since = now
-        elif now - self._since >= _GRACE:
+        elif now - self._since >= _LOST_AFTER:
             if waking and not seen:
                 self._was_gone = True
                 return
@@ -141,26 +148,25 @@ class Monitor:
             raise DisplayLost(f"display lost: {was} at the start{between}, {now_is} now")
 
     def _seen(self) -> list[tuple[str, str]]:
-        return [(plug.name, plug.modes[0]) for plug in usable(self._system)]
+        return [(plug.name, plug.modes[0]) for plug in usable_connectors(self._system)]
 
 
 def _names(seen: list[tuple[str, str]]) -> str:
     return ", ".join(" ".join(plug) for plug in seen) or "no monitor"
 
 
-CARDS: Final = Path("/dev/dri")
 _CARD: Final = re.compile(r"card\d+")
-# A row of debugfs' dri/*/clients: the command, its process, the device's number (below 64 for a card), and
+# A row of debugfs' dri/*/clients: command, process id, number of the device (below 64 for a card), and
 # whether it is master.
 _CLIENT: Final = re.compile(r"\s*.*?\s(\d+)\s+\d{1,2}\s+([yn])\s+[yn]\s+\d+\s+\d+(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class CardHolder:
     """A process that has a card open.
 
-    `unit` is the systemd unit it belongs to, empty if unknown. `master` is whether it decides what is shown,
-    None if the kernel does not tell.
+    `unit` is its systemd unit, empty if unknown. `master` is whether it controls what the display shows, None
+    if the kernel does not tell.
     """
 
     pid: int
@@ -169,7 +175,7 @@ class Holder:
     master: bool | None
 
 
-def holders(root: Path = Path("/")) -> list[Holder]:
+def card_holders(root: Path = Path("/")) -> list[CardHolder]:
     """List the processes that have a card open, the master first; `root` is where /proc and /sys lie.
 
     Only root sees every process.
@@ -177,7 +183,7 @@ def holders(root: Path = Path("/")) -> list[Holder]:
     masters = _masters(root)
     pids = {int(process.name) for process in (root / "proc").glob("[0-9]*") if _opens_card(process)}
     found = [
-        Holder(pid, *_describe(root / "proc" / str(pid)), None if masters is None else pid in masters)
+        CardHolder(pid, *_describe(root / "proc" / str(pid)), None if masters is None else pid in masters)
         for pid in sorted(pids | (masters or set()))
     ]
     return sorted(found, key=lambda holder: not holder.master)
@@ -199,7 +205,7 @@ def _leads_to_card(link: Path) -> bool:
 
 
 def _masters(root: Path) -> set[int] | None:
-    """Return the processes that are master of a card; None if debugfs cannot be read."""
+    """Return the ids of the processes that are master of a card; None if debugfs cannot be read."""
     tables = list(_readable((root / "sys/kernel/debug/dri").glob("*/clients")))
     if not tables:
         return None
@@ -216,7 +222,7 @@ def _readable(paths: Iterator[Path]) -> Iterator[str]:
 
 
 def _describe(process: Path) -> tuple[str, str]:
-    """Return a process's name and unit, as they are: whoever prints them escapes them."""
+    """Return a process's name and unit, unescaped; the caller must escape them."""
     try:
         name = (process / "comm").read_text("utf-8", "replace").rstrip("\n")
         groups = (process / "cgroup").read_text("utf-8", "replace").splitlines()

@@ -10,93 +10,95 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from appliance.config import DisplayConfig, HoursConfig
-from appliance.display.dimmer import LOOK, Curtain, Opening
-from appliance.display.frame_loader import Frames, Hanger, Lit
-from appliance.display.layout import Size, layout_for, offset_at
-from appliance.display.monitor import Monitor
-from appliance.display.scanout import Scanout, observe
-from appliance.display.sdl import chosen, open_surface, parsed, pygame
+from appliance.display.dimmer import CHECK_INTERVAL, Dimmer, OpeningController
+from appliance.display.frame_loader import FrameLoader, FrameSurfaces, LitFrames
+from appliance.display.layout import Size, layout_for, pixel_shift_at
+from appliance.display.monitor import MonitorWatch
+from appliance.display.scanout import ScanoutObserver, observe_scanout
+from appliance.display.sdl import open_surface, parse_output, pygame, resolve_output
 from appliance.errors import BadCache, CannotWrite, DisplayLost
 from appliance.pack import Pack
 
 
-class Observer(Protocol):
-    """Told of what is lit: a folder of pictures, a film."""
+class Recorder(Protocol):
+    """Records what the screen shows."""
 
     def open(self) -> None:
-        """Begin; may raise `CannotWrite`."""
+        """Start; may raise `CannotWrite`."""
 
-    def lit(self, frames: Lit | None, surface: pygame.Surface) -> None:
-        """Frames were lit, one of each sitter, or black (None)."""
+    def record(self, frames: LitFrames | None, surface: pygame.Surface) -> None:
+        """Record that frames are shown, one of each sitter, or that the screen is black (None)."""
 
-    def forget(self) -> None:
-        """Another portrait hangs."""
+    def portrait_changed(self) -> None:
+        """Note that another portrait is shown."""
 
     def close(self) -> None:
         """End; may raise `CannotWrite`."""
 
 
-def observers(folder: str, film: str) -> Iterator[Observer]:
-    """Yield those that a config asks for: a `folder` of pictures, a `film`; either may be empty."""
+def create_recorders(folder: str, film: str) -> Iterator[Recorder]:
+    """Yield the recorders for a `folder` of pictures and for a `film`; either path may be empty."""
     if folder:
         from appliance.display.recorders import OffscreenFolder
 
         yield OffscreenFolder(Path(folder))
     if film:
-        from appliance.display.recorders import Film
+        from appliance.display.recorders import FrameRecording
 
-        yield Film(Path(film))
+        yield FrameRecording(Path(film))
 
 
-def close_all(observers: list[Observer]) -> None:
-    """Close all of them; raises the first failure."""
+def close_recorders(recorders: list[Recorder]) -> None:
+    """Close all recorders, even if one fails; then raise the failure."""
     with ExitStack() as stack:
-        for observer in observers:
-            stack.callback(observer.close)
-        observers.clear()
+        for recorder in recorders:
+            stack.callback(recorder.close)
+        recorders.clear()
 
 
 log = logging.getLogger(__name__)
 
-NOT_KEPT: Final = "%s; what was recorded is lost"
-COARSE: Final = "the screen has %d bits per pixel: colours are coarse; expected 24 or 32"
+RECORDING_LOST: Final = "%s; what was recorded is lost"
+FEW_COLOURS: Final = "the screen has %d bits per pixel: colours are coarse; expected 24 or 32"
 
-# The display is flipped at least this often, so that "flipped lately" means lit and not only alive.
-HEARTBEAT: Final = 2.0
-# The half-way picture of a cross-fade stands this long, in seconds.
-_HALF: Final = 1 / 60
-# Steps of a slow fade, per second.
+# Longest time between two flips, in seconds: so a recent flip proves that the screen is on, not only the
+# process alive.
+HEARTBEAT_INTERVAL: Final = 2.0
+# Duration of the half-faded picture of a cross-fade, in seconds: one refresh at 60 Hz.
+_HALF_TIME: Final = 1 / 60
+# Steps per second of a slow fade (chosen by eye).
 _FADE_RATE: Final = 20.0
-# A part of the screen's width or height by which a picture may differ without a word.
-_MISFIT: Final = 0.02
+# Difference between a picture's and the screen's shape from which a warning is logged, as a fraction (chosen
+# by eye).
+_MISFIT_SHARE: Final = 0.02
 
 
 class Screen:
-    """Shows one pack: its base once, then patches; black when the house is closed.
+    """Shows one pack: its base once, then patches; it is black outside opening hours.
 
-    `shown` are the frames that are lit, one of each sitter in the pack's order, or will be once it is no
-    longer black; `flipped` is the moment of the last flip on the monotonic clock, `driver` SDL's name of what
-    drives the display, `due` when it next wants a `tick`, like `flipped`. `damage` is what was wrong with the
-    compiled file when it was last read: frames that would have to be read from it are not shown until a pack
-    is lit again.
+    `shown` are the frames on the screen, one of each sitter in the pack's order; while it is black, those
+    that it will show. `flipped` is when the last flip was, and `due` when the next `tick` is needed, both on
+    the monotonic clock. `driver` is SDL's name of the video driver. `damage` is what was wrong with the
+    compiled file when it was last read, empty if nothing was: frames that must be read from it are then not
+    shown until a pack is loaded.
     """
 
-    def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:
+    def __init__(self, config: DisplayConfig, opening: OpeningController | None = None) -> None:
         """Choose a screen; raises `ConfigError` if `config.output` is none."""
-        self._kind, self._folder = parsed(config.output)
+        self._kind, self._folder = parse_output(config.output)
         self._config = config
-        self._opening = opening or Opening(HoursConfig())
-        self._surface: pygame.Surface  # these three once the display is open
-        self._hanger: Hanger
+        self._opening = opening or OpeningController(HoursConfig())
+        self._surface: pygame.Surface  # these three exist once the display is open
+        self._loader: FrameLoader
         self._began: float
-        self._curtain = Curtain(self._opening)
-        self._observers: list[Observer] = []
-        self._frames: Frames | None = None
-        self._monitor: Monitor | None = None
+        self._dimmer = Dimmer(self._opening)
+        self._recorders: list[Recorder] = []
+        self._frames: FrameSurfaces | None = None
+        self._monitor: MonitorWatch | None = None
         self.damage = ""
-        self._scanout: Scanout | None = None
-        self.shown: Lit = ()
-        self._half: set[int] = set()  # sitters half-way in a cross-fade
+        self._scanout: ScanoutObserver | None = None
+        self.shown: LitFrames = ()
+        self._half_faded: set[int] = set()  # sitters in the middle of a cross-fade
         self._offset = self._drawn = (0, 0)
         self.due = 0.0
         self.flipped = 0.0
@@ -110,29 +112,29 @@ class Screen:
         NoDisplay
             If there is none, or SDL cannot drive it.
         CannotWrite
-            If the folder of an offscreen display, or the film, cannot be written.
+            If the folder of an offscreen display or the recording cannot be written.
         """
         try:
-            self._open(chosen(self._kind))
+            self._open(resolve_output(self._kind))
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
         return self
 
     def _open(self, kind: str) -> None:
-        for observer in observers(self._folder, self._config.film):
-            observer.open()
-            self._observers.append(observer)
+        for recorder in create_recorders(self._folder, self._config.film):
+            recorder.open()
+            self._recorders.append(recorder)
         self._surface = open_surface(kind, (self._config.width, self._config.height))
         if kind == "kmsdrm":
-            self._monitor = Monitor()
-            self._scanout = observe()
+            self._monitor = MonitorWatch()
+            self._scanout = observe_scanout()
         self.driver = pygame.display.get_driver()
         if self._surface.get_bitsize() < 24:
-            log.warning(COARSE, self._surface.get_bitsize())
-        self._hanger = Hanger(self._surface, layout_for(self._config, self.size))
+            log.warning(FEW_COLOURS, self._surface.get_bitsize())
+        self._loader = FrameLoader(self._surface, layout_for(self._config, self.size))
         self._began = time.monotonic()
-        self._curtain.first(self._began, time.time())
+        self._dimmer.start(self._began, time.time())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -142,16 +144,16 @@ class Screen:
         Raises
         ------
         CannotWrite
-            If what was recorded could not be kept. After an `error` this is only logged.
+            If a recording cannot be written; after an `error` this is only logged.
         """
         self._frames = None
         pygame.display.quit()
         try:
-            close_all(self._observers)
+            close_recorders(self._recorders)
         except CannotWrite as not_kept:
             if error is None:
                 raise
-            log.error(NOT_KEPT, not_kept)
+            log.error(RECORDING_LOST, not_kept)
 
     @property
     def size(self) -> Size:
@@ -160,66 +162,66 @@ class Screen:
 
     @property
     def open(self) -> bool:
-        """Whether the house is open: outside its hours the screen is black."""
-        return self._curtain.open
+        """Whether it is within opening hours; otherwise the screen is black."""
+        return self._dimmer.open
 
     def light(self, pack: Pack) -> None:
-        """Show a pack's resting picture, before anything else of it is loaded.
+        """Show a pack's resting picture, before its frames are loaded.
 
         Raises
         ------
         BadPack
-            If it has none, and none was compiled before; nothing has changed then.
+            If it has none and none was compiled before; the screen has not changed then.
         """
-        self._hang(pack, self._hanger.at_rest(pack))
+        self._replace_frames(pack, self._loader.at_rest(pack))
 
     def load(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
-        """Make the frames of the pack that was lit ready, unless `stop` is set meanwhile.
+        """Load the frames of the pack that `light` shows, unless `stop` is set meanwhile.
 
-        `each` is called after every frame, which may take seconds altogether.
+        This may take seconds; `each` is called after every frame.
 
         Raises
         ------
         BadPack
-            If one is missing or damaged; the resting picture stays, and `show` does nothing.
+            If one is missing or damaged; the resting picture stays, and `show` does nothing then.
         """
         assert self._frames
-        self._frames = self._hanger.complete(pack, self._frames, stop, self._going_on(each), keep=True)
+        self._frames = self._loader.complete(pack, self._frames, stop, self._between_frames(each), keep=True)
         with self._noting_damage():
             self._frames.load()
 
     def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
-        """Show another pack at rest once all of it is loaded, with `each` called as by `load`.
+        """Show another pack at rest as soon as it is loaded; `each` is called as by `load`.
 
         Raises
         ------
         BadPack
             If it is damaged; the old one stays.
         """
-        at_rest = self._hanger.at_rest(pack)
-        frames = self._hanger.complete(pack, at_rest, stop, self._going_on(each), keep=False)
+        at_rest = self._loader.at_rest(pack)
+        frames = self._loader.complete(pack, at_rest, stop, self._between_frames(each), keep=False)
         if not stop.is_set():
-            self._hang(pack, frames)
+            self._replace_frames(pack, frames)
             with self._noting_damage():
-                frames.load()  # now that the old one's are gone: both would not fit the memory
+                frames.load()  # only now, because the frames of both packs would not fit in memory
 
-    def show(self, frames: Lit) -> bool:
-        """Light other frames of the loaded pack, one of each sitter.
+    def show(self, frames: LitFrames) -> bool:
+        """Show other frames of the loaded pack, one of each sitter.
 
-        Only the rectangles of the sitters that change are lit anew, in one flip. If cross-fading is wanted, a
-        sitter whose frames are neighbours in its grid goes by way of half of them.
+        Only the rectangles of the sitters that change are drawn, in one flip. With cross-fading, a mean of
+        two neighbouring frames is shown in between.
 
-        Returns whether they are lit: not while the screen is black or fades, nor where frames are damaged.
+        Returns whether they are shown: not while the screen is black or fades, and not if frames are damaged.
         """
         if self._frames is None or not self._frames.patches:
             return False
         before, self.shown = self.shown, frames
-        if self._curtain.level < 1:
-            return False  # black, or drawn anew with the next step of the curtain
+        if self._dimmer.level < 1:
+            return False  # it is black, or the next step of the fade draws them
         changed = [sitter for sitter, frame in enumerate(frames) if frame != before[sitter]]
         half = set()
         if self._config.crossfade:
-            half = {i for i in changed if self._frames.beside(i, before[i], frames[i])}
+            half = {i for i in changed if self._frames.are_neighbours(i, before[i], frames[i])}
         try:
             self._light(changed, half)
         except BadCache as error:
@@ -228,9 +230,9 @@ class Screen:
         return True
 
     def _light(self, sitters: Sequence[int], half: Set[int]) -> None:
-        """Draw and flip the patches of some sitters, of a part of them half; raises `BadCache`."""
+        """Draw and flip the patches of some sitters, those in `half` half transparent; raises `BadCache`."""
         assert self._frames
-        # All that is read is read before anything is drawn: what cannot be read changes nothing.
+        # Everything is read before anything is drawn, so that a damaged file changes nothing.
         patches = [self._frames.patch(sitter, self.shown[sitter]) for sitter in sitters]
         parts = []
         for sitter, patch in zip(sitters, patches, strict=True):
@@ -240,14 +242,14 @@ class Screen:
             if sitter in half:
                 patch.set_alpha(None)
         self._flip(parts)
-        self._half = self._half.difference(sitters).union(half)
-        if self._half:
-            self.due = self.flipped + _HALF
+        self._half_faded = self._half_faded.difference(sitters).union(half)
+        if self._half_faded:
+            self.due = self.flipped + _HALF_TIME
         else:
-            self._tell(self.shown)
+            self._notify_recorders(self.shown)
 
     def tick(self, now: float, wall: float) -> None:
-        """Do what is due: the other half of a cross-fade, opening hours, burn-in care, the heartbeat.
+        """Do what is due: the end of a cross-fade, opening hours, pixel shift, the heartbeat flip.
 
         Parameters
         ----------
@@ -257,53 +259,53 @@ class Screen:
         Raises
         ------
         DisplayLost
-            If the monitor was unplugged or has changed its mode, or another program holds the display.
+            If the monitor was unplugged or changed its mode, or another program took the display.
         DisplayStuck
             If the graphics driver no longer shows what is flipped.
         """
         if self._frames and self._frames.patches and not self.damage:
             with self._noting_damage():
-                self._frames.read_beside(self.shown)
+                self._frames.read_ahead(self.shown)
         if now < self.due:
             return
-        self.due = now + LOOK
-        if self._half:
+        self.due = now + CHECK_INTERVAL
+        if self._half_faded:
             with self._noting_damage():
-                self._light(sorted(self._half), set())
+                self._light(sorted(self._half_faded), set())
         if self._monitor:
             self._monitor.check(now, self._opening.asleep, self._opening.waking(now))
         if self._scanout:
             self._scanout.check(now, self._opening.asleep or self._opening.waking(now))
-        moved = not self.damage and self._move(now)
-        stepped = self._curtain.step(now, wall)
+        moved = not self.damage and self._shift_pixels(now)
+        stepped = self._dimmer.step(now, wall)
         if stepped or moved:
             self._draw()
-            if stepped and not self._curtain.moving:
-                self._tell(self.shown if self._curtain.level else None)
-        elif now - self.flipped >= HEARTBEAT:
+            if stepped and not self._dimmer.moving:
+                self._notify_recorders(self.shown if self._dimmer.level else None)
+        elif now - self.flipped >= HEARTBEAT_INTERVAL:
             self._flip([pygame.Rect(0, 0, 1, 1)])
-        if self._curtain.moving:
+        if self._dimmer.moving:
             self.due = now + 1 / _FADE_RATE
 
     def misfit(self, pack: Pack) -> str:
-        """Say what a pack of another shape than the screen's means for it; empty if nothing to speak of."""
+        """Say how a pack of another shape than the screen is shown; empty if the difference is small."""
         layout = layout_for(self._config, self.size)
-        fit = layout.placed(pack.info.size, pack.info.main.box)
+        fit = layout.place(pack.info.size, pack.info.main.box)
         spare = [abs(fit.size[i] / (fit.view[i + 2] - fit.view[i]) - 1) for i in (0, 1)]
-        if max(spare) < _MISFIT:
+        if max(spare) < _MISFIT_SHARE:
             return ""
         return "its edges are cut off" if layout.fit == "cover" else "borders are left"
 
     def fade(self, seconds: float) -> None:
-        """Let what is lit go to black, for the end; raises `DisplayLost`."""
+        """Fade to black before the end; raises `DisplayLost`."""
         began = time.monotonic()
-        full = self._curtain.level
+        full = self._dimmer.level
         while (level := full - (time.monotonic() - began) / seconds) > 0:
-            self._curtain.level = level
+            self._dimmer.level = level
             self._draw()
-        self._curtain.level = 0.0
+        self._dimmer.level = 0.0
         self._draw()
-        self._tell(None)
+        self._notify_recorders(None)
 
     def closed(self) -> bool:
         """Handle the window system's events; tell whether the window was closed."""
@@ -314,23 +316,23 @@ class Screen:
                 self._flip(None)
         return closed
 
-    def _going_on(self, each: Callable[[], object]) -> Callable[[], None]:
+    def _between_frames(self, each: Callable[[], object]) -> Callable[[], None]:
         def go_on() -> None:
             self.tick(time.monotonic(), time.time())
             each()
 
         return go_on
 
-    def _hang(self, pack: Pack, frames: Frames) -> None:
-        for observer in self._observers:
-            observer.forget()
-        self._frames, self.shown, self._half, self.damage = frames, frames.resting, set(), ""
+    def _replace_frames(self, pack: Pack, frames: FrameSurfaces) -> None:
+        for recorder in self._recorders:
+            recorder.portrait_changed()
+        self._frames, self.shown, self._half_faded, self.damage = frames, frames.resting, set(), ""
         self._draw()
-        self._tell(self.shown if self._curtain.level else None)
+        self._notify_recorders(self.shown if self._dimmer.level else None)
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
-        """End the block where the compiled file cannot be read as it was written, and note what is wrong."""
+        """Run a block; if the compiled file is damaged, end the block and note what is wrong."""
         try:
             yield
         except BadCache as error:
@@ -341,45 +343,45 @@ class Screen:
         box = self._frames.patches[sitter].box
         return box[0] + self._offset[0], box[1] + self._offset[1]
 
-    def _move(self, now: float) -> bool:
-        """Take the burn-in care's next step; tell whether there was one."""
+    def _shift_pixels(self, now: float) -> bool:
+        """Apply the pixel shift; return whether it has changed."""
         period = 60 * self._config.shift_time
-        before, self._offset = self._offset, offset_at(now - self._began, self._config.shift, period)
+        before, self._offset = self._offset, pixel_shift_at(now - self._began, self._config.shift, period)
         return before != self._offset
 
     def _draw(self) -> None:
-        """Draw and flip the whole screen as it is to be now."""
+        """Draw and flip the whole screen."""
         self._paint()
         self._flip(None)
 
     def _paint(self) -> None:
-        level = self._curtain.level
+        level = self._dimmer.level
         if level == 0 or self._frames is None:
             self._surface.fill((0, 0, 0))
             if self._frames:
                 self._frames.forget_base()
             return
         with self._noting_damage():
-            # All that is read is read before anything is drawn: what cannot be read changes nothing.
+            # Everything is read before anything is drawn, so that a damaged file changes nothing.
             moved = [i for i, frame in enumerate(self.shown) if frame != self._frames.resting[i]]
             patches = [self._frames.patch(i, self.shown[i]) for i in moved]
-            self._frames.draw_base(self._offset, again=self._curtain.moving)
+            self._frames.draw_base(self._offset, again=self._dimmer.moving)
             self._drawn = self._offset
             for sitter, patch in zip(moved, patches, strict=True):
                 self._surface.blit(patch, self._place(sitter))
             if level < 1:
-                # Squared, since eyes are more sensitive to changes in the dark.
+                # Squared, because eyes are more sensitive to changes in the dark.
                 self._surface.fill((round(255 * level**2),) * 3, special_flags=pygame.BLEND_RGB_MULT)
             return
         self._offset = self._drawn
 
     def _flip(self, parts: list[pygame.Rect] | None) -> None:
-        """Show what was drawn, all of it or some parts, and note when.
+        """Flip the whole screen or some parts, and note when.
 
         Raises
         ------
         DisplayLost
-            If the display does not take it.
+            If SDL cannot flip.
         """
         if self._scanout:
             self._scanout.look()
@@ -394,6 +396,6 @@ class Screen:
         if self._scanout:
             self._scanout.flipped(self.flipped)
 
-    def _tell(self, frames: Lit | None) -> None:
-        for observer in self._observers:
-            observer.lit(frames, self._surface)
+    def _notify_recorders(self, frames: LitFrames | None) -> None:
+        for recorder in self._recorders:
+            recorder.record(frames, self._surface)

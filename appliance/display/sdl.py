@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.display.layout import Size
-from appliance.display.monitor import SYSTEM, usable, wait_for_monitor
-from appliance.display.scanout import taken
+from appliance.display.monitor import CARDS, SYS_DRM, usable_connectors, wait_for_monitor
+from appliance.display.scanout import is_card_taken
 from appliance.errors import ConfigError, NoDisplay
 
 
 @contextmanager
 def _absent(*names: str) -> Iterator[None]:
-    """Let imports of these modules fail, unless they are loaded already."""
+    """Make imports of these modules fail, unless they are already loaded."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "there is none"
     try:
@@ -30,9 +30,8 @@ def _absent(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-# pygame loads numpy for a module that nothing here uses, pkg_resources to find its icon, and what plays
-# sound, draws letters and reads image files: 0.3 s and 40 MB before the first light. It is made to do
-# without them, which it takes quietly.
+# Modules of pygame that are not needed at the start. With them, and with numpy and pkg_resources, importing
+# pygame takes 0.3 s and 40 MB more before the first light. pygame works without them.
 _UNUSED: Final = ("font", "imageext", "mixer", "mixer_music", "scrap", "sndarray", "surfarray")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 _loaded_before: Final = "pygame" in sys.modules
@@ -41,23 +40,23 @@ with _absent("numpy", "pkg_resources", *(f"pygame.{name}" for name in _UNUSED)):
 
 
 def _load_the_rest(name: str) -> Any:
-    """Return what pygame lacks so far; Python calls this for a missing attribute (PEP 562)."""
+    """Load a module that was left out; Python calls this for a missing attribute of pygame (PEP 562)."""
     if name not in _UNUSED:
         raise AttributeError(f"module 'pygame' has no attribute {name!r}")
     del vars(pygame)["__getattr__"]
-    importlib.reload(pygame)  # runs its imports again; modules that are loaded stay as they are
+    importlib.reload(pygame)  # imports again what is not loaded yet
     return getattr(pygame, name)
 
 
-# Another part of the same process may want what was left out: it is loaded at its first use.
+# Other code in this process may need a module that was left out; it is loaded at its first use.
 if not _loaded_before:
     for _name in _UNUSED:
-        vars(pygame).pop(_name, None)  # pygame's dummy, which raises an error whenever it is used
+        vars(pygame).pop(_name, None)  # pygame's placeholder, which raises an error when used
     vars(pygame)["__getattr__"] = _load_the_rest
 
 
 def video_drivers() -> list[str]:
-    """List the video drivers of the SDL this process has loaded; empty if it cannot be told."""
+    """List the video drivers of the loaded SDL; empty if they cannot be determined."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return []
@@ -69,28 +68,28 @@ def video_drivers() -> list[str]:
     return [sdl.SDL_GetVideoDriver(i).decode() for i in range(sdl.SDL_GetNumVideoDrivers())]
 
 
-KINDS: Final = ("auto", "kmsdrm", "window", "offscreen")
-CARDS: Final = Path("/dev/dri")
-# What SDL falls back to by itself when no desktop answers: it would light nothing.
-_INVISIBLE: Final = ("dummy", "evdev", "offscreen")
+# The kinds of output that the config may name.
+OUTPUT_KINDS: Final = ("auto", "kmsdrm", "window", "offscreen")
+# SDL's drivers when no desktop answers: they show nothing.
+_INVISIBLE_DRIVERS: Final = ("dummy", "evdev", "offscreen")
 
 
-def parsed(output: str) -> tuple[str, str]:
-    """Split an output into its kind, one of `KINDS`, and the folder of an offscreen one.
+def parse_output(output: str) -> tuple[str, str]:
+    """Split an output into its kind, one of `OUTPUT_KINDS`, and the folder of an offscreen one.
 
     Raises
     ------
     ConfigError
-        If it is no output.
+        If it is not a valid output.
     """
     kind, _, folder = output.partition(":")
-    if kind not in KINDS or (kind == "offscreen") != bool(folder):
+    if kind not in OUTPUT_KINDS or (kind == "offscreen") != bool(folder):
         raise ConfigError(f"display {output}; expected auto, kmsdrm, window or offscreen:FOLDER")
     return kind, folder
 
 
-def chosen(kind: str) -> str:
-    """Return what "auto" stands for on this machine, and any other kind as it is.
+def resolve_output(kind: str) -> str:
+    """Return the kind that "auto" means on this machine; other kinds are returned unchanged.
 
     Raises
     ------
@@ -99,25 +98,25 @@ def chosen(kind: str) -> str:
     """
     if kind != "auto":
         return kind
-    if desktop():
+    if has_desktop():
         return "window"
     if list(CARDS.glob("card*")):
         return "kmsdrm"
     raise NoDisplay("no display: no desktop session and no /dev/dri/card*; expected one, or offscreen:FOLDER")
 
 
-def desktop() -> bool:
-    """Tell whether this process was given a desktop."""
+def has_desktop() -> bool:
+    """Tell whether this process runs in a desktop session."""
     return bool(os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY"))
 
 
-def check_driver() -> None:
-    """Make sure that SDL can drive a bare display: waiting for a monitor would be in vain.
+def require_kmsdrm() -> None:
+    """Make sure that SDL supports KMSDRM, because without it no monitor could ever be used.
 
     Raises
     ------
     NoDisplay
-        If this SDL was built without KMSDRM, as the one in PyPI's pygame is.
+        If this SDL was built without KMSDRM, like the one in PyPI's pygame.
     """
     drivers = video_drivers()
     if drivers and "KMSDRM" not in drivers:
@@ -135,15 +134,16 @@ def open_surface(kind: str, size: Size) -> pygame.Surface:
     NoDisplay
         If it cannot be opened.
     """
-    # SDL's own handlers would swallow Ctrl-C; without vsync a Pi tears or fails to flip.
+    # SDL's own signal handlers would catch Ctrl-C; without vsync a Raspberry Pi shows tearing or fails to
+    # flip.
     os.environ.update(SDL_NO_SIGNAL_HANDLERS="1", SDL_RENDER_VSYNC="1", SDL_VIDEO_DOUBLE_BUFFER="1")
     if kind != "window":
         os.environ["SDL_VIDEODRIVER"] = "dummy" if kind == "offscreen" else "kmsdrm"
     if kind == "kmsdrm":
-        check_driver()
+        require_kmsdrm()
     try:
         pygame.display.init()
-        if kind == "window" and pygame.display.get_driver() in _INVISIBLE:
+        if kind == "window" and pygame.display.get_driver() in _INVISIBLE_DRIVERS:
             raise pygame.error("no desktop can be reached")
         pygame.mouse.set_visible(False)
         return _set_mode(kind, size)
@@ -157,7 +157,7 @@ def _set_mode(kind: str, size: Size) -> pygame.Surface:
         return pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
     if kind == "window":
         if pygame.display.get_driver() == "x11":
-            # Else SDL sends each picture round by OpenGL, 60 times slower where that is software.
+            # Otherwise SDL uses OpenGL, which is 60 times slower where it is done in software.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         pygame.display.set_caption("the framed screen")
         desktop = pygame.display.get_desktop_sizes()[0]
@@ -167,9 +167,9 @@ def _set_mode(kind: str, size: Size) -> pygame.Surface:
 
 
 def _explain(kind: str, message: str) -> str:
-    """Turn SDL's message into what a technician can act on."""
+    """Return SDL's message with advice for the technician."""
     advice = "; expected a connected monitor and the groups video and render" if kind == "kmsdrm" else ""
-    if kind == "kmsdrm" and usable():
+    if kind == "kmsdrm" and usable_connectors():
         advice = (
             "; a monitor is connected: is another program showing on it, or a group (video, render) missing?"
         )
@@ -178,12 +178,17 @@ def _explain(kind: str, message: str) -> str:
 
 log = logging.getLogger(__name__)
 
-HELD: Final = "no display: another program holds %s, `sudo mona-lisa doctor` names it; waiting until it ends"
-FREE: Final = "display free: %s"
+DISPLAY_HELD: Final = (
+    "no display: another program holds %s, `sudo mona-lisa doctor` names it; waiting until it ends"
+)
+DISPLAY_FREE: Final = "display free: %s"
 
-_HANDED_OVER: Final = 30.0  # seconds in which udev has given a new card to its group, on the slowest machine
-_LOOK: Final = 0.2
-_LOOK_AGAIN: Final = 1.0  # seconds between looks at a display that another program holds
+# Time within which udev sets the group of a new card even on the slowest machine, in seconds (guess).
+_UDEV_TIMEOUT: Final = 30.0
+# Time between two checks whether the cards may be opened, in seconds.
+_CARD_INTERVAL: Final = 0.2
+# Time between two checks of a display that another program holds, in seconds.
+_HELD_INTERVAL: Final = 1.0
 
 
 def wait_for_display(
@@ -193,9 +198,9 @@ def wait_for_display(
     each: Callable[[], object] = bool,
     held: Callable[[], object] = bool,
 ) -> bool:
-    """Wait until an output can be opened: at once for a window or a folder, else for a monitor.
+    """Wait until an output can be opened; a window or a folder can at once.
 
-    A monitor that another program shows on is waited for as well.
+    For KMSDRM wait for a connected monitor, and until no other program uses it.
 
     Parameters
     ----------
@@ -207,18 +212,18 @@ def wait_for_display(
 
     Returns
     -------
-    Whether it is there, and free.
+    Whether it can be opened.
 
     Raises
     ------
     NoDisplay
-        If waiting would be in vain: no desktop and no graphics card, or an SDL without KMSDRM.
+        If waiting would not help: no desktop and no graphics card, or an SDL without KMSDRM.
     ConfigError
-        If `output` is none.
+        If `output` is not valid.
     """
-    if chosen(parsed(output)[0]) != "kmsdrm":
+    if resolve_output(parse_output(output)[0]) != "kmsdrm":
         return True
-    check_driver()
+    require_kmsdrm()
     return wait_for_free_card(stop, end, each, held)
 
 
@@ -227,46 +232,47 @@ def wait_for_free_card(
     end: float,
     each: Callable[[], object],
     held: Callable[[], object],
-    system: Path = SYSTEM,
+    system: Path = SYS_DRM,
     cards: Path = CARDS,
 ) -> bool:
-    """Wait until a monitor is connected and no other program shows on it; what is awaited is logged.
+    """Wait until a monitor is connected and no other program uses its card; log what is missing.
 
-    The parameters are those of `wait_for_display`, and where the kernel lists connectors and cards.
+    The parameters are those of `wait_for_display`, and the folders where the kernel lists connectors and
+    cards.
     """
     said = ""
     while wait_for_monitor(stop, end, each, system):
-        if not wait_for_card(stop, min(end, time.monotonic() + _HANDED_OVER), cards):
+        if not wait_for_card(stop, min(end, time.monotonic() + _UDEV_TIMEOUT), cards):
             return False
-        lit = sorted({cards / plug.card for plug in usable(system)})
-        free = [card for card in lit if not taken(card)]
-        if free or not lit:  # SDL takes one that is free
+        lit = sorted({cards / plug.card for plug in usable_connectors(system)})
+        free = [card for card in lit if not is_card_taken(card)]
+        if free or not lit:  # SDL uses a free one
             if said:
-                log.info(FREE, ", ".join(map(str, free)))
+                log.info(DISPLAY_FREE, ", ".join(map(str, free)))
             return True
         if not said:
             said = ", ".join(map(str, lit))
-            log.warning(HELD, said)
+            log.warning(DISPLAY_HELD, said)
         held()
         if time.monotonic() >= end:
             return False
-        stop.wait(_LOOK_AGAIN)
+        stop.wait(_HELD_INTERVAL)
     return False
 
 
 def wait_for_card(stop: threading.Event, end: float, cards: Path = CARDS) -> bool:
-    """Wait until the graphics cards may be opened: a monitor is seen before udev has set their group.
+    """Wait until the graphics cards may be opened, because udev sets their group after a monitor is found.
 
     Parameters
     ----------
     stop : set to give up
-    end : moment on the monotonic clock at which to try all the same: what fails then says why
+    end : moment on the monotonic clock at which to continue anyway; opening then fails with a reason
 
     Returns
     -------
-    Whether to go on.
+    Whether to continue.
     """
     while not all(os.access(card, os.R_OK | os.W_OK) for card in cards.glob("card*")):
-        if time.monotonic() >= end or stop.wait(_LOOK):
+        if time.monotonic() >= end or stop.wait(_CARD_INTERVAL):
             break
     return not stop.is_set()

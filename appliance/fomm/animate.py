@@ -30,7 +30,7 @@ from appliance.fomm.network import (
     relative,
 )
 from appliance.images import read_pixels
-from appliance.pack import FRAMES, PackInfo, check_place
+from appliance.pack import DEFAULT_COLUMNS, PackInfo, check_destination
 from appliance.portrait.foreign_blend import (
     Canvas,
     Finish,
@@ -43,7 +43,7 @@ from appliance.portrait.foreign_blend import (
 )
 from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.sampling import Array
-from appliance.terminal import progress
+from appliance.terminal import show_progress
 
 # The square's side, in heights of the face mesh, which ends at forehead and chin; and how far its
 # middle lies above the mesh's, in sides: hair is higher than a chin is deep.
@@ -197,7 +197,7 @@ class Choices:
     (see `Generator`).
     """
 
-    frames: int = FRAMES
+    frames: int = DEFAULT_COLUMNS
     size: tuple[int, int] | None = None
     face: int | None = None
     place: tuple[int, int, int] | None = None
@@ -242,7 +242,7 @@ def animate(
     if choices.frames < 3 or choices.frames % 2 == 0:
         raise ConfigError(f"frames = {choices.frames}; expected an odd number from 3")
     out = out.absolute()
-    check_place(out)
+    check_destination(out)
     film, model = Film(driving), load_checkpoint(checkpoint, architecture)
     landmarker = Landmarker()
     canvas = prepare(source, out, choices.size, landmarker, choices.face)
@@ -272,7 +272,7 @@ def animate(
     with torch.inference_mode():
         points = _film_points(job, film, model, watched, sweep)
         drawn = _frames(job, canvas, place, model, points, sweep, choices)
-        for _ in progress(drawn, choices.frames, "drawing"):
+        for _ in show_progress(drawn, choices.frames, "drawing"):
             pass
     settings: dict[str, float | int | str | bool] = {
         "checkpoint_sha256": facts["checkpoint"],
@@ -315,7 +315,7 @@ def _film_points(job: Job, film: Film, model: Fomm, watched: Watched, sweep: Swe
     def make() -> Arrays:
         found = [
             model.kp_detector(_tensor(read_square(pixels, place, model.side)))
-            for pixels in progress(film, len(film), "key points")
+            for pixels in show_progress(film, len(film), "key points")
         ]
         return {
             "value": torch.cat([points.value for points in found]).numpy(),

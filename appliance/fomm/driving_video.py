@@ -17,11 +17,11 @@ from appliance.camera.sampling import Pixels
 from appliance.errors import BadFilm, UnfitPortrait
 from appliance.files import open_regular
 from appliance.fomm.network import hull_area
-from appliance.pack import FRAMES
+from appliance.pack import DEFAULT_COLUMNS
 from appliance.portrait.foreign_blend import looks
 from appliance.portrait.landmarks import Landmarker, Landmarks
 from appliance.portrait.sampling import Array, blur
-from appliance.terminal import progress
+from appliance.terminal import show_progress
 
 # Longer films are thinned to at most so many pictures: a sweep of ten seconds needs no more.
 MOST: Final = 450
@@ -191,7 +191,7 @@ def watch(film: Film, landmarker: Landmarker) -> Watched:
     rows: list[tuple[float, float, float, Array] | str] = []
     face: Landmarks | None = None
     size = (0, 0)
-    for pixels in progress(_whole(film), len(film), "watching the film"):
+    for pixels in show_progress(_whole(film), len(film), "watching the film"):
         size = (pixels.shape[1], pixels.shape[0])
         found = _refound(landmarker, pixels, face)
         if isinstance(found, str):
@@ -418,7 +418,7 @@ class Finding:
     sentence: str
 
 
-def check(watched: Watched, frames: int = FRAMES) -> tuple[Sweep, list[Finding]]:
+def check(watched: Watched, frames: int = DEFAULT_COLUMNS) -> tuple[Sweep, list[Finding]]:
     """Judge a film by its best sweep.
 
     The pose to start from is the one in the middle of the sweep, as no painting is given.

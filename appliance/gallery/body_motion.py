@@ -1,11 +1,12 @@
 """How simulated people move: smooth paths, swaying bodies, heads that turn and nod.
 
-All lengths are in eye distances (63 mm in an adult), from the middle between the eyes of the photograph,
-x to picture right and y down. The head is a smooth relief with a nose, and turns about an upright axis
-behind the eyes. The sizes are those of a mean head, after Farkas, "Anthropometry of the Head and Face", 1994.
+All lengths are in eye distances (63 mm in an adult), from the middle between the eyes of the photograph, x to
+picture right and y down. The head is modelled as a smooth relief with a nose, which turns about a vertical
+axis behind the eyes. Its sizes are those of a mean head in Farkas, "Anthropometry of the Head and Face",
+1994.
 
-The sizes were chosen so that BlazeFace's eye points scatter as on film: see `appliance.bench.gaze_rules`.
-Nobody blinks or talks; nothing here needs it.
+The amplitudes were chosen so that BlazeFace's eye points scatter as they do on film
+(`appliance.bench.gaze_rules`). Blinking and talking are not simulated, because nothing here depends on them.
 """
 
 import functools
@@ -22,11 +23,11 @@ from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class MonotoneCurve:
     """A value over time, in seconds, that passes through its keys without a jump or a kink.
 
-    Between keys it never leaves their values, so that who stands between two equal keys stands
-    still, and who stops does not swing over.
+    Between two keys it stays between their values. So a person stands still between two equal keys, and does
+    not overshoot when they stop.
 
     Source: Fritsch and Butland, "A Method for Constructing Local Monotone Piecewise Cubic
     Interpolants", SIAM J. Sci. Stat. Comput. 5, 1984.
@@ -44,7 +45,7 @@ class Curve:
         inner = [_slope(*h, *r) for h, r in zip(pairwise(steps), pairwise(rises), strict=True)]
         return cls(times, values, (rises[0], *inner, rises[-1]))
 
-    def at(self, time: float) -> tuple[float, float]:
+    def value_at(self, time: float) -> tuple[float, float]:
         """Return the value and its change per second; the ends' values hold beyond the ends."""
         if not self.times[0] <= time <= self.times[-1]:
             return (self.values[0] if time < self.times[0] else self.values[-1]), 0.0
@@ -66,36 +67,44 @@ def _slope(before: float, after: float, rise: float, next_rise: float) -> float:
     return rise * next_rise / (share * next_rise + (1 - share) * rise)
 
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
-# How far before the axis the eyes are.
+# Distance of the eyes before the axis (Farkas).
 _EYES_AHEAD: Final = 1.2
-# The relief before the axis: the middle, and how it falls off to both sides, exp(-|x / width| ** power).
-# It passes through the eyes, and is 0.4 at the ears.
-_MIDDLE: Final = 1.3
-_WIDTH: Final = 1.253
-_POWER: Final = 2.75
-# Above the brow it falls off as a Gaussian of this spread, to 0.5 at the crown.
-_BROW: Final = -0.3
-_HEIGHT: Final = 1.9
-# The nose's tip: below the eyes, and before the rest of the relief, so 0.7 before the eyes; and the spread of
-# the nose to each side, and up and down. BlazeFace's nose then moves by 0.35 to 0.55 eye distances times
-# the tangent of the yaw; on film by 0.53 to 0.68, because there the shading turns as well. A higher nose
-# would hide a part of the cheek, which a warp cannot.
-_TIP: Final = 0.7
-_NOSE: Final = 0.6
+# Depth of the relief before the axis in the middle of the face: to the sides it falls off as
+# exp(-|x / _RELIEF_WIDTH| ** _RELIEF_POWER).
+_RELIEF_DEPTH: Final = 1.3
+# Chosen with `_RELIEF_POWER` so that the relief passes through the eyes and is 0.4 deep at the ears.
+_RELIEF_WIDTH: Final = 1.253
+# See `_RELIEF_WIDTH`.
+_RELIEF_POWER: Final = 2.75
+# Height above which the relief falls off towards the crown: the brow.
+_BROW_Y: Final = -0.3
+# Spread of the Gaussian by which it falls off there, so that it is 0.5 deep at the crown.
+_FOREHEAD_SPREAD: Final = 1.9
+# Height of the nose's tip (Farkas).
+_NOSE_Y: Final = 0.7
+# Height of the nose above the relief, 0.7 before the eyes. BlazeFace's nose then moves by 0.35 to 0.55 eye
+# distances times the tangent of the yaw; on film by 0.53 to 0.68, because there the shading turns as well. A
+# longer nose would hide a part of the cheek, which a warp cannot show.
+_NOSE_DEPTH: Final = 0.6
+# Spread of the nose to the sides (chosen by eye).
 _NOSE_WIDTH: Final = 0.38
+# Spread of the nose upwards and downwards (chosen by eye).
 _NOSE_HEIGHT: Final = 0.4
-# A head nods about the joint on top of the spine: below the eyes.
-_JOINT: Final = 0.6
-# From the chin downwards to the collar less and less takes part; and to the sides, from the ears outwards.
-_CHIN: Final = 1.9
-_COLLAR: Final = 3.2
-_EARS: Final = 1.5
-_BESIDE: Final = 2.4
-# Where the warp is computed, from the turned eyes' middle; between these places it is interpolated. They
-# are close to each other at the eyes, which then lie within 0.3 mm of the truth, and at the nose.
-_COLUMNS: Final = (
+# Height of the joint on top of the spine, about which a head nods (Farkas).
+_JOINT_Y: Final = 0.6
+# Height of the chin, below which the picture follows the head less and less (Farkas).
+_CHIN_Y: Final = 1.9
+# Height of the collar, from which on the picture stays in place (chosen by eye).
+_COLLAR_Y: Final = 3.2
+# Distance of the ears from the middle, beyond which the picture follows the head less and less (Farkas).
+_EARS_X: Final = 1.5
+# Distance from the middle from which on the picture stays in place (chosen by eye).
+_STILL_X: Final = 2.4
+# Columns in which the warp is computed, from the middle between the turned eyes; it is interpolated in
+# between. They are denser at the eyes, which then lie within 0.3 mm of the exact place, and at the nose.
+_GRID_COLUMNS: Final = (
     -2.9,
     -1.7,
     -1.25,
@@ -114,35 +123,39 @@ _COLUMNS: Final = (
     1.7,
     2.9,
 )
-_ROWS: Final = (-2.5, -1.9, -1.3, -0.7, -0.3, 0.0, 0.25, 0.5, 0.7, 0.9, 1.15, 1.5, 1.9, 2.4, 3.3)
-_ROUNDS: Final = 3
+# Rows in which the warp is computed, chosen in the same way.
+_GRID_ROWS: Final = (-2.5, -1.9, -1.3, -0.7, -0.3, 0.0, 0.25, 0.5, 0.7, 0.9, 1.15, 1.5, 1.9, 2.4, 3.3)
+# Iterations of Newton's method (chosen, not measured).
+_ITERATIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
-    """How far a head is turned to picture right and nods downwards from where the photograph shows it.
+class HeadPose:
+    """How far a head is turned to picture right and nods downwards, relative to its photograph, in degrees.
 
-    Both in degrees. The warp holds to 28 degrees of yaw and 10 of pitch; beyond, it would fold.
+    The warp is valid up to 28 degrees of yaw and 10 of pitch; beyond that it would fold.
     """
 
     yaw: float = 0.0
     pitch: float = 0.0
 
-    def mirrored(self) -> "Pose":
+    def mirrored(self) -> "HeadPose":
         """Return the pose with picture left and right exchanged."""
-        return Pose(-self.yaw, self.pitch)
+        return HeadPose(-self.yaw, self.pitch)
 
     def eyes(self) -> tuple[float, float]:
-        """Return where the middle between the eyes goes, in eye distances to picture right and down."""
+        """Return how far the middle between the eyes moves, in eye distances to picture right and down."""
         yaw, pitch = math.radians(self.yaw), math.radians(self.pitch)
         ahead = _EYES_AHEAD * math.cos(yaw)
-        return _EYES_AHEAD * math.sin(yaw), _JOINT * (1 - math.cos(pitch)) + ahead * math.sin(pitch)
+        return _EYES_AHEAD * math.sin(yaw), _JOINT_Y * (1 - math.cos(pitch)) + ahead * math.sin(pitch)
 
 
-FACING: Final = Pose()
+FACING_CAMERA: Final = HeadPose()
 
 
-def turned(image: Image.Image, eyes: tuple[float, float], eye_distance: float, pose: Pose) -> Image.Image:
+def turn_head(
+    image: Image.Image, eyes: tuple[float, float], eye_distance: float, pose: HeadPose
+) -> Image.Image:
     """Return a photograph with the head turned; the body stays as it is.
 
     Parameters
@@ -152,8 +165,8 @@ def turned(image: Image.Image, eyes: tuple[float, float], eye_distance: float, p
     eye_distance : in pixels
     """
     right, down = pose.eyes()
-    columns = _pixels(_COLUMNS, eyes[0] + right * eye_distance, eye_distance, image.width)
-    rows = _pixels(_ROWS, eyes[1] + down * eye_distance, eye_distance, image.height)
+    columns = _pixels(_GRID_COLUMNS, eyes[0] + right * eye_distance, eye_distance, image.width)
+    rows = _pixels(_GRID_ROWS, eyes[1] + down * eye_distance, eye_distance, image.height)
     x, y = np.meshgrid((columns - eyes[0]) / eye_distance, (rows - eyes[1]) / eye_distance)
     x, y = _source(x, y, pose)
     corners = np.stack([x * eye_distance + eyes[0], y * eye_distance + eyes[1]], -1)
@@ -179,69 +192,86 @@ def _pixels(places: tuple[float, ...], middle: float, scale: float, length: int)
     return whole
 
 
-def _source(across: Floats, down: Floats, pose: Pose) -> tuple[Floats, Floats]:
-    """Return where in the photograph that lies which the turned head shows at (across, down)."""
-    share = _fading(np.abs(across), _EARS, _BESIDE) * _fading(down, _CHIN, _COLLAR)
+def _source(across: _Floats, down: _Floats, pose: HeadPose) -> tuple[_Floats, _Floats]:
+    """Return the places in the photograph that the turned head shows at (across, down)."""
+    share = _fading(np.abs(across), _EARS_X, _STILL_X) * _fading(down, _CHIN_Y, _COLLAR_Y)
     yaw, pitch = (np.radians(angle) * share for angle in (pose.yaw, pose.pitch))
     sin, cos = np.sin(yaw), np.cos(yaw)
     x, y = across - _EYES_AHEAD * sin, down
-    for _ in range(_ROUNDS):  # Newton's method across; down, where the angles are small, plain iteration
-        front = _MIDDLE * np.exp(-(np.abs(x / _WIDTH) ** _POWER) - (np.minimum(y - _BROW, 0) / _HEIGHT) ** 2)
-        nose = _NOSE * np.exp(-((x / _NOSE_WIDTH) ** 2) - ((y - _TIP) / _NOSE_HEIGHT) ** 2)
+    for _ in range(_ITERATIONS):  # Newton's method across; down, where the angles are small, plain iteration
+        front = _RELIEF_DEPTH * np.exp(
+            -(np.abs(x / _RELIEF_WIDTH) ** _RELIEF_POWER)
+            - (np.minimum(y - _BROW_Y, 0) / _FOREHEAD_SPREAD) ** 2
+        )
+        nose = _NOSE_DEPTH * np.exp(-((x / _NOSE_WIDTH) ** 2) - ((y - _NOSE_Y) / _NOSE_HEIGHT) ** 2)
         depth = front + nose
-        slope = -_POWER * np.abs(x / _WIDTH) ** (_POWER - 1) * np.sign(x) / _WIDTH * front
+        slope = (
+            -_RELIEF_POWER
+            * np.abs(x / _RELIEF_WIDTH) ** (_RELIEF_POWER - 1)
+            * np.sign(x)
+            / _RELIEF_WIDTH
+            * front
+        )
         slope -= 2 * x / _NOSE_WIDTH**2 * nose
         x = x - (x * cos + depth * sin - across) / (cos + slope * sin)
-        y = _JOINT + (down - _JOINT - (depth * cos - x * sin) * np.sin(pitch)) / np.cos(pitch)
+        y = _JOINT_Y + (down - _JOINT_Y - (depth * cos - x * sin) * np.sin(pitch)) / np.cos(pitch)
     return x, y
 
 
-def _fading(place: Floats, full: float, none: float) -> Floats:
-    """Return 1 up to `full`, 0 from `none` on, smooth in between."""
+def _fading(place: _Floats, full: float, none: float) -> _Floats:
+    """Return 1 up to `full`, 0 from `none` on, and a smooth transition in between."""
     part = np.clip((none - place) / (none - full), 0, 1)
     return part * part * (3 - 2 * part)
 
 
-# Sway of the body from side to side: millimetres, and radians per second.
+# Sway of the body from side to side: amplitude in mm, and radians per second.
 _SWAY: Final = (9.0, 1.1)
-# What the head always does, turning and nodding: (degrees, radians per second).
-_STIR_YAW: Final = ((1.4, 1.7), (0.8, 4.3))
-_STIR_PITCH: Final = ((1.2, 1.3), (0.6, 3.7))
-# A turn aside, to either side by turns: degrees, and seconds there, from one to the next, and on the way.
-TURN: Final = 25.0
-TURNING: Final = 0.5
-_TURN_STAY: Final = 0.8
+# Continuous turning of the head: waves of (degrees, radians per second).
+_YAW_WAVES: Final = ((1.4, 1.7), (0.8, 4.3))
+# Continuous nodding of the head: waves of (degrees, radians per second).
+_PITCH_WAVES: Final = ((1.2, 1.3), (0.6, 3.7))
+# Angle of a turn aside, to the left and right alternately, in degrees.
+TURN_DEGREES: Final = 25.0
+# Duration of turning aside, and of turning back, in seconds.
+TURN_SECONDS: Final = 0.5
+# Time for which the head stays turned, in seconds.
+_TURN_HOLD_SECONDS: Final = 0.8
+# Time from one turn to the next, in seconds.
 _TURN_EVERY: Final = 14.0
-# Two nods: degrees, and seconds for both, and from one pair to the next.
+# Angle of a nod, in degrees.
 _NOD: Final = 6.0
-_NODDING: Final = 1.2
+# Duration of two nods, in seconds.
+_NOD_SECONDS: Final = 1.2
+# Time from one pair of nods to the next, in seconds.
 _NOD_EVERY: Final = 7.0
 
 
-def sway(who: str, time: float) -> float:
-    """Return how far a body sways to picture right at a time in seconds, in mm."""
+def body_sway(who: str, time: float) -> float:
+    """Return the sway of a body to picture right at a time in seconds, in mm."""
     reach, rate = _SWAY
     return reach * math.sin(rate * time + _phases(who)[0])
 
 
-def stirring(who: str, time: float, amount: float) -> Pose:
-    """Return how a head is held at a time in seconds.
+def head_pose_at(who: str, time: float, amount: float) -> HeadPose:
+    """Return the pose of a head at a time in seconds.
 
-    Everybody moves alike, but not at the same time: `who` says when. `amount` scales all angles.
+    Everybody moves in the same way but with other phases, which depend on `who`. `amount` scales all angles.
     """
     phases = _phases(who)
-    yaw = _waves(_STIR_YAW, phases[1:3], time)
-    pitch = _waves(_STIR_PITCH, phases[3:5], time)
+    yaw = _waves(_YAW_WAVES, phases[1:3], time)
+    pitch = _waves(_PITCH_WAVES, phases[3:5], time)
     turn, into = divmod(time + phases[5] / math.tau * 2 * _TURN_EVERY, _TURN_EVERY)
-    aside = smooth(into / TURNING) - smooth((into - TURNING - _TURN_STAY) / TURNING)
-    yaw += (math.copysign(TURN, turn % 2 - 0.5) - yaw) * aside
+    aside = smooth_rise(into / TURN_SECONDS) - smooth_rise(
+        (into - TURN_SECONDS - _TURN_HOLD_SECONDS) / TURN_SECONDS
+    )
+    yaw += (math.copysign(TURN_DEGREES, turn % 2 - 0.5) - yaw) * aside
     into = (time + phases[6] / math.tau * _NOD_EVERY) % _NOD_EVERY
-    if into < _NODDING:
-        pitch += _NOD * math.sin(math.tau * into / _NODDING) ** 2
-    return Pose(amount * yaw, amount * pitch)
+    if into < _NOD_SECONDS:
+        pitch += _NOD * math.sin(math.tau * into / _NOD_SECONDS) ** 2
+    return HeadPose(amount * yaw, amount * pitch)
 
 
-def smooth(part: float) -> float:
+def smooth_rise(part: float) -> float:
     """Return 0 before 0, 1 after 1, and a smooth rise between them."""
     part = min(max(part, 0.0), 1.0)
     return part * part * (3 - 2 * part)

@@ -12,34 +12,43 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from appliance.assets import photograph_path
-from appliance.gallery.body_motion import FACING, Pose, turned
+from appliance.gallery.body_motion import FACING_CAMERA, HeadPose, turn_head
 from appliance.images import read_image
 
 Point = tuple[float, float]
 Points = NDArray[np.float64]
-# A person from the front or from behind, the same in stone, or their photograph in a frame.
-Look = Literal["person", "back", "statue", "poster"]
+# A person from the front or from behind, a statue of them, or their photograph in a frame.
+Appearance = Literal["person", "back", "statue", "poster"]
 
-_FEATHER: Final = 1.4  # pixels of the photograph
-_SEAM: Final = 26  # rows over which the photograph gives way to paint
-_MARGIN: Final = 8
-# The stone of a statue: tint, darkest grey level, and the share of the photograph's contrast that it keeps.
-_STONE: Final = (1.03, 1.0, 0.95)
+# Blur of a cut-out's edge, as a sigma in pixels of the photograph (chosen by eye, as all of these).
+_FEATHER_PX: Final = 1.4
+# Rows over which the photograph fades into the painted body.
+_SEAM_ROWS: Final = 26
+# Transparent border around a figure, in pixels of the photograph.
+_MARGIN_PX: Final = 8
+# Colour of a statue's stone, as factors on red, green and blue.
+_STONE_TINT: Final = (1.03, 1.0, 0.95)
+# Darkest grey level of the stone.
 _STONE_DARKEST: Final = 55
+# Fraction of the photograph's contrast that the stone keeps.
 _STONE_CONTRAST: Final = 0.65
-# A poster's frame: the wood's colour, and its width in eye distances.
-_FRAME: Final = (96, 74, 48)
+# Colour of a poster's wooden frame.
+_FRAME_COLOUR: Final = (96, 74, 48)
+# Width of that frame, in eye distances.
 _FRAME_WIDTH: Final = 0.5
-# What is seen of the photograph around the eyes: to each side, above and below, in eye distances.
+# How far a poster shows the photograph to each side of the eyes, in eye distances.
 _ASIDE: Final = 3.3
+# The same above the eyes.
 _ABOVE: Final = 2.9
+# The same below the eyes.
 _BELOW: Final = 4.2
+# Width of a poster with its frame, in eye distances.
 POSTER_WIDTH: Final = 2 * (_ASIDE + _FRAME_WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A person on transparent ground, ready to be drawn at any size.
+    """A person on a transparent background, ready to be drawn at any size.
 
     Parameters
     ----------
@@ -60,22 +69,22 @@ class Figure:
         mirrored: bool = False,
         blur: float = 0.0,
         floor: float = math.inf,
-        pose: Pose = FACING,
+        pose: HeadPose = FACING_CAMERA,
     ) -> None:
         """Draw the figure onto an RGB picture.
 
         Parameters
         ----------
-        eyes : where the eye midpoint falls, in picture pixels, continuous coordinates, anywhere
+        eyes : where the eye midpoint is drawn, in picture pixels, continuous coordinates; may be outside
         eye_distance : in picture pixels
-        mirrored : picture left and right of the figure exchanged
-        blur : length of its way to the side during the exposure, in picture pixels
+        mirrored : whether picture left and right of the figure are exchanged
+        blur : length of its sideways motion during the exposure, in picture pixels
         floor : row below which nothing is drawn, in picture pixels
-        pose : how the head is held
+        pose : of the head
         """
         scale = eye_distance / self.eye_distance
-        # The coarsest level about as fine as the picture (a seventh coarser is not seen, and halves
-        # the time); the rest is averaged while resizing, which Pillow does to a fraction of a pixel.
+        # The coarsest level about as fine as the picture: a level that is a seventh coarser looks the same
+        # and takes half the time. Pillow averages the rest while resizing, to a fraction of a pixel.
         level = min(max(0, math.floor(0.2 - math.log2(scale))), len(self.levels) - 1)
         source = self.levels[level]
         scale *= 2**level
@@ -92,8 +101,8 @@ class Figure:
         bottom = min(picture.height, math.floor(min(floor, eyes[1] + (source.height - y) * scale)))
         if right <= left or bottom <= top:
             return
-        if pose != FACING:
-            source = turned(source, before, unit, pose)
+        if pose != FACING_CAMERA:
+            source = turn_head(source, before, unit, pose)
         x0, x1 = ((edge - eyes[0]) / scale + x for edge in (left, right))
         y0, y1 = ((edge - eyes[1]) / scale + y for edge in (top, bottom))
         if mirrored:
@@ -109,11 +118,11 @@ class Figure:
 
 @functools.cache
 def figure_names() -> tuple[str, ...]:
-    """List the photographs that can be cut out."""
+    """List the photographs that people can be cut out of."""
     return tuple(_catalogue())
 
 
-def load_figure(photograph: str, light: float = 1.0, look: Look = "person") -> Figure:
+def load_figure(photograph: str, light: float = 1.0, look: Appearance = "person") -> Figure:
     """Cut a person out of a photograph, as if lit by `light` (1 leaves the photograph as it is).
 
     Raises
@@ -137,14 +146,14 @@ def load_figure(photograph: str, light: float = 1.0, look: Look = "person") -> F
     return Figure(tuple(levels), (x, y), math.dist(*eyes.tolist()))
 
 
-def _cut_out(photo: Image.Image, entry: dict[str, Any], look: Look) -> tuple[Image.Image, Points]:
-    """Return somebody on clear ground, and how far the photograph's coordinates move."""
+def _cut_out(photo: Image.Image, entry: dict[str, Any], look: Appearance) -> tuple[Image.Image, Points]:
+    """Return a person on a transparent background, and the shift of the photograph's coordinates."""
     paints = [(_curve(paint["points"]), paint["colour"]) for paint in entry["paint"]]
     outline = _curve(entry["outline"])
-    # All coordinates move by whole pixels, so that what lies beyond the photograph has room.
+    # All coordinates move by whole pixels, so that parts beyond the photograph fit.
     every = np.concatenate([outline, *(shape for shape, _ in paints)])
-    shift = np.ceil(_MARGIN - np.minimum(every.min(0), 0))
-    width, height = (int(v) for v in np.ceil(every.max(0)) + shift + _MARGIN)
+    shift = np.ceil(_MARGIN_PX - np.minimum(every.min(0), 0))
+    width, height = (int(v) for v in np.ceil(every.max(0)) + shift + _MARGIN_PX)
     canvas = Image.new("RGBA", (width, height))
     for shape, colour in paints:
         canvas.alpha_composite(*_painted(shape + shift, colour))
@@ -153,13 +162,13 @@ def _cut_out(photo: Image.Image, entry: dict[str, Any], look: Look) -> tuple[Ima
         canvas = _from_behind(canvas, np.array(entry["eyes"]) + shift, entry["hair"])
     if look == "statue":
         stone = canvas.convert("L").point([round(_STONE_DARKEST + v * _STONE_CONTRAST) for v in range(256)])
-        bands = [stone.point([min(255, round(v * tint)) for v in range(256)]) for tint in _STONE]
+        bands = [stone.point([min(255, round(v * tint)) for v in range(256)]) for tint in _STONE_TINT]
         canvas = Image.merge("RGBA", [*bands, canvas.getchannel("A")])
     return canvas, shift
 
 
 def _from_behind(canvas: Image.Image, eyes: Points, hair: list[int]) -> Image.Image:
-    """Cover face and ears with hair, in strands and darker to both sides."""
+    """Cover face and ears with strands of hair that are darker at the sides."""
     unit, (x, y) = math.dist(*eyes.tolist()), eyes.mean(0)
     across = (np.arange(canvas.width, dtype=np.float32) + 0.5 - x) / unit
     down = (np.arange(canvas.height, dtype=np.float32)[:, None] + 0.5 - y) / unit
@@ -175,25 +184,25 @@ def _from_behind(canvas: Image.Image, eyes: Points, hair: list[int]) -> Image.Im
 
 
 def _framed(photo: Image.Image, eyes: Points) -> tuple[Image.Image, Points]:
-    """Return the part of a photograph around the face, framed, and how far its coordinates move."""
+    """Return the framed part of a photograph around the face, and the shift of its coordinates."""
     unit = math.dist(*eyes.tolist())
     (x, y), wood = eyes.mean(0), round(_FRAME_WIDTH * unit)
     left, top = max(0, round(x - _ASIDE * unit)), max(0, round(y - _ABOVE * unit))
     right, bottom = min(photo.width, round(x + _ASIDE * unit)), min(photo.height, round(y + _BELOW * unit))
     width, height = right - left + 2 * wood, bottom - top + 2 * wood
-    canvas = Image.new("RGBA", (width + 2 * _MARGIN, height + 2 * _MARGIN))
+    canvas = Image.new("RGBA", (width + 2 * _MARGIN_PX, height + 2 * _MARGIN_PX))
     draw = ImageDraw.Draw(canvas)
     for part, gain in ((0.0, 0.75), (0.2, 1.3), (0.4, 1.0), (0.8, 0.6)):
-        edge = _MARGIN + round(part * wood)
-        shade = tuple(min(255, round(v * gain)) for v in _FRAME)
+        edge = _MARGIN_PX + round(part * wood)
+        shade = tuple(min(255, round(v * gain)) for v in _FRAME_COLOUR)
         draw.rectangle((edge, edge, canvas.width - edge - 1, canvas.height - edge - 1), fill=shade)
-    place = _MARGIN + wood
+    place = _MARGIN_PX + wood
     canvas.paste(photo.crop((left, top, right, bottom)), (place, place))
     return canvas, np.array([place - left, place - top], np.float64)
 
 
 def _blurred(image: Image.Image, length: float) -> Image.Image:
-    """Smear a premultiplied image to both sides, as a box of `length` pixels."""
+    """Blur a premultiplied image horizontally with a box of `length` pixels."""
     width, height = image.size
     reach = math.ceil(length / 2)
     values = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, 4)
@@ -233,13 +242,13 @@ def _mask(curve: Points, size: tuple[int, int]) -> Image.Image:
     """Return a mask of what a curve encloses, feathered."""
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in curve - 0.5], fill=255)
-    return mask.filter(ImageFilter.GaussianBlur(_FEATHER))
+    return mask.filter(ImageFilter.GaussianBlur(_FEATHER_PX))
 
 
 def _painted(curve: Points, colour: list[int]) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a painted shape and its place: darker towards its edges, as round things are, in soft folds."""
-    x, y = (int(v) for v in np.maximum(curve.min(0) - _MARGIN, 0))
-    width, height = (int(v) for v in np.ceil(curve.max(0)) + _MARGIN - (x, y))
+    """Return a painted shape and its place: darker towards its edges, like a round body, with soft folds."""
+    x, y = (int(v) for v in np.maximum(curve.min(0) - _MARGIN_PX, 0))
+    width, height = (int(v) for v in np.ceil(curve.max(0)) + _MARGIN_PX - (x, y))
     mask = _mask(curve - (x, y), (width, height))
     round_ = np.asarray(mask.filter(ImageFilter.GaussianBlur(18)), np.float32) / 255
     rng = np.random.default_rng(len(curve))
@@ -252,13 +261,14 @@ def _painted(curve: Points, colour: list[int]) -> tuple[Image.Image, tuple[int, 
 
 
 def _cut(photo: Image.Image, outline: Points) -> Image.Image:
-    """Cut a photograph along an outline; fade it out at its own edges, where paint goes on."""
+    """Cut a photograph along an outline, and fade it out at its own edges, where paint continues."""
     width, height = photo.size
     across = np.clip(np.minimum(np.arange(width) + 1, width - np.arange(width)) / 5, 0, 1)
-    down = np.clip((height - np.arange(height) - 2) / _SEAM, 0, 1)
+    down = np.clip((height - np.arange(height) - 2) / _SEAM_ROWS, 0, 1)
     mask = _mask(outline, photo.size)
     alpha = Image.fromarray((np.asarray(mask, np.float32) * across * down[:, None]).astype(np.uint8))
-    # The edge takes the person's colours from further in: nothing of the photograph's background stays.
+    # The edge takes the person's colours from further inside, so that no background of the photograph
+    # remains.
     inner = mask.filter(ImageFilter.MinFilter(7))
     weight = np.asarray(inner, np.float32) / 255
     reach = np.maximum(np.asarray(inner.filter(ImageFilter.GaussianBlur(4)), np.float32) / 255, 1 / 255)

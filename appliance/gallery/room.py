@@ -11,30 +11,41 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Pixels
-from appliance.gallery.figures import POSTER_WIDTH, Figure, Look, load_figure
-from appliance.gallery.walks import Person, Walk
+from appliance.gallery.figures import POSTER_WIDTH, Appearance, Figure, load_figure
+from appliance.gallery.walks import ScriptedPerson, Walk
 
 Colour = tuple[int, int, int]
 Values = NDArray[np.float32]
 
-# Millimetres in the camera's frame; the lens is at a standing person's eye level.
-FLOOR: Final = 1560.0
+# All lengths are in millimetres in the camera's frame, and all sizes and colours are chosen by eye. The lens
+# is at the eye level of a standing person. Height of the floor.
+FLOOR_Y: Final = 1560.0
+# Height of the ceiling.
 _CEILING: Final = -2050.0
-WALL: Final = 6400.0
+# Distance of the far wall.
+WALL_Z: Final = 6400.0
+# Height of the skirting board.
 _SKIRTING: Final = 160.0
+# Width of a floor plank.
 _PLANK: Final = 150.0
-_REACH: Final = 12000.0  # pictures hang this far to either side
+# Pictures hang up to this far to either side.
+_REACH: Final = 12000.0
+# A distance beyond the picture's edges.
 _FAR: Final = 100000.0
+# Width of a picture's frame with its shadow.
 _FRAME_AND_SHADOW: Final = 150.0
-
+# Colours of the wall, RGB; the seed selects one.
 _WALLS: Final[tuple[Colour, ...]] = ((112, 122, 116), (134, 122, 108), (104, 114, 130), (138, 108, 96))
+# Colour of daylight, as factors on red, green and blue.
 _DAYLIGHT: Final = (0.97, 0.99, 1.0)
+# Colours of picture frames, RGB; the seed selects them.
 _FRAMES: Final[tuple[Colour, ...]] = ((134, 104, 54), (62, 46, 36), (96, 74, 48), (40, 38, 38))
+# Colour of the floor, RGB.
 _WOOD: Final[Colour] = (128, 92, 62)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _WallBox:
     """A rectangle on the far wall, in millimetres."""
 
     x0: float
@@ -42,26 +53,28 @@ class _Place:
     x1: float
     y1: float
 
-    def grown(self, by: float) -> "_Place":
-        return _Place(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
+    def grown(self, by: float) -> "_WallBox":
+        return _WallBox(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
 
     def is_outside(self, spans: Sequence[tuple[float, float]]) -> bool:
-        """Tell whether it reaches into none of some spans of the wall, (from, to) in millimetres."""
+        """Tell whether it overlaps none of the spans of the wall, (from, to) in mm."""
         return all(x1 <= self.x0 or self.x1 <= x0 for x0, x1 in spans)
 
     def on(self, lens: Lens) -> tuple[int, int, int, int]:
         """Return the rectangle in picture pixels."""
-        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, WALL), lens.project(self.x1, self.y1, WALL)
+        (x0, y0), (x1, y1) = lens.project(self.x0, self.y0, WALL_Z), lens.project(self.x1, self.y1, WALL_Z)
         return round(x0), round(y0), round(x1), round(y1)
 
 
-# The window of a room with back light: its panes, and half the width of the bars between them.
-_WINDOW: Final = _Place(-1900.0, -1700.0, 1900.0, 900.0)
+# The window of a room with back light.
+_WINDOW: Final = _WallBox(-1900.0, -1700.0, 1900.0, 900.0)
+# Number of its panes.
 _PANES: Final = 4
+# Half the width of the bars between them.
 _BAR: Final = 40.0
 
 
-def draw_scenery(
+def draw_empty_room(
     lens: Lens,
     seed: int,
     light: float = 1.0,
@@ -70,9 +83,9 @@ def draw_scenery(
 ) -> Image.Image:
     """Draw the room with nobody in it, as an RGB picture of the lens's size.
 
-    The same seed gives the same room; `light` multiplies its brightness. There are no faces in it.
-    `back_light` from 0 to 1 is how bright a window in the far wall is; 0 leaves it out. No pictures hang
-    in the `bare` parts of the wall, (from, to) in millimetres to picture right.
+    The same seed gives the same room, and it contains no faces. `light` multiplies its brightness.
+    `back_light` from 0 to 1 is the brightness of a window in the far wall; 0 means no window. No pictures
+    hang in the `bare` parts of the wall, (from, to) in millimetres to picture right.
     """
     rng = np.random.default_rng(seed)
     fine = Lens(lens.width * 2, lens.height * 2, lens.horizontal_fov)
@@ -92,11 +105,11 @@ def draw_scenery(
     return small if light == 1 else small.point([min(255, round(v * light)) for v in range(256)] * 3)
 
 
-def _furnish(rng: np.random.Generator) -> tuple[list[_Place], _Place]:
+def _furnish(rng: np.random.Generator) -> tuple[list[_WallBox], _WallBox]:
     """Choose where pictures hang along the wall, and where the door is."""
-    hung: list[_Place] = []
+    hung: list[_WallBox] = []
     right = -_REACH
-    door = _Place(x := float(rng.uniform(1900, 2500)), -850.0, x + 1150, FLOOR)
+    door = _WallBox(x := float(rng.uniform(1900, 2500)), -850.0, x + 1150, FLOOR_Y)
     while right < _REACH:
         width, height = float(rng.uniform(750, 1700)), float(rng.uniform(800, 1450))
         left = right + float(rng.uniform(450, 800))
@@ -105,14 +118,14 @@ def _furnish(rng: np.random.Generator) -> tuple[list[_Place], _Place]:
             right = door.x1
             continue
         centre = float(rng.uniform(-250, -120))
-        hung.append(_Place(left, centre - height / 2, right, centre + height / 2))
+        hung.append(_WallBox(left, centre - height / 2, right, centre + height / 2))
     return hung, door
 
 
-def _wall(lens: Lens, colour: Colour, hung: list[_Place]) -> Image.Image:
-    """Paint the wall, lit from above with a pool of light over each picture."""
-    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * WALL / lens.focal
-    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * WALL / lens.focal
+def _wall(lens: Lens, colour: Colour, hung: list[_WallBox]) -> Image.Image:
+    """Paint the wall, with a spot of light from above on each picture."""
+    x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2) * WALL_Z / lens.focal
+    y = (np.arange(lens.height, dtype=np.float32) + 0.5 - lens.height / 2) * WALL_Z / lens.focal
     glow = np.full((lens.height, lens.width), 0.72, np.float32)
     glow += np.linspace(0.1, -0.12, lens.height, dtype=np.float32)[:, None]
     for place in hung:
@@ -128,12 +141,12 @@ def _lit(glow: Values, colour: Colour) -> Image.Image:
 
 
 def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
-    """Lay planks that run away from the lens, with a dull reflection of the wall."""
-    top = int(lens.project(0, FLOOR, WALL)[1])
+    """Paint floor planks that run away from the lens."""
+    top = int(lens.project(0, FLOOR_Y, WALL_Z)[1])
     if top >= lens.height:
         return
     rows = np.arange(top, lens.height, dtype=np.float32) + 0.5 - lens.height / 2
-    z = lens.focal * np.float32(FLOOR) / rows
+    z = lens.focal * np.float32(FLOOR_Y) / rows
     x = (np.arange(lens.width, dtype=np.float32) + 0.5 - lens.width / 2)[None, :] * (z / lens.focal)[:, None]
     plank = np.floor(x / _PLANK).astype(np.int32)
     length = np.floor(z[:, None] / 1300 + (plank * 0.37) % 1).astype(np.int32)
@@ -146,22 +159,22 @@ def _floor(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
 def _trim(picture: Image.Image, lens: Lens) -> None:
     """Add the skirting board, the cornice and the ceiling."""
     draw = ImageDraw.Draw(picture)
-    wide = _Place(-_FAR, FLOOR - _SKIRTING, _FAR, FLOOR)
+    wide = _WallBox(-_FAR, FLOOR_Y - _SKIRTING, _FAR, FLOOR_Y)
     draw.rectangle(wide.on(lens), fill=(196, 190, 178))
     x0, y0, x1, y1 = wide.on(lens)
     draw.line((x0, y0, x1, y0), fill=(226, 222, 212), width=2)
     draw.line((x0, y1, x1, y1), fill=(70, 54, 42), width=3)
-    draw.rectangle(_Place(-_FAR, -9000, _FAR, _CEILING).on(lens), fill=(206, 202, 192))
-    draw.rectangle(_Place(-_FAR, _CEILING - 60, _FAR, _CEILING + 90).on(lens), fill=(222, 218, 208))
-    draw.rectangle(_Place(-_FAR, _CEILING + 90, _FAR, _CEILING + 110).on(lens), fill=(150, 146, 138))
+    draw.rectangle(_WallBox(-_FAR, -9000, _FAR, _CEILING).on(lens), fill=(206, 202, 192))
+    draw.rectangle(_WallBox(-_FAR, _CEILING - 60, _FAR, _CEILING + 90).on(lens), fill=(222, 218, 208))
+    draw.rectangle(_WallBox(-_FAR, _CEILING + 90, _FAR, _CEILING + 110).on(lens), fill=(150, 146, 138))
 
 
-def _doorway(picture: Image.Image, lens: Lens, door: _Place) -> None:
-    """Open a door to a dim room behind."""
+def _doorway(picture: Image.Image, lens: Lens, door: _WallBox) -> None:
+    """Paint an open door to a dim room behind."""
     draw = ImageDraw.Draw(picture)
     draw.rectangle(door.grown(120).on(lens), fill=(186, 180, 168))
     draw.rectangle(door.grown(95).on(lens), fill=(214, 209, 198))
-    draw.rectangle(_Place(door.x0 - 130, FLOOR, door.x1 + 130, FLOOR + 130).on(lens), fill=_WOOD)
+    draw.rectangle(_WallBox(door.x0 - 130, FLOOR_Y, door.x1 + 130, FLOOR_Y + 130).on(lens), fill=_WOOD)
     x0, y0, x1, y1 = door.on(lens)
     if x1 <= 0 or x0 >= picture.width or x1 <= x0:
         return
@@ -173,8 +186,8 @@ def _doorway(picture: Image.Image, lens: Lens, door: _Place) -> None:
     draw.line((x0, horizon, x1, horizon), fill=(112, 106, 98), width=4)
 
 
-def _hang(picture: Image.Image, lens: Lens, place: _Place, rng: np.random.Generator) -> None:
-    """Hang a framed picture without any figure in it."""
+def _hang(picture: Image.Image, lens: Lens, place: _WallBox, rng: np.random.Generator) -> None:
+    """Paint a framed picture that shows no people."""
     frame = _FRAMES[int(rng.integers(len(_FRAMES)))]
     x0, y0, x1, y1 = place.grown(70).on(lens)
     art = _abstract(rng)
@@ -192,7 +205,7 @@ def _hang(picture: Image.Image, lens: Lens, place: _Place, rng: np.random.Genera
 
 
 def _abstract(rng: np.random.Generator) -> Image.Image:
-    """Paint a small abstract picture: fields of colour, hills under a sky, or leaning planes."""
+    """Paint a small abstract picture: fields of colour, hills under a sky, or slanted planes."""
     side = 384
     dark, *palette = (
         tuple(int(v) for v in row) for row in rng.integers((60, 45, 40), (205, 175, 150), (5, 3))
@@ -222,15 +235,15 @@ def _abstract(rng: np.random.Generator) -> Image.Image:
 
 
 def _window(picture: Image.Image, lens: Lens, bright: float) -> Image.Image:
-    """Let daylight in through a wide window; beside it the room is dark, as cameras show it."""
+    """Paint a wide window with daylight; the room around it is darker, as a camera shows it."""
     light = Image.new("L", picture.size)
     draw = ImageDraw.Draw(light)
     draw.rectangle(_WINDOW.on(lens), fill=255)
     for x in np.linspace(_WINDOW.x0, _WINDOW.x1, _PANES + 1)[1:-1].tolist():
-        draw.rectangle(_Place(x - _BAR, _WINDOW.y0, x + _BAR, _WINDOW.y1).on(lens), fill=0)
-    floor = [(_WINDOW.x0, WALL), (_WINDOW.x1, WALL), (_WINDOW.x1, 2500.0), (_WINDOW.x0, 2500.0)]
-    draw.polygon([lens.project(x, FLOOR, z) for x, z in floor], fill=50)  # what the floor reflects
-    # In a lens light strays, most of it not far.
+        draw.rectangle(_WallBox(x - _BAR, _WINDOW.y0, x + _BAR, _WINDOW.y1).on(lens), fill=0)
+    floor = [(_WINDOW.x0, WALL_Z), (_WINDOW.x1, WALL_Z), (_WINDOW.x1, 2500.0), (_WINDOW.x0, 2500.0)]
+    draw.polygon([lens.project(x, FLOOR_Y, z) for x, z in floor], fill=50)  # its reflection on the floor
+    # A lens scatters light, mostly over a short distance.
     sharp, stray = (light.filter(ImageFilter.GaussianBlur(lens.width / part)) for part in (400, 25))
     light = ImageChops.add(sharp, stray.point([round(0.3 * v) for v in range(256)]))
     tinted = Image.merge("RGB", [light.point([round(v * bright * t) for v in range(256)]) for t in _DAYLIGHT])
@@ -238,18 +251,18 @@ def _window(picture: Image.Image, lens: Lens, bright: float) -> Image.Image:
 
 
 def _bench(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
-    """Stand a bench before the wall."""
+    """Paint a bench in front of the wall."""
     x0 = float(rng.uniform(-2600, -1400))
-    x1, near, far, seat = x0 + 1500, 5000.0, 5450.0, FLOOR - 440
+    x1, near, far, seat = x0 + 1500, 5000.0, 5450.0, FLOOR_Y - 440
     shadow = Image.new("L", picture.size)
     ImageDraw.Draw(shadow).polygon(
         [
             lens.project(*corner)
             for corner in (
-                (x0 - 60, FLOOR, near - 60),
-                (x1 + 60, FLOOR, near - 60),
-                (x1 + 60, FLOOR, far),
-                (x0 - 60, FLOOR, far),
+                (x0 - 60, FLOOR_Y, near - 60),
+                (x1 + 60, FLOOR_Y, near - 60),
+                (x1 + 60, FLOOR_Y, far),
+                (x0 - 60, FLOOR_Y, far),
             )
         ],
         fill=150,
@@ -258,36 +271,36 @@ def _bench(picture: Image.Image, lens: Lens, rng: np.random.Generator) -> None:
     draw = ImageDraw.Draw(picture)
     for z, colour in ((far, (22, 20, 20)), (near, (34, 31, 30))):
         for x in (x0 + 60, x1 - 130):
-            draw.rectangle((*lens.project(x, seat, z), *lens.project(x + 70, FLOOR, z)), fill=colour)
+            draw.rectangle((*lens.project(x, seat, z), *lens.project(x + 70, FLOOR_Y, z)), fill=colour)
     draw.rectangle((*lens.project(x0, seat, near), *lens.project(x1, seat + 110, near)), fill=(58, 40, 34))
     top = [(x0, seat, near), (x1, seat, near), (x1, seat, far), (x0, seat, far)]
     draw.polygon([lens.project(*corner) for corner in top], fill=(104, 74, 60))
 
 
-# Noise is cut from one long strip at another place for every picture: drawing it anew would take
-# longer than everything else.
-_SPARE = 1 << 17
-# How much of their light people lose before the brightest window.
-_AGAINST_LIGHT = 0.78
+# Extra length of the strip of noise, in values: each picture uses another part of the strip, because new
+# noise for each picture would take longer than everything else.
+_SPARE_NOISE = 1 << 17
+# Fraction of their light that people lose in front of the brightest window (chosen by eye).
+_BACK_LIGHT_LOSS = 0.78
 
 
-class Room:
-    """A walk seen through a lens.
+class GalleryRenderer:
+    """Renders a walk as seen through a lens.
 
-    What is drawn depends on the walk, the lens, the time and the picture's number alone.
+    A picture depends only on the walk, the lens, the time and the picture's number.
     """
 
     def __init__(self, walk: Walk, lens: Lens) -> None:
-        """Furnish the room and cut out its people; raises `BadAsset` if a photograph is missing."""
+        """Draw the room and cut out its people; raises `BadAsset` if a photograph is missing."""
         self.walk, self.lens = walk, lens
         spec = walk.room
         bare = [_behind(person) for person in walk.people if person.kind == "poster"]
-        self._scenery = draw_scenery(lens, spec.seed, spec.light, spec.back_light, bare)
-        self._figures: dict[tuple[str, Look], Figure] = {}
+        self._scenery = draw_empty_room(lens, spec.seed, spec.light, spec.back_light, bare)
+        self._figures: dict[tuple[str, Appearance], Figure] = {}
         for person in walk.people:
-            # A poster hangs on a wall, which the other walls' windows light.
-            dark = 1.0 if person.kind == "poster" else 1 - _AGAINST_LIGHT * spec.back_light
-            looks: tuple[Look, ...] = (person.kind, "back") if person.turned_away else (person.kind,)
+            # A poster hangs on a wall that the windows in the other walls light.
+            dark = 1.0 if person.kind == "poster" else 1 - _BACK_LIGHT_LOSS * spec.back_light
+            looks: tuple[Appearance, ...] = (person.kind, "back") if person.turned_away else (person.kind,)
             for look in looks:
                 if (person.photograph, look) not in self._figures:
                     figure = load_figure(person.photograph, spec.light * dark, look)
@@ -301,11 +314,11 @@ class Room:
         Parameters
         ----------
         time : middle of the exposure
-        number : of the picture, >= 0; chooses its noise
+        number : of the picture, >= 0; it selects the noise
         """
         picture = self._scenery.copy()
         into = time % self.walk.duration
-        there = [(v, person) for person in self.walk.people if (v := person.at(into))]
+        there = [(v, person) for person in self.walk.people if (v := person.state_at(into))]
         for visitor, person in sorted(there, key=lambda each: -each[0].z_mm):
             scale = self.lens.focal / visitor.z_mm
             self._figures[person.photograph, person.kind if visitor.facing else "back"].draw(
@@ -314,7 +327,7 @@ class Room:
                 visitor.eye_distance_mm * scale,
                 mirrored=person.mirrored,
                 blur=abs(visitor.vx_mm_s) * scale * self.walk.room.exposure,
-                floor=self.lens.project(0, FLOOR, visitor.z_mm)[1],
+                floor=self.lens.project(0, FLOOR_Y, visitor.z_mm)[1],
                 pose=visitor.pose,
             )
         return self._grain(np.array(picture), number)
@@ -322,7 +335,7 @@ class Room:
     def _grain(self, pixels: Pixels, number: int) -> Pixels:
         if self._noise is None:
             return pixels
-        start = number * 2654435761 % _SPARE
+        start = number * 2654435761 % _SPARE_NOISE
         flat = pixels.reshape(-1)
         sums = np.add(flat, self._noise[start : start + flat.size], out=self._sums)
         np.clip(sums, 0, 255, out=sums)
@@ -330,18 +343,18 @@ class Room:
         return pixels
 
 
-def _behind(poster: Person) -> tuple[float, float]:
-    """Return the part of the wall that a poster hides, from left to right in mm; it hangs near the wall."""
+def _behind(poster: ScriptedPerson) -> tuple[float, float]:
+    """Return the part of the wall that a poster hides, as (left, right) in mm."""
     aside = POSTER_WIDTH / 2 * poster.eye_distance_mm
     x, z = poster.x.values[0], poster.z.values[0]
-    return (x - aside) * WALL / z, (x + aside) * WALL / z
+    return (x - aside) * WALL_Z / z, (x + aside) * WALL_Z / z
 
 
 def _noise(count: int, sigma: float, seed: int) -> NDArray[np.int16] | None:
     if sigma == 0:
         return None
-    out = np.empty(count + _SPARE, np.int16)
+    out = np.empty(count + _SPARE_NOISE, np.int16)
     rng = np.random.default_rng(seed)
-    for part in np.array_split(out, 16):  # a little at a time: the float values need not all exist at once
+    for part in np.array_split(out, 16):  # in parts, so that not all float values exist at once
         part[...] = np.rint(rng.standard_normal(part.size, np.float32) * np.float32(sigma))
     return out

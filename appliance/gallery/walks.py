@@ -1,4 +1,4 @@
-"""Who walks where in the simulated gallery: scripts that are data, and the exact truth at any time."""
+"""The walks of the simulated gallery: scripts of who is where, and everybody's true position at any time."""
 
 import math
 from collections.abc import Callable
@@ -8,24 +8,33 @@ from typing import Any, Final, Literal, get_args
 
 from appliance.camera.lens import Lens
 from appliance.errors import ConfigError
-from appliance.gallery.body_motion import FACING, TURN, TURNING, Curve, Pose, smooth, stirring, sway
+from appliance.gallery.body_motion import (
+    FACING_CAMERA,
+    TURN_DEGREES,
+    TURN_SECONDS,
+    HeadPose,
+    MonotoneCurve,
+    body_sway,
+    head_pose_at,
+    smooth_rise,
+)
 from appliance.gallery.figures import figure_names
 from appliance.schema import parse_toml, read_toml, toml_value
 
-Kind = Literal["person", "statue", "poster"]
-# The head rises and falls once with every step of this length, in millimetres.
-_STEP: Final = 550.0
+FigureKind = Literal["person", "statue", "poster"]
+# Length of a step, with which the head rises and falls once, in mm (chosen by eye).
+_STEP_LENGTH: Final = 550.0
 _BUNDLED: Final = Path(__file__).parent / "walks"
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """Where somebody is at a moment, exactly.
+class VisitorState:
+    """The true position and pose of a person at a moment.
 
-    `x_mm`, `y_mm`, `z_mm` is the middle between the eyes in the camera's frame: x to picture
-    right, y down, z away from the lens. Velocities are millimetres per second along the same axes; of
-    the way alone, without what a living body adds to it. `pose` is how the head is held, which moves
-    the eyes; `facing` is false while the back is turned to the camera.
+    `x_mm`, `y_mm`, `z_mm` is the middle between the eyes in the camera's frame: x to picture right, y down, z
+    away from the lens. The velocities are along the same axes, and only those of the walk: sway and nodding
+    are not included. `pose` is that of the head, which also moves the eyes. `facing` is False while the
+    person turns their back to the camera.
     """
 
     who: str
@@ -36,68 +45,73 @@ class Visitor:
     vy_mm_s: float
     vz_mm_s: float
     eye_distance_mm: float
-    pose: Pose = FACING
+    pose: HeadPose = FACING_CAMERA
     facing: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody's way through the room; visible from the first key to the last.
+class ScriptedPerson:
+    """A person's path through the room; they are visible from the first key to the last.
 
     Parameters
     ----------
     who : a name that is unique in the walk
     photograph : a file of frames/ that `figures.toml` knows
     x, y, z : the eye midpoint over time, millimetres in the camera's frame
-    mirrored : whether the photograph is shown as in a mirror
+    mirrored : whether the photograph is mirrored
     eye_distance_mm : between the pupils
     gait_mm : how far the head rises and falls while walking
-    life : how much the body sways and the head stirs, nods and turns: 1 as of filmed people, 0 not at all
-    turned_away : when the back is turned to the camera, as (from, to) in seconds
-    kind : "person", or "statue", of stone, or "poster", a framed photograph on a wall
+    life : how much the body sways and the head moves: 1 as on films, 0 not at all
+    turned_away : when the person turns their back to the camera, as (from, to) in seconds
+    kind : "person", "statue" (of stone) or "poster" (a framed photograph on a wall)
     """
 
     who: str
     photograph: str
-    x: Curve
-    y: Curve
-    z: Curve
+    x: MonotoneCurve
+    y: MonotoneCurve
+    z: MonotoneCurve
     mirrored: bool = False
     eye_distance_mm: float = 63.0
     gait_mm: float = 8.0
     life: float = 0.0
     turned_away: tuple[tuple[float, float], ...] = ()
-    kind: Kind = "person"
+    kind: FigureKind = "person"
 
-    def at(self, time: float) -> Visitor | None:
+    def state_at(self, time: float) -> VisitorState | None:
         """Return where the person is, `time` seconds into the walk; None when away."""
         if not self.x.times[0] <= time <= self.x.times[-1]:
             return None
-        (x, vx), (y, vy), (z, vz) = self.x.at(time), self.y.at(time), self.z.at(time)
-        # Tied to the way, not to the clock: who stands does not bob.
-        phase, turn = 2 * math.pi * (x + 0.4 * z) / _STEP, 2 * math.pi * (vx + 0.4 * vz) / _STEP
+        (x, vx), (y, vy), (z, vz) = self.x.value_at(time), self.y.value_at(time), self.z.value_at(time)
+        # The phase depends on the distance walked, so the head of a standing person does not bob.
+        phase, turn = 2 * math.pi * (x + 0.4 * z) / _STEP_LENGTH, 2 * math.pi * (vx + 0.4 * vz) / _STEP_LENGTH
         y += self.gait_mm * math.sin(phase)
         vy += self.gait_mm * math.cos(phase) * turn
         pose = self._pose(time)
         right, down = pose.eyes()
-        x += self.eye_distance_mm * right + (self.life and self.life * sway(self._seed, time))
+        x += self.eye_distance_mm * right + (self.life and self.life * body_sway(self._seed, time))
         y += self.eye_distance_mm * down
         facing = not any(begins <= time < ends for begins, ends in self.turned_away)
-        return Visitor(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm, pose, facing)
+        return VisitorState(self.who, x, y, z, vx, vy, vz, self.eye_distance_mm, pose, facing)
 
     @property
     def _seed(self) -> str:
-        """What sets this person's life apart from others'."""
+        """The seed of this person's own motion, so that people do not move in step."""
         return f"{self.who} {self.x.values[-1]:g} {self.z.values[-1]:g}"
 
-    def _pose(self, time: float) -> Pose:
-        pose = stirring(self._seed, time, self.life) if self.life else FACING
-        # Before the back is turned, the head is.
+    def _pose(self, time: float) -> HeadPose:
+        pose = head_pose_at(self._seed, time, self.life) if self.life else FACING_CAMERA
+        # The head turns before the body does.
         part = max(
-            (smooth(min(time - begins, ends - time) / TURNING + 1) for begins, ends in self.turned_away),
+            (
+                smooth_rise(min(time - begins, ends - time) / TURN_SECONDS + 1)
+                for begins, ends in self.turned_away
+            ),
             default=0.0,
         )
-        return Pose(pose.yaw + part * (TURN - pose.yaw), pose.pitch * (1 - part)) if part else pose
+        return (
+            HeadPose(pose.yaw + part * (TURN_DEGREES - pose.yaw), pose.pitch * (1 - part)) if part else pose
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +122,11 @@ class RoomSpec:
     ----------
     light : brightness, 1 is a well-lit gallery
     noise : standard deviation of a pixel's noise, in grey levels of 255
-    exposure : seconds a picture is exposed; who moves meanwhile is blurred
-    seed : of the room's looks and of the noise
-    back_light : from 0, no window, to 1, a wide window as bright as a picture can be, before which
-        people are dark
+    exposure : exposure time in seconds; people who move meanwhile are blurred
+    seed : of the room's appearance and of the noise
+    back_light : from 0, no window, to 1, a wide window of the greatest brightness, in front of which people
+    are
+        dark
     """
 
     light: float = 1.0
@@ -125,27 +140,27 @@ class RoomSpec:
 class Walk:
     """A script: a room and the people in it; it starts again after `duration` seconds.
 
-    `follow` says whom a sitter should look at, from which time on: (seconds, who), times rising;
-    where it says nothing, the nearest person.
+    `follow` is whom the sitter should look at from which time on, (seconds, who) with rising times; before
+    the first entry it is the nearest person.
     """
 
     title: str
     duration: float
     room: RoomSpec = field(default_factory=RoomSpec)
-    people: tuple[Person, ...] = ()
+    people: tuple[ScriptedPerson, ...] = ()
     follow: tuple[tuple[float, str], ...] = ()
 
-    def people_at(self, time: float) -> list[Visitor]:
-        """Return who is there, `time` seconds after the walk first began, in the script's order."""
+    def people_at(self, time: float) -> list[VisitorState]:
+        """Return everybody present `time` seconds after the walk first began, in the script's order."""
         into = time % self.duration
-        return [visitor for person in self.people if (visitor := person.at(into))]
+        return [visitor for person in self.people if (visitor := person.state_at(into))]
 
-    def followed_at(self, time: float, lens: Lens) -> Visitor | None:
+    def followed_at(self, time: float, lens: Lens) -> VisitorState | None:
         """Return whom the sitter should look at; None while the camera does not see their eyes."""
         into = time % self.duration
         asked = next((who for begins, who in reversed(self.follow) if begins <= into), None)
         alive = [person for person in self.people if person.kind == "person" and asked in (None, person.who)]
-        there = [v for person in alive if (v := person.at(into))]
+        there = [v for person in alive if (v := person.state_at(into))]
         seen = [v for v in there if 0 <= lens.project(v.x_mm, v.y_mm, v.z_mm)[0] < lens.width]
         return min(seen, key=lambda visitor: visitor.z_mm, default=None)
 
@@ -161,8 +176,8 @@ def load_walk(name: str | Path) -> Walk:
     Raises
     ------
     ConfigError
-        If there is none of that name, or it is wrong: names file, person, key, value and what
-        was expected.
+        If there is no such walk, or it is wrong; the message has file, person, key, value and what was
+        expected.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -185,13 +200,13 @@ def parse_walk(text: str, name: str) -> Walk:
         tree = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
-    top = _Table(tree, name, "", ("title", "duration", "room", "person", "follow"))
+    top = _WalkTable(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")
     room = _room(
-        _Table(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed", "back_light"))
+        _WalkTable(top.table("room"), name, "room.", ("light", "noise", "exposure", "seed", "back_light"))
     )
-    people: list[Person] = []
+    people: list[ScriptedPerson] = []
     for number, row in enumerate(top.tables("person"), 1):
         person = _person(row, name, number, duration)
         if any(person.who == other.who for other in people):
@@ -201,7 +216,7 @@ def parse_walk(text: str, name: str) -> Walk:
         people.append(person)
     follow: list[tuple[float, str]] = []
     for number, row in enumerate(top.tables("follow"), 1):
-        turn = _Table(row, name, f"follow {number}: ", ("time", "who"))
+        turn = _WalkTable(row, name, f"follow {number}: ", ("time", "who"))
         begins, who = turn.number("time", 0, duration, "seconds (the walk's duration)"), turn.text("who")
         if who not in (known := [person.who for person in people]):
             raise turn.wrong("who", who, f"one of {', '.join(known)}")
@@ -212,8 +227,8 @@ def parse_walk(text: str, name: str) -> Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """A table of a walk file that says what is wrong with a value; `where` begins its keys' names."""
+class _WalkTable:
+    """Checks the values of one table of a walk file; messages put `where` before a key's name."""
 
     values: dict[str, Any]
     file: str
@@ -265,7 +280,7 @@ class _Table:
         return list(self._get(key, fits, [], "a list of tables"))
 
 
-def _room(table: _Table) -> RoomSpec:
+def _room(table: _WalkTable) -> RoomSpec:
     return RoomSpec(
         table.number("light", 0.05, 2, "", 1.0),
         table.number("noise", 0, 40, "grey levels", 3.0),
@@ -275,7 +290,7 @@ def _room(table: _Table) -> RoomSpec:
     )
 
 
-def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Person:
+def _person(row: dict[str, Any], file: str, number: int, duration: float) -> ScriptedPerson:
     known = (
         "who",
         "photograph",
@@ -287,9 +302,9 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
         "turned_away",
         "keys",
     )
-    table = _Table(row, file, f"person {number}: ", known)
+    table = _WalkTable(row, file, f"person {number}: ", known)
     who = table.text("who")
-    table = _Table(row, file, f"person {number} ({who}): ", known)
+    table = _WalkTable(row, file, f"person {number} ({who}): ", known)
     rows = table.tables("keys")
     if len(rows) < 2:
         raise table.wrong("keys", rows, "at least two {time, x_mm, z_mm}")
@@ -299,7 +314,7 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
     times: list[float] = []
     places: list[tuple[float, float, float]] = []
     for k, each in enumerate(rows, 1):
-        key = _Table(each, file, f"{table.where}key {k}: ", ("time", "x_mm", "y_mm", "z_mm"))
+        key = _WalkTable(each, file, f"{table.where}key {k}: ", ("time", "x_mm", "y_mm", "z_mm"))
         time = key.number("time", 0, duration, "seconds (the walk's duration)")
         if times and time <= times[-1]:
             raise key.wrong("time", each["time"], f"more than {times[-1]:g}, the key before")
@@ -311,12 +326,12 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
                 key.number("z_mm", 200, 20000, "mm"),
             )
         )
-    x, y, z = (Curve.through(tuple(times), values) for values in zip(*places, strict=True))
-    kind: Kind = table.choice("kind", get_args(Kind))
+    x, y, z = (MonotoneCurve.through(tuple(times), values) for values in zip(*places, strict=True))
+    kind: FigureKind = table.choice("kind", get_args(FigureKind))
     life, turned_away = table.number("life", 0, 1, "", 0.0), _turned_away(table, duration)
     if kind != "person" and (life or turned_away):
         raise table.wrong("kind", kind, "person, because life and turned_away are a living person's")
-    return Person(
+    return ScriptedPerson(
         who,
         photograph,
         x,
@@ -331,10 +346,10 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Per
     )
 
 
-def _turned_away(table: _Table, duration: float) -> tuple[tuple[float, float], ...]:
+def _turned_away(table: _WalkTable, duration: float) -> tuple[tuple[float, float], ...]:
     found: list[tuple[float, float]] = []
     for number, row in enumerate(table.tables("turned_away"), 1):
-        each = _Table(row, table.file, f"{table.where}turned_away {number}: ", ("from", "to"))
+        each = _WalkTable(row, table.file, f"{table.where}turned_away {number}: ", ("from", "to"))
         for key in each.keys:
             each.number(key, 0, duration, "seconds (the walk's duration)")
         times = [time for span in found for time in span]

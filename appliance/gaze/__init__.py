@@ -1,1 +1,1 @@
-"""From a viewer's place to the frame that looks at them."""
+"""The gaze: from the position of a viewer to the frame that looks at them."""

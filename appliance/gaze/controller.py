@@ -1,4 +1,4 @@
-"""From pictures to the gaze target: look, know who is there, and choose whom to look at."""
+"""The gaze controller: from camera pictures to the gaze target, the direction in which the sitter looks."""
 
 import math
 from collections.abc import Sequence
@@ -7,64 +7,74 @@ from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.config import Config
-from appliance.gaze.geometry import angle_to, elevation_to, from_sitter, original_frame, pitch_to
-from appliance.gaze.target import GazeTarget, contact_of, looking_at
+from appliance.gaze.geometry import (
+    elevation_of_point,
+    frame_of_original_piece,
+    gaze_angle_to,
+    gaze_pitch_to,
+    relative_to_sitter,
+)
+from appliance.gaze.target import GazeTarget, eye_contact_share, gaze_directions_at
 from appliance.pack import PackInfo
-from appliance.tracking.filters import Gaze, advance_gaze, first_gaze, lead
-from appliance.tracking.search_regions import Detectors, Search
+from appliance.tracking.filters import AngleFilter, advance_filter, prediction_time, start_filter
+from appliance.tracking.search_regions import Detectors, RegionScheduler
 from appliance.tracking.tracker import Track, Tracker
-from appliance.tracking.viewer_choice import Attention, stands
-from appliance.tracking.viewer_position import locate
+from appliance.tracking.viewer_choice import ViewerSelector, is_standing
+from appliance.tracking.viewer_position import locate_viewer
 from appliance.vision.blazeface import Face
 
-# Seconds for which a person who turned away or left is known again on their return.
-_MEMORY: Final = 8.0
-# Cut-off of the filter on the pitch while the viewer stands, in multiples of that on the angle: eyes that
-# come nearer rise or sink in the view, too slowly to count as walking (measured: bench gaze, heights).
+# Time after which a person who turned away or left is not recognised any more, in seconds (chosen, not
+# measured).
+_TRACK_MEMORY: Final = 8.0
+# Cut-off of the filter on the pitch while the viewer stands, as a multiple of that on the angle: eyes that
+# come nearer rise or sink too slowly to count as walking (measured: bench gaze, heights).
 _PITCH_CUTOFF: Final = 2.0
-# A smaller change of angle needs no glance, in degrees.
-_SMALL: Final = 3.0
-# A crop measures the eyes best; a coarser look counts only this many seconds after the last crop.
-_BLUNT: Final = 0.2
-# Seconds after which a viewer who is only seen cut or half hidden holds the eyes where they are.
-_BADLY: Final = 0.3
-# Above this pace, in face widths per second, where the viewer goes matters more than a steady measurement.
-_BRISK: Final = 1.5
-# A face with less than this share of the viewer's usual score is half hidden, and moves nothing (films:
+# Change of direction below which the eyes move without a saccade, in degrees (chosen, not measured).
+_MIN_SACCADE: Final = 3.0
+# Time after the last measurement in a crop from which a coarser one counts, in seconds (chosen, not
+# measured).
+_SHARP_TIME: Final = 0.2
+# Time after which a viewer who is seen only in part still counts as seen, so that the eyes stay in place
+# instead of returning to rest, in seconds (chosen, not measured).
+_HOLD_AFTER: Final = 0.3
+# Pace above which coarse measurements always count, in face widths per second: a new position matters more
+# than an exact one (chosen, not measured).
+_WALKING_PACE: Final = 1.5
+# Fraction of the viewer's mean score below which the face is half hidden and does not move the eyes (films:
 # faces that turn away fall below it before they are lost).
-_USUAL: Final = 0.7
+_WHOLE_FACE_SCORE: Final = 0.7
 
 
 class GazeController:
-    """Sees one picture after another: searches it, knows who is there, and looks at one of them."""
+    """Turns successive pictures into gaze targets: detects faces, tracks people, and chooses the viewer."""
 
     def __init__(self, config: Config, detectors: Detectors | None = None) -> None:
-        """Prepare to see with `detectors`, by default new ones: raises `BadAsset` or `BadModel`."""
+        """Start with `detectors`, or load new ones; raises `BadAsset` or `BadModel`."""
         self._config = config
-        self._search = Search(detectors or Detectors(config.vision))
-        self._forget()
+        self._scheduler = RegionScheduler(detectors or Detectors(config.vision))
+        self._reset()
 
-    def _forget(self) -> None:
-        """Begin with nobody known and the sitter at rest."""
+    def _reset(self) -> None:
+        """Start anew: nobody is known and the sitter is at rest."""
         tracking = self._config.tracking
-        memory = max(_MEMORY, tracking.hold + 2)
+        memory = max(_TRACK_MEMORY, tracking.hold + 2)
         self._tracker = Tracker(self._config.vision.threshold, tracking.fixture_after, memory)
-        self._attention = Attention(tracking)
-        self._awake: float | None = None
-        self._gaze = self._pitch = Gaze(0.0, -math.inf)
+        self._selector = ViewerSelector(tracking)
+        self._last_activity: float | None = None
+        self._angle_filter = self._pitch_filter = AngleFilter(0.0, -math.inf)
         self._target = GazeTarget(None, None, -math.inf, -math.inf)
 
     @property
     def faces(self) -> list[Face]:
-        """The newest face of everybody seen within the last quarter of a second."""
+        """The newest face of each person seen within the last quarter of a second."""
         now = self._target.captured
         return [track.face for track in self._tracker.confirmed() if now - track.seen < 0.25]
 
     @property
     def rate(self) -> float:
-        """Pictures per second worth taking: fewer when nothing moved and nobody was there for a while."""
+        """Pictures per second to take: `tracking.idle_rate` once nobody has come or moved for a while."""
         now, tracking = self._target.captured, self._config.tracking
-        asleep = self._awake is not None and now - self._awake > tracking.idle_after
+        asleep = self._last_activity is not None and now - self._last_activity > tracking.idle_after
         full = self._config.camera.rate
         return min(tracking.idle_rate, full) if asleep else full
 
@@ -76,83 +86,92 @@ class GazeController:
         lit: float | None = None,
         apart: Sequence[tuple[float, float]] = (),
     ) -> GazeTarget:
-        """Look at the newest picture once, and say where the sitter should look.
+        """Search the newest picture, and return where the sitter should look.
 
         Parameters
         ----------
         horizontal_fov : angle of view across the picture's width, degrees
-        pack : of the portrait that hangs
-        lit : when light can first leave the screen because of this, monotonic seconds; by default
-            at the moment of the picture
-        apart : of the pack's sitters, as for `frames_for`
+        pack : that of the portrait on the screen
+        lit : when the new gaze can first be seen on the screen, in monotonic seconds; by default the moment
+        of
+            the picture
+        apart : as for `frames_for`
         """
-        if picture.captured < self._target.captured - _MEMORY:
-            self._forget()  # The clock went back: all moments known lie in the future.
-        now, before, followed = picture.captured, self._target, self._attention.viewer
+        if picture.captured < self._target.captured - _TRACK_MEMORY:
+            self._reset()  # the clock went back, so all known moments lie in the future
+        now, before, followed = picture.captured, self._target, self._selector.viewer
         light = now if lit is None else lit
-        look = self._search.look(picture, self._tracker, self._attention, self._gaze.doubted is not None)
-        self._tracker.take(look.faces, look.region, look.sought, picture, self._search.motion.share)
+        observation = self._scheduler.observe(
+            picture, self._tracker, self._selector, self._angle_filter.doubted is not None
+        )
+        self._tracker.update(
+            observation.faces, observation.region, observation.sought, picture, self._scheduler.motion.share
+        )
         known = self._tracker.confirmed()
-        # Not look.faces: these may be wall pictures, or places that the detector sometimes takes for a face.
+        # Tracks are asked, because the faces observed may be wall pictures or other false positives.
         if (
-            self._awake is None
+            self._last_activity is None
             or any(track.seen == now for track in known)
-            or (followed is None and self._search.motion.anywhere)
+            or (followed is None and self._scheduler.motion.anywhere)
         ):
-            self._awake = now
-        chosen = self._attention.choose(self._in_view(known, picture), now, picture.width)
+            self._last_activity = now
+        chosen = self._selector.choose(self._in_view(known, picture), now, picture.width)
         changed = chosen is None or chosen.identity != before.identity
         here = replace(before, viewer=None, captured=now, visitors=sum(track.in_view(now) for track in known))
         if chosen is None:
-            self._target = self._stopped(replace(here, identity=None), light)
+            self._target = self._stop_motion(replace(here, identity=None), light)
         elif chosen.misses:
-            self._target = self._held(here, chosen, light)
+            self._target = self._hold(here, chosen, light)
         else:
             size = picture.width, picture.height
-            viewer = locate(chosen, now, size, horizontal_fov, self._config.camera.distortion)
+            viewer = locate_viewer(chosen, now, size, horizontal_fov, self._config.camera.distortion)
             here = replace(here, viewer=viewer, identity=chosen.identity)
-            own = look.sharp and look.sought is not None and look.sought.identity == chosen.identity
-            sharp = own or now - before.seen > _BLUNT or chosen.pace > _BRISK
+            own = (
+                observation.sharp
+                and observation.sought is not None
+                and observation.sought.identity == chosen.identity
+            )
+            sharp = own or now - before.seen > _SHARP_TIME or chosen.pace > _WALKING_PACE
             fresh = chosen.seen == now and sharp
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
-                # Somebody who is seen badly for long is in view all the same: the eyes do not rest.
-                badly = fresh and now - before.seen > _BADLY
-                self._target = replace(here, seen=now, speed=0.0, rise=0.0) if badly else here
+                # A viewer who is seen in part for long is still in view, so the eyes do not return to rest.
+                in_part = fresh and now - before.seen > _HOLD_AFTER
+                self._target = replace(here, seen=now, speed=0.0, rise=0.0) if in_part else here
             elif self._config.gaze.mapping == "original":
-                frame = original_frame(
-                    self._right_way_round(viewer.x, size[0]), size[0], len(pack.main.angles)
+                frame = frame_of_original_piece(
+                    self._unmirrored(viewer.x, size[0]), size[0], len(pack.main.angles)
                 )
                 self._target = replace(here, angle=pack.main.angles[frame], seen=now, speed=0.0)
             else:
-                self._target = self._looked(before, here, chosen, changed, pack, light, apart)
+                self._target = self._aim(before, here, chosen, changed, pack, light, apart)
         return self._target
 
     def _in_view(self, known: list[Track], picture: Picture) -> list[Track]:
-        """Leave out a viewer who walked out of the picture."""
-        viewer = self._attention.viewer
-        if viewer is None or not viewer.misses or 0 < viewer.at(picture.captured)[0] < picture.width:
+        """Return the tracks without a viewer who walked out of the picture."""
+        viewer = self._selector.viewer
+        if viewer is None or not viewer.misses or 0 < viewer.position_at(picture.captured)[0] < picture.width:
             return known
         return [track for track in known if track.identity != viewer.identity]
 
     def _is_whole(self, track: Track, width: int) -> bool:
-        """Tell whether the face is neither cut by the picture's side nor half hidden."""
+        """Tell whether the face is neither cut off at the picture's side nor half hidden."""
         left, _, right, _ = track.face.box
-        return left >= 0 and right <= width and track.face.score > _USUAL * track.score
+        return left >= 0 and right <= width and track.face.score > _WHOLE_FACE_SCORE * track.score
 
-    def _held(self, here: GazeTarget, lost: Track, lit: float) -> GazeTarget:
-        """Keep looking to where a lost viewer was last looked at: motion that was expected ends."""
+    def _hold(self, here: GazeTarget, lost: Track, lit: float) -> GazeTarget:
+        """Keep looking at a lost viewer's last position; after two misses the predicted motion ends."""
         here = replace(here, identity=lost.identity)
-        return here if lost.misses < 2 else self._stopped(here, lit)
+        return here if lost.misses < 2 else self._stop_motion(here, lit)
 
-    def _stopped(self, here: GazeTarget, lit: float) -> GazeTarget:
-        """End the motion that was expected where the eyes are at the moment `lit`."""
+    def _stop_motion(self, here: GazeTarget, lit: float) -> GazeTarget:
+        """End the predicted motion where the eyes are at the moment `lit`."""
         if here.angle is None or here.speed == here.rise == 0:
             return here
-        motion = lead(lit - here.seen, self._config.tracking.prediction)
+        motion = prediction_time(lit - here.seen, self._config.tracking.prediction)
         pitch = None if here.pitch is None else here.pitch + here.rise * motion
         return replace(here, angle=here.angle + here.speed * motion, speed=0.0, pitch=pitch, rise=0.0)
 
-    def _looked(
+    def _aim(
         self,
         before: GazeTarget,
         here: GazeTarget,
@@ -162,48 +181,50 @@ class GazeController:
         lit: float,
         apart: Sequence[tuple[float, float]],
     ) -> GazeTarget:
-        """Take in where the viewer is now; the eyes go over in a glance when that is far away."""
+        """Update the target with the viewer's new position; the eyes go there by a saccade if it is far."""
         viewer, tracking, gaze = here.viewer, self._config.tracking, self._config.gaze
         assert viewer is not None
         point = viewer.x_mm, viewer.y_mm, viewer.z_mm
-        angle, pitch = angle_to(*point, gaze), pitch_to(*point, gaze)
+        angle, pitch = gaze_angle_to(*point, gaze), gaze_pitch_to(*point, gaze)
         now = here.captured
-        doubted, nod_doubted = self._gaze.doubted, self._pitch.doubted
+        doubted, nod_doubted = self._angle_filter.doubted, self._pitch_filter.doubted
         if changed:
-            self._gaze, self._pitch = first_gaze(angle, now), first_gaze(pitch, now)
+            self._angle_filter, self._pitch_filter = start_filter(angle, now), start_filter(pitch, now)
         else:
             distance, cutoff = viewer.distance_mm, tracking.min_cutoff
-            self._gaze = advance_gaze(angle, now, distance, self._gaze, cutoff)
-            self._pitch = advance_gaze(pitch, now, distance, self._pitch, _PITCH_CUTOFF * cutoff)
-        _, up, ahead = from_sitter(*point, gaze)
+            self._angle_filter = advance_filter(angle, now, distance, self._angle_filter, cutoff)
+            self._pitch_filter = advance_filter(
+                pitch, now, distance, self._pitch_filter, _PITCH_CUTOFF * cutoff
+            )
+        _, up, ahead = relative_to_sitter(*point, gaze)
         target = replace(
             here,
-            angle=self._gaze.value + self._gaze.speed * (now - self._gaze.at),
-            pitch=self._pitch.value + self._pitch.speed * (now - self._pitch.at),
+            angle=self._angle_filter.value + self._angle_filter.speed * (now - self._angle_filter.at),
+            pitch=self._pitch_filter.value + self._pitch_filter.speed * (now - self._pitch_filter.at),
             seen=now,
-            speed=self._gaze.speed,
-            rise=self._pitch.speed,
+            speed=self._angle_filter.speed,
+            rise=self._pitch_filter.speed,
             ahead_mm=ahead,
             eye_height_mm=up,
-            elevation=elevation_to(*point, gaze),
+            elevation=elevation_of_point(*point, gaze),
         )
-        still = stands(chosen) and self._gaze.speed == self._pitch.speed == 0
-        target = self._contact(target, still, changed, lit)
-        stepped = doubted is not None and self._gaze.doubted is None
-        nodded = nod_doubted is not None and self._pitch.doubted is None
+        still = is_standing(chosen) and self._angle_filter.speed == self._pitch_filter.speed == 0
+        target = self._update_contact(target, still, changed, lit)
+        stepped = doubted is not None and self._angle_filter.doubted is None
+        nodded = nod_doubted is not None and self._pitch_filter.doubted is None
         if changed or not before.viewer or stepped or nodded:
-            return self._glance(before, target, pack, lit, apart)
+            return self._saccade(before, target, pack, lit, apart)
         return target
 
-    def _contact(self, target: GazeTarget, still: bool, changed: bool, lit: float) -> GazeTarget:
-        """Let contact come while the viewer stands still, and go when they walk."""
+    def _update_contact(self, target: GazeTarget, still: bool, changed: bool, lit: float) -> GazeTarget:
+        """Start eye contact when the viewer stands still, and end it when they walk."""
         wanted = self._config.gaze.contact if still else 0.0
         if target.contact_to == wanted:
             return target
-        now = 0.0 if changed else contact_of(target, lit)
+        now = 0.0 if changed else eye_contact_share(target, lit)
         return replace(target, contact_from=now, contact_to=wanted, contact_at=lit)
 
-    def _glance(
+    def _saccade(
         self,
         before: GazeTarget,
         target: GazeTarget,
@@ -211,13 +232,13 @@ class GazeController:
         lit: float,
         apart: Sequence[tuple[float, float]],
     ) -> GazeTarget:
-        """Let the eyes glance over from where they look at the moment `lit`, unless the change is small."""
+        """Start a saccade from where the eyes look at the moment `lit`, unless the change is small."""
         tracking = self._config.tracking
-        start = looking_at(before, lit, tracking, pack, apart)
-        end = looking_at(replace(target, glance_at=-math.inf), lit, tracking, pack, apart)
-        if math.dist(end[0], start[0]) < _SMALL:
+        start = gaze_directions_at(before, lit, tracking, pack, apart)
+        end = gaze_directions_at(replace(target, saccade_at=-math.inf), lit, tracking, pack, apart)
+        if math.dist(end[0], start[0]) < _MIN_SACCADE:
             return target
-        return replace(target, glance_from=start, glance_at=lit)
+        return replace(target, saccade_from=start, saccade_at=lit)
 
-    def _right_way_round(self, x: float, width: int) -> float:
+    def _unmirrored(self, x: float, width: int) -> float:
         return width - x if self._config.gaze.mirrored else x

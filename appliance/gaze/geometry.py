@@ -1,4 +1,4 @@
-"""Where a viewer is, seen from the sitters' eyes: angle and elevation, and the angle among the frames.
+"""Directions from the sitters' eyes to a viewer, and where an angle falls among the frames.
 
 Angles are degrees seen from the sitter's eyes, 0 straight ahead and positive to picture right: the
 side that is right for the visitor in front of the screen, and left in the camera's picture. Elevations
@@ -15,11 +15,13 @@ from appliance.config import GazeConfig
 
 # A gaze: degrees to picture right and degrees up.
 Direction = tuple[float, float]
-# Steepest direction that a point is computed from, in degrees, because the tangent has no bounds at 90.
-_STEEPEST: Final = 89.0
+# Largest angle from which a point is computed, in degrees, because the tangent is infinite at 90.
+_MAX_ANGLE: Final = 89.0
 
 
-def from_sitter(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> tuple[float, float, float]:
+def relative_to_sitter(
+    x_mm: float, y_mm: float, z_mm: float, place: GazeConfig
+) -> tuple[float, float, float]:
     """Return how far a point in the camera's frame lies to the right, above and ahead of the sitter's eyes.
 
     Returns
@@ -33,26 +35,26 @@ def from_sitter(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> tup
     return right, up, ahead
 
 
-def angle_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
-    """Return the angle at which the sitter looks at a point in the camera's frame: gain and limits apply."""
-    right, _, ahead = from_sitter(x_mm, y_mm, z_mm, place)
+def gaze_angle_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the gaze angle towards a point in the camera's frame, in degrees, with gain and limits."""
+    right, _, ahead = relative_to_sitter(x_mm, y_mm, z_mm, place)
     angle = math.degrees(math.atan2(right, max(ahead, 1.0))) * place.gain
     return min(max(angle, place.limit_left), place.limit_right)
 
 
-def elevation_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+def elevation_of_point(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
     """Return the elevation of a point in the camera's frame, seen from the sitter's eyes, in degrees."""
-    right, up, ahead = from_sitter(x_mm, y_mm, z_mm, place)
+    right, up, ahead = relative_to_sitter(x_mm, y_mm, z_mm, place)
     return math.degrees(math.atan2(up, math.hypot(right, max(ahead, 1.0))))
 
 
-def pitch_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
-    """Return the pitch at which the sitter looks at a point in the camera's frame: gain and limits apply."""
-    pitch = elevation_to(x_mm, y_mm, z_mm, place) * place.gain
+def gaze_pitch_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> float:
+    """Return the gaze pitch towards a point in the camera's frame, in degrees, with gain and limits."""
+    pitch = elevation_of_point(x_mm, y_mm, z_mm, place) * place.gain
     return min(max(pitch, place.limit_down), place.limit_up)
 
 
-def seen_from(direction: Direction, ahead_mm: float, apart: tuple[float, float]) -> Direction:
+def direction_from(direction: Direction, ahead_mm: float, apart: tuple[float, float]) -> Direction:
     """Return the direction in which another sitter looks at the same point.
 
     Parameters
@@ -63,7 +65,7 @@ def seen_from(direction: Direction, ahead_mm: float, apart: tuple[float, float])
     """
     if apart == (0.0, 0.0) or math.isinf(ahead_mm):
         return direction
-    angle, pitch = (math.radians(min(max(part, -_STEEPEST), _STEEPEST)) for part in direction)
+    angle, pitch = (math.radians(min(max(part, -_MAX_ANGLE), _MAX_ANGLE)) for part in direction)
     ahead = max(ahead_mm, 1.0)
     right = ahead * math.tan(angle)
     up = math.hypot(right, ahead) * math.tan(pitch)
@@ -71,8 +73,8 @@ def seen_from(direction: Direction, ahead_mm: float, apart: tuple[float, float])
     return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, math.hypot(right, ahead)))
 
 
-def original_frame(x: float, width: float, frames: int) -> int:
-    """Return the frame of the 2020 piece: the eyes' x in the mirrored picture, and nothing else.
+def frame_of_original_piece(x: float, width: float, frames: int) -> int:
+    """Return the frame that the original piece of 2020 shows: it depends only on the eyes' x in the picture.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ def original_frame(x: float, width: float, frames: int) -> int:
     return min(max(math.floor(last * (1 - x / width)), 0), last)
 
 
-def position_of(angle: float, angles: Sequence[float]) -> float:
-    """Return where an angle falls among the frames' rising angles, in frames, clamped to them."""
+def fractional_index(angle: float, angles: Sequence[float]) -> float:
+    """Return the fractional index of an angle among rising angles, clamped to the first and last."""
     if angle <= angles[0]:
         return 0.0
     if angle >= angles[-1]:

@@ -25,7 +25,7 @@ from appliance.portrait.contact_sheet import Sheet, png
 from appliance.portrait.landmarks import EyeMarks, Landmarker, Landmarks, in_the_name_of
 from appliance.portrait.sampling import Array, bilinear, cubic, smoothstep
 from appliance.portrait.source import fitted, read_original
-from appliance.terminal import progress
+from appliance.terminal import show_progress
 
 # The motion is averaged over this part of the square, on a grid of so many steps; far from the face
 # this much of a landmark's full weight pulls it to zero.
@@ -400,6 +400,6 @@ def compose(
     patches = blended(canvas.pixels, files, place, grid.rest, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
     sheet = Sheet(whole, info.main)
-    passing = sheet.passing(progress(patches, grid.count, "blending"))
+    passing = sheet.passing(show_progress(patches, grid.count, "blending"))
     write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
     return info

@@ -9,7 +9,7 @@ import numpy as np
 
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.images import read_pixels
-from appliance.pack import FRAMES, FrameGrid, PackInfo, check_place
+from appliance.pack import DEFAULT_COLUMNS, FrameGrid, PackInfo, check_destination
 from appliance.portrait import foreign_blend
 from appliance.portrait.foreign_blend import (
     Canvas,
@@ -34,7 +34,7 @@ def render_from(
     image: Path,
     folder: Path,
     out: Path,
-    frames: int = FRAMES,
+    frames: int = DEFAULT_COLUMNS,
     size: tuple[int, int] | None = None,
     say: Callable[[str], None] = lambda line: None,
     *,
@@ -74,7 +74,7 @@ def render_from(
     files = grid_of.listed if grid_of else foreign_blend.frame_files(folder)
     foreign_blend.check_square_frames(files)
     out = out.absolute()
-    check_place(out)
+    check_destination(out)
     landmarker = Landmarker()
     canvas = prepare(image, out, size, landmarker, choose)
     ahead = grid_of.ahead if grid_of else files[len(files) // 2]

@@ -24,8 +24,8 @@ from appliance.errors import UnfitPortrait
 from appliance.files import write_atomic
 from appliance.portrait.contact_sheet import png
 from appliance.portrait.sampling import Array
-from appliance.vision.blazeface import Face, FaceDetector, letterbox
-from appliance.vision.runtime import Model
+from appliance.vision.blazeface import Face, FaceDetector, letterbox_region
+from appliance.vision.runtime import TfliteModel
 
 
 class Crop(NamedTuple):
@@ -261,8 +261,8 @@ class Landmarker:
     def __init__(self) -> None:
         """Load the models; raises `BadAsset` or `BadModel`."""
         self._detector = FaceDetector("short", _FACE_SCORE)
-        self._mesh = Model(model_path("face_landmark.tflite"), (1, _MESH_SIDE, _MESH_SIDE, 3))
-        self._iris = Model(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
+        self._mesh = TfliteModel(model_path("face_landmark.tflite"), (1, _MESH_SIDE, _MESH_SIDE, 3))
+        self._iris = TfliteModel(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
 
     def find(self, pixels: Pixels, choice: int | None = None) -> Face:
         """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
@@ -424,7 +424,7 @@ def chosen(faces: dict[int, Face], choice: Choice) -> dict[int, Face]:
 
 def _windows(width: int, height: int) -> list[tuple[float, list[Region]]]:
     """Return squares that cover the picture, by their part of its long side, large ones first."""
-    windows = [(1.0, [letterbox(width, height)])]
+    windows = [(1.0, [letterbox_region(width, height)])]
     for part in _WINDOWS:
         side = part * max(width, height)
         corners = product(_starts(height, side), _starts(width, side))

@@ -10,19 +10,27 @@ from typing import Final
 
 from PIL import Image
 
-from appliance.assets import Portrait, download, load_portraits, shipped
+from appliance.assets import KnownPainting, download_file, load_portraits, shipped_file
 from appliance.errors import BadAsset, BadImage, ConfigError, UnfitPortrait
 from appliance.files import sha256_of
-from appliance.images import ADDRESS, NOT_DOWNLOADED
-from appliance.library import folder_of, name_for, use
-from appliance.pack import FRAMES, ROWS, FrameGrid, Pack, PackInfo, check_place, write_pack
+from appliance.images import URL_INSTEAD_OF_FILE, URL_PREFIXES
+from appliance.library import hang_portrait, portrait_folder, portrait_name_for
+from appliance.pack import (
+    DEFAULT_COLUMNS,
+    DEFAULT_ROWS,
+    FrameGrid,
+    Pack,
+    PackInfo,
+    check_destination,
+    write_pack,
+)
 from appliance.portrait.contact_sheet import CloseUp, Sheet, png, stacked
 from appliance.portrait.draw_frames import draw_patches, eye_region, patch_box
 from appliance.portrait.landmarks import Choice, Landmarker, ask, chosen, in_the_name_of, place_of
 from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together, with_holes
 from appliance.portrait.source import fitted, read_original
 from appliance.portrait.verdict import Examined, Verdict, together
-from appliance.terminal import progress
+from appliance.terminal import show_progress
 
 ENGINE: Final = "turning head 4"
 _ENLARGED: Final = 1.5
@@ -31,7 +39,7 @@ _ENLARGED: Final = 1.5
 def render(
     image: Path,
     out: Path,
-    frames: int = FRAMES,
+    frames: int = DEFAULT_COLUMNS,
     size: tuple[int, int] | None = None,
     say: Callable[[str], None] = lambda line: None,
     *,
@@ -42,7 +50,7 @@ def render(
     eyes: float = 1.0,
     distance_mm: float = DISTANCE_MM,
     choose: Choice = None,
-    rows: int = ROWS,
+    rows: int = DEFAULT_ROWS,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
@@ -90,7 +98,7 @@ def render(
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
-    check_place(out)
+    check_destination(out)
     original, reduced = read_original(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
     landmarker = Landmarker()
@@ -165,7 +173,7 @@ def render(
         }
 
     count = sum(grid.count for grid in grids)
-    write_pack(out, info, whole, progress(patches(), count, "rendering"), beside)
+    write_pack(out, info, whole, show_progress(patches(), count, "rendering"), beside)
     return info
 
 
@@ -243,19 +251,19 @@ def install(
     if what not in known:
         picture = Path(what)
         if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
-            if what.startswith(ADDRESS):
-                raise BadImage(f"{what}: {NOT_DOWNLOADED}")
+            if what.startswith(URL_PREFIXES):
+                raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
-        name = name_for(picture)
-        render(picture, folder_of(name), size=size, say=say, choose=choose, tell=judged)
-        return use(name)
+        name = portrait_name_for(picture)
+        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged)
+        return hang_portrait(name)
     portrait = known[what]
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
         picture = Path(folder) / portrait.file
         picture.write_bytes(_bytes(portrait, say))
         render(
             picture,
-            folder_of(what),
+            portrait_folder(what),
             size=size,
             say=say,
             choose=choose,
@@ -264,14 +272,14 @@ def install(
             artist=portrait.artist,
             licence=portrait.licence,
         )
-    return use(what)
+    return hang_portrait(what)
 
 
-def _bytes(portrait: Portrait, say: Callable[[str], None]) -> bytes:
+def _bytes(portrait: KnownPainting, say: Callable[[str], None]) -> bytes:
     if portrait.url:
         say(f"{portrait.title}: {portrait.size / 1e6:.1f} MB from {portrait.url}")
-        return download(portrait.url, portrait.size, portrait.sha256)
-    path = shipped(f"frames/{portrait.file}")
+        return download_file(portrait.url, portrait.size, portrait.sha256)
+    path = shipped_file(f"frames/{portrait.file}")
     try:
         data = path.read_bytes()
     except OSError as error:

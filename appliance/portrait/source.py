@@ -11,7 +11,16 @@ from PIL import Image, ImageCms, ImageOps
 from appliance.camera.sampling import Pixels, Region
 from appliance.errors import BadImage
 from appliance.files import open_regular
-from appliance.images import COST, COST_OF_OTHERS, Grey, check_pixels, format_of, grey_of, opened, rgb
+from appliance.images import (
+    DECODING_BYTES,
+    DECODING_BYTES_OF_OTHERS,
+    GreyLevels,
+    check_pixels,
+    grey_levels_of,
+    image_format,
+    open_image,
+    to_rgb,
+)
 from appliance.portrait.large_pictures import Banded, cut, largest_page, open_png, open_tiff, reduce
 from appliance.vision.blazeface import Face, Point
 
@@ -47,7 +56,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
     """
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
-    with opened(path) as image, open_regular(path) as file:
+    with open_image(path) as image, open_regular(path) as file:
         page, offset = largest_page(file) if image.format == "TIFF" else (0, 0)
         if page:  # a scanner may put a preview before the picture
             image.seek(page)
@@ -56,7 +65,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
         banded = _banded(image, file, offset) if full > longest else None
         if banded is None:
             banded = _whole(image, path, longest)
-        small = _reduced(banded, longest, grey_of(image), _screen_colours(image))
+        small = _reduced(banded, longest, grey_levels_of(image), _screen_colours(image))
         # An upright picture may have its sides exchanged; the long one tells the scale.
         return np.array(small, np.uint8), max(small.size) / full
 
@@ -81,9 +90,11 @@ def _banded(image: Image.Image, file: BinaryIO, offset: int) -> Banded | None:
 def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
     """Read a picture whole, if there is the memory for it; a JPEG reduced."""
     width, height = image.size
-    kind = format_of(image)
+    kind = image_format(image)
     if kind != "JPEG" or "progressive" in image.info:
-        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // COST.get(kind, COST_OF_OTHERS)
+        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // DECODING_BYTES.get(
+            kind, DECODING_BYTES_OF_OTHERS
+        )
         if width * height > most:
             raise BadImage(
                 f"{path}: {width}x{height} pixels as {kind}, which is read whole; expected at most {most:,} "
@@ -129,14 +140,14 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _reduced(
-    banded: Banded, longest: int, grey: Grey, colours: dict[str, ImageCms.ImageCmsTransform]
+    banded: Banded, longest: int, grey: GreyLevels, colours: dict[str, ImageCms.ImageCmsTransform]
 ) -> Image.Image:
     """Return the picture upright, as RGB, its long side at most `longest`."""
 
     def shown(band: Image.Image) -> Image.Image:
         if band.mode == "CMYK" and "CMYK" in colours:
             return colours["CMYK"].apply(band)
-        return rgb(band, grey)
+        return to_rgb(band, grey)
 
     width, height = banded.size
     part = min(longest / max(width, height), 1.0)

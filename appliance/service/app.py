@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.config import Config, TrackingConfig
-from appliance.display.dimmer import Opening
-from appliance.display.layout import apart_mm
+from appliance.display.dimmer import OpeningController
+from appliance.display.layout import sitter_offsets_mm
 from appliance.display.screen import Screen
 from appliance.display.sdl import wait_for_display
 from appliance.errors import BadPack, CannotWrite, DisplayLost, DisplayStuck
@@ -84,7 +84,7 @@ def run(
     patient = settings is not None and settings.patient
     config = _in_force(config, None, patient)
     reporter = Reporter(config, settings, status.folder() if patient else None)
-    opening = Opening(config.hours)
+    opening = OpeningController(config.hours)
 
     def dark(cause: str) -> None:
         opening.step(time.monotonic(), time.time())  # wakes the monitor that is waited for
@@ -101,7 +101,7 @@ def run(
         reporter.ready(screen.size, screen.driver)
 
         def setup_of(lit: Pack) -> Setup:
-            apart = apart_mm(lit.info, config.display, screen.size, screen.driver)
+            apart = sitter_offsets_mm(lit.info, config.display, screen.size, screen.driver)
             return Setup(config, lit.info, apart)
 
         watcher = Watcher(setup_of(pack), stop, witness, patient)
@@ -222,10 +222,10 @@ def _in_force(asked: Config, before: Config | None, patient: bool) -> Config:
 
 def _can_film(path: Path) -> bool:
     """Tell whether a film may be written; the log says why not: the portrait is shown all the same."""
-    from appliance.display.recorders import Film
+    from appliance.display.recorders import FrameRecording
 
     try:
-        Film(path).open()
+        FrameRecording(path).open()
     except CannotWrite as error:
         log.warning(NOT_FILMED, error)
         return False

@@ -16,11 +16,11 @@ from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.files import read_regular, write_atomic
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import Direction, angle_to
-from appliance.gaze.target import aim_at, frames_for
+from appliance.gaze.geometry import Direction, gaze_angle_to
+from appliance.gaze.target import frames_for, gaze_direction_at
 from appliance.pack import FrameGrid, PackInfo
 from appliance.schema import MOST_BYTES, names
-from appliance.service.camera_feed import described
+from appliance.service.camera_feed import describe_camera
 from appliance.tracking.viewer_position import Viewer
 
 # A face counts as in view when so much above and below its eyes is in the picture, in mm. Measured on the
@@ -358,7 +358,7 @@ def calibrate(
     gaze, session = config.gaze, _Session(camera, config, pack, answer, say, live)
     with camera:
         camera.newest()  # whether the lens is cropped is known with the first picture
-        say(SEEN_THROUGH % described(config.camera.source, camera))
+        say(SEEN_THROUGH % describe_camera(config.camera.source, camera))
         eyes = session.height(YOUR_EYES % (gaze.camera_up, gaze.camera_pitch))
         sitter = None if eyes is None else session.height(SITTERS_EYES)
         marks = [session.place(name, text) for name, text in MARKS.items()]
@@ -438,7 +438,7 @@ class _Session:
         aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
         tracking, main = self._config.tracking, self._pack.main
         self._shown = frames_for(aim, picture.captured, self._shown, tracking, self._pack)
-        direction = aim_at(aim, picture.captured, main, tracking)
+        direction = gaze_direction_at(aim, picture.captured, main, tracking)
         self._live("" if quiet else _line(direction, aim.viewer, main, self._shown[0]), self._shown)
         return aim.viewer, picture.captured
 
@@ -503,7 +503,7 @@ def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
 
 
 def _angle(place: Place, gaze: GazeConfig) -> float:
-    return angle_to(place.x_mm, place.y_mm, place.z_mm, gaze)
+    return gaze_angle_to(place.x_mm, place.y_mm, place.z_mm, gaze)
 
 
 def _line(direction: Direction, viewer: Viewer | None, grid: FrameGrid, frame: int) -> str:

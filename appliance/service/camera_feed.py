@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from appliance.camera.base import Camera, Picture, RgbPicture
-from appliance.camera.lens import USUAL_FIELD_OF_VIEW
+from appliance.camera.lens import DEFAULT_FIELD_OF_VIEW
 from appliance.config import CameraConfig
 from appliance.errors import ConfigError
 
 
-def camera_named(source: str, config: CameraConfig) -> Camera:
+def create_camera(source: str, config: CameraConfig) -> Camera:
     """Return the camera for "picamera", "gallery", "gallery:WALK" or "replay:FOLDER", not yet open.
 
     Raises
@@ -22,7 +22,7 @@ def camera_named(source: str, config: CameraConfig) -> Camera:
     # Each camera is imported where it is used, because the gallery takes 35 ms to load beside a Pi's camera.
     kind, _, what = source.partition(":")
     size, turn = (config.width, config.height), config.rotation
-    angle = config.field_of_view or USUAL_FIELD_OF_VIEW
+    angle = config.field_of_view or DEFAULT_FIELD_OF_VIEW
     if source == "picamera":
         from appliance.camera.picamera import PiCamera
 
@@ -39,8 +39,8 @@ def camera_named(source: str, config: CameraConfig) -> Camera:
     raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")
 
 
-def described(source: str, camera: Camera) -> str:
-    """Return what is seen through: `source`, the model of a real camera, the angle of view."""
+def describe_camera(source: str, camera: Camera) -> str:
+    """Describe a camera in a few words: `source`, the model of a real camera, the angle of view."""
     model = f" ({camera.model})" if camera.model else ""
     return f"{source}{model}, {camera.horizontal_fov:.3g} degrees wide"
 

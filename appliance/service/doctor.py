@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.camera.lens import field_of_view, is_usb, listing_advice
+from appliance.camera.lens import advice_on_error, choose_field_of_view, is_usb_camera
 from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import monitor as plugs
 from appliance.display.dimmer import clock_is_set
-from appliance.display.monitor import holders
+from appliance.display.monitor import card_holders
 from appliance.errors import ApplianceError
-from appliance.library import current, library
+from appliance.library import current_folder, library_folder
 from appliance.pack import Pack
 from appliance.service.health import read_machine
 from appliance.service.status import UNIT, ask_systemd
@@ -150,9 +150,9 @@ def cameras(config: CameraConfig) -> Finding:
         return fail("listing the cameras takes more than 30 s", "restart the Pi; then check cable and power")
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no more is known"])[-1]
-        return fail(f"picamera2: {last}", listing_advice(last))
+        return fail(f"picamera2: {last}", advice_on_error(last))
     listed = json.loads(done.stdout.splitlines()[-1])
-    found = [camera["Model"] for camera in listed if not is_usb(camera)]
+    found = [camera["Model"] for camera in listed if not is_usb_camera(camera)]
     if listed and not found:
         return fail(
             f"{listed[0]['Model']}: a USB camera, which cannot be used here",
@@ -162,7 +162,7 @@ def cameras(config: CameraConfig) -> Finding:
         return fail(
             "no camera is listed", "switch off, check both ends of its cable; rpicam-hello --list-cameras"
         )
-    angle, doubt = field_of_view(found[0], config.field_of_view)
+    angle, doubt = choose_field_of_view(found[0], config.field_of_view)
     said = f"{found[0]}, {angle:g} degrees wide"
     if doubt:
         return warn(
@@ -173,7 +173,7 @@ def cameras(config: CameraConfig) -> Finding:
 
 def connectors(root: Path) -> Finding:
     """Check that a monitor is connected."""
-    found = plugs.connectors(root / "sys/class/drm")
+    found = plugs.list_connectors(root / "sys/class/drm")
     connected = [plug.name for plug in found if plug.connected]
     if any(plug.connected and plug.modes for plug in found):
         return ok(f"monitor on {', '.join(connected)}")
@@ -188,7 +188,7 @@ def connectors(root: Path) -> Finding:
 
 def display(root: Path) -> Finding:
     """Check that no other program than the service holds the display."""
-    found = holders(root)
+    found = card_holders(root)
     named = ", ".join(f"{each.name} (process {each.pid}{each.unit and ', ' + each.unit})" for each in found)
     others = [each for each in found if each.unit != UNIT]
     todo = "end that program and disable what starts it; the portrait then returns by itself"
@@ -216,14 +216,14 @@ def sdl(kms: bool) -> Finding:
 def models() -> Finding:
     """Check the models' hashes."""
     wanted = [asset for asset in assets.load_assets() if asset.folder.name == "models"]
-    faults = [fault for asset in wanted if (fault := assets.fault(asset))]
+    faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
     return fail(faults[0], "mona-lisa assets fetch") if faults else ok(f"{len(wanted)} files right")
 
 
 def portrait(config: Config) -> Finding:
     """Check every image of the portrait that hangs."""
     try:
-        pack = Pack(Path(config.display.pack) if config.display.pack else current())
+        pack = Pack(Path(config.display.pack) if config.display.pack else current_folder())
         pack.check()
     except ApplianceError as error:
         return fail(str(error), "mona-lisa portrait install sconosciuta")
@@ -245,7 +245,7 @@ def disk(root: Path) -> Finding:
     ]
     if any(errors):
         return fail(f"{sum(errors)} file system errors", "save /etc/mona-lisa, then replace the card")
-    free = shutil.disk_usage(library()).free // _MEGABYTE
+    free = shutil.disk_usage(library_folder()).free // _MEGABYTE
     if free < 20:
         return fail(f"{free} MB free", "make room: sudo journalctl --vacuum-size=50M; sudo apt-get clean")
     if free < 200:

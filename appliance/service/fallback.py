@@ -9,7 +9,7 @@ from typing import Final
 
 from appliance.display.screen import Screen
 from appliance.errors import BadPack
-from appliance.library import DEFAULT, folder_of, installed
+from appliance.library import DEFAULT_PORTRAIT, installed_packs, portrait_folder
 from appliance.pack import Pack, as_bad_pack
 
 log = logging.getLogger(__name__)
@@ -85,10 +85,10 @@ def light_again(
 
 
 def _others(spare: Path | None) -> list[Pack]:
-    bundled = folder_of(DEFAULT)
+    bundled = portrait_folder(DEFAULT_PORTRAIT)
     packs: list[Pack] = []
     with suppress(OSError):  # a failing disk
-        packs = sorted(installed(), key=lambda pack: pack.folder != bundled)
+        packs = sorted(installed_packs(), key=lambda pack: pack.folder != bundled)
     if spare:
         with suppress(BadPack):
             packs.append(Pack(spare))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance import __version__
-from appliance.terminal import readable
+from appliance.terminal import printable_line
 
 
 def notify(*fields: str) -> bool:
@@ -25,7 +25,7 @@ def notify(*fields: str) -> bool:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]  # the abstract namespace
-    message = "\n".join(map(readable, fields))
+    message = "\n".join(map(printable_line, fields))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.setblocking(False)  # a systemd that does not read must not stop the picture
         try:
@@ -94,7 +94,7 @@ class Fields(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields; every line passes."""
-        record.__dict__.update({name: readable(value) for name, value in self.known.items()})
+        record.__dict__.update({name: printable_line(value) for name, value in self.known.items()})
         return True
 
 
@@ -106,11 +106,13 @@ class Line(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
         """Return the line; a traceback follows it."""
-        return readable(super().formatMessage(record))
+        return printable_line(super().formatMessage(record))
 
     def formatException(self, *error: Any) -> str:  # noqa: N802
         """Return a traceback, set in, so that no line of it can be taken for one of the log."""
-        return "\n".join(f"    {readable(line)}" for line in super().formatException(*error).splitlines())
+        return "\n".join(
+            f"    {printable_line(line)}" for line in super().formatException(*error).splitlines()
+        )
 
 
 def set_up() -> None:

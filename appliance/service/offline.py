@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.camera.base import Picture, RgbPicture
-from appliance.camera.lens import USUAL_FIELD_OF_VIEW
+from appliance.camera.lens import DEFAULT_FIELD_OF_VIEW
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import BadImage, CameraEnded
@@ -55,7 +55,7 @@ def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> I
         If a picture differs in size from the first one.
     """
     controller = GazeController(config)
-    field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
+    field_of_view = config.camera.field_of_view or DEFAULT_FIELD_OF_VIEW
     shown = tuple(grid.rest for grid in pack.sitters)
     for name, picture in _pictures(folder, rate, config.camera.rotation):
         target = controller.see(picture, field_of_view, pack)
@@ -106,7 +106,7 @@ def simulate_refreshes(
     """
     camera_latency, vision_latency = latencies
     controller = GazeController(config)
-    field_of_view = config.camera.field_of_view or USUAL_FIELD_OF_VIEW
+    field_of_view = config.camera.field_of_view or DEFAULT_FIELD_OF_VIEW
     display_latency = config.tracking.display_latency
     first = last = 0.0
     understood: list[tuple[float, GazeTarget]] = []

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.config import Config, load_config, parse_config, system_config
 from appliance.errors import CannotWrite, ConfigError
 from appliance.files import read_regular, write_atomic
-from appliance.library import DEFAULT, current, library
+from appliance.library import DEFAULT_PORTRAIT, current_folder, library_folder
 from appliance.schema import MOST_BYTES, read_toml
 
 log = logging.getLogger(__name__)
@@ -103,12 +103,12 @@ class Settings:
     def hanging(self) -> Path:
         """Return the folder of the portrait to show."""
         fixed = self.pack or self.config.display.pack
-        return Path(fixed) if fixed else current()
+        return Path(fixed) if fixed else current_folder()
 
     @staticmethod
     def spare() -> Path:
         """Return the folder of the portrait that came with the program."""
-        return home() / "frames" / DEFAULT
+        return home_folder() / "frames" / DEFAULT_PORTRAIT
 
     def _read(self) -> Config:
         path = self.path
@@ -134,7 +134,7 @@ def _later(old: Config, new: Config) -> list[str]:
 
 
 def _remember(path: Path) -> None:
-    copy = library() / _COPY
+    copy = library_folder() / _COPY
     try:
         text = bytes(read_regular(path, MOST_BYTES))
         if not copy.exists() or read_regular(copy, MOST_BYTES) != text:
@@ -144,7 +144,7 @@ def _remember(path: Path) -> None:
 
 
 def _last_right() -> tuple[Config, str]:
-    copy = library() / _COPY
+    copy = library_folder() / _COPY
     try:
         return parse_config(read_toml(copy), str(copy)), LAST_RIGHT
     except (OSError, ValueError):  # ConfigError is one, and what is not UTF-8 raises another

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from appliance.files import as_owner, read_regular
 from appliance.service.health import State
-from appliance.terminal import escaped
+from appliance.terminal import escape_unprintable
 
 STATUS: Final = "status.json"
 PROMETHEUS: Final = "mona-lisa.prom"
@@ -71,7 +71,7 @@ def prometheus(status: dict[str, Any]) -> str:
 
 
 def _label(text: str) -> str:
-    quoted = escaped(text).replace("\\", r"\\").replace('"', r"\"")
+    quoted = escape_unprintable(text).replace("\\", r"\\").replace('"', r"\"")
     return f'"{quoted}"'
 
 

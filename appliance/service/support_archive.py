@@ -17,10 +17,10 @@ from typing import Any, Final
 from appliance.config import SYSTEM_CONFIG, parse_config
 from appliance.errors import ConfigError
 from appliance.files import read_regular, write_atomic
-from appliance.library import current
+from appliance.library import current_folder
 from appliance.service import status
 from appliance.service.doctor import examine
-from appliance.terminal import readable
+from appliance.terminal import printable_line
 
 LEFT_OUT: Final = "(left out)"
 LINES_LEFT_OUT: Final = "(lines left out: %d)"
@@ -315,7 +315,7 @@ def _texts(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     yield status.PROMETHEUS, _read(place / status.PROMETHEUS, _lines(*METRICS), names)
     for file, known in _FILES:
         yield str(file).strip("/").replace("/", "_"), _read(file, known, names)
-    yield "pack.toml", _read(current() / "pack.toml", _lines(*PACK), names)
+    yield "pack.toml", _read(current_folder() / "pack.toml", _lines(*PACK), names)
     for name, command, known in _COMMANDS:
         yield name, _said(command, known, names)
 
@@ -323,7 +323,7 @@ def _texts(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def _findings(names: tuple[str, ...]) -> Iterator[str]:
     for name, finding in examine():
         found = f"{finding.found}{'; ' * bool(finding.todo)}{finding.todo}"
-        yield f"{finding.grade:5} {name}: {redact(readable(found), names)}\n"
+        yield f"{finding.grade:5} {name}: {redact(printable_line(found), names)}\n"
 
 
 def _read(path: Path, known: Known, names: Iterable[str]) -> str:

@@ -192,14 +192,14 @@ class Watcher:
 
     def _see(self) -> None:
         """Open the camera and see, until it fails or the config changes what it needs."""
-        from appliance.service.camera_feed import black, camera_named, described, frozen, look
+        from appliance.service.camera_feed import black, create_camera, describe_camera, frozen, look
 
         config = self.setup.config
         self.sight = replace(self.sight, asked=0.0)
         self._expect(config, OPENING)
         follower = self._follower(config)
         first = True
-        with camera_named(config.camera.source, config.camera) as camera:
+        with create_camera(config.camera.source, config.camera) as camera:
             while not self._stop.is_set():
                 setup = self.setup  # read once for each picture: the other thread replaces it
                 if setup.config is not config:
@@ -224,7 +224,7 @@ class Watcher:
                     black(self._sound),
                     pictures=self.sight.pictures + 1,
                     visitors=aim.visitors,
-                    camera=described(config.camera.source, camera),
+                    camera=describe_camera(config.camera.source, camera),
                     asked=follower.rate,
                     delay=came - picture.captured,
                 )

@@ -1,4 +1,4 @@
-"""Steady eyes without lag: a filter that knows standing from walking, prediction, and hysteresis."""
+"""Smooth a direction without lag: a filter that tells standing from walking, prediction, and hysteresis."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,33 +6,38 @@ from typing import Final
 
 # Cut-off of the low-pass on speed, Hz: noise is averaged over three pictures at 30 pictures/s (bench gaze).
 _SPEED_CUTOFF: Final = 3.0
-# Below the first speed a person stands, above the second they walk, in mm/s across the line of sight.
-# People who stand on the films move their heads at up to 110 mm/s; slow visitors walk at 300 mm/s.
-_STANDS: Final = 120.0
-_WALKS: Final = 260.0
-# The pace that tells standing from walking is taken over this many seconds: noise of 3 mm in a sample then
-# makes 30 mm/s of it.
+# Speed across the line of sight below which a person stands, in mm/s: standing people on the films move their
+# heads at up to 110 mm/s.
+_STANDING_SPEED: Final = 120.0
+# Speed above which a person walks, in mm/s: slow visitors walk at 300 mm/s.
+_WALKING_SPEED: Final = 260.0
+# Time over which that speed is measured, in seconds: noise of 3 mm in a sample then adds 30 mm/s.
 _PACE_TIME: Final = 0.21
-# Standard deviation of three samples' bend (one minus two, plus the third), in multiples of one sample's.
-_BENT: Final = 6**0.5
-# Weight of the newest bend in the noise: an average over ten samples.
+# Standard deviation of three samples' bend (first minus twice the second plus the third), as a multiple of
+# one sample's: sqrt(1 + 4 + 1).
+_BEND_PER_NOISE: Final = 6**0.5
+# Weight of the newest bend in the estimated noise: a mean over ten samples (chosen, not measured).
 _NOISE_WEIGHT: Final = 0.1
-# Largest bend that counts as noise, mm: a walker who sets off bends more.
-_NOISE_MOST: Final = 20.0
-# Pace that noise of 1 mm makes within `_PACE_TIME` once in a hundred samples, per second.
+# Largest bend that counts as noise, in mm: a person who starts to walk bends more (chosen, not measured).
+_MAX_BEND: Final = 20.0
+# Speed that noise of 1 mm appears to have within `_PACE_TIME` in one of a hundred samples, per second.
 _NOISE_PACE: Final = 2.6 * 2**0.5 / _PACE_TIME
-# A sample this far from where it was expected is a sudden step, in mm across the line of sight: a third
-# of a face's width, more than a head moves between two pictures while a person stands.
-_STEP: Final = 45.0
-# The step may be larger by this share of the way walked since the last sample: walkers change their speed.
-_CHANGES: Final = 0.3
-# A new viewer may run: mm/s.
-_RUNS: Final = 3000.0
+# Deviation from the expected direction that is a sudden step, in mm across the line of sight: a third of a
+# face's width, which is more than a standing person's head moves between two pictures.
+_SUDDEN_STEP: Final = 45.0
+# Fraction of the distance walked since the last sample by which a step may be larger, because walkers change
+# their speed (chosen, not measured).
+_SPEED_CHANGE: Final = 0.3
+# Speed up to which the second sample of a new viewer is believed, in mm/s (chosen, not measured).
+_RUNNING_SPEED: Final = 3000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """A sample that was a sudden step: degrees, how far off it was from what was expected, seconds."""
+class UnconfirmedStep:
+    """A sample that was a sudden step, to be confirmed by the next one.
+
+    `value` and `off`, its deviation from the expected value, are in degrees; `at` is in seconds.
+    """
 
     value: float
     off: float
@@ -40,13 +45,13 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Gaze:
-    """The state of the filter of a direction: degrees, degrees per second, seconds.
+class AngleFilter:
+    """The state of the filter of an angle: degrees, degrees per second, seconds.
 
-    `value` is the smoothed direction at the moment `at`; `speed` is used for prediction: 0
-    below walking speed. `raw` is the newest sample believed, `slow` the low-passed speed of samples,
-    `recent` the last samples (moment, direction), `noise` their standard deviation in mm. `doubted` is the
-    sudden step that the next sample must confirm, if any; `known`: there were two samples.
+    `value` is the smoothed angle at the moment `at`; `speed` is for prediction, 0 below walking speed. `raw`
+    is the newest sample accepted, `slow` the low-passed speed, `recent` the last samples as (moment, angle),
+    `noise` their standard deviation in mm. `doubted` is the sudden step that the next sample must confirm, if
+    any. `known` is whether there were two samples.
     """
 
     value: float
@@ -56,22 +61,24 @@ class Gaze:
     slow: float = 0.0
     recent: tuple[tuple[float, float], ...] = ()
     noise: float = 0.0
-    doubted: Doubt | None = None
+    doubted: UnconfirmedStep | None = None
     known: bool = False
 
 
-def first_gaze(value: float, moment: float) -> Gaze:
+def start_filter(value: float, moment: float) -> AngleFilter:
     """Return the filter's state after its first sample: degrees, seconds."""
-    return Gaze(value, moment, raw=value, recent=((moment, value),))
+    return AngleFilter(value, moment, raw=value, recent=((moment, value),))
 
 
-def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, cutoff: float) -> Gaze:
+def advance_filter(
+    value: float, moment: float, distance_mm: float, state: AngleFilter, cutoff: float
+) -> AngleFilter:
     """Advance the filter by one sample.
 
-    While the viewer stands, the direction is low-passed and not extrapolated, so that it is calm. While
-    they walk it is the sample itself, and its speed is returned. In between both are mixed by the speed. A
-    sudden step changes nothing until the next sample is on the same side of what was expected; one that
-    goes on in the direction of a smaller step before it is no longer sudden.
+    While the viewer stands, the angle is low-passed and not extrapolated, so that the eyes are calm. While
+    they walk it is the sample itself, with its speed. In between both are mixed by the speed. A sudden step
+    changes nothing until the next sample lies on the same side of the expected value; a step in the direction
+    of a smaller one before it is not sudden.
 
     Parameters
     ----------
@@ -86,57 +93,59 @@ def advance_gaze(value: float, moment: float, distance_mm: float, state: Gaze, c
         return state
     millimetres = math.radians(1) * distance_mm
     low, high = sorted((state.value, state.value + state.speed * dt))
-    off = value - min(max(value, low), high)  # a viewer who stops or slows down makes no sudden step
+    off = value - min(max(value, low), high)  # stopping or slowing down is not a sudden step
     before, since, known = state.raw, dt, state.recent
-    allowed = _STEP + _CHANGES * abs(state.speed) * dt * millimetres
-    sets_off = len(known) > 1 and off * (known[-1][1] - known[-2][1]) * millimetres > abs(off) * _STEP / 2
-    if abs(off) * millimetres > (allowed if state.known else _RUNS * dt) and not sets_off:
+    allowed = _SUDDEN_STEP + _SPEED_CHANGE * abs(state.speed) * dt * millimetres
+    sets_off = (
+        len(known) > 1 and off * (known[-1][1] - known[-2][1]) * millimetres > abs(off) * _SUDDEN_STEP / 2
+    )
+    if abs(off) * millimetres > (allowed if state.known else _RUNNING_SPEED * dt) and not sets_off:
         doubted = state.doubted
         if doubted is None or moment <= doubted.at or off * doubted.off <= 0:
-            return replace(state, doubted=Doubt(value, off, moment))
+            return replace(state, doubted=UnconfirmedStep(value, off, moment))
         before, since = doubted.value, moment - doubted.at
         known = (*known, (doubted.at, doubted.value))
     fast = (value - before) / since
-    slow = state.slow + _weight(_SPEED_CUTOFF, since) * (fast - state.slow)
+    slow = state.slow + _low_pass_weight(_SPEED_CUTOFF, since) * (fast - state.slow)
     lately = tuple(pair for pair in known if moment - pair[0] < _PACE_TIME) or known[-1:]
     recent = (*lately, (moment, value))
     pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * millimetres
     bent = abs(value - 2 * state.raw + known[-2][1]) * millimetres if len(known) > 1 else 0.0
-    noise = state.noise + _NOISE_WEIGHT * (min(bent / _BENT, _NOISE_MOST) - state.noise)
-    stands = max(_STANDS, _NOISE_PACE * noise)  # in the dark noise alone looks like a pace
-    walks = min(max((pace - stands) / (_WALKS - _STANDS), 0.0), 1.0)
-    # The lesser of both speeds, and none where they disagree about the direction: a stop is believed at
-    # once, noise is not.
+    noise = state.noise + _NOISE_WEIGHT * (min(bent / _BEND_PER_NOISE, _MAX_BEND) - state.noise)
+    stands = max(_STANDING_SPEED, _NOISE_PACE * noise)  # in the dark, noise alone looks like motion
+    walks = min(max((pace - stands) / (_WALKING_SPEED - _STANDING_SPEED), 0.0), 1.0)
+    # The smaller of the two speeds, and 0 where their signs differ: so a stop counts at once, and noise
+    # never.
     speed = 0.0 if fast * slow <= 0 else math.copysign(min(abs(fast), abs(slow)), fast) * walks
-    calm = _weight(cutoff, dt)
+    calm = _low_pass_weight(cutoff, dt)
     follows = calm + (1 - calm) * walks
-    return Gaze(
+    return AngleFilter(
         state.value + follows * (value - state.value), moment, speed, value, slow, recent, noise, known=True
     )
 
 
-def lead(age: float, reach: float) -> float:
-    """Return the seconds of motion to add after `age` seconds: `age` at first, `reach` in the end.
+def prediction_time(age: float, reach: float) -> float:
+    """Return the seconds of motion to predict `age` seconds after a sample: `age` at first, at most `reach`.
 
-    What was seen a moment ago goes on, but not for ever; a `reach` of 0 predicts nothing.
+    Motion is assumed to continue, but not for ever; a `reach` of 0 predicts nothing.
     """
     return reach * math.tanh(max(age, 0.0) / reach) if reach > 0 else 0.0
 
 
-def ease(part: float) -> float:
-    """Return how far a movement is, 0 to 1, after `part` of its time; it begins and ends at rest."""
+def smoothstep(part: float) -> float:
+    """Return the fraction of a movement that is done after `part` of its time; it starts and ends at rest."""
     t = min(max(part, 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
-def settle(position: float, index: int, hysteresis: float, count: int) -> int:
-    """Return the frame for a position, keeping the present one until the middle is clearly passed.
+def apply_hysteresis(position: float, index: int, hysteresis: float, count: int) -> int:
+    """Return the frame nearest to a position; keep the present frame near the middle between two.
 
     Parameters
     ----------
-    position : where to look, in frames (0 to count - 1; beyond is clamped)
+    position : where to look, in frames; clamped to 0 and count - 1
     index : the frame shown now
-    hysteresis : how far past the middle between two frames the position must go, in frames
+    hysteresis : how far past the middle the position must be for another frame, in frames
     count : number of frames
     """
     position = min(max(position, 0.0), count - 1.0)
@@ -145,8 +154,8 @@ def settle(position: float, index: int, hysteresis: float, count: int) -> int:
     return math.floor(position + 0.5)
 
 
-def _weight(cutoff: float, dt: float) -> float:
-    """Return the share of a step that a low-pass of `cutoff` Hz follows within `dt` seconds."""
+def _low_pass_weight(cutoff: float, dt: float) -> float:
+    """Return the fraction of a step that a low-pass of `cutoff` Hz follows within `dt` seconds."""
     if not dt > 0:
         raise ValueError(f"dt = {dt}; expected a positive number of seconds")
     return -math.expm1(-2 * math.pi * cutoff * dt)

@@ -8,116 +8,120 @@ from typing import Final
 
 from appliance.camera.base import Picture
 from appliance.camera.sampling import Region
-from appliance.tracking.filters import lead
-from appliance.tracking.liveness import Life, StaticFace
-from appliance.vision.blazeface import Face
+from appliance.tracking.filters import prediction_time
+from appliance.tracking.liveness import LOCALISATION_ERROR, Liveness, StaticFace
+from appliance.vision.blazeface import Face, Point
+
+# Distance of the nose's tip before the eyes, in eye distances. Source: Farkas, "Anthropometry of the Head and
+# Face", 1994.
+_NOSE_AHEAD: Final = 0.6
 
 
 def frontal_eye_distance(face: Face) -> float:
-    """Return the eyes' distance in pixels as it would be with the face turned to the camera."""
-    return face.eye_distance * math.hypot(1.0, turn(face))
+    """Return what the eyes' distance in pixels would be if the face were turned to the camera."""
+    return face.eye_distance * math.hypot(1.0, head_yaw_tangent(face))
 
 
-def turn(face: Face) -> float:
-    """Return the tangent of the head's yaw, positive to picture right, from where the nose stands.
+def head_yaw_tangent(face: Face) -> float:
+    """Return the tangent of the head's yaw, positive to picture right, from the position of the nose.
 
-    The nose's tip lies about .6 eye distances before the eyes (Farkas, "Anthropometry of the Head and
-    Face", 1994), so that yaw moves it to the side by that much times the tangent of the angle, in eye
-    distances as seen. Beyond 45 degrees the far eye is a guess.
+    Yaw moves the nose's tip to the side by `_NOSE_AHEAD` times the tangent, in eye distances as seen. It is
+    limited to 45 degrees, because beyond that the detector only guesses the far eye.
     """
     (rx, ry), (lx, ly) = face.right_eye, face.left_eye
     dx, dy = lx - rx, ly - ry
     square = max(dx * dx + dy * dy, 1e-9)
     x, y = face.eye_midpoint
     along = ((face.nose[0] - x) * dx + (face.nose[1] - y) * dy) / square
-    return min(max(along / 0.6, -1.0), 1.0)
+    return min(max(along / _NOSE_AHEAD, -1.0), 1.0)
 
 
-Point = tuple[float, float]
-
-# Score of a single sighting that confirms a face (bench gaze: no wall reaches it).
-_CERTAIN: Final = 0.85
-# Score of one of two sightings that confirms a face.
-_SURE: Final = 0.7
-# Mean score of `_LOOKS` sightings that confirms a face in dim light.
-_FAIR: Final = 0.6
-# Sightings after which a low mean score or motion may confirm a face.
-_LOOKS: Final = 4
-# A faint face that moved this far is confirmed, face widths.
-_MOVES: Final = 0.8
-# Sightings by which a face must be confirmed; then its place is left alone for `_LEFT_ALONE` seconds.
-_DOUBTS: Final = 6
-_LEFT_ALONE: Final = 20.0
-# Fraction of a new face's box that must change between two pictures to confirm it at once.
-_MOVING: Final = 0.1
-# Seconds after which a wall picture that is not where it was is forgotten.
-_FORGETS: Final = 600.0
-# Half of a body's width, face widths.
+# Score that confirms a track at its first sighting (bench gaze: no wall pattern reaches it).
+_CERTAIN_SCORE: Final = 0.85
+# Score that confirms a track at a later sighting (chosen, not measured).
+_SURE_SCORE: Final = 0.7
+# Mean score that confirms a track after `_FAIR_SIGHTINGS`, for dim light (chosen, not measured).
+_FAIR_SCORE: Final = 0.6
+# Sightings after which a low mean score or motion may confirm a track (chosen, not measured).
+_FAIR_SIGHTINGS: Final = 4
+# Distance that confirms the track of a faint face that moved so far, in face widths (chosen, not measured).
+_CONFIRMING_MOVE: Final = 0.8
+# Sightings within which a tentative track must be confirmed (chosen, not measured).
+_MAX_TENTATIVE: Final = 6
+# Time for which the place of a track that was not confirmed is ignored, in seconds (chosen, not measured).
+_IGNORED_TIME: Final = 20.0
+# Fraction of a new face's box that must change between two pictures to confirm it at once (chosen, not
+# measured).
+_MOVING_SHARE: Final = 0.1
+# Time after which a wall picture that is no longer seen is forgotten, in seconds (chosen, not measured).
+_STATIC_MEMORY: Final = 600.0
+# Half of a body's width, in face widths (chosen, not measured).
 _BODY_HALF: Final = 1.8
-# Where a body begins and ends below the eyes, face widths.
+# Where a body begins and ends below the eyes, in face widths (chosen, not measured).
 _BODY: Final = (0.8, 9.0)
-# Score below which a face on somebody's body is clothes or a bag.
-_CLOTHES: Final = 0.75
-# A face printed on a shirt moves less than this relative to the wearer's eyes, face widths: two people sway
-# by 9 mm (.06) each on their own.
-_RIGID: Final = 0.06
-# Way from the last step's place that makes another step, face widths.
-_STEP: Final = 0.5
-# Alpha-beta filter of a face's place: fraction of the error that the place follows.
-_FOLLOWS: Final = 0.8
-# The same for the speed.
-_SPEEDS: Final = 0.4
-# Highest speed of a person, face widths per second: 2 m/s.
-_RUNS: Final = 13.0
-# Time constant with which the expected motion of an unseen person dies away, seconds (guess).
-_COAST: Final = 0.6
-# Time constant of a face's width, seconds: it changes by a fifth in a second at a walk.
+# Score below which a face on somebody's body is clothes or a bag (chosen, not measured).
+_CLOTHES_SCORE: Final = 0.75
+# Largest motion of a face printed on a shirt relative to the wearer's eyes, in face widths: two people sway
+# by 9 mm (0.06) each on their own.
+_PRINT_TOLERANCE: Final = 0.06
+# Distance from the place of the last step that counts as another step, in face widths (chosen, not measured).
+_STEP_WIDTHS: Final = 0.5
+# Alpha-beta filter of a face's position: fraction of the deviation that the position follows (chosen, not
+# measured).
+_POSITION_GAIN: Final = 0.8
+# The same for the speed (chosen, not measured).
+_SPEED_GAIN: Final = 0.4
+# Highest speed of a person, in face widths per second: 2 m/s.
+_MAX_PACE: Final = 13.0
+# Time constant with which the predicted motion of an unseen person fades, in seconds (guess).
+_COAST_TIME: Final = 0.6
+# Time constant of a face's width, in seconds: it changes by a fifth within a second of walking.
 _WIDTH_TIME: Final = 0.25
-# Time constant of the eyes' distance, seconds: its noise moves the viewer's distance.
+# Time constant of the eyes' distance, in seconds: longer, because its noise changes the viewer's distance.
 _EYES_TIME: Final = 0.4
-# Missed looks after which a person counts as out of view; they are still known when they return.
-_MISSES: Final = 3
-# Seconds unseen, without such looks, until a person is out of view.
-_UNSEEN: Final = 3.0
-# Seconds unseen after which a person's place and speed begin anew.
-_STRANGE: Final = 0.6
-# Seconds away after which a person who returns counts as new.
-_RETURNS: Final = 2.0
-# Regions of fewer face widths are crops, whose measurements are sharp.
-_CROP: Final = 6.0
-# Least distance of a face from a region's edges for a sharp measurement, face widths.
-_ROOM: Final = 0.5
-# Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m).
-_COARSE: Final = 0.02
-# Localisation error of a face that no crop has measured yet, pixels: that of a tile.
-_COARSE_PX: Final = 6.0
-# Difference of size that may still be the same face, as a logarithm: of two sharp measurements.
+# Misses after which a person is out of view; they are recognised when they return (chosen, not measured).
+_MAX_MISSES: Final = 3
+# Time unseen without misses after which a person is out of view, in seconds (chosen, not measured).
+_VIEW_TIMEOUT: Final = 3.0
+# Time unseen after which the filter of position and speed starts anew, in seconds (chosen, not measured).
+_RESTART_TIME: Final = 0.6
+# Time away after which a person who returns counts as new, in seconds (chosen, not measured).
+_RETURN_TIME: Final = 2.0
+# Width of a region below which it is a crop with sharp measurements, in face widths (chosen, not measured).
+_CROP_WIDTHS: Final = 6.0
+# Smallest distance of a face from a region's edges for a sharp measurement, in face widths (chosen, not
+# measured).
+_EDGE_MARGIN: Final = 0.5
+# Localisation error of a face that no crop has measured yet, in pixels: that of a tile.
+_TILE_ERROR: Final = 6.0
+# Difference of size between two sharp measurements of one face, as a logarithm (chosen, not measured).
 _SIZE_SHARP: Final = 0.3
-# The same of coarse measurements: small faces seem up to half as large again.
+# The same for coarse measurements: small faces are measured up to half as large again.
 _SIZE_COARSE: Final = 0.6
-# What is added to both for each second unseen, up to one.
+# Increase of both for each second unseen, for up to one second (chosen, not measured).
 _SIZE_SPEED: Final = 0.3
-# Seconds unseen from which on a face must also have the track's usual score.
-_LATELY: Final = 0.15
-# Fraction of the mean score that is usual (films: faces that turn away fall below it).
-_USUAL: Final = 0.75
-# How much less than usual a score may be: more is somebody else, or a pattern on the wall.
-_DOUBTFUL: Final = 0.1
-# Weight of a usual score in the running mean.
-_SCORES: Final = 0.1
-# Weight of a score below usual: small, so that the mean stays while a head turns away.
-_SCORES_WEAK: Final = 0.02
-# At most this many faces of a look are assigned to tracks; the best come first.
-_ASSIGNED: Final = 10
-# Partial assignments kept while faces are assigned, cheapest first: bounds the time in a crowd.
-_KEPT: Final = 64
+# Time unseen after which a face must also have the track's usual score, in seconds (chosen, not measured).
+_SCORE_TIME: Final = 0.15
+# Fraction of the mean score that is still usual (films: faces that turn away fall below it).
+_USUAL_SCORE: Final = 0.75
+# How far a score may be below the usual one; below that it is somebody else or a wall pattern (chosen, not
+# measured).
+_SCORE_TOLERANCE: Final = 0.1
+# Weight of a usual score in the running mean (chosen, not measured).
+_SCORE_WEIGHT: Final = 0.1
+# Weight of a score below usual: small, so that the mean stays while a head turns away (chosen, not measured).
+_WEAK_SCORE_WEIGHT: Final = 0.02
+# Largest number of faces in a picture that are assigned to tracks, best first (chosen, not measured).
+_MAX_ASSIGNED: Final = 10
+# Partial assignments that are kept, cheapest first: this bounds the time in a crowd (chosen, not measured).
+_MAX_ASSIGNMENTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """How far a face may be from a track's expected place and still belong to it, in face widths (150 mm).
+class AssociationGate:
+    """How far a face may be from a track's expected position to belong to it, in face widths (150 mm).
 
-    `start` at once, `speed` more for each second unseen, `most` at the most.
+    `start` at once, plus `speed` for each second unseen, up to `most`.
     """
 
     start: float
@@ -125,17 +129,19 @@ class Gate:
     most: float
 
 
-# From picture to picture a standing person may set off at 1.2 m/s; a lost one has no expected place.
-_AT_ONCE: Final = Gate(0.5, 8.0, 2.5)
-_AGAIN: Final = Gate(1.0, 8.0, 3.5)
+# From one picture to the next: a standing person may start to walk at 1.2 m/s (8 face widths/s).
+_NEXT_PICTURE_GATE: Final = AssociationGate(0.5, 8.0, 2.5)
+# When a lost person returns: wider, because their expected position is uncertain (chosen, not measured).
+_RETURN_GATE: Final = AssociationGate(1.0, 8.0, 3.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
-    """A face that moves with somebody's body: where it is below their eyes, in their face widths.
+class PrintedFace:
+    """A face printed on somebody's clothes, which moves with their body.
 
-    `x`, `y` and `width` are in face widths of the track `wearer`; it has been there since the moment `since`,
-    while the wearer's eyes were between `low` and `high`, in picture pixels to the right.
+    `x`, `y` is its position relative to the eyes of the track `wearer`, and `width` its width, all in face
+    widths of that track. It was first seen there at `since`; the wearer's eyes have since moved between `low`
+    and `high`, in picture pixels to the right.
     """
 
     wearer: int
@@ -147,8 +153,8 @@ class Print:
     high: float
 
     def is_at(self, face: Face, wearer: "Track", moment: float) -> bool:
-        """Tell whether a face is this one, where the wearer should be at a moment."""
-        x, y = wearer.at(moment)
+        """Tell whether a face is this one, by the wearer's expected position at a moment."""
+        x, y = wearer.position_at(moment)
         place = x + self.x * wearer.width, y + self.y * wearer.width
         size = abs(math.log(face.width / (self.width * wearer.width)))
         return math.dist(face.eye_midpoint, place) < 0.4 * face.width and size < 0.5
@@ -156,16 +162,16 @@ class Print:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One person in view: the eye midpoint in picture pixels, its speed in pixels per second.
+    """One person in view: the eye midpoint in picture pixels, and its speed in pixels per second.
 
-    `width` and `eye_distance` are pixels, smoothed; `face` is the newest one measured well, when the track
-    was at `face_at`. Times are seconds on the monotonic clock: `seen` last, `first` seen, `still_since` the
-    last step they took. `hits` counts the sightings, `misses` the looks since then that should have found the
-    face, `score` is the running mean of scores. `confirmed`: it is a face. `sharp`: its size was measured
-    in a crop; in a tile small faces seem up to half as large again. `stirred`: the picture moved where the
-    face was. `looked_at` is when the sitter last looked at them, `sought` when they were last looked for
-    without being the viewer. `prints` are the faces on their shirt; `worn` is where this face is on
-    somebody's body, if it is there.
+    `width` and `eye_distance` are smoothed, in pixels. `face` is the newest well measured face; the track was
+    at `face_at` then. Seconds on the monotonic clock: `seen` is the last sighting, `first` the first one,
+    `still_since` the last step, `looked_at` when the sitter last looked at them, `sought` when they were last
+    searched for without being the viewer. `hits` counts the sightings, `misses` the searches since the last
+    one that should have found the face. `score` is the running mean of scores. A track is tentative until it
+    is `confirmed`. `sharp` is whether a crop has measured its size; tiles measure small faces up to half as
+    large again. `stirred` is whether the picture has moved where the face was. `prints` are the faces
+    on their clothes; `worn` is set if this face may itself be on somebody's clothes.
     """
 
     identity: int
@@ -190,35 +196,35 @@ class Track:
     stirred: bool = False
     looked_at: float = -math.inf
     sought: float = -math.inf
-    worn: Print | None = None
-    prints: list[Print] = field(default_factory=list)
-    life: Life = field(default_factory=lambda: Life(0.0))
+    worn: PrintedFace | None = None
+    prints: list[PrintedFace] = field(default_factory=list)
+    life: Liveness = field(default_factory=lambda: Liveness(0.0))
 
-    def at(self, moment: float) -> Point:
-        """Return where the eye midpoint should be at a moment, in pixels: motion goes on, and dies away."""
-        time = lead(moment - self.seen, _COAST)
+    def position_at(self, moment: float) -> Point:
+        """Return the expected eye midpoint at a moment, in pixels: motion continues ever more slowly."""
+        time = prediction_time(moment - self.seen, _COAST_TIME)
         return self.x + self.vx * time, self.y + self.vy * time
 
     def in_view(self, moment: float) -> bool:
-        """Tell whether the person was seen lately, and not missed by the last looks for them."""
-        return self.misses < _MISSES and moment - self.seen < _UNSEEN
+        """Tell whether the person is in view: seen within `_VIEW_TIMEOUT`, and fewer than `_MAX_MISSES`."""
+        return self.misses < _MAX_MISSES and moment - self.seen < _VIEW_TIMEOUT
 
     @property
     def pace(self) -> float:
         """Speed in face widths per second."""
         return math.hypot(self.vx, self.vy) / self.width
 
-    def found(self, face: Face, moment: float, sharp: bool, coarse: float) -> None:
-        """Take in a new sighting (an alpha-beta filter); `coarse` is its localisation error in pixels."""
+    def add_sighting(self, face: Face, moment: float, sharp: bool, coarse: float) -> None:
+        """Add a sighting with an alpha-beta filter; `coarse` is its localisation error in pixels."""
         dt = moment - self.seen
         x, y = face.eye_midpoint
-        if dt > _STRANGE:
-            self.x, self.y, self.vx, self.vy = x, y, 0.0, 0.0  # where they went meanwhile is not known
-        px, py = self.at(moment)
+        if dt > _RESTART_TIME:
+            self.x, self.y, self.vx, self.vy = x, y, 0.0, 0.0  # the motion meanwhile is unknown
+        px, py = self.position_at(moment)
         expected = self.sharp and not sharp and math.dist((x, y), (px, py)) < coarse
         if expected:
-            x, y = px, py  # where the face should be is known better than where it was measured
-        follows, speeds = (1.0, 0.7) if self.hits == 1 else (_FOLLOWS, _SPEEDS)
+            x, y = px, py  # the expected position is more exact than the measured one
+        follows, speeds = (1.0, 0.7) if self.hits == 1 else (_POSITION_GAIN, _SPEED_GAIN)
         if dt > 0:
             # A small deviation of a coarse measurement is mostly error, so it changes the speed less.
             off = math.dist((x, y), (px, py))
@@ -226,36 +232,41 @@ class Track:
             self._accelerate(speeds * (x - px) / dt, speeds * (y - py) / dt)
         self.x, self.y = px + follows * (x - px), py + follows * (y - py)
         self.hits += 1
-        self._measure(face, dt, sharp)
+        self._smooth_size(face, dt, sharp)
         if not expected:
             self.face, self.face_at = face, (self.x, self.y)
         self.seen, self.misses = moment, 0
-        usual = face.score > _USUAL * self.score
-        self.score += max(_SCORES if usual else _SCORES_WEAK, 1 / self.hits) * (face.score - self.score)
-        step = math.dist((self.x, self.y), self.step_from) - _STEP * self.width
+        usual = face.score > _USUAL_SCORE * self.score
+        self.score += max(_SCORE_WEIGHT if usual else _WEAK_SCORE_WEIGHT, 1 / self.hits) * (
+            face.score - self.score
+        )
+        step = math.dist((self.x, self.y), self.step_from) - _STEP_WIDTHS * self.width
         if step > 0:
             self.step_from, self.still_since = (self.x, self.y), moment
-            certain = self.stirred or face.score >= _SURE  # a weak pattern is found here and there
-            if self.hits > 2 and certain and (sharp or step > coarse):  # coarse looks err by about a step
-                self.life.stepped(moment)
-        self.life.seen(face, self.width, moment, sharp)
+            certain = self.stirred or face.score >= _SURE_SCORE  # the position of weak patterns varies
+            if self.hits > 2 and certain and (sharp or step > coarse):  # the coarse error is about a step
+                self.life.note_step(moment)
+        self.life.note_position(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
         self.confirmed = (
             self.confirmed
-            or face.score >= _SURE
-            or (self.hits >= _LOOKS and ((self.stirred and moved > _MOVES) or self.score >= _FAIR))
+            or face.score >= _SURE_SCORE
+            or (
+                self.hits >= _FAIR_SIGHTINGS
+                and ((self.stirred and moved > _CONFIRMING_MOVE) or self.score >= _FAIR_SCORE)
+            )
         )
 
     def _accelerate(self, dvx: float, dvy: float) -> None:
-        """Change the speed, up to that of somebody who runs."""
+        """Change the speed, limited to `_MAX_PACE`."""
         vx, vy = self.vx + dvx, self.vy + dvy
-        limit = _RUNS * self.width / max(math.hypot(vx, vy), 1e-9)
+        limit = _MAX_PACE * self.width / max(math.hypot(vx, vy), 1e-9)
         self.vx, self.vy = vx * min(limit, 1.0), vy * min(limit, 1.0)
 
-    def _measure(self, face: Face, dt: float, sharp: bool) -> None:
+    def _smooth_size(self, face: Face, dt: float, sharp: bool) -> None:
         """Smooth the face's size; the first sharp measurement replaces coarse ones."""
         if self.sharp and not sharp:
-            return  # a coarse look has nothing to add
+            return  # a coarse measurement adds nothing
         first = sharp and not self.sharp
         if first:
             self.born_at = self.step_from = self.x, self.y
@@ -265,10 +276,10 @@ class Track:
         self.width += max(-math.expm1(-dt / _WIDTH_TIME), least) * (face.width - self.width)
         self.eye_distance += max(-math.expm1(-dt / _EYES_TIME), least) * (eyes - self.eye_distance)
 
-    def joined(self, lost: "Track") -> None:
-        """Become the continuation of a track that was lost: the same person."""
-        if self.first - lost.seen < _RETURNS:
-            self.first = lost.first  # else they are new again, though known
+    def continue_from(self, lost: "Track") -> None:
+        """Continue the lost track of the same person, with its identity."""
+        if self.first - lost.seen < _RETURN_TIME:
+            self.first = lost.first  # after a longer absence the person counts as new
         self.identity, self.looked_at = lost.identity, lost.looked_at
         self.life.sign = max(self.life.sign, lost.life.sign)
         self.hits += lost.hits
@@ -277,15 +288,15 @@ class Track:
 
 
 class Tracker:
-    """Everybody in view, each with an identity that lasts while they are in view."""
+    """Keeps a track with a lasting identity for each person in view, and the static false positives."""
 
     def __init__(self, threshold: float, fixture_after: float, memory: float) -> None:
         """Begin with nobody.
 
         Parameters
         ----------
-        threshold : a new face's least score
-        fixture_after : seconds without a sign of life that make a face a picture; 0 for never
+        threshold : smallest score of a new face
+        fixture_after : seconds without a sign of life after which a face counts as a picture; 0 for never
         memory : seconds without a sighting after which a track is dropped
         """
         self.tracks: list[Track] = []
@@ -295,7 +306,7 @@ class Tracker:
         self._memory = memory
         self._numbers = count(1)
 
-    def take(
+    def update(
         self,
         faces: Sequence[Face],
         region: Region,
@@ -303,20 +314,20 @@ class Tracker:
         picture: Picture,
         moving: Callable[[Region], float],
     ) -> None:
-        """Take in the faces of one look at a picture.
+        """Update the tracks with the faces found in one region of a picture.
 
         Parameters
         ----------
-        region : where was looked, in picture pixels
-        sought : the track that the look was for, if any
-        moving : the share of a region that moves, as far as is known
+        region : the region searched, in picture pixels
+        sought : the track that the region was chosen for, if any
+        moving : returns the share of a region that moves, as far as is known
         """
         moment = picture.captured
         self.tracks = [track for track in self.tracks if moment - track.seen <= self._memory]
         self.static = [
             spot
             for spot in self.static
-            if moment < spot.until and (spot.looks is None or moment - spot.matched < _FORGETS)
+            if moment < spot.until and (spot.pattern is None or moment - spot.matched < _STATIC_MEMORY)
         ]
         here = [track for track in self.tracks if track.in_view(moment)]
         real = [
@@ -327,95 +338,105 @@ class Tracker:
             and not any(spot.hides(face, region, picture) for spot in self.static)
             and not any(p.is_at(face, track, moment) for track in here for p in track.prints)
         ]
-        expected = [track for track in self.tracks if track is sought or _inside(track, region, moment)]
-        matched, new = self._associate(real[:_ASSIGNED], moment, _COARSE * region.width)
+        expected = [
+            track for track in self.tracks if track is sought or _should_be_found(track, region, moment)
+        ]
+        matched, new = self._associate(real[:_MAX_ASSIGNED], moment, LOCALISATION_ERROR * region.width)
         for track, face in matched:
-            sharp = region.width < _CROP * face.width and (track is sought or _has_room(face, region))
-            if not track.life.alive(moment) and moving(Region(*face.box)) > _MOVING:
+            sharp = region.width < _CROP_WIDTHS * face.width and (
+                track is sought or _is_away_from_edges(face, region)
+            )
+            if not track.life.is_alive(moment) and moving(Region(*face.box)) > _MOVING_SHARE:
                 track.stirred = True
-                if face.score >= _SURE:
-                    track.life.stepped(moment)
-            track.found(face, moment, sharp, _COARSE * region.width)
+                if face.score >= _SURE_SCORE:
+                    track.life.note_step(moment)
+            track.add_sighting(face, moment, sharp, LOCALISATION_ERROR * region.width)
         for track in expected:
             if track.seen < moment:
                 track.misses += 1
         for face in new:
-            self._begin(face, moment, moving)
-        self._join(moment)
+            self._start_track(face, moment, moving)
+        self._rejoin_lost(moment)
         for track in self.tracks:
             if track.confirmed and not track.misses:
-                track.life.sample(picture)
-        self._find_prints(moment)
-        self._forget(moment)
+                track.life.add_picture(picture)
+        self._find_printed_faces(moment)
+        self._drop_false_tracks(moment)
 
-    def unconfirmed(self) -> Track | None:
-        """Return the nearest face that is not confirmed yet, if any."""
+    def tentative(self) -> Track | None:
+        """Return the nearest tentative track, if any."""
         return max((t for t in self.tracks if not t.confirmed), key=lambda t: t.width, default=None)
 
     def confirmed(self) -> list[Track]:
-        """Return the tracks of confirmed faces."""
+        """Return the confirmed tracks."""
         return [track for track in self.tracks if track.confirmed]
 
     def _associate(
         self, faces: Sequence[Face], moment: float, coarse: float
     ) -> tuple[list[tuple[Track, Face]], list[Face]]:
-        """Assign all faces to all tracks at once, so that the sum of their misfits is least.
+        """Assign all faces to tracks at once, with the smallest sum of costs.
 
-        `coarse` is the localisation error of the look, in pixels.
+        `coarse` is the localisation error of the region, in pixels.
         """
         options = []
         for face in faces:
-            near = [(_misfit(track, face, moment, coarse, _AT_ONCE), track) for track in self.tracks]
+            near = [
+                (_assignment_cost(track, face, moment, coarse, _NEXT_PICTURE_GATE), track)
+                for track in self.tracks
+            ]
             options.append([(cost, track) for cost, track in near if cost < 1])
 
         best: list[tuple[float, tuple[Track | None, ...]]] = [(0.0, ())]
-        for fits in options:  # a new track costs 1; of partial assignments the cheapest are kept
+        for fits in options:  # a new track costs 1; the cheapest partial assignments are kept
             more = [
                 (total + cost, (*taken, track))
                 for total, taken in best
                 for cost, track in (*fits, (1.0, None))
                 if track is None or track not in taken
             ]
-            best = sorted(more, key=lambda pair: pair[0])[:_KEPT]
+            best = sorted(more, key=lambda pair: pair[0])[:_MAX_ASSIGNMENTS]
         tracks = best[0][1]
         matched = [(track, face) for track, face in zip(tracks, faces, strict=True) if track]
         return matched, [face for track, face in zip(tracks, faces, strict=True) if not track]
 
-    def _begin(self, face: Face, moment: float, moving: Callable[[Region], float]) -> None:
-        """Begin a track, unless the face is part of somebody known."""
+    def _start_track(self, face: Face, moment: float, moving: Callable[[Region], float]) -> None:
+        """Start a track, unless the face belongs to a known person."""
         if face.score < self._threshold:
             return
         x, y = face.eye_midpoint
-        for other in self.tracks:  # half hidden behind somebody, or the same person, badly measured
-            if math.dist(other.at(moment), (x, y)) < 0.6 * max(other.width, face.width) and not other.misses:
+        for other in self.tracks:  # somebody half hidden, or the same person, badly measured
+            if (
+                math.dist(other.position_at(moment), (x, y)) < 0.6 * max(other.width, face.width)
+                and not other.misses
+            ):
                 return
-            if other.confirmed and face.score < _CLOTHES and _on_body(other, x, y, moment):
+            if other.confirmed and face.score < _CLOTHES_SCORE and _on_body(other, x, y, moment):
                 return
         eyes, here, times = frontal_eye_distance(face), (x, y), (moment, moment, moment)
         track = Track(next(self._numbers), face, x, y, face.width, eyes, *times, here, here, here)
-        track.score, track.life = face.score, Life(self._fixture_after)
-        track.stirred = moving(Region(*face.box)) > _MOVING
-        moves = track.stirred and face.score >= _SURE
-        track.confirmed = moves or face.score >= _CERTAIN
+        track.score, track.life = face.score, Liveness(self._fixture_after)
+        track.stirred = moving(Region(*face.box)) > _MOVING_SHARE
+        moves = track.stirred and face.score >= _SURE_SCORE
+        track.confirmed = moves or face.score >= _CERTAIN_SCORE
         if moves:
-            track.life.stepped(moment)
+            track.life.note_step(moment)
         self.tracks.append(track)
 
-    def _join(self, moment: float) -> None:
-        """Join each lost track with the new track of the same person: one that began after the loss."""
+    def _rejoin_lost(self, moment: float) -> None:
+        """Join each lost track with the track of the same person that started after the loss."""
         for lost in [track for track in self.tracks if track.misses and track.confirmed]:
             heirs = [
-                (_misfit(lost, t.face, moment, 0.0 if t.sharp else _COARSE_PX, _AGAIN), t)
+                (_assignment_cost(lost, t.face, moment, 0.0 if t.sharp else _TILE_ERROR, _RETURN_GATE), t)
                 for t in self.tracks
                 if t.first > lost.seen and not t.misses
             ]
             cost, heir = min(heirs, key=lambda pair: pair[0], default=(1.0, None))
             if heir is not None and cost < 1:
-                heir.joined(lost)
+                heir.continue_from(lost)
                 self.tracks.remove(lost)
 
-    def _find_prints(self, moment: float) -> None:
-        """Find the faces that are printed on somebody's shirt, and forget them as people."""
+    def _find_printed_faces(self, moment: float) -> None:
+        """Find faces printed on somebody's clothes, and drop their tracks."""
         if not self._fixture_after:
             return
         for track in [track for track in self.tracks if track.seen == moment and track.confirmed]:
@@ -423,32 +444,37 @@ class Tracker:
             if wearer is None:
                 track.worn = None
                 continue
-            x, y = wearer.at(moment)
+            x, y = wearer.position_at(moment)
             offset = (track.x - x) / wearer.width, (track.y - y) / wearer.width
             worn = track.worn
             rigid = worn is not None and worn.wearer == wearer.identity
-            if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _RIGID:
-                track.worn = Print(wearer.identity, *offset, track.width / wearer.width, moment, x, x)
+            if worn is None or not rigid or math.dist(offset, (worn.x, worn.y)) > _PRINT_TOLERANCE:
+                track.worn = PrintedFace(wearer.identity, *offset, track.width / wearer.width, moment, x, x)
                 continue
             track.worn = worn = replace(worn, low=min(worn.low, x), high=max(worn.high, x))
-            # That the face keeps its place tells something only if the wearer moved.
-            moved = worn.high - worn.low > 2 * _RIGID * wearer.width
+            # A face that keeps its place on the body is printed there only if the wearer moved meanwhile.
+            moved = worn.high - worn.low > 2 * _PRINT_TOLERANCE * wearer.width
             if moved and moment - worn.since > self._fixture_after:
                 wearer.prints.append(worn)
                 self.tracks.remove(track)
 
-    def _forget(self, moment: float) -> None:
+    def _drop_false_tracks(self, moment: float) -> None:
+        """Drop the tracks that are not people: tentative ones, wall pictures, and clothes."""
         stay = []
         for track in self.tracks:
-            if (not track.confirmed or track.hits == 1) and (track.misses > 1 or track.hits >= _DOUBTS):
+            if (not track.confirmed or track.hits == 1) and (
+                track.misses > 1 or track.hits >= _MAX_TENTATIVE
+            ):
                 if not track.misses:
-                    self.static.append(StaticFace(track.x, track.y, track.width, moment + _LEFT_ALONE))
+                    self.static.append(StaticFace(track.x, track.y, track.width, moment + _IGNORED_TIME))
                 continue
-            if track.life.lifeless(moment) and not track.misses:
-                self.static.append(track.life.picture_at(track.x, track.y, track.width, moment))
+            if track.life.is_lifeless(moment) and not track.misses:
+                self.static.append(track.life.as_static_face(track.x, track.y, track.width, moment))
                 continue
-            if track.score < _CLOTHES and any(
-                other.confirmed and other.score > track.score and _on_body(other, *track.at(moment), moment)
+            if track.score < _CLOTHES_SCORE and any(
+                other.confirmed
+                and other.score > track.score
+                and _on_body(other, *track.position_at(moment), moment)
                 for other in self.tracks
                 if other is not track
             ):
@@ -458,36 +484,38 @@ class Tracker:
 
 
 def _wears(wearer: Track, track: Track, moment: float) -> bool:
-    """Tell whether a face lies on the body of somebody who was seen just now."""
-    lately = wearer.confirmed and not wearer.misses and moment - wearer.seen < _LATELY
+    """Tell whether a face lies on the body of a person who was just seen."""
+    lately = wearer.confirmed and not wearer.misses and moment - wearer.seen < _SCORE_TIME
     return lately and wearer is not track and _on_body(wearer, track.x, track.y, moment)
 
 
 def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
     """Tell whether a point lies on somebody's body, below their face."""
-    own_x, own_y = track.at(moment)
+    own_x, own_y = track.position_at(moment)
     down = (y - own_y) / track.width
     return abs(x - own_x) < _BODY_HALF * track.width and _BODY[0] < down < _BODY[1]
 
 
-def _misfit(track: Track, face: Face, moment: float, coarse: float, gate: Gate) -> float:
-    """Return how badly a face fits a track, by place, size and score together: below 1 it may be theirs.
+def _assignment_cost(track: Track, face: Face, moment: float, coarse: float, gate: AssociationGate) -> float:
+    """Return the cost of assigning a face to a track, from position, size and score; from 1 on it cannot be.
 
     `coarse` is the localisation error of the face, in pixels.
     """
     unseen = max(moment - track.seen, 0.0)
     width = max(track.width, face.width)
-    away = _distance(face.eye_midpoint, (track.x, track.y), track.at(moment)) / width
+    away = _distance_to_path(face.eye_midpoint, (track.x, track.y), track.position_at(moment)) / width
     size = abs(math.log(face.width / track.width))
     scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
     scale += coarse / min(track.width, face.width)
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
-    doubtful = max(_USUAL * track.score - face.score, 0.0) / _DOUBTFUL if unseen > _LATELY else 0.0
+    doubtful = (
+        max(_USUAL_SCORE * track.score - face.score, 0.0) / _SCORE_TOLERANCE if unseen > _SCORE_TIME else 0.0
+    )
     return math.hypot(away / reach, size / scale, doubtful)
 
 
-def _distance(point: Point, start: Point, end: Point) -> float:
-    """Return the distance of a point from a stretch: somebody who turns back is not where they would be."""
+def _distance_to_path(point: Point, start: Point, end: Point) -> float:
+    """Return the distance of a point from a line segment: a person who turned back is somewhere on it."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     square = dx * dx + dy * dy
     along = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / square if square > 0 else 0.0
@@ -495,16 +523,16 @@ def _distance(point: Point, start: Point, end: Point) -> float:
     return math.dist(point, (start[0] + along * dx, start[1] + along * dy))
 
 
-def _has_room(face: Face, region: Region) -> bool:
-    """Tell whether a face is far from a region's edges, which move faces that they cut."""
-    room = _ROOM * face.width
+def _is_away_from_edges(face: Face, region: Region) -> bool:
+    """Tell whether a face is far from a region's edges: the measured position is wrong if they cut it."""
+    room = _EDGE_MARGIN * face.width
     x0, y0, x1, y1 = face.box
     return region.x0 < x0 - room and x1 + room < region.x1 and region.y0 < y0 - room and y1 + room < region.y1
 
 
-def _inside(track: Track, region: Region, moment: float) -> bool:
-    """Tell whether a look at the region should have found the track's face."""
-    x, y = track.at(moment)
+def _should_be_found(track: Track, region: Region, moment: float) -> bool:
+    """Tell whether searching the region should have found the track's face."""
+    x, y = track.position_at(moment)
     half = 0.6 * track.width
     return (
         region.x0 < x - half
@@ -516,5 +544,5 @@ def _inside(track: Track, region: Region, moment: float) -> bool:
 
 
 def _is_finite(face: Face) -> bool:
-    """Tell whether all numbers the tracker reads of a face are finite: one NaN would stay in its averages."""
+    """Tell whether all numbers of a face are finite: one NaN would stay in the track's means for ever."""
     return all(map(math.isfinite, (face.score, *face.box, *face.right_eye, *face.left_eye, *face.nose)))

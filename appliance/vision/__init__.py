@@ -1,1 +1,1 @@
-"""From a picture to the faces in it."""
+"""Face detection: from a picture to the faces in it."""

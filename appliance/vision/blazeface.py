@@ -1,4 +1,4 @@
-"""How a picture of any shape meets a model's square input."""
+"""Fit a picture of any shape to a model's square input."""
 
 import functools
 import math
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.assets import model_path
-from appliance.camera.base import Readable, RgbPicture
+from appliance.camera.base import ReadablePicture, RgbPicture
 from appliance.camera.sampling import Floats, Region
-from appliance.vision.runtime import Model
+from appliance.vision.runtime import TfliteModel
 
 
 @functools.lru_cache(maxsize=16)
-def letterbox(width: int, height: int) -> Region:
+def letterbox_region(width: int, height: int) -> Region:
     """Return the smallest square around a whole picture, centred on it; its border reads as black."""
     side = max(width, height)
     x, y = (width - side) / 2, (height - side) / 2
@@ -25,11 +25,11 @@ def letterbox(width: int, height: int) -> Region:
 class PointSampledPicture(RgbPicture):
     """A picture read as MediaPipe reads it, so that detections can be compared with its own.
 
-    One bilinear sample per input pixel, corner pixel on corner pixel: at 640 to 128 that looks at 4
-    pixels of 25, moves points by 2 pixels and has more noise than the mean that cameras are read with.
+    MediaPipe takes one bilinear sample per input pixel, corner pixel on corner pixel. From 640 to 128 pixels
+    it uses 4 pixels of 25, moves points by 2 pixels, and has more noise than the mean that our cameras use.
     """
 
-    def read(self, region: Region, out: Floats) -> None:
+    def read_region(self, region: Region, out: Floats) -> None:
         """Sample a region into `out`, float32 (rows, columns, 3), RGB in [-1, 1]; border black."""
         padded = np.pad(self.pixels, ((1, 1), (1, 1), (0, 0)))
         rows, down = _neighbours(region.y0, region.height / out.shape[0], out.shape[0], self.height)
@@ -51,15 +51,17 @@ def _neighbours(start: float, step: float, count: int, size: int) -> tuple[NDArr
 
 Point = tuple[float, float]
 
-_OVERLAP: Final = 0.3
-_VALUES: Final = 16
+# Intersection over union from which two detections are the same face (MediaPipe's graphs).
+_SAME_FACE_OVERLAP: Final = 0.3
+# Numbers that the model gives for each anchor: the box's centre and size, and x and y of six key points.
+_VALUES_PER_ANCHOR: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
-    """A BlazeFace variant: its file, input side in pixels, anchor grids and usual threshold.
+class ModelSpec:
+    """A variant of BlazeFace: its file, its input's side in pixels, its anchor grids and its usual threshold.
 
-    `grids` are (cells per side, anchors per cell); anchors have no size of their own.
+    `grids` are (cells per side, anchors per cell).
     """
 
     file: str
@@ -68,9 +70,10 @@ class Spec:
     threshold: float
 
 
-SPECS: Final[dict[str, Spec]] = {
-    "short": Spec("face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.5),
-    "full": Spec("face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.6),
+# The published variants: "short" for faces up to 2 m from a telephone, "full" up to 5 m (MediaPipe's graphs).
+MODEL_SPECS: Final[dict[str, ModelSpec]] = {
+    "short": ModelSpec("face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.5),
+    "full": ModelSpec("face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.6),
 }
 
 
@@ -106,7 +109,7 @@ class Face:
         return math.dist(self.right_eye, self.left_eye)
 
 
-def anchors(spec: Spec) -> Floats:
+def anchor_centres(spec: ModelSpec) -> Floats:
     """Return anchor centres in input pixels, float32 of shape (anchors, 2), in the model's order."""
     grids = []
     for cells, repeat in spec.grids:
@@ -117,12 +120,14 @@ def anchors(spec: Spec) -> Floats:
     return centres
 
 
-def suppress(found: list[tuple[float, list[float]]]) -> list[tuple[float, list[float]]]:
-    """Merge overlapping detections by score-weighted mean; best first, each with its best score.
+def weighted_nms(found: list[tuple[float, list[float]]]) -> list[tuple[float, list[float]]]:
+    """Merge overlapping detections into their mean, weighted by score: weighted non-maximum suppression.
 
-    A detection is its score and its values, which begin with the box's centre x, centre y, width and
-    height; the rest follows the mean. Plain Python: on the dozen of them there are, numpy's calls take
-    twice as long just after the model, which leaves no cache to them.
+    A detection is its score and its values; the first four are the box's centre x, centre y, width and
+    height. The merged detections are sorted by score, best first; each has the best score of its group.
+
+    This is plain Python, because for a dozen detections NumPy's calls take twice as long: the model that has
+    just run has displaced them from the processor's cache.
     """
     rest = sorted(found, reverse=True)
     merged = []
@@ -131,7 +136,7 @@ def suppress(found: list[tuple[float, list[float]]]) -> list[tuple[float, list[f
         group = rest[:1]
         apart: list[tuple[float, list[float]]] = []
         for one in rest[1:]:
-            (group if _overlap(best, one[1]) > _OVERLAP else apart).append(one)
+            (group if _intersection_over_union(best, one[1]) > _SAME_FACE_OVERLAP else apart).append(one)
         total = sum([weight for weight, _ in group])
         mean = [0.0] * len(best)
         for weight, values in group:
@@ -155,32 +160,32 @@ class FaceDetector:
         BadModel
             If the file is not that model.
         """
-        self.spec = SPECS[kind]
+        self.spec = MODEL_SPECS[kind]
         side = self.spec.side
         threshold = self.spec.threshold if threshold is None else threshold
         self._least = np.float32(math.log(threshold / (1 - threshold)))
-        self.model = Model(model_path(self.spec.file), (1, side, side, 3))
-        centres = anchors(self.spec)
-        self._offsets = np.tile(centres, (1, _VALUES // 2))
+        self.model = TfliteModel(model_path(self.spec.file), (1, side, side, 3))
+        centres = anchor_centres(self.spec)
+        self._offsets = np.tile(centres, (1, _VALUES_PER_ANCHOR // 2))
         self._offsets[:, 2:4] = 0  # width and height do not depend on the anchor
-        self._values = (1, len(centres), _VALUES)
+        self._values = (1, len(centres), _VALUES_PER_ANCHOR)
         self._scores = (1, len(centres), 1)
         self.model.output(self._values)
         self.model.output(self._scores)
 
-    def detect(self, picture: Readable, region: Region | None = None) -> list[Face]:
+    def detect(self, picture: ReadablePicture, region: Region | None = None) -> list[Face]:
         """Find faces, best first.
 
         Parameters
         ----------
         picture : any size
-        region : where to look, a square in picture pixels; the whole picture by default
+        region : a square in picture pixels; the whole picture by default
         """
-        region = region or letterbox(picture.width, picture.height)
-        picture.read(region, self.model.input()[0])
+        region = region or letterbox_region(picture.width, picture.height)
+        picture.read_region(region, self.model.input()[0])
         self.model.run()
         logits = self.model.output(self._scores).ravel()
-        # Only the few anchors above the threshold are decoded; take() is the cheapest way to them.
+        # Only the few anchors above the threshold are decoded; take() is the fastest way to select them.
         found = (logits > self._least).nonzero()[0]
         if not found.size:
             return []
@@ -188,11 +193,11 @@ class FaceDetector:
         values += self._offsets.take(found, axis=0)
         scores = [1 / (1 + math.exp(-logit)) for logit in logits.take(found).tolist()]
         scale = region.width / self.spec.side
-        merged = suppress(list(zip(scores, values.tolist(), strict=True)))
+        merged = weighted_nms(list(zip(scores, values.tolist(), strict=True)))
         return [_face(score, row, region, scale) for score, row in merged]
 
 
-def _overlap(a: list[float], b: list[float]) -> float:
+def _intersection_over_union(a: list[float], b: list[float]) -> float:
     """Return intersection over union of two boxes (centre x, centre y, width, height)."""
     across = min((a[2] + b[2]) / 2 - abs(a[0] - b[0]), a[2], b[2])
     down = min((a[3] + b[3]) / 2 - abs(a[1] - b[1]), a[3], b[3])

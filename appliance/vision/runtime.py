@@ -1,4 +1,4 @@
-"""One place chooses the TFLite runtime and runs a model, on one thread."""
+"""Find the TFLite runtime, and run a model with it on one thread."""
 
 import importlib
 import os
@@ -11,13 +11,15 @@ from typing import Any, Final
 from appliance.camera.sampling import Floats
 from appliance.errors import BadModel, NoRuntime
 
+# Modules of the runtimes that are supported, the preferred one first.
 _RUNTIMES: Final = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
+# Pattern of the line that the runtime prints when it loads a model.
 _GREETING: Final = "^INFO: Created TensorFlow Lite"
-# Seconds to wait for what was said to pass through grep (it takes a few milliseconds; guess).
-_PATIENCE: Final = 1.0
+# Time to wait until grep has passed everything on, in seconds (guess; it takes a few milliseconds).
+_GREP_TIMEOUT: Final = 1.0
 
 
-def runtime() -> Any:
+def find_interpreter() -> Any:
     """Return the `Interpreter` class of the first runtime installed; raises `NoRuntime`."""
     for name in _RUNTIMES:
         try:
@@ -29,10 +31,10 @@ def runtime() -> Any:
     )
 
 
-class Model:
-    """A float model with one input, run in place.
+class TfliteModel:
+    """A float model with one input, whose tensors are used in place.
 
-    One thread: two spin against the display and the camera and take up to 500 ms under load.
+    It runs on one thread, because two compete with the display and the camera, and take up to 500 ms then.
     """
 
     def __init__(self, path: Path, input_shape: tuple[int, ...]) -> None:
@@ -43,7 +45,7 @@ class Model:
         BadModel
             If the file does not load, or its input is not float32 of `input_shape`.
         """
-        interpreter = runtime()
+        interpreter = find_interpreter()
         try:
             with _without_greeting():
                 self._interpreter = interpreter(model_path=str(path), num_threads=1)
@@ -65,7 +67,7 @@ class Model:
         self.path = path
 
     def input(self) -> Floats:
-        """Return the input tensor itself, to be written into; let go of it before `run`."""
+        """Return the input tensor itself, to write into; the caller must release it before `run`."""
         view: Floats = self._input()
         return view
 
@@ -74,7 +76,7 @@ class Model:
         self._interpreter.invoke()
 
     def output(self, shape: tuple[int, ...]) -> Floats:
-        """Return the output tensor of that shape itself; let go of it before `run`.
+        """Return the output tensor of that shape itself; the caller must release it before `run`.
 
         Raises
         ------
@@ -91,8 +93,8 @@ class Model:
 def _without_greeting() -> Iterator[None]:
     """Keep the runtime's greeting off standard error.
 
-    Another process takes the greeting out, because what the runtime says before a crash would be lost in
-    this one. Where no such process can be started, the greeting is seen.
+    A child process (grep) removes the line, because a crash would lose messages that this process still
+    holds. If no child can be started, the greeting appears.
     """
     try:
         grep = subprocess.Popen(["grep", "-av", _GREETING], stdin=subprocess.PIPE, stdout=2)
@@ -108,5 +110,5 @@ def _without_greeting() -> Iterator[None]:
         os.dup2(real, 2)
         os.close(real)
         grep.stdin.close()
-        with suppress(subprocess.TimeoutExpired):  # a child that was started meanwhile still has its end open
-            grep.wait(_PATIENCE)
+        with suppress(subprocess.TimeoutExpired):  # another child may still hold the pipe open
+            grep.wait(_GREP_TIMEOUT)

@@ -7,7 +7,7 @@ from appliance.bench.gaze_rules import FRAMES, LENS, column_angle
 from appliance.bench.gaze_walks import Trial, meeting, standing, trials
 from appliance.bench.vision import meetings, models_used
 from appliance.gallery.camera import GalleryCamera
-from appliance.gaze.geometry import original_frame
+from appliance.gaze.geometry import frame_of_original_piece
 from tests.conftest import small_info
 
 
@@ -35,7 +35,7 @@ def test_two_people_meet_a_metre_apart_in_the_middle(seed: int) -> None:
 def test_frames_of_the_original_look_where_its_rule_says() -> None:
     for i in range(FRAMES):
         x = 640 * (1 - i / (FRAMES - 1))
-        assert original_frame(x, 640, FRAMES) == i
+        assert frame_of_original_piece(x, 640, FRAMES) == i
         assert column_angle(i, FRAMES) == pytest.approx(-LENS.angle(x))
 
 

@@ -13,7 +13,7 @@ from appliance.bench.gaze import (
     run_upright,
     upright_trials,
 )
-from appliance.gaze.geometry import elevation_to, from_sitter
+from appliance.gaze.geometry import elevation_of_point, relative_to_sitter
 from tests.conftest import in_camera as turned
 
 
@@ -21,7 +21,7 @@ def test_a_point_of_the_room_comes_back_from_the_camera() -> None:
     for place in WRONG.values():
         point = in_camera((300.0, -200.0, 1800.0), place)
         assert point == pytest.approx(turned((300.0, -200.0, 1800.0), place))
-        assert from_sitter(*point, place) == pytest.approx((300.0, -200.0, 1800.0))
+        assert relative_to_sitter(*point, place) == pytest.approx((300.0, -200.0, 1800.0))
 
 
 def test_the_trials_have_all_eye_heights_and_distances() -> None:
@@ -32,7 +32,7 @@ def test_the_trials_have_all_eye_heights_and_distances() -> None:
         for k in range(100):
             for there in trial.walk.people_at(trial.walk.duration * k / 100):
                 point = there.x_mm, there.y_mm, there.z_mm
-                _, up, ahead = from_sitter(*point, PLACE)
+                _, up, ahead = relative_to_sitter(*point, PLACE)
                 heights.add(round((1550 + up) / 100))
                 distances.add(round(ahead / 500))
     assert heights >= set(range(10, 20)) and distances >= set(range(2, 9))
@@ -62,4 +62,4 @@ def test_a_person_never_in_range_has_no_figures() -> None:
     short = replace(trial, walk=replace(trial.walk, duration=1.0))
     found = bench_heights([short])["trials"][trial.name]
     assert found["within_range_seconds"] == 0 and "vertical_mean_degrees" not in found
-    assert elevation_to(*in_camera((0, -550, 1000), PLACE), PLACE) < grid_pack().main.pitches[-1]
+    assert elevation_of_point(*in_camera((0, -550, 1000), PLACE), PLACE) < grid_pack().main.pitches[-1]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.portrait import bench_pictures, table
 from appliance.cli import main
 
@@ -40,7 +40,7 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.slow
 def test_a_picture_gets_a_row_of_heads_and_eyes_and_a_verdict(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "sitter.png").write_bytes((home() / "frames" / "sconosciuta.png").read_bytes())
+    (tmp_path / "in" / "sitter.png").write_bytes((home_folder() / "frames" / "sconosciuta.png").read_bytes())
     found = bench_pictures(tmp_path / "in", tmp_path / "sheet.png", lambda line: None)
     assert found["sitter.png"]["verdict"] == "hang"
     assert table(found)[1].startswith("sitter.png") and table(found)[1].endswith("hang it")

@@ -17,7 +17,7 @@ import pytest
 
 from appliance.config import GazeConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.gaze.geometry import angle_to, elevation_to, position_of
+from appliance.gaze.geometry import elevation_of_point, fractional_index, gaze_angle_to
 from appliance.pack import FrameGrid, Pack
 from tests.boot.conftest import packs
 from tests.boot.image import OTHER_PORTRAIT, PORTRAIT, SIZE, Disk
@@ -265,8 +265,8 @@ def looks_towards(number: int, place: str, grid: FrameGrid) -> bool:
     with GalleryCamera(HERE / "visitor.toml", 64, 36, 1.0, pace=False) as camera:
         (visitor,) = camera.truth_at(STANDS[place])
     point = visitor.x_mm, visitor.y_mm, visitor.z_mm
-    wanted = math.floor(position_of(angle_to(*point, GazeConfig()), grid.angles) + 0.5)
-    up = elevation_to(*point, GazeConfig())
+    wanted = math.floor(fractional_index(gaze_angle_to(*point, GazeConfig()), grid.angles) + 0.5)
+    up = elevation_of_point(*point, GazeConfig())
     level = min(range(len(grid.pitches)), key=lambda row: abs(grid.pitches[row] - up))
     row, column = grid.place(number)
     return abs(column - wanted) <= NEXT and abs(row - level) <= NEXT

@@ -16,8 +16,8 @@ from appliance.camera.base import Camera
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.service.camera_feed import camera_named
-from appliance.vision.blazeface import letterbox
+from appliance.service.camera_feed import create_camera
+from appliance.vision.blazeface import letterbox_region
 
 RATE = 200.0
 
@@ -86,26 +86,26 @@ class TestEveryCamera:
     def test_a_picture_is_rgb_of_its_size(self, camera: Camera) -> None:
         with camera:
             picture = camera.newest()
-        assert picture.rgb().shape == (picture.height, picture.width, 3)
-        assert picture.rgb().dtype == np.uint8
+        assert picture.to_rgb().shape == (picture.height, picture.width, 3)
+        assert picture.to_rgb().dtype == np.uint8
 
     def test_a_picture_reads_into_a_models_input(self, camera: Camera) -> None:
         with camera:
             picture = camera.newest()
         out = np.full((32, 32, 3), np.nan, np.float32)
-        picture.read(letterbox(picture.width, picture.height), out)
+        picture.read_region(letterbox_region(picture.width, picture.height), out)
         assert -1 <= out.min() <= out.max() <= 1
         bare = picture.width / picture.height  # the square's share of picture
         seen = (float(out.mean()) + 1) * 127.5 * bare
-        assert seen == pytest.approx(float(picture.rgb().mean()), rel=0.1)
+        assert seen == pytest.approx(float(picture.to_rgb().mean()), rel=0.1)
 
     def test_a_picture_kept_never_changes(self, camera: Camera) -> None:
         with camera:
             picture = camera.newest()
-            kept = picture.rgb().copy()
+            kept = picture.to_rgb().copy()
             for _ in range(4):
                 camera.newest()
-        np.testing.assert_array_equal(picture.rgb(), kept)
+        np.testing.assert_array_equal(picture.to_rgb(), kept)
 
     def test_the_field_of_view_is_an_angle_in_degrees(self, camera: Camera) -> None:
         assert 10 <= camera.horizontal_fov <= 170
@@ -142,7 +142,7 @@ class TestInRealTime:
             first = real.newest()
             busy_until = time.monotonic() + 0.15
             while time.monotonic() < busy_until:
-                first.rgb().mean()
+                first.to_rgb().mean()
             second = real.newest()
         assert second.number > first.number + 2
         # Taken while the reader was busy or after, but not long before it asked.
@@ -160,7 +160,7 @@ class TestInVirtualTime:
         runs = []
         for _ in range(2):
             with virtual:
-                runs.append([virtual.newest().rgb() for _ in range(4)])
+                runs.append([virtual.newest().to_rgb() for _ in range(4)])
         for first, second in zip(*runs, strict=True):
             np.testing.assert_array_equal(first, second)
 
@@ -170,9 +170,9 @@ class TestInVirtualTime:
         )
         for source in ("gallery:still", f"replay:{tmp_path}"):
             upright, upside_down = (
-                camera_named(source, CameraConfig(width=160, height=90, rotation=rotation))
+                create_camera(source, CameraConfig(width=160, height=90, rotation=rotation))
                 for rotation in (0, 180)
             )
             with upright, upside_down:
-                pictures = [camera.newest().rgb().astype(int) for camera in (upright, upside_down)]
+                pictures = [camera.newest().to_rgb().astype(int) for camera in (upright, upside_down)]
             assert np.abs(pictures[0] - pictures[1][::-1, ::-1]).mean() < 5, "a visitor may have swayed"

@@ -13,10 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.camera.base import YuvPicture
-from appliance.camera.lens import LENS_DIFFERS, LENS_UNKNOWN, field_of_view, known_mode, widest_mode
-from appliance.camera.picamera import CAMERA_CROPPED, CAMERA_DOUBTED, ONLY_USB, PiCamera, captured, planes
+from appliance.camera.lens import (
+    LENS_DIFFERS,
+    LENS_UNKNOWN,
+    choose_field_of_view,
+    known_sensor_mode,
+    widest_sensor_mode,
+)
+from appliance.camera.picamera import (
+    CAMERA_CROPPED,
+    CAMERA_DOUBTED,
+    ONLY_USB,
+    PiCamera,
+    exposure_middle,
+    split_planes,
+)
 from appliance.config import OPENING
 from appliance.errors import CameraAbsent, CameraBusy, CameraStalled
 
@@ -35,7 +48,7 @@ def test_planes_are_cut_out_of_a_buffer_with_a_stride(
     else:
         chroma = buffer[height:].reshape(height, stride // 2)
         chroma[: height // 2, : width // 2], chroma[height // 2 :, : width // 2] = 2, 3
-    y, u, v = planes(buffer, (width, height), layout)
+    y, u, v = split_planes(buffer, (width, height), layout)
     assert y.shape == (height, width) and u.shape == v.shape == (height // 2, width // 2)
     assert (y == 1).all() and (u == 2).all() and (v == 3).all()
 
@@ -53,7 +66,7 @@ def test_full_range_colours_come_out_right(yuv: tuple[int, ...], rgb: tuple[int,
     y, u, v = (
         np.full(shape, value, np.uint8) for shape, value in zip(((8, 8), (4, 4), (4, 4)), yuv, strict=True)
     )
-    pixels = YuvPicture(y, u, v, 0.0, 0).rgb()
+    pixels = YuvPicture(y, u, v, 0.0, 0).to_rgb()
     assert np.abs(pixels.astype(int) - rgb).max() <= 2
 
 
@@ -69,14 +82,16 @@ def test_a_picture_was_taken_before_its_first_row_came() -> None:
     # picamera2's maintainers: the timestamp is later than the start of the exposure by the exposure time.
     began, came = 100.0, 100.066
     metadata = {"SensorTimestamp": round(came * 1e9), "ExposureTime": 66_000}
-    assert captured(metadata) == pytest.approx((began + came) / 2)
-    assert captured({"SensorTimestamp": 5_000_000_000}) == 5.0  # libcamera's virtual camera tells no more
+    assert exposure_middle(metadata) == pytest.approx((began + came) / 2)
+    assert (
+        exposure_middle({"SensorTimestamp": 5_000_000_000}) == 5.0
+    )  # libcamera's virtual camera tells no more
 
 
 @pytest.mark.parametrize("variant", ["imx708", "imx708_wide", "imx708_noir", "imx708_wide_noir"])
 def test_every_variant_of_a_sensor_is_read_at_its_full_width(variant: str) -> None:
-    assert known_mode(variant) == {"output_size": (2304, 1296), "bit_depth": 10}
-    assert known_mode("imx519") == {}
+    assert known_sensor_mode(variant) == {"output_size": (2304, 1296), "bit_depth": 10}
+    assert known_sensor_mode("imx519") == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +112,7 @@ def test_every_variant_of_a_sensor_is_read_at_its_full_width(variant: str) -> No
 def test_the_lens_gives_the_angle_unless_the_config_does(
     model: str, configured: float, angle: float, doubt: str
 ) -> None:
-    assert field_of_view(model, configured) == (angle, doubt)
+    assert choose_field_of_view(model, configured) == (angle, doubt)
 
 
 # What picamera2 lists of an imx519, a sensor that is not known here: its second mode sees 55 % of the width.
@@ -129,11 +144,11 @@ IMX477 = [
 def test_an_unknown_sensor_gets_its_smallest_full_width_mode(
     modes: list[dict[str, Any]], size: tuple[int, int], chosen: tuple[int, int], bits: int
 ) -> None:
-    assert widest_mode(modes, size) == {"output_size": chosen, "bit_depth": bits}
+    assert widest_sensor_mode(modes, size) == {"output_size": chosen, "bit_depth": bits}
 
 
 def test_modes_that_do_not_say_what_they_see_are_passed_over() -> None:
-    assert widest_mode([{"format": "YUYV"}], (640, 360)) == {}
+    assert widest_sensor_mode([{"format": "YUYV"}], (640, 360)) == {}
 
 
 USB = {"Model": "HD Pro Webcam", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.3:1.0-046d:0825"}
@@ -374,7 +389,7 @@ def test_a_red_coat_is_red_in_the_cameras_picture(
     red = np.repeat(np.array((76, 85, 255), np.uint8), (360 * 640, 180 * 320, 180 * 320))
     monkeypatch.setattr(driver, "buffer", red.reshape(540, 640))
     with camera() as opened:
-        pixels = opened.newest().rgb()
+        pixels = opened.newest().to_rgb()
     assert pixels.shape == (360, 640, 3)
     assert np.abs(pixels.astype(int) - (254, 0, 0)).max() <= 2
 
@@ -419,11 +434,11 @@ def test_a_cropped_sensor_sees_a_narrower_angle(
 
 def test_a_start_with_a_pi_camera_loads_no_simulated_one() -> None:
     program = (
-        "import sys; from appliance.config import CameraConfig; from appliance.service.camera_feed import camera_named\n"
-        "camera_named('picamera', CameraConfig())\n"
+        "import sys; from appliance.config import CameraConfig; from appliance.service.camera_feed import create_camera\n"
+        "create_camera('picamera', CameraConfig())\n"
         "print(*(name for name in sys.modules if name.startswith('appliance.camera.')))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=home())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=home_folder())
     loaded = {name.rpartition(".")[2] for name in done.stdout.split()}
     assert "picamera" in loaded, done.stderr
     assert not loaded & {"gallery", "replay", "walks", "figures", "scenery"}

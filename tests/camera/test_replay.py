@@ -30,7 +30,7 @@ def values(camera: ReplayCamera) -> list[int]:
     with camera:
         while True:
             try:
-                seen.append(int(camera.newest().rgb()[0, 0, 0]))
+                seen.append(int(camera.newest().to_rgb()[0, 0, 0]))
             except CameraEnded:
                 return seen
 
@@ -80,7 +80,7 @@ def test_a_broken_picture_is_named_once_and_skipped(folder: Path, caplog: pytest
     broken.write_bytes(whole[: len(whole) // 2])
     with ReplayCamera(folder, rate=10, pace=False, loop=True) as camera:
         pictures = [camera.newest() for _ in range(7)]
-    assert [p.rgb()[0, 0, 0] for p in pictures] == [10, 20, 30, 10, 20, 30, 10]
+    assert [p.to_rgb()[0, 0, 0] for p in pictures] == [10, 20, 30, 10, 20, 30, 10]
     assert [p.number for p in pictures] == [0, 2, 3, 4, 6, 7, 8]
     assert pictures[1].captured == 0.2
     (record,) = [r for r in caplog.record_tuples if r[0] == "appliance.camera.replay"]
@@ -139,4 +139,4 @@ def test_colours_stay_as_they_are(tmp_path: Path) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (5, 7, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     with ReplayCamera(tmp_path, pace=False) as camera:
-        np.testing.assert_array_equal(camera.newest().rgb(), pixels)
+        np.testing.assert_array_equal(camera.newest().to_rgb(), pixels)

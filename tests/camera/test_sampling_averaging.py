@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.bench.gaze_walks import HOPPER, scene, to_yuv
 from appliance.camera.base import RgbPicture, YuvPicture
-from appliance.camera.sampling import Region, average
+from appliance.camera.sampling import Region, average_region
 
 # A unit of uint8 is 0.0078 in [-1, 1]; a mean in float32 is this close to one in float64.
 EXACT = 1e-5
@@ -20,7 +20,7 @@ def noise(*shape: int) -> Any:
 
 def read(image: Any, region: Region, rows: int, columns: int) -> Any:
     out = np.full((rows, columns, image.shape[2]), np.nan, np.float32)
-    average(image, region, out, 1.0, 0.0, border=-7.0)
+    average_region(image, region, out, 1.0, 0.0, border=-7.0)
     return out
 
 
@@ -92,7 +92,7 @@ def test_a_target_of_any_strides_is_written_the_same(side: int) -> None:
     region = Region(0, 0, side * 4, side * 4)
     plain = read(image, region, side, side)
     wide = np.zeros((side, side * 2, 6), np.float32)
-    average(image, region, wide[:, ::2, 1:4], 1.0, 0.0, border=0.0)
+    average_region(image, region, wide[:, ::2, 1:4], 1.0, 0.0, border=0.0)
     np.testing.assert_array_equal(wide[:, ::2, 1:4], plain)
     assert not wide[:, 1::2].any()
 
@@ -111,7 +111,7 @@ def test_pictures_give_rgb_from_minus_one_to_one() -> None:
     pixels = np.zeros((48, 64, 3), np.uint8)
     pixels[:] = (0, 255, 51)
     out = np.empty((64, 64, 3), np.float32)
-    RgbPicture(pixels, 0.0, 0).read(Region(0, -8, 64, 56), out)
+    RgbPicture(pixels, 0.0, 0).read_region(Region(0, -8, 64, 56), out)
     np.testing.assert_allclose(out[8:56], np.broadcast_to([-1, 1, -0.6], (48, 64, 3)), atol=EXACT)
     assert (out[:8] == -1).all()
     assert (out[56:] == -1).all()
@@ -119,7 +119,7 @@ def test_pictures_give_rgb_from_minus_one_to_one() -> None:
 
 def letterboxed(picture: RgbPicture | YuvPicture, side: int) -> Any:
     out = np.empty((side, side, 3), np.float32)
-    picture.read(Region(0, -80, 640, 560), out)
+    picture.read_region(Region(0, -80, 640, 560), out)
     return out
 
 
@@ -150,7 +150,7 @@ def test_nv12_and_rows_with_a_stride_read_as_separate_planes_do() -> None:
 
 def test_yuv_pictures_turn_whole_into_rgb() -> None:
     pixels = scene(HOPPER, (320, 240), 0.4, (0.5, 0.5))[::2, ::2].repeat(2, 0).repeat(2, 1)
-    rgb = YuvPicture(*to_yuv(pixels), 0.0, 0).rgb()
+    rgb = YuvPicture(*to_yuv(pixels), 0.0, 0).to_rgb()
     assert rgb.shape == pixels.shape
     assert rgb.dtype == np.uint8
     assert np.abs(rgb.astype(int) - pixels).max() <= 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from appliance.assets import home, photograph_path
+from appliance.assets import home_folder, photograph_path
 from appliance.cli import main
 from appliance.pack import Pack, write_pack
 from appliance.service import status
@@ -244,7 +244,7 @@ def test_a_signal_ends_the_run_before_systemd_would_kill_it(
     command = [sys.executable, "-m", "appliance", "run", "--camera", "gallery", "--pack", str(pack.folder)]
     ours, terminal = os.openpty()
     with subprocess.Popen(
-        [*command, *offscreen(tmp_path)], stdin=terminal, stderr=subprocess.PIPE, text=True, cwd=home()
+        [*command, *offscreen(tmp_path)], stdin=terminal, stderr=subprocess.PIPE, text=True, cwd=home_folder()
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -270,7 +270,7 @@ def test_sighup_without_a_terminal_reads_the_config_again(pack: Pack, tmp_path: 
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=home(),
+        cwd=home_folder(),
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -287,7 +287,7 @@ def test_no_picture_is_stored_and_no_socket_is_opened(pack: Pack, tmp_path: Path
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [*command, *offscreen(tmp_path / "lit"), "--seconds", "4"],
-        capture_output=True, text=True, cwd=home(), env=environment, check=True,
+        capture_output=True, text=True, cwd=home_folder(), env=environment, check=True,
     )  # fmt: skip
     assert "SOCKET" not in done.stdout
     written = {line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("WRITE")}
@@ -322,7 +322,9 @@ def test_a_missing_package_is_one_line_also_in_doctor() -> None:
         "from appliance.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     run, doctor = (
-        subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, cwd=home())
+        subprocess.run(
+            [sys.executable, "-c", program, word], capture_output=True, text=True, cwd=home_folder()
+        )
         for word in ("run", "doctor")
     )
     assert run.returncode == 1 and run.stderr.startswith("mona-lisa: ") and run.stderr.count("\n") == 1
@@ -345,7 +347,7 @@ def test_it_runs_with_standard_streams_closed(pack: Pack, tmp_path: Path, closed
     closing = " ".join(f"{number}>&-" for number in closed.split())
     done = subprocess.run(
         ["bash", "-c", f'exec "$@" {closing}', "bash", *command],
-        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, cwd=home(), capture_output=True, text=True,
+        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, cwd=home_folder(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "lit" / "frame_04.png").exists() and "Traceback" not in done.stderr
@@ -358,7 +360,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     )
     subprocess.run(
         ["bash", "-c", 'exec "$@" >&- 2>&-', "bash", sys.executable, "-c", program, tmp_path / "file"],
-        cwd=home(), check=True,
+        cwd=home_folder(), check=True,
     )  # fmt: skip
     assert (tmp_path / "file").read_bytes() == b""
 
@@ -374,7 +376,7 @@ def test_a_monitor_switched_off_at_the_end_restarts_nothing(pack: Pack, tmp_path
     command = [sys.executable, "-c", program, "run", "--service", "--camera", "gallery:empty"]
     with subprocess.Popen(
         [*command, "--pack", pack.folder, *offscreen(tmp_path / "lit")],
-        stderr=subprocess.PIPE, text=True, cwd=home(), env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)},
+        stderr=subprocess.PIPE, text=True, cwd=home_folder(), env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)},
     ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:

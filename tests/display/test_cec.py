@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.display import cec
-from appliance.display.cec import Cec
+from appliance.display.cec import CecSender
 from tests.display.television import REFUSED, Rack
 
 WAKE, STANDBY = "--playback --to 0 --image-view-on", "--playback --to 0 --standby"
@@ -17,7 +17,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rack:
     return Rack(tmp_path / "rack", monkeypatch)
 
 
-def ended(sender: Cec, now: float = 0.0) -> None:
+def ended(sender: CecSender, now: float = 0.0) -> None:
     while sender.busy:
         os.sched_yield()
         sender.step(now)
@@ -29,7 +29,7 @@ def test_of_two_televisions_only_ours_is_woken_and_shows_us(rack: Rack, ids: tup
     rack.adapter("cec1", 42, "2.0.0.0")
     rack.connector("card1-HDMI-A-1", ids[0])
     rack.connector("card1-HDMI-A-2", ids[1])
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.connector = "HDMI-A-2"
     sender.wake()
     ended(sender)
@@ -43,7 +43,7 @@ def test_before_a_monitor_was_seen_every_adapter_wakes(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.adapter("cec1", 42)
     rack.adapter("cecil")
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.wake()
     ended(sender)
     assert rack.messages() == [f"cec0 {WAKE}", f"cec1 {WAKE}"]
@@ -61,14 +61,16 @@ def test_adapters_that_tell_no_connector_are_told_of(
     rack.adapter("cec0")
     rack.adapter("cec1", address=address)
     rack.connector("card1-HDMI-A-1", 33)
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.connector = "HDMI-A-1"
     for _ in range(2):
         sender.standby()
         ended(sender)
     assert rack.messages() == [f"{name} {STANDBY}" for name in through] * 2
     names = ", ".join(f"{rack.devices}/{name}" for name in through)
-    assert [record.getMessage() for record in caplog.records] == [cec.UNTOLD % ("HDMI-A-1", names)]
+    assert [record.getMessage() for record in caplog.records] == [
+        cec.CEC_ADAPTER_UNKNOWN % ("HDMI-A-1", names)
+    ]
 
 
 def test_a_monitor_without_adapter_wakes_no_other_television(
@@ -79,12 +81,12 @@ def test_a_monitor_without_adapter_wakes_no_other_television(
     rack.connector("card1-HDMI-A-1", 33)
     rack.connector("card1-HDMI-A-2", 42)
     rack.plug_in(rack.connector("card1-DSI-1", 50))
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.connector = "DSI-1"
     sender.wake()
     ended(sender)
     assert rack.messages() == []
-    assert [record.getMessage() for record in caplog.records] == [cec.UNTOLD % ("DSI-1", "none")]
+    assert [record.getMessage() for record in caplog.records] == [cec.CEC_ADAPTER_UNKNOWN % ("DSI-1", "none")]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_a_wake_that_fails_is_told_once_until_it_heals(
     rack: Rack, text: str, code: int, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     rack.adapter("cec0", 33, "1.0.0.0")
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     for fault in (True, True, False, False, True):
         rack.reply("cec0", text, code) if fault else rack.reply("cec0")
         sender.wake()
@@ -109,7 +111,7 @@ def test_a_wake_that_fails_is_told_once_until_it_heals(
         assert sender.switched != fault
     assert len(caplog.records) == 2
     for line in caplog.records:
-        assert line.msg == cec.FAILED and f"image-view-on: {said}" in line.getMessage()
+        assert line.msg == cec.CEC_FAILED and f"image-view-on: {said}" in line.getMessage()
 
 
 def test_an_empty_socket_beside_a_television_is_no_failure(
@@ -118,7 +120,7 @@ def test_an_empty_socket_beside_a_television_is_no_failure(
     rack.adapter("cec0", 33)
     rack.adapter("cec1", 42)
     rack.reply("cec1", REFUSED)
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.wake()
     ended(sender)
     assert len(rack.messages()) == 2 and not caplog.records
@@ -129,7 +131,7 @@ def test_a_wake_under_way_is_left_alone_for_half_a_minute(
 ) -> None:
     rack.adapter("cec0", 33)
     rack.takes("cec0", 5)
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     sender.wake()
     sender.step(100.0)
     began = time.monotonic()
@@ -152,18 +154,18 @@ def test_a_missing_cec_ctl_is_told_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    sender = Cec(tmp_path)
+    sender = CecSender(tmp_path)
     sender.standby()
     assert not sender.busy
-    assert [record.getMessage() for record in caplog.records] == [cec.NO_TOOL]
+    assert [record.getMessage() for record in caplog.records] == [cec.NO_CEC_TOOL]
 
 
 def test_adapters_that_appear_after_the_start_are_used(rack: Rack, caplog: pytest.LogCaptureFixture) -> None:
-    sender = Cec(rack.devices, rack.system)
+    sender = CecSender(rack.devices, rack.system)
     for _ in range(2):
         sender.wake()
         ended(sender)
-    assert [record.getMessage() for record in caplog.records] == [cec.NO_ADAPTER]
+    assert [record.getMessage() for record in caplog.records] == [cec.NO_CEC_ADAPTER]
     rack.adapter("cec0", 33)
     sender.wake()
     ended(sender)
@@ -171,5 +173,5 @@ def test_adapters_that_appear_after_the_start_are_used(rack: Rack, caplog: pytes
 
 
 def test_the_services_unit_lets_it_open_the_adapters() -> None:
-    rows = (home() / "systemd" / "mona-lisa.service").read_text().splitlines()
+    rows = (home_folder() / "systemd" / "mona-lisa.service").read_text().splitlines()
     assert "DevicePolicy=closed" in rows and "DeviceAllow=char-cec rw" in rows  # its name in /proc/devices

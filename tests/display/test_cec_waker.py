@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.display.cec import Waker
+from appliance.display.cec import MonitorWaker
 from tests.display.television import REFUSED, Rack
 
 WAKE = "cec0 --playback --to 0 --image-view-on"
@@ -15,7 +15,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rack:
     return Rack(tmp_path / "rack", monkeypatch)
 
 
-def times(waker: Waker, rack: Rack, begin: int, end: int, is_open: bool = True) -> list[int]:
+def times(waker: MonitorWaker, rack: Rack, begin: int, end: int, is_open: bool = True) -> list[int]:
     """Let these seconds pass; return those in which a television was woken."""
     woken = []
     for now in range(begin, end):
@@ -31,7 +31,7 @@ def times(waker: Waker, rack: Rack, begin: int, end: int, is_open: bool = True) 
 def test_a_sleeping_television_is_woken_until_it_wakes(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.connector("card1-HDMI-A-1", 33)
-    woken = times(Waker(rack.devices, rack.system), rack, 0, 400)
+    woken = times(MonitorWaker(rack.devices, rack.system), rack, 0, 400)
     assert woken[0] == 0
     pauses = [b - a for a, b in pairwise(woken)]
     assert pauses[:5] == [5, 10, 20, 40, 60] and set(pauses[4:]) == {60}
@@ -40,7 +40,7 @@ def test_a_sleeping_television_is_woken_until_it_wakes(rack: Rack) -> None:
 def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.connector("card1-HDMI-A-1", 33)
-    waker = Waker(rack.devices, rack.system)
+    waker = MonitorWaker(rack.devices, rack.system)
     assert times(waker, rack, 0, 1000, is_open=False) == []
     assert times(waker, rack, 1000, 1004) == [1000]
 
@@ -48,7 +48,7 @@ def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:
 def test_a_television_that_wakes_shows_us_and_is_left_alone(rack: Rack) -> None:
     rack.adapter("cec0", 33)
     rack.wakes("cec0", rack.connector("card1-HDMI-A-1", 33), "1.0.0.0")
-    times(Waker(rack.devices, rack.system), rack, 0, 600)
+    times(MonitorWaker(rack.devices, rack.system), rack, 0, 600)
     assert rack.messages() == [WAKE, WAKE, "cec0 --active-source phys-addr=1.0.0.0"]
 
 
@@ -56,14 +56,14 @@ def test_a_lit_monitor_that_does_not_listen_is_asked_four_times(rack: Rack) -> N
     rack.adapter("cec0", 33)
     rack.reply("cec0", REFUSED)
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
-    assert times(Waker(rack.devices, rack.system), rack, 0, 600) == [0, 5, 15, 35]
+    assert times(MonitorWaker(rack.devices, rack.system), rack, 0, 600) == [0, 5, 15, 35]
 
 
 def test_a_television_switched_off_during_hours_is_woken_again(rack: Rack) -> None:
     rack.adapter("cec0", 33, "1.0.0.0")
     plug = rack.connector("card1-HDMI-A-1", 33)
     rack.plug_in(plug)
-    waker = Waker(rack.devices, rack.system)
+    waker = MonitorWaker(rack.devices, rack.system)
     assert times(waker, rack, 0, 100) == [0]
     assert not waker.waking(99)
     rack.plug_in(plug, connected=False)

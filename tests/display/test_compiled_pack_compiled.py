@@ -20,7 +20,7 @@ from appliance.config import DisplayConfig
 from appliance.display import compiled_pack, frame_loader
 from appliance.display import frame_loader as frames_module
 from appliance.display import screen as screen_module
-from appliance.display.compiled_pack import Compiled
+from appliance.display.compiled_pack import CompiledPack
 from appliance.display.screen import Screen
 from appliance.errors import BadPack, CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
@@ -97,7 +97,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     data = bytearray(cache.read_bytes())
-    base, start = Compiled(cache, None)._starts[:2]
+    base, start = CompiledPack(cache, None)._starts[:2]
     if damage == "cut":
         del data[len(data) // 2 :]
     elif damage == "empty":
@@ -113,8 +113,8 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
     assert np.array_equal(shown(pack, tmp_path / "two"), first)
     said = [record for record in caplog.records if record.name == "appliance.display.frame_loader"]
     assert len(said) == (damage != "no file")
-    assert all(record.msg == frame_loader.DAMAGED for record in said)
-    Compiled(cache, None).check(bool)
+    assert all(record.msg == frame_loader.CACHE_DAMAGED for record in said)
+    CompiledPack(cache, None).verify_patches(bool)
 
 
 @packs
@@ -124,7 +124,7 @@ def test_a_compiled_file_of_another_version_is_made_anew(
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     whole = cache.read_bytes()
-    cache.write_bytes(whole.replace(compiled_pack.MAGIC, b"mona-lisa lit 1\n"))
+    cache.write_bytes(whole.replace(compiled_pack.COMPILED_MAGIC, b"mona-lisa lit 1\n"))
     assert np.array_equal(shown(pack, tmp_path / "two"), first)
     assert cache.read_bytes() == whole
     assert not [record for record in caplog.records if record.name == "appliance.display.frame_loader"]
@@ -134,7 +134,7 @@ def test_a_compiled_file_of_another_version_is_made_anew(
 def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen_module, "LOOK", 0.0)
+    monkeypatch.setattr(screen_module, "CHECK_INTERVAL", 0.0)
     drawn = []
     draw = Screen._draw
 
@@ -161,7 +161,7 @@ def test_a_portrait_rendered_again_is_compiled_again(pack: Pack, tmp_path: Path)
 def test_each_screen_size_has_its_file_and_few_are_kept(pack: Pack, tmp_path: Path) -> None:
     for rotation in (0, 90, 180, 270):
         shown(pack, tmp_path / str(rotation), rotation=rotation)
-        assert len(caches()) == min(rotation // 90, compiled_pack.KEPT) + 1
+        assert len(caches()) == min(rotation // 90, compiled_pack.MAX_KEPT) + 1
 
 
 @packs
@@ -210,7 +210,7 @@ def test_what_a_killed_process_left_is_deleted(pack: Pack, tmp_path: Path) -> No
 
 def hurt(cache: Path, how: str) -> None:
     """Change a byte of every part of a compiled_pack file, or cut it off behind its head."""
-    starts = Compiled(cache, None)._starts
+    starts = CompiledPack(cache, None)._starts
     if how == "cut":
         os.truncate(cache, starts[0])
     else:
@@ -229,7 +229,7 @@ def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
 ) -> None:
     first = shown(pack, tmp_path / "one")
     at_rest = all_frames(pack)[-1]
-    monkeypatch.setattr(frames_module, "SCREENS", kept)
+    monkeypatch.setattr(frames_module, "KEPT_SCREENS", kept)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1], shift=2)
     with Screen(config) as screen:
         screen.light(pack)
@@ -298,7 +298,7 @@ def test_without_a_place_to_compile_the_pack_is_still_lit(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     (line,) = [record for record in caplog.records if record.name == "appliance.display.frame_loader"]
-    assert line.msg == frame_loader.NOT_KEPT
+    assert line.msg == frame_loader.CACHE_NOT_KEPT
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
@@ -315,8 +315,8 @@ def test_the_service_can_replace_a_file_compiled_by_root(
     (cache,) = caches()
     os.seteuid(SERVICE)
     try:
-        Compiled(cache, None)
-        with compiled_pack._alone(cache.parent):
+        CompiledPack(cache, None)
+        with compiled_pack._write_lock(cache.parent):
             cache.unlink()
     finally:
         os.seteuid(0)
@@ -342,7 +342,7 @@ def test_calibrating_as_root_gives_no_linked_file_away(
     shown(pack, tmp_path / "one")
     assert (secrets / "key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in secrets.iterdir()] == ["key"]
-    assert [record.msg for record in caplog.records].count(frame_loader.NOT_KEPT) == 1
+    assert [record.msg for record in caplog.records].count(frame_loader.CACHE_NOT_KEPT) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
@@ -369,7 +369,7 @@ def test_a_damaged_pack_is_shown_as_it_was_last_compiled(
         caplog.clear()
         assert np.array_equal(shown(pack, tmp_path / name), first)
         (line,) = [record for record in caplog.records if record.name == "appliance.display.frame_loader"]
-        assert line.msg == frame_loader.LAST_WHOLE and name in line.getMessage()
+        assert line.msg == frame_loader.SHOWING_LAST_COMPILED and name in line.getMessage()
 
 
 @packs
@@ -392,7 +392,7 @@ def test_frames_beyond_the_memory_bound_are_shown_too(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")
-    monkeypatch.setattr(frames_module, "SCREENS", 0.33)
+    monkeypatch.setattr(frames_module, "KEPT_SCREENS", 0.33)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
     order = list(zip(all_frames(pack), first, strict=True))
     with Screen(config) as screen:
@@ -429,10 +429,10 @@ def test_with_little_memory_the_nearest_frames_are_shown(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")
-    whole = Compiled(caches()[0], None).plan.patches_bytes
+    whole = CompiledPack(caches()[0], None).contents.patches_bytes
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(frames_module, "MOST_KEPT", whole // 2)
+    monkeypatch.setattr(frames_module, "MAX_KEPT_BYTES", whole // 2)
     others = shown(pack, tmp_path / "two")
     assert np.array_equal(others[-1], first[-1])
     different = {other.tobytes() for other in others}

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from appliance.config import WEEK, HoursConfig
 from appliance.display import dimmer
 from appliance.display import dimmer as system_clock
-from appliance.display.cec import Waker
-from appliance.display.dimmer import Curtain, Hours, Opening, rtc_agrees, spans
+from appliance.display.cec import MonitorWaker
+from appliance.display.dimmer import (
+    Dimmer,
+    OpeningController,
+    OpeningHours,
+    battery_clock_agrees,
+    parse_openings,
+)
 from tests.conftest import every_day
 from tests.display.television import Rack
 
@@ -85,13 +91,13 @@ def test_it_is_open_when_sign_and_wall_clock_say_so(config: HoursConfig, moment:
     local = datetime.fromtimestamp(moment, zone)
     around = {datetime.fromtimestamp(moment + day * 86400, zone).utcoffset() for day in range(-2, 3)}
     assume(len(around) == 1)  # within two days of a change of clocks the other tests look
-    assert Hours(config).open_at(moment) == by_wall_clock(config, local.replace(tzinfo=None))
+    assert OpeningHours(config).open_at(moment) == by_wall_clock(config, local.replace(tzinfo=None))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(ZONES[:6]), st.integers(2009, 2036))
 def test_when_clocks_change_it_opens_and_closes_once(zone: str, year: int) -> None:
-    hours = Hours(HoursConfig(timezone=zone, **every_day("18:00-02:30")))
+    hours = OpeningHours(HoursConfig(timezone=zone, **every_day("18:00-02:30")))
     info = ZoneInfo(zone)
     none = timedelta()
     days = [datetime(year, 1, 1, 12, tzinfo=info) + timedelta(day) for day in range(365)]
@@ -107,12 +113,12 @@ def test_when_clocks_change_it_opens_and_closes_once(zone: str, year: int) -> No
 
 @given(st.sampled_from(ZONES), MOMENTS)
 def test_always_is_always_and_closed_never(zone: str, moment: int) -> None:
-    assert Hours(HoursConfig(timezone=zone)).open_at(moment)
-    assert not Hours(HoursConfig(timezone=zone, **every_day("closed"))).open_at(moment)
+    assert OpeningHours(HoursConfig(timezone=zone)).open_at(moment)
+    assert not OpeningHours(HoursConfig(timezone=zone, **every_day("closed"))).open_at(moment)
 
 
 def test_when_clocks_go_back_it_closes_at_the_first_such_hour() -> None:
-    hours = Hours(HoursConfig(timezone="Europe/Berlin", **every_day("18:00-02:30")))
+    hours = OpeningHours(HoursConfig(timezone="Europe/Berlin", **every_day("18:00-02:30")))
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()  # 02:30 summer time
     assert hours.open_at(first - 1) and not hours.open_at(first)
     assert not hours.open_at(first + 3600 - 600), "at 02:20 for the second time it stays closed"
@@ -120,7 +126,7 @@ def test_when_clocks_go_back_it_closes_at_the_first_such_hour() -> None:
 
 def test_the_night_before_a_closed_day_runs_to_its_end() -> None:
     config = HoursConfig(timezone="UTC", closed_days=("12-25",), **every_day("18:00-02:00"))
-    hours = Hours(config)
+    hours = OpeningHours(config)
     for text, is_open in (
         ("2026-12-24T23:00", True),
         ("2026-12-25T01:59", True),
@@ -143,7 +149,7 @@ def test_the_night_before_a_closed_day_runs_to_its_end() -> None:
     ],
 )
 def test_times_are_read(text: str, expected: tuple[tuple[int, int], ...]) -> None:
-    assert spans(text) == expected
+    assert parse_openings(text) == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,10 +161,10 @@ def test_times_are_read(text: str, expected: tuple[tuple[int, int], ...]) -> Non
 def test_a_clock_leaping_a_year_is_right_within_a_minute(
     config: HoursConfig, wall: int, leaps: list[int]
 ) -> None:
-    screen = Curtain(Opening(config))
-    hours = Hours(config)
+    screen = Dimmer(OpeningController(config))
+    hours = OpeningHours(config)
     now, wall_now = 1000.0, float(wall)
-    screen.first(now, wall_now)
+    screen.start(now, wall_now)
     for leap in leaps:
         wall_now += leap
         wrong_since = None
@@ -174,9 +180,9 @@ def test_a_clock_leaping_a_year_is_right_within_a_minute(
 
 def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     config = HoursConfig(timezone="UTC", clock="any", fade=4.0, **every_day("10:00-18:00"))
-    screen = Curtain(Opening(config))
+    screen = Dimmer(OpeningController(config))
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
-    screen.first(0.0, closing - 10)
+    screen.start(0.0, closing - 10)
     levels = []
     for tick in range(200):
         screen.step(tick / 10, closing - 10 + tick / 10)
@@ -185,21 +191,21 @@ def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> N
     falling = [level for level in levels if 0 < level < 1]
     assert 35 <= len(falling) <= 40
     assert falling == sorted(falling, reverse=True)
-    assert [record.getMessage() for record in caplog.records] == [dimmer.CLOSED]
+    assert [record.getMessage() for record in caplog.records] == [dimmer.SCREEN_CLOSED]
 
 
 def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
     config = HoursConfig(timezone="UTC", clock="any", **every_day("10:00-18:00"))
-    screen = Curtain(Opening(config))
-    screen.first(0.0, datetime(2026, 5, 4, 22, tzinfo=UTC).timestamp())
+    screen = Dimmer(OpeningController(config))
+    screen.start(0.0, datetime(2026, 5, 4, 22, tzinfo=UTC).timestamp())
     assert screen.level == 0.0 and not screen.open
 
 
 def test_with_no_fade_it_closes_and_opens_at_once() -> None:
     config = HoursConfig(timezone="UTC", clock="any", fade=0.0, monday="10:00-18:00")
-    screen = Curtain(Opening(config))
+    screen = Dimmer(OpeningController(config))
     dimmer = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
-    screen.first(0.0, dimmer - 10)
+    screen.start(0.0, dimmer - 10)
     levels = []
     for now in range(20):
         screen.step(float(now), dimmer - 10 + now)
@@ -214,12 +220,12 @@ def test_the_television_sleeps_once_the_screen_is_black(
     rack = Rack(tmp_path / "rack", monkeypatch)
     rack.adapter("cec0", 33, "1.0.0.0")
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
-    monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
+    monkeypatch.setattr(MonitorWaker.__init__, "__defaults__", (rack.devices, rack.system))
     config = HoursConfig(cec=True, timezone="UTC", clock="any", fade=4.0, monday="10:00-18:00")
-    dimmer = Opening(config)
-    screen = Curtain(dimmer)
+    dimmer = OpeningController(config)
+    screen = Dimmer(dimmer)
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
-    screen.first(0.0, closing - 10)
+    screen.start(0.0, closing - 10)
     asleep = []
     for now in range(20):
         screen.step(float(now), closing - 10 + now)
@@ -233,15 +239,15 @@ def test_the_television_sleeps_once_the_screen_is_black(
 def test_a_clock_that_was_not_set_counts_as_open(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(system_clock, "TIMESYNC", tmp_path / "synchronized")
-    monkeypatch.setattr(system_clock, "RTC", tmp_path)
+    monkeypatch.setattr(system_clock, "TIMESYNC_FLAG", tmp_path / "synchronized")
+    monkeypatch.setattr(system_clock, "BATTERY_CLOCK", tmp_path)
     monkeypatch.setattr(system_clock, "_kernel_synchronised", lambda: False)  # this machine's may well be
-    screen = Curtain(Opening(HoursConfig(**every_day("closed"))))
+    screen = Dimmer(OpeningController(HoursConfig(**every_day("closed"))))
     for second in range(5):
-        screen.first(float(second), 0.0)
+        screen.start(float(second), 0.0)
     assert screen.open
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, dimmer.NOT_SET)
+        (logging.WARNING, dimmer.CLOCK_NOT_SET)
     ]
 
 
@@ -256,4 +262,4 @@ def test_a_battery_clock_that_set_the_systems_is_believed(
     if set_by_it:
         (tmp_path / "hctosys").write_text(f"{set_by_it}\n")
         (tmp_path / "since_epoch").write_text(f"{now + shows:.0f}\n")
-    assert rtc_agrees(tmp_path, now) == believed
+    assert battery_clock_agrees(tmp_path, now) == believed

@@ -8,8 +8,8 @@ import pytest
 
 from appliance.config import HoursConfig
 from appliance.display import dimmer as system_clock
-from appliance.display.cec import Waker
-from appliance.display.dimmer import Opening
+from appliance.display.cec import MonitorWaker
+from appliance.display.dimmer import OpeningController
 from tests.conftest import every_day
 from tests.display.television import Rack
 
@@ -22,11 +22,11 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rack:
     rack = Rack(tmp_path / "rack", monkeypatch)
     rack.adapter("cec0", 33)
     rack.connector("card1-HDMI-A-1", 33)
-    monkeypatch.setattr(Waker.__init__, "__defaults__", (rack.devices, rack.system))
+    monkeypatch.setattr(MonitorWaker.__init__, "__defaults__", (rack.devices, rack.system))
     return rack
 
 
-def wakes_by(opening: Opening, rack: Rack, seconds: range, wall: float) -> int | None:
+def wakes_by(opening: OpeningController, rack: Rack, seconds: range, wall: float) -> int | None:
     """Let seconds pass on both clocks; return the first in which the television was woken."""
     assert opening._waker
     for now in seconds:
@@ -41,7 +41,7 @@ def wakes_by(opening: Opening, rack: Rack, seconds: range, wall: float) -> int |
 
 def test_a_television_wakes_at_opening_with_no_display_open(rack: Rack) -> None:
     hours = HoursConfig(cec=True, timezone="UTC", clock="any", **every_day("10:00-18:00"))
-    assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == 3600
+    assert wakes_by(OpeningController(hours), rack, range(0, 7200), NINE) == 3600
 
 
 @pytest.mark.parametrize(("comes", "woken"), [(20, 3600), (None, 45)], ids=["network", "no network"])
@@ -57,13 +57,13 @@ def test_a_power_cut_at_night_wakes_no_television(
 
     monkeypatch.setattr(system_clock, "clock_is_set", is_set)
     hours = HoursConfig(cec=True, timezone="UTC", **every_day("10:00-18:00"))
-    assert wakes_by(Opening(hours), rack, range(0, 7200), NINE) == woken
+    assert wakes_by(OpeningController(hours), rack, range(0, 7200), NINE) == woken
 
 
 def test_without_cec_a_start_loads_nothing_of_it() -> None:
     script = (
         "import sys, appliance.service.app; from appliance.config import HoursConfig;"
-        "from appliance.display.dimmer import Opening; Opening(HoursConfig()).step(0.0, 0.0);"
+        "from appliance.display.dimmer import OpeningController; OpeningController(HoursConfig()).step(0.0, 0.0);"
         "print(sorted(name for name in sys.modules if name.endswith(('.cec', '.waker', '.hours'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

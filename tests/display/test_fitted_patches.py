@@ -4,16 +4,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.display.fitted_patches import fitted_base, fitted_patches
-from appliance.display.layout import Fit, Layout
+from appliance.display.fitted_patches import fit_base, fit_patches
+from appliance.display.layout import PlacedPicture, ScreenLayout
 from appliance.pack import Pack
 from tests.conftest import BOX, FRAMES, SIZE
 
 SIDES = st.integers(1, 3000)
 
 
-def contain(picture: tuple[int, int], screen: tuple[int, int]) -> Fit:
-    return Layout(screen).placed(picture, (0, 0, *picture))
+def contain(picture: tuple[int, int], screen: tuple[int, int]) -> PlacedPicture:
+    return ScreenLayout(screen).place(picture, (0, 0, *picture))
 
 
 @given(SIDES, SIDES, SIDES, SIDES)
@@ -35,11 +35,11 @@ def whole_frame(pack: Pack, frame: int) -> Image.Image:
 @given(screen=st.tuples(st.integers(30, 400), st.integers(30, 400)))
 def test_base_and_patch_together_are_the_scaled_frame(pack: Pack, screen: tuple[int, int]) -> None:
     fit = contain(SIZE, screen)
-    place, scaled = fitted_patches(pack, Layout(screen))
+    place, scaled = fit_patches(pack, ScreenLayout(screen))
     patches = list(scaled)
     assert len(patches) == FRAMES
     for frame in (0, 4, 8):
-        lit = fitted_base(pack, Layout(screen))
+        lit = fit_base(pack, ScreenLayout(screen))
         lit.paste(patches[frame], place[:2])
         expected = Image.new("RGB", screen)
         expected.paste(
@@ -50,18 +50,18 @@ def test_base_and_patch_together_are_the_scaled_frame(pack: Pack, screen: tuple[
 
 
 def test_on_a_screen_of_the_packs_own_size_nothing_is_resampled(pack: Pack) -> None:
-    place, scaled = fitted_patches(pack, Layout(SIZE))
+    place, scaled = fit_patches(pack, ScreenLayout(SIZE))
     patches = list(scaled)
     assert place == BOX
     for frame in range(FRAMES):
-        lit = fitted_base(pack, Layout(SIZE))
+        lit = fit_base(pack, ScreenLayout(SIZE))
         lit.paste(patches[frame], BOX[:2])
         assert np.array_equal(np.asarray(lit), np.asarray(whole_frame(pack, frame)))
 
 
 @pytest.mark.parametrize("screen", [(300, 160), (90, 400)])
 def test_borders_are_black(pack: Pack, screen: tuple[int, int]) -> None:
-    pixels = np.asarray(fitted_base(pack, Layout(screen)))
+    pixels = np.asarray(fit_base(pack, ScreenLayout(screen)))
     fit = contain(SIZE, screen)
     border = np.ones(pixels.shape[:2], bool)
     border[fit.top : fit.top + fit.size[1], fit.left : fit.left + fit.size[0]] = False

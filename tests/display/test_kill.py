@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.library import use
+from appliance.library import hang_portrait
 from appliance.pack import FrameGrid, write_pack
 from tests.conftest import small_info
 
@@ -63,7 +63,7 @@ def test_after_any_power_cut_a_whole_portrait_is_shown(
     levels = {"one": 60, "two": 120, "three": 180, "four": 240}
     for name, level in levels.items():
         large_pack(state / name, level, sitters)
-    use("one")
+    hang_portrait("one")
     chance = random.Random(7)
     names = list(levels)
     before = time.monotonic()
@@ -73,7 +73,9 @@ def test_after_any_power_cut_a_whole_portrait_is_shown(
         process = started(state, out, 60)
         assert process.stderr is not None
         process.stderr.readline()  # it is lit
-        use(names[number % len(names)])  # it switches within a second, and compiles: only a few are kept
+        hang_portrait(
+            names[number % len(names)]
+        )  # it switches within a second, and compiles: only a few are kept
         if number % 2:
             time.sleep(chance.uniform(0.0, 1.6))
         else:  # a fast machine compiles in a tenth of that time, so every other cut waits for it to begin

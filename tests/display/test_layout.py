@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.display.fitted_patches import fitted_base, fitted_patches
-from appliance.display.layout import Layout
+from appliance.display.fitted_patches import fit_base, fit_patches
+from appliance.display.layout import ScreenLayout
 from appliance.pack import Box, Pack
 from tests.conftest import BOX, FRAMES, SIZE
 
@@ -26,7 +26,7 @@ def test_a_cover_leaves_no_border_and_keeps_the_face_in_view(
     picture: tuple[tuple[int, int], tuple[int, int, int, int]], w: int, h: int, rotation: int, margin: int
 ) -> None:
     size, face = picture
-    fit = Layout((w, h), rotation, "cover", margin).placed(size, face)
+    fit = ScreenLayout((w, h), rotation, "cover", margin).place(size, face)
     x0, y0, x1, y1 = fit.view
     assert fit.left <= x0 and fit.left + fit.size[0] >= x1
     assert fit.top <= y0 and fit.top + fit.size[1] >= y1
@@ -42,7 +42,7 @@ def test_a_cover_leaves_no_border_and_keeps_the_face_in_view(
 def test_a_contained_picture_is_whole_centred_and_largest(
     picture: tuple[tuple[int, int], tuple[int, int, int, int]], w: int, h: int, rotation: int, margin: int
 ) -> None:
-    fit = Layout((w, h), rotation, "contain", margin).placed(*picture)
+    fit = ScreenLayout((w, h), rotation, "contain", margin).place(*picture)
     x0, y0, x1, y1 = fit.view
     assert x0 <= fit.left and fit.left + fit.size[0] <= x1
     assert y0 <= fit.top and fit.top + fit.size[1] <= y1
@@ -56,10 +56,10 @@ def test_a_contained_picture_is_whole_centred_and_largest(
 def test_base_and_patch_together_are_the_frame_turned_and_fitted(
     pack: Pack, rotation: int, fit: str, screen: tuple[int, int]
 ) -> None:
-    layout = Layout(screen, rotation, fit, margin=3, border=(10, 200, 30))
-    box, images = fitted_patches(pack, layout)
+    layout = ScreenLayout(screen, rotation, fit, margin=3, border=(10, 200, 30))
+    box, images = fit_patches(pack, layout)
     for frame, patch in enumerate(images):
-        lit = fitted_base(pack, layout)
+        lit = fit_base(pack, layout)
         assert lit.size == screen
         lit.paste(patch, box[:2])
         whole = pack.base()
@@ -69,9 +69,9 @@ def test_base_and_patch_together_are_the_frame_turned_and_fitted(
     assert frame == FRAMES - 1
 
 
-def expected(frame: Image.Image, layout: Layout, face: Box = BOX) -> Image.Image:
+def expected(frame: Image.Image, layout: ScreenLayout, face: Box = BOX) -> Image.Image:
     """The frame on the screen by Pillow's resize, paste, crop and rotate alone."""
-    placed = layout.placed(frame.size, face)
+    placed = layout.place(frame.size, face)
     x0, y0, x1, y1 = placed.view
     inside = Image.new("RGB", (x1 - x0, y1 - y0), layout.border)
     inside.paste(frame.resize(placed.size, Image.Resampling.LANCZOS), (placed.left - x0, placed.top - y0))
@@ -81,7 +81,7 @@ def expected(frame: Image.Image, layout: Layout, face: Box = BOX) -> Image.Image
 
 
 def test_brightness_dims_every_level_alike(pack: Pack) -> None:
-    half = np.asarray(fitted_base(pack, Layout(SIZE, brightness=0.5)), int)
+    half = np.asarray(fit_base(pack, ScreenLayout(SIZE, brightness=0.5)), int)
     assert np.abs(half - np.asarray(pack.base(), int) / 2).max() <= 0.5
 
 
@@ -90,7 +90,7 @@ def test_a_cover_is_no_larger_than_needed_and_not_stretched(
     picture: tuple[tuple[int, int], tuple[int, int, int, int]], w: int, h: int, margin: int
 ) -> None:
     (width, height), face = picture
-    fit = Layout((w, h), 0, "cover", margin).placed((width, height), face)
+    fit = ScreenLayout((w, h), 0, "cover", margin).place((width, height), face)
     x0, y0, x1, y1 = fit.view
     assert fit.size[0] == x1 - x0 or fit.size[1] == y1 - y0
     # Equal scales, but for the half pixel by which each side is rounded.
@@ -112,5 +112,5 @@ def test_a_cover_moves_just_enough_to_show_the_face(face: tuple[int, int], top: 
         size, box = (100, 300), (0, face[0], 100, face[1])
         if turned:
             size, box = (300, 100), (face[0], 0, face[1], 100)
-        fit = Layout((100, 100), fit="cover").placed(size, box)
+        fit = ScreenLayout((100, 100), fit="cover").place(size, box)
         assert (fit.left, fit.top) == ((top, 0) if turned else (0, top))

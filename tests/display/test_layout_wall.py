@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 
 from appliance.config import DisplayConfig
-from appliance.display.layout import ASSUMED, LONGER_SIDE, Layout, apart_mm, monitor_mm, pixel_mm
+from appliance.display.layout import (
+    ASSUMED_LONGER_SIDE,
+    SIZE_ASSUMED,
+    ScreenLayout,
+    edid_size_mm,
+    pixel_size_mm,
+    sitter_offsets_mm,
+)
 from appliance.pack import FrameGrid, PackInfo
 from tests.conftest import small_info
 
 CONFIG = DisplayConfig()
-LANDSCAPE = Layout((1920, 1080), rotation=90)
+LANDSCAPE = ScreenLayout((1920, 1080), rotation=90)
 
 
 def edid(centimetres: tuple[int, int], millimetres: tuple[int, int], timing: bool = True) -> bytes:
@@ -60,24 +67,24 @@ def test_a_monitors_size_is_what_it_states_if_that_can_be(
     tmp_path: Path, block: bytes, size: tuple[int, int] | None
 ) -> None:
     (tmp_path / "edid").write_bytes(block)
-    assert monitor_mm(tmp_path / "edid") == size
+    assert edid_size_mm(tmp_path / "edid") == size
 
 
 def test_a_pixel_has_the_size_that_the_monitor_gives_it(tmp_path: Path) -> None:
     system = plugged(tmp_path, edid((58, 32), (576, 324)))
-    assert pixel_mm(CONFIG, LANDSCAPE, "KMSDRM", system) == pytest.approx(0.3)
+    assert pixel_size_mm(CONFIG, LANDSCAPE, "KMSDRM", system) == pytest.approx(0.3)
     # A panel that is made upright and states so.
     upright = plugged(tmp_path / "other", edid((32, 58), (324, 576)))
-    assert pixel_mm(CONFIG, Layout((1080, 1920)), "KMSDRM", upright) == pytest.approx(0.3)
+    assert pixel_size_mm(CONFIG, ScreenLayout((1080, 1920)), "KMSDRM", upright) == pytest.approx(0.3)
     # A window is somewhere on some monitor.
-    assert pixel_mm(CONFIG, LANDSCAPE, "x11", system) is None
+    assert pixel_size_mm(CONFIG, LANDSCAPE, "x11", system) is None
 
 
 def test_the_measured_width_is_that_of_the_screen_as_it_hangs(tmp_path: Path) -> None:
     system = plugged(tmp_path, edid((58, 32), (576, 324)))
     config = replace(CONFIG, width_mm=540.0)
-    assert pixel_mm(config, LANDSCAPE, "KMSDRM", system) == 0.5
-    assert pixel_mm(config, Layout((1920, 1080)), "x11", system) == 540 / 1920
+    assert pixel_size_mm(config, LANDSCAPE, "KMSDRM", system) == 0.5
+    assert pixel_size_mm(config, ScreenLayout((1920, 1080)), "x11", system) == 540 / 1920
 
 
 def couple() -> PackInfo:
@@ -90,7 +97,7 @@ def test_sitters_are_as_far_apart_as_their_eyes_on_the_wall(tmp_path: Path) -> N
     # Twice as large on a screen of 1080 pixels, which are 0.3 mm each.
     system = plugged(tmp_path, edid((58, 32), (576, 324)))
     config = replace(CONFIG, rotation=90)
-    apart = apart_mm(couple(), config, (1920, 1080), "KMSDRM", system)
+    apart = sitter_offsets_mm(couple(), config, (1920, 1080), "KMSDRM", system)
     assert apart[0] == (0.0, 0.0)
     assert apart[1] == pytest.approx((300 * 2 * 0.3, -60 * 2 * 0.3))
 
@@ -101,11 +108,13 @@ def test_a_monitor_without_a_size_counts_as_27_inches(
 ) -> None:
     caplog.set_level(logging.WARNING)
     system = plugged(tmp_path, block)
-    apart = apart_mm(couple(), CONFIG, (1080, 1920), "KMSDRM", system)
-    assert apart[1] == pytest.approx((300 * 2 * LONGER_SIDE / 1920, -60 * 2 * LONGER_SIDE / 1920))
-    assert [record.msg for record in caplog.records] == [ASSUMED]
+    apart = sitter_offsets_mm(couple(), CONFIG, (1080, 1920), "KMSDRM", system)
+    assert apart[1] == pytest.approx(
+        (300 * 2 * ASSUMED_LONGER_SIDE / 1920, -60 * 2 * ASSUMED_LONGER_SIDE / 1920)
+    )
+    assert [record.msg for record in caplog.records] == [SIZE_ASSUMED]
 
 
 def test_of_one_sitter_no_size_is_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert apart_mm(small_info(), CONFIG, (1080, 1920), "KMSDRM", tmp_path) == ((0.0, 0.0),)
+    assert sitter_offsets_mm(small_info(), CONFIG, (1080, 1920), "KMSDRM", tmp_path) == ((0.0, 0.0),)
     assert not caplog.records

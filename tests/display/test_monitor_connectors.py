@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.display import monitor
-from appliance.display.monitor import Monitor, usable, wait_for_monitor
+from appliance.display.monitor import MonitorWatch, usable_connectors, wait_for_monitor
 from appliance.errors import DisplayLost
 
 
@@ -22,11 +22,11 @@ def plug(system: Path, name: str, status: str, *modes: str) -> Path:
 def test_a_monitor_on_any_card_is_found_and_writeback_is_none(tmp_path: Path) -> None:
     plug(tmp_path, "card0-Writeback-1", "connected", "1920x1080")
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")
-    assert usable(tmp_path) == []
+    assert usable_connectors(tmp_path) == []
     plug(tmp_path, "card1-HDMI-A-2", "connected", "1080x1920", "800x600")
     (tmp_path / "card1").mkdir()
     (tmp_path / "renderD128").mkdir()
-    (found,) = usable(tmp_path)
+    (found,) = usable_connectors(tmp_path)
     assert (found.name, found.modes) == ("HDMI-A-2", ("1080x1920", "800x600"))
 
 
@@ -62,7 +62,9 @@ def test_a_monitor_turned_on_late_ends_the_wait(tmp_path: Path, caplog: pytest.L
     later.start()
     assert wait_for_monitor(threading.Event(), system=tmp_path)
     later.join()
-    assert [record.getMessage() for record in caplog.records][1:] == [monitor.CAME % "HDMI-A-1 1080x1920"]
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        monitor.MONITOR_CONNECTED % "HDMI-A-1 1080x1920"
+    ]
 
 
 def test_a_monitor_that_is_there_is_not_spoken_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,7 +90,7 @@ def test_a_monitor_gone_or_of_another_mode_ends_the_process(
     tmp_path: Path, status: str, modes: tuple[str, ...], said: str
 ) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     monitor.check(0.0)
     plug(tmp_path, "card0-HDMI-A-1", status, *modes)
     monitor.check(1.0)
@@ -99,7 +101,7 @@ def test_a_monitor_gone_or_of_another_mode_ends_the_process(
 
 def test_a_line_let_go_for_a_moment_is_forgiven(tmp_path: Path) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     for second in range(0, 20, 2):
         plug(tmp_path, "card0-HDMI-A-1", "disconnected")
         monitor.check(second)
@@ -110,7 +112,7 @@ def test_a_line_let_go_for_a_moment_is_forgiven(tmp_path: Path) -> None:
 @pytest.mark.parametrize("back", [True, False])
 def test_a_monitor_in_standby_may_drop_the_line_until_woken(tmp_path: Path, back: bool) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")
     for second in range(0, 40000, 100):
         monitor.check(second, asleep=True)
@@ -124,14 +126,14 @@ def test_a_monitor_in_standby_may_drop_the_line_until_woken(tmp_path: Path, back
 
 def test_a_monitor_that_holds_the_line_in_standby_stays_lit(tmp_path: Path) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     for second in range(0, 40000, 100):
         monitor.check(second, asleep=20000 < second < 30000)
 
 
 def test_a_woken_monitor_has_half_a_minute_to_come_back(tmp_path: Path) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")
     monitor.check(100.0, asleep=True)
     for second in range(101, 131):
@@ -142,7 +144,7 @@ def test_a_woken_monitor_has_half_a_minute_to_come_back(tmp_path: Path) -> None:
 
 def test_a_woken_monitor_that_comes_back_is_opened_anew(tmp_path: Path) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
-    monitor = Monitor(tmp_path)
+    monitor = MonitorWatch(tmp_path)
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")
     for second in range(10):  # switched off by its remote during opening hours
         monitor.check(second, waking=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.display.monitor import Holder, holders
+from appliance.display.monitor import CardHolder, card_holders
 
 OLD_KERNEL = """             command  tgid dev master a   uid      magic
            mona-lisa   367   0   n    y   991          0
@@ -40,24 +40,24 @@ def test_the_program_that_shows_on_the_screen_is_named_first(tmp_path: Path, tab
     process(tmp_path, 412, "kmscube", "kiosk.service", "/dev/dri/card0")
     process(tmp_path, 413, "reader", "", "/dev/dri/renderD128", "/dev/dri/cardigan", "/dev/null")
     clients(tmp_path, table)
-    assert holders(tmp_path) == [
-        Holder(412, "kmscube", "kiosk.service", True),
-        Holder(367, "mona-lisa", "mona-lisa.service", False),
+    assert card_holders(tmp_path) == [
+        CardHolder(412, "kmscube", "kiosk.service", True),
+        CardHolder(367, "mona-lisa", "mona-lisa.service", False),
     ]
 
 
 def test_without_debugfs_all_that_opened_the_card_are_named(tmp_path: Path) -> None:
     process(tmp_path, 9, "kmscube", "kiosk.service", "/dev/dri/card1")
-    assert holders(tmp_path) == [Holder(9, "kmscube", "kiosk.service", None)]
+    assert card_holders(tmp_path) == [CardHolder(9, "kmscube", "kiosk.service", None)]
 
 
 def test_a_master_that_has_ended_meanwhile_is_still_told(tmp_path: Path) -> None:
     clients(tmp_path, OLD_KERNEL)
-    assert [(each.pid, each.name) for each in holders(tmp_path)] == [(412, "?")]
+    assert [(each.pid, each.name) for each in card_holders(tmp_path)] == [(412, "?")]
 
 
 def test_no_process_and_no_table_hold_nothing(tmp_path: Path) -> None:
-    assert holders(tmp_path) == []
+    assert card_holders(tmp_path) == []
 
 
 def test_a_real_process_with_a_card_open_is_found(tmp_path: Path) -> None:
@@ -69,6 +69,6 @@ def test_a_real_process_with_a_card_open_is_found(tmp_path: Path) -> None:
         host.stdout.readline()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("appliance.display.monitor.CARDS", tmp_path)
-            found = [each for each in holders() if each.pid == host.pid]
+            found = [each for each in card_holders() if each.pid == host.pid]
         host.kill()
     assert [each.name for each in found] == [Path(sys.executable).name[:15]]

@@ -10,7 +10,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from appliance.config import DisplayConfig
 from appliance.display import recorders
-from appliance.display.recorders import Film
+from appliance.display.recorders import FrameRecording
 from appliance.display.screen import Screen
 from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
@@ -22,7 +22,7 @@ from tests.conftest import SIZE
 def test_the_film_has_what_was_shown_in_order(
     pack: Pack, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorders, "_FASTEST", 0.0)
+    monkeypatch.setattr(recorders, "_MIN_INTERVAL", 0.0)
     path = tmp_path / f"shown.{kind}"
     config = DisplayConfig(
         output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], film=str(path)
@@ -44,34 +44,34 @@ def test_the_film_has_what_was_shown_in_order(
 def test_a_film_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorders, "_FASTEST", 0.0)
-    monkeypatch.setattr(recorders, "MOST", 3)
-    taken = Film(tmp_path / "long.webp")
+    monkeypatch.setattr(recorders, "_MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(recorders, "MAX_RECORDED", 3)
+    taken = FrameRecording(tmp_path / "long.webp")
     taken.open()
     for frame in range(9):
         surface = pygame.Surface((40, 60))
         surface.fill((25 * frame, 0, 0))
-        taken.lit((frame,), surface)
+        taken.record((frame,), surface)
     taken.close()
     with Image.open(tmp_path / "long.webp") as shown:
         assert len(list(ImageSequence.Iterator(shown))) == 3
-    assert [record.msg for record in caplog.records] == [recorders.FULL]
+    assert [record.msg for record in caplog.records] == [recorders.RECORDING_FULL]
 
 
 def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path; from appliance.display import recorders\n"
-        "recorders._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
-        "for frame in range(recorders.MOST):\n"
+        "recorders._MIN_INTERVAL = 0.0; taken = recorders.FrameRecording(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
+        "for frame in range(recorders.MAX_RECORDED):\n"
         "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
-        "    taken.lit((frame,), surface)\n"
+        "    taken.record((frame,), surface)\n"
         "taken.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     path = tmp_path / "long.webp"
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 500_000, "kB; a Pi of 1 GB has as much besides the system and what runs"
     with Image.open(path) as shown:
-        assert isinstance(shown, WebPImageFile) and shown.n_frames == recorders.MOST
+        assert isinstance(shown, WebPImageFile) and shown.n_frames == recorders.MAX_RECORDED
 
 
 def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.display import scanout
-from appliance.display.scanout import Card, Scanout, own_card, taken
+from appliance.display.scanout import DrmCard, ScanoutObserver, find_own_card, is_card_taken
 from appliance.errors import DisplayLost, DisplayStuck
 from tests.display.kernel import Kernel
 
@@ -21,7 +21,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
-def flip(watch: Scanout, kernel: Kernel, now: float) -> None:
+def flip(watch: ScanoutObserver, kernel: Kernel, now: float) -> None:
     watch.look()
     kernel.flip()
     watch.flipped(now)
@@ -33,7 +33,7 @@ def test_the_ioctls_are_those_of_the_kernels_headers() -> None:
 
 
 def test_a_screen_that_takes_every_flip_is_never_lost(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     for second in range(1000):
         if second % 2 == 0:
             flip(watch, kernel, float(second))
@@ -41,7 +41,7 @@ def test_a_screen_that_takes_every_flip_is_never_lost(kernel: Kernel) -> None:
 
 
 def test_a_screen_taken_by_another_program_is_lost_after_2_s(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     flip(watch, kernel, 0.0)
     kernel.master = False
     flip(watch, kernel, 2.0)
@@ -49,12 +49,12 @@ def test_a_screen_taken_by_another_program_is_lost_after_2_s(kernel: Kernel) -> 
     watch.check(3.9)
     with pytest.raises(DisplayLost) as lost:
         watch.check(4.0)
-    assert str(lost.value) == scanout.TAKEN % 2
+    assert str(lost.value) == scanout.DISPLAY_TAKEN % 2
     assert "another program may hold the display; `sudo mona-lisa doctor` names it" in str(lost.value)
 
 
 def test_another_programs_pictures_do_not_pass_for_ours(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     flip(watch, kernel, 0.0)
     kernel.master = False
     with pytest.raises(DisplayLost):
@@ -65,17 +65,17 @@ def test_another_programs_pictures_do_not_pass_for_ours(kernel: Kernel) -> None:
 
 
 def test_a_driver_that_shows_nothing_new_is_told_apart(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     kernel.flip()
     watch.look()
     watch.flipped(0.0)
     with pytest.raises(DisplayStuck) as stuck:
         watch.check(2.0)
-    assert str(stuck.value) == scanout.STUCK % 2
+    assert str(stuck.value) == scanout.DISPLAY_STUCK % 2
 
 
 def test_a_television_in_standby_is_not_dead_but_may_be_taken(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     watch.flipped(0.0)
     for second in range(100):
         watch.check(float(second), asleep=True)
@@ -88,7 +88,7 @@ def test_a_television_in_standby_is_not_dead_but_may_be_taken(kernel: Kernel) ->
 
 
 def test_a_card_that_is_pulled_out_ends_the_process(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     flip(watch, kernel, 0.0)
     kernel.gone = True
     flip(watch, kernel, 1.0)
@@ -97,7 +97,7 @@ def test_a_card_that_is_pulled_out_ends_the_process(kernel: Kernel) -> None:
 
 
 def test_a_flip_that_arrives_late_counts(kernel: Kernel) -> None:
-    watch = Scanout(Card(3))
+    watch = ScanoutObserver(DrmCard(3))
     flip(watch, kernel, 0.0)
     watch.flipped(2.0)
     watch.check(3.5)
@@ -118,7 +118,7 @@ def test_a_screen_is_lost_only_if_flips_fail_and_then_soon(
     kernel = Kernel(framebuffers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fcntl, "ioctl", kernel.ioctl)
-        watch, now, failed = Scanout(Card(3)), 0.0, None
+        watch, now, failed = ScanoutObserver(DrmCard(3)), 0.0, None
         for number, pause in enumerate(pauses):
             if number == lost_at:
                 kernel.master = False
@@ -130,9 +130,9 @@ def test_a_screen_is_lost_only_if_flips_fail_and_then_soon(
             try:
                 watch.check(now)
             except DisplayLost:
-                assert failed is not None and now - failed >= scanout.PATIENCE
+                assert failed is not None and now - failed >= scanout.FLIP_TIMEOUT
                 return
-            assert failed is None or now - failed < scanout.PATIENCE
+            assert failed is None or now - failed < scanout.FLIP_TIMEOUT
             now += pause
 
 
@@ -144,19 +144,19 @@ def test_sdls_descriptor_is_found_among_all_that_are_open(kernel: Kernel, tmp_pa
         (9, "socket:[1]"),
     ):
         (tmp_path / str(number)).symlink_to(target)
-    found = own_card(tmp_path)
+    found = find_own_card(tmp_path)
     assert found is not None and found._descriptor == 7
 
 
 def test_a_card_without_a_screen_is_none(kernel: Kernel, tmp_path: Path) -> None:
     (tmp_path / "7").symlink_to("/dev/dri/card0")
     kernel.lit.clear()
-    assert own_card(tmp_path) is None
+    assert find_own_card(tmp_path) is None
 
 
 def test_a_process_without_a_card_says_that_it_cannot_observe(caplog: pytest.LogCaptureFixture) -> None:
-    assert scanout.observe() is None
-    assert caplog.record_tuples == [("appliance.display.scanout", logging.WARNING, scanout.UNOBSERVED)]
+    assert scanout.observe_scanout() is None
+    assert caplog.record_tuples == [("appliance.display.scanout", logging.WARNING, scanout.NOT_OBSERVED)]
 
 
 @pytest.mark.parametrize("master", [True, False])
@@ -164,9 +164,9 @@ def test_asking_who_holds_a_card_does_not_take_it(kernel: Kernel, tmp_path: Path
     kernel.master = master
     (tmp_path / "card0").touch()
     before = set(Path("/proc/self/fd").iterdir())
-    assert taken(tmp_path / "card0") is not master
+    assert is_card_taken(tmp_path / "card0") is not master
     assert set(Path("/proc/self/fd").iterdir()) == before, "the card is closed again"
 
 
 def test_a_card_that_cannot_be_opened_counts_as_free(tmp_path: Path) -> None:
-    assert not taken(tmp_path / "card0")
+    assert not is_card_taken(tmp_path / "card0")

@@ -12,12 +12,12 @@ import pygame
 import pytest
 from PIL import Image
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.camera.sampling import Pixels
 from appliance.config import DisplayConfig
 from appliance.display import frame_loader, sdl
 from appliance.display import screen as screen_module
-from appliance.display.screen import NOT_KEPT, Screen
+from appliance.display.screen import RECORDING_LOST, Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
 from appliance.pack import Pack, write_pack
@@ -139,8 +139,8 @@ def test_frames_beside_those_lit_are_read_before_they_are_wanted(
     with Screen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
-    monkeypatch.setattr(frame_loader, "_COLUMNS", 1)
-    monkeypatch.setattr(frame_loader, "SCREENS", 2.2)  # 13 of the first sitter's 17 frame_loader
+    monkeypatch.setattr(frame_loader, "_COLUMNS_AHEAD", 1)
+    monkeypatch.setattr(frame_loader, "KEPT_SCREENS", 2.2)  # 13 of the first sitter's 17 frame_loader
     with Screen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
@@ -261,7 +261,7 @@ def test_a_lost_recording_does_not_hide_an_earlier_error(
         film.parent.touch()
         if fails:
             raise KeyError
-    lost = NOT_KEPT % f"{film}: cannot be written (File exists)"
+    lost = RECORDING_LOST % f"{film}: cannot be written (File exists)"
     assert [record.getMessage() for record in caplog.records] == [lost] * fails
 
 
@@ -278,12 +278,12 @@ def test_other_code_can_draw_letters_with_pygame_beside_a_screen() -> None:
     )
     environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=home(), env=environment
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=home_folder(), env=environment
     )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("bits", "told"), [(16, [screen_module.COARSE % 16]), (24, []), (32, [])])
+@pytest.mark.parametrize(("bits", "told"), [(16, [screen_module.FEW_COLOURS % 16]), (24, []), (32, [])])
 def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -61,7 +61,7 @@ def test_a_screen_held_by_another_program_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(sdl, "_LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(sdl, "_HELD_INTERVAL", 0.01)
     kernel.master = False
     looks: list[str] = []
 
@@ -75,8 +75,8 @@ def test_a_screen_held_by_another_program_is_waited_for(
     assert set(looks) == {"held"} and len(looks) > 5
     card = str(tmp_path / "card1")
     assert caplog.record_tuples == [
-        ("appliance.display.sdl", logging.WARNING, sdl.HELD % card),
-        ("appliance.display.sdl", logging.INFO, sdl.FREE % card),
+        ("appliance.display.sdl", logging.WARNING, sdl.DISPLAY_HELD % card),
+        ("appliance.display.sdl", logging.INFO, sdl.DISPLAY_FREE % card),
     ]
 
 
@@ -93,14 +93,14 @@ def test_of_two_monitors_the_free_one_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = {"card0"}
-    monkeypatch.setattr(sdl, "taken", lambda card: card.name in held)
+    monkeypatch.setattr(sdl, "is_card_taken", lambda card: card.name in held)
     for card in ("card0", "card1"):
         plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
         (tmp_path / card).touch()
     assert wait(tmp_path, threading.Event(), 0, [])
     held = {"card0", "card1"}
     assert not wait(tmp_path, threading.Event(), 0, [])
-    assert caplog.messages == [sdl.HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
+    assert caplog.messages == [sdl.DISPLAY_HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
 
 
 def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_pa
 def test_a_monitor_unplugged_while_held_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdl, "_LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(sdl, "_HELD_INTERVAL", 0.01)
     kernel.master = False
     looks: list[str] = []
 
@@ -131,7 +131,7 @@ def test_a_monitor_that_is_off_at_the_start_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wait_for_free_card, "__defaults__", (tmp_path / "system", tmp_path))
-    monkeypatch.setattr(sdl, "check_driver", lambda: None)  # PyPI's SDL has no KMSDRM
+    monkeypatch.setattr(sdl, "require_kmsdrm", lambda: None)  # PyPI's SDL has no KMSDRM
     plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected")
     stop, absent = threading.Event(), []
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
-from appliance.display.layout import Layout
+from appliance.display.layout import ScreenLayout
 from appliance.display.screen import Screen
 from appliance.pack import FrameGrid, Pack, write_pack
 from tests.conftest import small_info
@@ -87,7 +87,7 @@ def test_the_server_shows_it_so_on_large_screens_too(
 
 def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: str, rotation: int) -> None:
     config = window(size, rotation=rotation, fit=fit, border="#145aa0", margin=7)
-    layout = Layout(size, rotation, fit, 7, BORDER)
+    layout = ScreenLayout(size, rotation, fit, 7, BORDER)
     with Screen(config) as screen:
         assert screen.size == size
         screen.light(portrait)
@@ -152,9 +152,9 @@ def test_the_heartbeat_flips_every_2_s_while_nothing_changes(desktop: str, portr
     with Screen(window((540, 960))) as screen:
         screen.light(portrait)
         first = screen.flipped
-        screen.tick(first + 0.5 * screen_module.HEARTBEAT, 0.0)
+        screen.tick(first + 0.5 * screen_module.HEARTBEAT_INTERVAL, 0.0)
         assert screen.flipped == first
-        screen.tick(first + screen_module.HEARTBEAT + 1, 0.0)
+        screen.tick(first + screen_module.HEARTBEAT_INTERVAL + 1, 0.0)
         assert screen.flipped > first
 
 
@@ -174,6 +174,6 @@ def test_a_screen_of_16_bits_is_lit_and_told(
                 assert surface.get_bitsize() == 16
             painting = portrait.base()
             painting.paste(portrait.patch(2), portrait.info.main.box[:2])
-            wanted = np.asarray(expected(painting, Layout(size), portrait.info.main.box), int)
+            wanted = np.asarray(expected(painting, ScreenLayout(size), portrait.info.main.box), int)
             assert np.abs(shown.reshape(480, 301, 3) - wanted).max() <= 10, start
-    assert {record.getMessage() for record in caplog.records} == {screen_module.COARSE % 16}
+    assert {record.getMessage() for record in caplog.records} == {screen_module.FEW_COLOURS % 16}

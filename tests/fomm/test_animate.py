@@ -19,7 +19,7 @@ from PIL import Image
 from torch.nn.modules.module import register_module_forward_hook
 
 from appliance import cli
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
 from appliance.errors import BadFilm, BadModel, CannotWrite, ConfigError, UnfitPortrait
 from appliance.fomm.animate import Choices, animate
@@ -31,7 +31,7 @@ from appliance.portrait.foreign_blend import Look
 from appliance.portrait.foreign_pack import render_from
 from tests.fomm.recipe import TINY, checkpoint
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 # Large enough for detail that 256 pixels cannot hold, small enough for tests.
 SIZE = (540, 960)
 CHOICES = Choices(size=SIZE)
@@ -139,7 +139,7 @@ def test_killed_half_way_it_goes_on_to_the_same_bytes(
     begin(watched, done)
     out, frames = watched, watched.with_name("pack-frames")
     command = [sys.executable, "-c", RUN, str(PAINTING), str(film), str(weights), str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(home())}
+    environment = {**os.environ, "PYTHONPATH": str(home_folder())}
     with subprocess.Popen(command, env=environment) as process:
         while process.poll() is None and len(list(frames.glob("frame_*.png"))) < 7:
             time.sleep(0.005)

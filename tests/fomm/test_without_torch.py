@@ -31,7 +31,7 @@ def test_one_line_says_what_is_missing_and_how_to_get_it(
     assert cli.main(["fomm", *words]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"fomm fomm {package} 999.0 or newer" in said
+    assert f"fomm needs {package} 999.0 or newer" in said
     assert "pip install" in said
 
 

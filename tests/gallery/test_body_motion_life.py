@@ -13,10 +13,10 @@ from PIL import Image
 from appliance.camera.base import RgbPicture
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Region
-from appliance.gallery.body_motion import Curve, Pose, turned
+from appliance.gallery.body_motion import HeadPose, MonotoneCurve, turn_head
 from appliance.gallery.figures import figure_names
-from appliance.gallery.room import Room
-from appliance.gallery.walks import Kind, Person, RoomSpec, Visitor, Walk
+from appliance.gallery.room import GalleryRenderer
+from appliance.gallery.walks import FigureKind, RoomSpec, ScriptedPerson, VisitorState, Walk
 from appliance.vision.blazeface import FaceDetector
 
 LENS = Lens(640, 360, 66.0)
@@ -24,30 +24,30 @@ LENS = Lens(640, 360, 66.0)
 
 def standing(
     who: str = "anna", life: float = 1.0, photograph: str = "astronaut.png", z: float = 1000.0
-) -> Person:
+) -> ScriptedPerson:
     """Somebody who stands before the lens for a minute."""
-    x, y, far = (Curve.through((0.0, 60.0), (v, v)) for v in (100.0, 0.0, z))
-    return Person(who, photograph, x, y, far, life=life)
+    x, y, far = (MonotoneCurve.through((0.0, 60.0), (v, v)) for v in (100.0, 0.0, z))
+    return ScriptedPerson(who, photograph, x, y, far, life=life)
 
 
-def minute(person: Person) -> list[Visitor]:
+def minute(person: ScriptedPerson) -> list[VisitorState]:
     """Where somebody is, 20 times a second."""
     return [there(person, i / 20) for i in range(1200)]
 
 
-def there(person: Person, moment: float) -> Visitor:
-    visitor = person.at(moment)
+def there(person: ScriptedPerson, moment: float) -> VisitorState:
+    visitor = person.state_at(moment)
     assert visitor
     return visitor
 
 
 @functools.cache
-def room(person: Person) -> Room:
+def room(person: ScriptedPerson) -> GalleryRenderer:
     """A room without noise, and somebody in it."""
-    return Room(Walk("a test", 60.0, RoomSpec(noise=0), (person,)), LENS)
+    return GalleryRenderer(Walk("a test", 60.0, RoomSpec(noise=0), (person,)), LENS)
 
 
-def seen(person: Person, moment: float) -> tuple[RgbPicture, float, float]:
+def seen(person: ScriptedPerson, moment: float) -> tuple[RgbPicture, float, float]:
     """A picture, and where the eyes' middle is in it."""
     visitor = there(person, moment)
     pixels = room(person).draw(moment, 0)
@@ -108,7 +108,7 @@ class TestMotion:
 
     def test_the_head_turns_before_the_back_is_turned(self) -> None:
         person = replace(standing(life=0.0), turned_away=((5.0, 8.0),))
-        at = {t: person.at(t) for t in (4.4, 4.8, 4.99, 5.0, 7.99, 8.0, 8.2, 8.6)}
+        at = {t: person.state_at(t) for t in (4.4, 4.8, 4.99, 5.0, 7.99, 8.0, 8.2, 8.6)}
         yaws = {t: v.pose.yaw for t, v in at.items() if v}
         assert [t for t, v in at.items() if v and not v.facing] == [5.0, 7.99]
         assert yaws[4.4] == yaws[8.6] == 0 < yaws[4.8] < yaws[4.99] <= yaws[5.0] == 25
@@ -118,8 +118,8 @@ class TestMotion:
 class TestWarp:
     @given(st.floats(-28, 28), st.floats(-8, 8))
     def test_the_eyes_go_where_the_truth_says(self, yaw: float, pitch: float) -> None:
-        pose = Pose(yaw, pitch)
-        eyes = [middle(turned(spots((side, 0.0)), (320, 320), 80, pose)) for side in (-0.5, 0.5)]
+        pose = HeadPose(yaw, pitch)
+        eyes = [middle(turn_head(spots((side, 0.0)), (320, 320), 80, pose)) for side in (-0.5, 0.5)]
         true = np.array(pose.eyes())
         # 0.01 is 0.6 mm; a spot's weight shifts a little where the warp stretches it.
         np.testing.assert_allclose(np.mean(eyes, 0), true, atol=0.012)
@@ -129,14 +129,14 @@ class TestWarp:
     @pytest.mark.parametrize("yaw", [-25, -12, 12, 25])
     def test_the_nose_tells_the_yaw_as_on_a_real_head(self, yaw: float) -> None:
         """Its tip is 0.7 eye distances before the eyes."""
-        pose = Pose(yaw)
-        nose = middle(turned(spots((0.0, 0.7)), (320, 320), 80, pose))[0]
+        pose = HeadPose(yaw)
+        nose = middle(turn_head(spots((0.0, 0.7)), (320, 320), 80, pose))[0]
         seen = (nose - pose.eyes()[0]) / math.cos(math.radians(yaw))
         assert seen == pytest.approx(0.7 * math.tan(math.radians(yaw)), abs=0.03)
 
     def test_the_body_stays_as_it_is(self) -> None:
         shoulders = spots((-1.5, 3.5), (1.5, 3.5))
-        still = np.asarray(turned(shoulders, (320, 320), 80, Pose(25, 6)), int)
+        still = np.asarray(turn_head(shoulders, (320, 320), 80, HeadPose(25, 6)), int)
         assert np.abs(still - np.asarray(shoulders)).max() <= 1
 
 
@@ -170,7 +170,7 @@ class TestPictures:
 
     @pytest.mark.parametrize("kind", ["statue", "poster"])
     @pytest.mark.parametrize("photograph", figure_names())
-    def test_statues_and_posters_have_faces_where_they_are(self, photograph: str, kind: Kind) -> None:
+    def test_statues_and_posters_have_faces_where_they_are(self, photograph: str, kind: FigureKind) -> None:
         person = replace(standing(photograph=photograph, life=0.0, z=1500.0), kind=kind)
         picture, x, y = seen(person, 10.0)
         (face,) = FaceDetector("short").detect(picture, around(x, y, 128))

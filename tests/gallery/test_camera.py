@@ -13,7 +13,7 @@ from appliance.camera.lens import Lens
 from appliance.camera.sampling import Region
 from appliance.errors import BadAsset, ConfigError
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import Visitor
+from appliance.gallery.walks import VisitorState
 from appliance.images import read_pixels
 from appliance.vision.blazeface import Face, FaceDetector
 
@@ -22,13 +22,13 @@ LENS = Lens(640, 360, 66.0)
 CROP = 3.4
 
 
-def eyes(visitor: Visitor) -> tuple[float, float, float]:
+def eyes(visitor: VisitorState) -> tuple[float, float, float]:
     """Where the eye midpoint should be, and the eyes' distance, in pixels."""
     x, y = LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)
     return x, y, LENS.focal * visitor.eye_distance_mm / visitor.z_mm
 
 
-def whole_head_in_view(visitor: Visitor) -> bool:
+def whole_head_in_view(visitor: VisitorState) -> bool:
     x, _, distance = eyes(visitor)
     return 1.8 * distance < x < LENS.width - 1.8 * distance
 
@@ -37,7 +37,7 @@ def face_at(faces: list[Face], x: float, distance: float) -> Face | None:
     return next((face for face in faces if abs(face.eye_midpoint[0] - x) < distance), None)
 
 
-def walked(name: str, rate: float = 4.0) -> Iterator[tuple[RgbPicture, list[Visitor]]]:
+def walked(name: str, rate: float = 4.0) -> Iterator[tuple[RgbPicture, list[VisitorState]]]:
     """Every picture of a walk, with the truth."""
     with GalleryCamera(name, rate=rate, pace=False) as camera:
         for _ in range(int(camera.walk.duration * rate)):
@@ -110,7 +110,7 @@ class TestTime:
     def test_two_pictures_a_loop_apart_show_the_same_but_for_noise(self) -> None:
         camera = GalleryCamera("stop", 160, 90, rate=1, pace=False)
         with camera:
-            pictures = [camera.newest().rgb() for _ in range(20)]
+            pictures = [camera.newest().to_rgb() for _ in range(20)]
         duration = int(camera.walk.duration)
         difference = pictures[3].astype(int) - pictures[3 + duration]
         assert 0 < np.abs(difference).mean() < 6

@@ -14,32 +14,32 @@ from PIL import Image
 from appliance.camera.base import RgbPicture
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Pixels, Region
-from appliance.gallery.body_motion import Curve
+from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.figures import Figure, figure_names, load_figure
-from appliance.gallery.room import WALL, Room, draw_scenery
-from appliance.gallery.walks import Person, RoomSpec, Walk
-from appliance.vision.blazeface import FaceDetector, letterbox
+from appliance.gallery.room import WALL_Z, GalleryRenderer, draw_empty_room
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
+from appliance.vision.blazeface import FaceDetector, letterbox_region
 
 LENS = Lens(640, 360, 66.0)
 SMALL = Lens(320, 180, 66.0)
 PLAIN = RoomSpec(noise=0)
 
 
-def standing(x: float, z: float, photograph: str = "astronaut.png", speed: float = 0.0) -> Person:
+def standing(x: float, z: float, photograph: str = "astronaut.png", speed: float = 0.0) -> ScriptedPerson:
     """Somebody at x and z, in millimetres, 5 s into a walk; passing at a speed in mm/s."""
     times = (0.0, 10.0)
-    return Person(
+    return ScriptedPerson(
         f"at {x:g}, {z:g}",
         photograph,
-        Curve.through(times, (x - 5 * speed, x + 5 * speed)),
-        Curve.through(times, (0.0, 0.0)),
-        Curve.through(times, (z, z)),
+        MonotoneCurve.through(times, (x - 5 * speed, x + 5 * speed)),
+        MonotoneCurve.through(times, (0.0, 0.0)),
+        MonotoneCurve.through(times, (z, z)),
         gait_mm=0.0,
     )
 
 
-def picture(*people: Person, room: RoomSpec = PLAIN, lens: Lens = SMALL, number: int = 0) -> Pixels:
-    return Room(Walk("a test", 20.0, room, people), lens).draw(5.0, number)
+def picture(*people: ScriptedPerson, room: RoomSpec = PLAIN, lens: Lens = SMALL, number: int = 0) -> Pixels:
+    return GalleryRenderer(Walk("a test", 20.0, room, people), lens).draw(5.0, number)
 
 
 @functools.cache
@@ -163,7 +163,7 @@ class TestRoom:
         )
 
     def test_noise_is_new_in_every_picture_and_as_strong_as_asked(self) -> None:
-        room = Room(Walk("a test", 20.0, RoomSpec(noise=5)), SMALL)
+        room = GalleryRenderer(Walk("a test", 20.0, RoomSpec(noise=5)), SMALL)
         clean = empty_room(PLAIN, SMALL).astype(float)
         grain = [room.draw(5.0, number) - clean for number in (0, 1, 2)]
         for each in grain:
@@ -225,10 +225,10 @@ class TestRoom:
         np.testing.assert_array_equal(plain[face], against[face])
 
     def test_no_painting_hangs_behind_a_poster(self) -> None:
-        columns = slice(*(int(LENS.project(x, 0, WALL)[0]) for x in (-2400, -600)))
-        row = int(LENS.project(0, 100, WALL)[1])
+        columns = slice(*(int(LENS.project(x, 0, WALL_Z)[0]) for x in (-2400, -600)))
+        row = int(LENS.project(0, 100, WALL_Z)[1])
         hung, bare = (
-            np.array(draw_scenery(LENS, 4, bare=spans))[row, columns].astype(int)
+            np.array(draw_empty_room(LENS, 4, bare=spans))[row, columns].astype(int)
             for spans in ((), [(-2400.0, -600.0)])
         )
         assert np.abs(np.diff(hung, axis=0)).max() > 30 > 8 > np.abs(np.diff(bare, axis=0)).max()
@@ -241,7 +241,9 @@ class TestRoom:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_nobody_lives_in_the_paintings(self, seed: int) -> None:
-        empty = RgbPicture(np.array(draw_scenery(LENS, seed)), 0.0, 0)
+        empty = RgbPicture(np.array(draw_empty_room(LENS, seed)), 0.0, 0)
         for detector in (FaceDetector("short"), FaceDetector("full")):
             regions = [Region(x, y, x + 240, y + 240) for x in (0, 200, 400) for y in (0, 120)]
-            assert not any(detector.detect(empty, region) for region in (letterbox(640, 360), *regions))
+            assert not any(
+                detector.detect(empty, region) for region in (letterbox_region(640, 360), *regions)
+            )

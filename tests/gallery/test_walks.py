@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from appliance.camera.lens import Lens
 from appliance.errors import ConfigError
-from appliance.gallery.body_motion import Curve
-from appliance.gallery.walks import Visitor, Walk, bundled_walks, load_walk, parse_walk
+from appliance.gallery.body_motion import MonotoneCurve
+from appliance.gallery.walks import VisitorState, Walk, bundled_walks, load_walk, parse_walk
 
 LENS = Lens(640, 360, 66.0)
 
@@ -34,33 +34,33 @@ who = "bert"
 HEAD = 'title = "A test"\nduration = 5.0\n'
 
 
-def only(walk: Walk, time: float) -> Visitor:
+def only(walk: Walk, time: float) -> VisitorState:
     (visitor,) = walk.people_at(time)
     return visitor
 
 
-def in_view(visitor: Visitor) -> bool:
+def in_view(visitor: VisitorState) -> bool:
     return 0 <= LENS.project(visitor.x_mm, visitor.y_mm, visitor.z_mm)[0] <= LENS.width
 
 
 @st.composite
-def curves(draw: st.DrawFn) -> Curve:
+def curves(draw: st.DrawFn) -> MonotoneCurve:
     steps = draw(st.lists(st.floats(0.1, 10), min_size=1, max_size=6))
     times = [draw(st.floats(0, 5))]
     for step in steps:
         times.append(times[-1] + step)
     values = draw(st.lists(st.floats(-5000, 5000), min_size=len(times), max_size=len(times)))
-    return Curve.through(tuple(times), tuple(values))
+    return MonotoneCurve.through(tuple(times), tuple(values))
 
 
 class TestMotion:
     @given(curves())
-    def test_passes_through_every_key(self, curve: Curve) -> None:
+    def test_passes_through_every_key(self, curve: MonotoneCurve) -> None:
         for time, value in zip(curve.times, curve.values, strict=True):
-            assert curve.at(time)[0] == pytest.approx(value, abs=1e-6)
+            assert curve.value_at(time)[0] == pytest.approx(value, abs=1e-6)
 
     @given(curves(), st.floats(0, 1))
-    def test_has_neither_jump_nor_kink(self, curve: Curve, part: float) -> None:
+    def test_has_neither_jump_nor_kink(self, curve: MonotoneCurve, part: float) -> None:
         span = curve.times[-1] - curve.times[0]
         h = 1e-5
         moments = [curve.times[0] + 2 * h + part * (span - 4 * h), *curve.times[1:-1]]
@@ -70,22 +70,22 @@ class TestMotion:
             for s, t, a, b in zip(curve.times, curve.times[1:], curve.values, curve.values[1:], strict=False)
         )
         for moment in moments:
-            before, here, after = (curve.at(moment + d) for d in (-h, 0.0, h))
+            before, here, after = (curve.value_at(moment + d) for d in (-h, 0.0, h))
             assert abs(after[0] - before[0]) <= steepest * 2 * h * 1.01 + 1e-9
             # In a tenth of a second, the shortest step here, the speed can change by 24 times at most.
             assert abs(after[1] - before[1]) <= 240 * steepest * h + 1e-6
             assert (after[0] - before[0]) / (2 * h) == pytest.approx(here[1], abs=steepest * 0.01 + 1e-3)
 
     @given(curves(), st.floats(0, 1))
-    def test_never_swings_over_its_keys(self, curve: Curve, part: float) -> None:
+    def test_never_swings_over_its_keys(self, curve: MonotoneCurve, part: float) -> None:
         moment = curve.times[0] + part * (curve.times[-1] - curve.times[0])
         k = max(i for i in range(len(curve.times) - 1) if curve.times[i] <= moment)
         low, high = sorted(curve.values[k : k + 2])
-        assert low - 1e-6 <= curve.at(min(moment, curve.times[k + 1]))[0] <= high + 1e-6
+        assert low - 1e-6 <= curve.value_at(min(moment, curve.times[k + 1]))[0] <= high + 1e-6
 
     def test_two_keys_make_a_steady_pace(self) -> None:
-        curve = Curve.through((0.0, 6.0), (-1500.0, 1500.0))
-        assert {curve.at(t)[1] for t in (0.5, 2.0, 5.5)} == {500.0}
+        curve = MonotoneCurve.through((0.0, 6.0), (-1500.0, 1500.0))
+        assert {curve.value_at(t)[1] for t in (0.5, 2.0, 5.5)} == {500.0}
 
 
 class TestTruth:
@@ -127,7 +127,7 @@ class TestBundledWalks:
         walk = load_walk(name)
         for person in walk.people:
             first, last = person.x.times[0], person.x.times[-1]
-            start, end = person.at(first), person.at(last)
+            start, end = person.state_at(first), person.state_at(last)
             assert start is not None
             assert end is not None
             if first == 0 and last == walk.duration:
@@ -150,7 +150,7 @@ class TestBundledWalks:
 
     def test_the_demo_visitor_walks_stands_and_comes_nearer(self) -> None:
         visitor = load_walk("demo").people[0]
-        there = [visitor.at(i / 10) for i in range(175)]
+        there = [visitor.state_at(i / 10) for i in range(175)]
         seen = [v for v in there if v and in_view(v)]
         speeds = [abs(v.vx_mm_s) for v in seen]
         assert max(speeds) > 600
@@ -162,7 +162,7 @@ class TestBundledWalks:
         seen = [{v.who for v in demo.people_at(i / 100) if in_view(v)} for i in range(2000)]
         assert all(len(who) <= 1 for who in seen)
         assert sum("child" in who for who in seen) > 500
-        child = demo.people[1].at(7.5)
+        child = demo.people[1].state_at(7.5)
         assert child and 14 < math.degrees(math.atan2(child.y_mm, child.z_mm)) < 16
 
     def test_crossing_is_steady(self) -> None:

@@ -15,8 +15,15 @@ from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import RoomSpec, Walk
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import angle_to, original_frame, position_of
-from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frames_for, wander
+from appliance.gaze.geometry import fractional_index, frame_of_original_piece, gaze_angle_to
+from appliance.gaze.target import (
+    CONTACT_TIME,
+    SACCADE_TIME,
+    GazeTarget,
+    frames_for,
+    gaze_direction_at,
+    idle_gaze,
+)
 from appliance.pack import FrameGrid, PackInfo
 from appliance.tracking.viewer_position import Viewer
 from tests.conftest import in_camera
@@ -77,27 +84,29 @@ def test_a_viewer_in_front_meets_the_middle_frame() -> None:
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
 def test_the_angle_is_the_mirror_image_for_the_mirrored_place(x_mm: float, z_mm: float) -> None:
-    assert angle_to(x_mm, 0, z_mm, GazeConfig()) == pytest.approx(-angle_to(-x_mm, 0, z_mm, GazeConfig()))
+    assert gaze_angle_to(x_mm, 0, z_mm, GazeConfig()) == pytest.approx(
+        -gaze_angle_to(-x_mm, 0, z_mm, GazeConfig())
+    )
 
 
 def test_a_camera_beside_the_portrait_is_accounted_for() -> None:
     # The camera hangs 500 mm to the right; a viewer straight in front of it stands right of the sitter.
-    assert angle_to(0, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
+    assert gaze_angle_to(0, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(
         math.degrees(math.atan2(500, 1000))
     )
-    assert angle_to(500, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
-    assert angle_to(-500, 0, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
+    assert gaze_angle_to(500, 0, 1000, GazeConfig(camera_right=500)) == pytest.approx(0)
+    assert gaze_angle_to(-500, 0, 1000, GazeConfig(camera_forward=500)) == pytest.approx(
         math.degrees(math.atan2(1, 3))
     )
-    assert angle_to(-100, 0, 1000, GazeConfig(gain=2.0)) == pytest.approx(
-        2 * angle_to(-100, 0, 1000, GazeConfig())
+    assert gaze_angle_to(-100, 0, 1000, GazeConfig(gain=2.0)) == pytest.approx(
+        2 * gaze_angle_to(-100, 0, 1000, GazeConfig())
     )
 
 
 @given(st.lists(st.floats(-60, 60), min_size=2, max_size=40, unique=True), st.floats(-90, 90))
 def test_a_position_among_the_frames_reads_back_as_the_angle(angles: list[float], angle: float) -> None:
     angles.sort()
-    position = position_of(angle, angles)
+    position = fractional_index(angle, angles)
     assert 0 <= position <= len(angles) - 1
     clamped = min(max(angle, angles[0]), angles[-1])
     assert np.interp(position, range(len(angles)), angles) == pytest.approx(clamped, abs=1e-6)
@@ -107,7 +116,7 @@ def test_a_position_among_the_frames_reads_back_as_the_angle(angles: list[float]
     ("x", "frame"), [(0, 32), (1, 31), (320, 16), (330, 15), (639.9, 0), (640, 0), (-5, 32), (700, 0)]
 )
 def test_the_original_mapping_is_kept_as_it_was(x: float, frame: int) -> None:
-    assert original_frame(x, 640, 33) == frame
+    assert frame_of_original_piece(x, 640, 33) == frame
 
 
 def test_the_original_mapping_neither_smooths_nor_measures() -> None:
@@ -116,7 +125,7 @@ def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     for i in range(6):
         aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
         if aim.viewer and aim.seen == aim.captured:
-            expected = original_frame(aim.viewer.x, 640, 33)
+            expected = frame_of_original_piece(aim.viewer.x, 640, 33)
             assert frames_for(aim, aim.captured, (16,), config.tracking, PACK) == (expected,)
             assert aim.angle == ANGLES[expected]
     assert aim.viewer is not None
@@ -148,7 +157,7 @@ def test_before_anybody_came_the_sitter_rests() -> None:
 
 @given(st.floats(-26, 26), st.floats(0, 20))
 def test_after_a_viewer_is_lost_the_sitter_drifts_to_rest(angle: float, gone: float) -> None:
-    value = aim_at(aim(angle), gone, GRID, TRACKING)[0]
+    value = gaze_direction_at(aim(angle), gone, GRID, TRACKING)[0]
     if gone <= 1.5:
         assert value == angle
     elif gone >= 3.5:
@@ -170,25 +179,27 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
 def test_the_frame_is_always_one_of_the_pack(
     angle: float, speed: float, age: float, shown: int, start: float
 ) -> None:
-    going = replace(aim(angle), speed=speed, glance_from=((start, 0.0),), glance_at=0.0)
+    going = replace(aim(angle), speed=speed, saccade_from=((start, 0.0),), saccade_at=0.0)
     assert 0 <= frames_for(going, age, (shown,), TRACKING, PACK)[0] < PACK.main.count
 
 
 @given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
 def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, age: float) -> None:
     one, other = (replace(aim(sign * angle), speed=sign * speed) for sign in (1, -1))
-    assert aim_at(one, age, GRID, TRACKING)[0] == pytest.approx(-aim_at(other, age, GRID, TRACKING)[0])
+    assert gaze_direction_at(one, age, GRID, TRACKING)[0] == pytest.approx(
+        -gaze_direction_at(other, age, GRID, TRACKING)[0]
+    )
 
 
 def test_motion_is_predicted_to_the_moment_of_light() -> None:
     walking = replace(aim(10.0), speed=20.0)
-    assert aim_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
-    assert aim_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
+    assert gaze_direction_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
+    assert gaze_direction_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
 
 
 def test_a_glance_is_eased_and_never_a_cut() -> None:
-    glance = replace(aim(20.0), glance_from=((-20.0, 0.0),), glance_at=0.0)
-    way = [aim_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
+    glance = replace(aim(20.0), saccade_from=((-20.0, 0.0),), saccade_at=0.0)
+    way = [gaze_direction_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, SACCADE_TIME + 0.02, 1 / 60)]
     assert way[0] == -20 and way[-1] == pytest.approx(20)
     steps = np.diff(way)
     assert (steps >= -1e-9).all() and steps.max() < 0.25 * 40
@@ -197,8 +208,8 @@ def test_a_glance_is_eased_and_never_a_cut() -> None:
 def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
     aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
-    assert aims[0].glance_from == ((0, 0),) and aims[0].glance_at == aims[0].captured
-    assert aims[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
+    assert aims[0].saccade_from == ((0, 0),) and aims[0].saccade_at == aims[0].captured
+    assert aims[-1].angle == pytest.approx(gaze_angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
     assert aims[-1].visitors == 1
 
 
@@ -215,13 +226,13 @@ def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
 
 def test_limits_keep_the_gaze_between_the_marks() -> None:
     place = GazeConfig(limit_left=-20, limit_right=15)
-    assert angle_to(-3000, 0, 1000, place) == 15
-    assert angle_to(3000, 0, 1000, place) == -20
+    assert gaze_angle_to(-3000, 0, 1000, place) == 15
+    assert gaze_angle_to(3000, 0, 1000, place) == -20
 
 
 def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
-    assert {wander(t, 0.0) for t in range(100)} == {(0.0, 0.0)}
-    way = [wander(t, 20.0)[0] for t in np.arange(0, 200, 0.02)]
+    assert {idle_gaze(t, 0.0) for t in range(100)} == {(0.0, 0.0)}
+    way = [idle_gaze(t, 20.0)[0] for t in np.arange(0, 200, 0.02)]
     assert max(way) > 0.2 and min(way) < -0.2 and np.mean(np.equal(way, 0)) > 0.7
     assert np.abs(np.diff(way)).max() < 0.03  # slow
     empty = replace(aim(0.0), viewer=None)
@@ -234,7 +245,7 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
 
 @pytest.mark.parametrize("every", [0.5, 3.0, 5.0, 7.0])
 def test_the_eyes_never_jump_when_the_sitter_looks_about(every: float) -> None:
-    way = [wander(t, every)[0] for t in np.arange(0, 60, 0.02)]
+    way = [idle_gaze(t, every)[0] for t in np.arange(0, 60, 0.02)]
     assert max(way) > 0.2 and np.abs(np.diff(way)).max() < 0.03
 
 
@@ -296,7 +307,7 @@ def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float,
             target = controller.see(picture, camera.horizontal_fov, PACK)
             for k in range(round(60 / rate)):
                 moment = picture.captured + k / 60
-                yield moment, aim_at(target, moment, GRID, config.tracking)[0]
+                yield moment, gaze_direction_at(target, moment, GRID, config.tracking)[0]
 
 
 class TestLoss:
@@ -332,7 +343,7 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
     for i in range(150):
         share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
         target = controller.see(face_in(share, i / 30), 66, PACK)
-        angles.append(aim_at(target, i / 30, GRID, PHOTOGRAPHS)[0])
+        angles.append(gaze_direction_at(target, i / 30, GRID, PHOTOGRAPHS)[0])
     assert target.identity is not None
     assert min(angles[30:]) > 20
 
@@ -340,11 +351,14 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
         meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
-        way = [aim_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0] for t in np.arange(0, 1, 0.02)]
+        way = [
+            gaze_direction_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0]
+            for t in np.arange(0, 1, 0.02)
+        ]
         assert way[0] == 20.0 and way[-1] == pytest.approx(5.0)
         assert all(b <= a for a, b in pairwise(way)) and np.abs(np.diff(way)).max() < 0.7
         leaves = replace(meets, contact_from=0.75, contact_to=0.0)
-        assert aim_at(leaves, 5.0 + CONTACT_TIME, GRID, TRACKING)[0] == pytest.approx(20.0)
+        assert gaze_direction_at(leaves, 5.0 + CONTACT_TIME, GRID, TRACKING)[0] == pytest.approx(20.0)
 
     def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
         way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
@@ -373,8 +387,8 @@ def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
             target = controller.see(picture, camera.horizontal_fov, PACK, picture.captured + 0.1)
             (there,) = walk.people_at(picture.captured + 0.1)
             if 0.6 < picture.captured < 2.2:
-                true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
-                errors.append(aim_at(target, picture.captured + 0.1, GRID, TRACKING)[0] - true)
+                true = gaze_angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+                errors.append(gaze_direction_at(target, picture.captured + 0.1, GRID, TRACKING)[0] - true)
                 assert target.speed > 8
     assert np.abs(errors).mean() < 0.4
 
@@ -401,7 +415,7 @@ def test_a_visitor_is_met_at_once_beside_a_photograph(rate: float) -> None:
     for moment, angle in lit(walk, Config(tracking=replace(TRACKING, share=False)), rate):
         there = next((v for v in walk.people_at(moment) if v.who == "comes"), None)
         if there and moment > came:
-            true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
+            true = gaze_angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
             if met is None and abs(angle - true) < 6:
                 met = moment
             if moment > 5:

@@ -16,17 +16,17 @@ from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import Walk, load_walk
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import angle_to, elevation_to, seen_from
+from appliance.gaze.geometry import direction_from, elevation_of_point, gaze_angle_to
 from appliance.gaze.target import (
     CONTACT_TIME,
-    GLANCE,
     ROW_HYSTERESIS,
+    SACCADE_TIME,
     GazeTarget,
-    aim_at,
-    frame_at,
     frames_for,
-    looking_at,
-    wander,
+    gaze_direction_at,
+    gaze_directions_at,
+    idle_gaze,
+    nearest_frame,
 )
 from appliance.pack import FrameGrid, PackInfo
 from tests.conftest import small_info
@@ -54,7 +54,7 @@ def seen(pack: PackInfo, number: int, sitter: int = 0) -> tuple[float, float]:
 class TestFrame:
     @given(ANGLES, PITCHES, FRAMES)
     def test_it_is_the_nearest_but_for_the_hysteresis(self, angle: float, pitch: float, shown: int) -> None:
-        number = frame_at((angle, pitch), GRID, shown, (ROW_HYSTERESIS, 0.15))
+        number = nearest_frame((angle, pitch), GRID, shown, (ROW_HYSTERESIS, 0.15))
         row, column = GRID.place(number)
         aside = abs(min(max(angle, -26.0), 26.0) - GRID.angles[column])
         up = abs(min(max(pitch, -16.25), 9.75) - GRID.pitches[row])
@@ -63,8 +63,8 @@ class TestFrame:
 
     @given(ANGLES, PITCHES, FRAMES)
     def test_once_chosen_it_stays(self, angle: float, pitch: float, shown: int) -> None:
-        number = frame_at((angle, pitch), GRID, shown, (ROW_HYSTERESIS, 0.15))
-        assert frame_at((angle, pitch), GRID, number, (ROW_HYSTERESIS, 0.15)) == number
+        number = nearest_frame((angle, pitch), GRID, shown, (ROW_HYSTERESIS, 0.15))
+        assert nearest_frame((angle, pitch), GRID, number, (ROW_HYSTERESIS, 0.15)) == number
 
     @given(ANGLES, PITCHES, FRAMES, st.floats(-0.9, 0.9), st.floats(-0.2, 0.2))
     def test_a_head_that_stirs_changes_it_once_at_most(
@@ -73,7 +73,7 @@ class TestFrame:
         frames = [shown]
         for side in (1, -1) * 5:
             look = angle + side * turn, pitch + side * nod
-            frames.append(frame_at(look, GRID, frames[-1], (ROW_HYSTERESIS, 0.15)))
+            frames.append(nearest_frame(look, GRID, frames[-1], (ROW_HYSTERESIS, 0.15)))
         rows = [GRID.place(number)[0] for number in frames[1:]]
         assert sum(a != b for a, b in pairwise(rows)) <= 1
         assert len(set(frames[3:])) == 1
@@ -90,9 +90,11 @@ class TestFrame:
 
 class TestTime:
     def test_a_glance_takes_the_straight_way_through_the_grid(self) -> None:
-        glance = aim(20.0, -13.0, glance_at=0.0)
-        glance = replace(glance, glance_from=((-16.25, 6.5),))
-        way = np.array([aim_at(glance, t, GRID, TRACKING) for t in np.arange(0, GLANCE + 0.01, 1 / 60)])
+        glance = aim(20.0, -13.0, saccade_at=0.0)
+        glance = replace(glance, saccade_from=((-16.25, 6.5),))
+        way = np.array(
+            [gaze_direction_at(glance, t, GRID, TRACKING) for t in np.arange(0, SACCADE_TIME + 0.01, 1 / 60)]
+        )
         assert way[0] == pytest.approx((-16.25, 6.5)) and way[-1] == pytest.approx((20.0, -13.0))
         part = (way - way[0]) / (way[-1] - way[0])
         assert part[:, 0] == pytest.approx(part[:, 1])
@@ -110,27 +112,29 @@ class TestTime:
 
     def test_a_rise_goes_on_until_the_light_leaves_the_screen(self) -> None:
         rises = aim(0.0, -10.0, rise=30.0)
-        assert aim_at(rises, 0.1, GRID, TRACKING)[1] == pytest.approx(-7.0, abs=0.15)
+        assert gaze_direction_at(rises, 0.1, GRID, TRACKING)[1] == pytest.approx(-7.0, abs=0.15)
         still = replace(TRACKING, prediction=0.0)
-        assert aim_at(rises, 0.1, GRID, still)[1] == -10.0
+        assert gaze_direction_at(rises, 0.1, GRID, still)[1] == -10.0
 
     def test_contact_takes_away_from_both_angles(self) -> None:
         meets = aim(20.0, -10.0, contact_to=0.5)
         meets = replace(meets, contact_at=0.0)
-        assert aim_at(meets, CONTACT_TIME, GRID, TRACKING) == pytest.approx((10.0, -5.0))
+        assert gaze_direction_at(meets, CONTACT_TIME, GRID, TRACKING) == pytest.approx((10.0, -5.0))
 
     @given(PITCHES, st.floats(-90, 90), st.floats(-1, 30))
     def test_the_pitch_stays_within_the_rows(self, pitch: float, rise: float, age: float) -> None:
-        assert -16.25 <= aim_at(aim(5.0, pitch, rise=rise), age, GRID, TRACKING)[1] <= 9.75
+        assert -16.25 <= gaze_direction_at(aim(5.0, pitch, rise=rise), age, GRID, TRACKING)[1] <= 9.75
 
     def test_in_an_empty_room_the_sitter_looks_up_and_down_too(self) -> None:
         tracking = replace(TRACKING, wander_every=6.0)
-        looks = np.array([looking_at(aim(0.0, 0.0), t, tracking, PACK)[0] for t in np.arange(0, 120, 0.05)])
+        looks = np.array(
+            [gaze_directions_at(aim(0.0, 0.0), t, tracking, PACK)[0] for t in np.arange(0, 120, 0.05)]
+        )
         assert looks[:, 1].max() > 3 and looks[:, 1].min() < -5
         assert np.abs(np.diff(looks, axis=0)).max() < 1.5
-        there = wander(20.0 + 2.0, 20.0)
+        there = idle_gaze(20.0 + 2.0, 20.0)
         for part in (0.3, 0.7):  # straight there
-            way = wander(20.0 + 1.5 * part, 20.0)
+            way = idle_gaze(20.0 + 1.5 * part, 20.0)
             assert way[0] * there[1] == pytest.approx(way[1] * there[0])
 
 
@@ -146,7 +150,7 @@ class TestSitters:
             flat = math.hypot(right, ahead)
             return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, flat))
 
-        look = seen_from(towards(right, up), ahead, (aside, above))
+        look = direction_from(towards(right, up), ahead, (aside, above))
         assert look == pytest.approx(towards(right - aside, up - above), abs=1e-6)
 
     def test_all_of_them_converge_on_the_viewer(self) -> None:
@@ -173,8 +177,8 @@ class TestSitters:
         assert frames_for(None, 0.0, shown, TRACKING, THREE, APART) == shown
 
     def test_a_portrait_of_more_sitters_is_taken_up_in_mid_glance(self) -> None:
-        glance = replace(aim(20.0, -10.0, glance_at=0.0), glance_from=((0.0, 0.0),))
-        looks = looking_at(glance, 0.05, TRACKING, THREE, APART[:2])
+        glance = replace(aim(20.0, -10.0, saccade_at=0.0), saccade_from=((0.0, 0.0),))
+        looks = gaze_directions_at(glance, 0.05, TRACKING, THREE, APART[:2])
         assert len(looks) == 3 and looks[2] == (20.0, -10.0)
 
 
@@ -204,7 +208,7 @@ class TestWalks:
             there = walk.people_at(moment)
             if there and 2.5 < moment < 11.5:
                 point = there[0].x_mm, there[0].y_mm, there[0].z_mm
-                errors.append(abs(seen(PACK, number)[1] - elevation_to(*point, GazeConfig())))
+                errors.append(abs(seen(PACK, number)[1] - elevation_of_point(*point, GazeConfig())))
                 rows[round(moment, 3)] = GRID.place(number)[0]
         assert np.mean(errors) < 1.5
         up, bent, risen = (
@@ -230,9 +234,9 @@ class TestWalks:
             if not there or target.viewer is None or not -700 < there[0].x_mm < 700:
                 continue
             point = there[0].x_mm, there[0].y_mm, there[0].z_mm
-            true = angle_to(*point, GazeConfig()), elevation_to(*point, GazeConfig())
+            true = gaze_angle_to(*point, GazeConfig()), elevation_of_point(*point, GazeConfig())
             for sitter, number in enumerate(numbers):
-                one = seen_from(true, point[2], APART[sitter])
+                one = direction_from(true, point[2], APART[sitter])
                 if abs(one[0]) < 26:
                     errors.append([abs(a - b) for a, b in zip(seen(THREE, number, sitter), one, strict=True)])
         assert len(errors) > 200

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from appliance.display.compiled_pack import _HEAD, _PAGE, MAGIC
+from appliance.display.compiled_pack import _ALIGNMENT, _HEAD, COMPILED_MAGIC
 from tests.mutations.packs import NUMBERS, VALUES, flipped
 
 
@@ -32,19 +32,19 @@ def head(rng: random.Random, data: bytes) -> bytes:
     text = json.dumps(tree).encode()
     if rng.random() < 0.1:
         text = rng.choice([b"[" * 50_000, b"9" * 5000, b"null", b"[]", b"{}", flipped(rng, text), b""])
-    packed = _HEAD.pack(MAGIC, rng.choice([len(text)] * 9 + [2**32 - 1]), zlib.crc32(text))
+    packed = _HEAD.pack(COMPILED_MAGIC, rng.choice([len(text)] * 9 + [2**32 - 1]), zlib.crc32(text))
     return packed + text + data[len(packed) + len(text) :]
 
 
 def parts(rng: random.Random, data: bytes) -> bytes:
     """Change pixels."""
-    return data[:_PAGE] + flipped(rng, data[_PAGE:])
+    return data[:_ALIGNMENT] + flipped(rng, data[_ALIGNMENT:])
 
 
 def length(rng: random.Random, data: bytes) -> bytes:
     """Cut it off, or go on."""
     return rng.choice(
-        [data[: rng.randrange(len(data))], data[: rng.randrange(_PAGE)], data + bytes(_PAGE), b""]
+        [data[: rng.randrange(len(data))], data[: rng.randrange(_ALIGNMENT)], data + bytes(_ALIGNMENT), b""]
     )
 
 

@@ -23,7 +23,7 @@ from PIL import Image, ImageChops
 
 from appliance.config import DisplayConfig
 from appliance.display import compiled_pack
-from appliance.display.fitted_patches import fitted_base
+from appliance.display.fitted_patches import fit_base
 from appliance.display.layout import layout_for
 from appliance.display.screen import Screen
 from appliance.errors import BadPack
@@ -73,7 +73,7 @@ class Gallery:
 
     def is_lit(self, pack: Pack) -> None:
         """Assert that a pack's base is what the screen shows, and what Pillow finds in the file itself."""
-        assert same(picture(), fitted_base(pack, self.layout)), "the base is not what is lit"
+        assert same(picture(), fit_base(pack, self.layout)), "the base is not what is lit"
         with (
             suppress(Exception),
             warnings.catch_warnings(action="ignore"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 
 pytestmark = pytest.mark.mutations
 
@@ -25,7 +25,7 @@ def light(what: str, count: int, seed: int, folder: Path) -> Counter[str]:
         arguments = [what, str(seed), str(first), str(min(BATCH, count - first)), str(place)]
         done = subprocess.run(
             [sys.executable, "-m", "tests.mutations.portraits", *arguments],
-            capture_output=True, text=True, cwd=home(),
+            capture_output=True, text=True, cwd=home_folder(),
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stderr[-3000:]}\nnumbers from {first}, seed {seed}"
         assert not done.stderr, "nothing but the log"

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from appliance.assets import home, photograph_path
+from appliance.assets import home_folder, photograph_path
 from tests.portrait.odd import Made
 
 SIZE = (700, 480)
@@ -22,7 +22,7 @@ def three_sitters(third: Made = as_it_is) -> Image.Image:
     third : what is done to the photograph of the sitter at picture right
     """
     picture = Image.new("RGB", SIZE)
-    with Image.open(home() / "frames" / "sconosciuta.png") as image:
+    with Image.open(home_folder() / "frames" / "sconosciuta.png") as image:
         painting = image.convert("RGB").resize((648, 1152), Image.Resampling.LANCZOS)
         picture.paste(painting.crop((150, 130, 404, 610)), (0, 0))
     with Image.open(photograph_path("grace_hopper.jpg")) as image:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.pack import Pack
 from appliance.portrait.foreign_directions import grid_files
 from appliance.portrait.foreign_pack import render_from
 from appliance.portrait.render import render
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 SIDE = 256
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
@@ -19,7 +19,7 @@ from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.sitter import Motion, Sitter, sit
 from tests.portrait import synthetic_head as drawn
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +316,7 @@ def test_the_bundled_painting_measures_as_promised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ['yaw = "wide"', "yaw = nan", "distance_mm = 0", "eyes = 1e999"])
 def test_impossible_settings_of_a_pack_are_refused(tmp_path: Path, line: str) -> None:
-    pack = Pack(home() / "frames" / "sconosciuta").folder
+    pack = Pack(home_folder() / "frames" / "sconosciuta").folder
     shutil.copytree(pack, tmp_path / "pack")
     text = (pack / "pack.toml").read_text("utf-8")
     key = line.split(" ")[0]

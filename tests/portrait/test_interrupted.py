@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.assets import home, photograph_path
+from appliance.assets import home_folder, photograph_path
 from appliance.pack import Pack
 
 ALL = ["astronaut", "astronaut-eyes.png", "astronaut-sheet.png"]
@@ -35,7 +35,7 @@ def test_ctrl_c_leaves_all_or_nothing(tmp_path: Path, moment: str) -> None:
     command = [sys.executable, "-m", "appliance", "portrait", "render", str(photograph_path("astronaut.png"))]
     command += ["--out", str(folder / "astronaut"), "--frames", "3", "--size", "180x320"]
     with said.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=home())
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=home_folder())
         while not MOMENTS[moment](folder, said.read_text()) and process.poll() is None:
             pass
         process.send_signal(signal.SIGINT)

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.assets import home, photograph_path
+from appliance.assets import home_folder, photograph_path
 from appliance.camera.sampling import Pixels
 from appliance.cli import main
 from appliance.errors import UnfitPortrait
 from appliance.images import read_pixels
 from appliance.portrait.landmarks import Landmarker, SeveralFaces, _starts
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from appliance.images import DAMAGE, Grey, rgb
+from appliance.images import DECODER_ERRORS, GreyLevels, to_rgb
 from appliance.portrait import large_pictures
 from appliance.portrait.large_pictures import Banded, open_png
 
@@ -70,8 +70,8 @@ def test_the_bands_of_a_png_are_the_picture_that_pillow_reads(
         whole.load()
         assert {part.mode for part in parts} == {whole.mode}
         assert found.size == whole.size
-        joined = np.concatenate([np.asarray(rgb(part, Grey(16))) for part in parts])
-        assert np.array_equal(joined, np.asarray(rgb(whole, Grey(16))))
+        joined = np.concatenate([np.asarray(to_rgb(part, GreyLevels(16))) for part in parts])
+        assert np.array_equal(joined, np.asarray(to_rgb(whole, GreyLevels(16))))
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -107,7 +107,7 @@ def test_a_damaged_or_cut_png_is_refused() -> None:
     for place in range(data.index(b"IDAT") + 10, len(data) - 30, 150):
         faults.append(data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :])
     for fault in faults:
-        with pytest.raises(DAMAGE):
+        with pytest.raises(DECODER_ERRORS):
             list(banded(fault).bands)
     assert len(faults) > 30
 

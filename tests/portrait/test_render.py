@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.assets import home, photograph_path
+from appliance.assets import home_folder, photograph_path
 from appliance.camera.sampling import Pixels
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.render import render
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.cli import main
 from appliance.errors import ApplianceError, BadImage, UnfitPortrait
-from appliance.library import current, use
+from appliance.library import current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
 from appliance.portrait import render as module
 from appliance.portrait import verdict
@@ -23,13 +23,13 @@ def quiet(line: str) -> None:
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     write_pack(tmp_path / "state" / "old", small_info(), base_image(), small_patches())
-    use("old")
+    hang_portrait("old")
     return tmp_path / "state"
 
 
 def test_a_known_name_is_rendered_with_its_facts_and_hung(shelf: Path) -> None:
     pack = install("sconosciuta", SIZE, quiet)
-    assert current() == pack.folder == shelf / "sconosciuta"
+    assert current_folder() == pack.folder == shelf / "sconosciuta"
     assert (pack.info.title, pack.info.licence, pack.info.size) == ("La Sconosciuta", "CC0-1.0", SIZE)
     Pack(shelf / "sconosciuta").check()
 
@@ -37,7 +37,7 @@ def test_a_known_name_is_rendered_with_its_facts_and_hung(shelf: Path) -> None:
 @pytest.mark.slow
 def test_a_curators_picture_is_hung_under_its_own_name(shelf: Path, tmp_path: Path) -> None:
     picture = tmp_path / "My Aunt.PNG"
-    picture.write_bytes((home() / "frames" / "astronaut.png").read_bytes())
+    picture.write_bytes((home_folder() / "frames" / "astronaut.png").read_bytes())
     assert install(str(picture), SIZE, quiet).folder == shelf / "my-aunt"
 
 
@@ -51,13 +51,13 @@ def test_on_any_failure_the_present_portrait_stays(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     before = sorted(path.name for path in shelf.iterdir())
-    monkeypatch.setattr(module, "download", lambda url, *_: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(module, "download_file", lambda url, *_: (_ for _ in ()).throw(OSError("no network")))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     base_image().save(tmp_path / "noface.png")
     known = what == "mona-lisa"
     with pytest.raises(OSError if known else ApplianceError):
         install(what if known else str(tmp_path / f"{what}.png"), SIZE, quiet)
-    assert current() == shelf / "old"
+    assert current_folder() == shelf / "old"
     assert sorted(path.name for path in shelf.iterdir()) == before
 
 
@@ -69,7 +69,7 @@ def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     before = sorted(path.name for path in shelf.iterdir())
     with pytest.raises(UnfitPortrait, match="sconosciuta: not hung, the present portrait stays; --anyway"):
         install("sconosciuta", SIZE, quiet)
-    assert current() == shelf / "old"
+    assert current_folder() == shelf / "old"
     assert sorted(path.name for path in shelf.iterdir()) == before
     (tmp_path / "config.toml").write_text("[display]\nwidth = 270\nheight = 480\n")
     command = ["portrait", "install", "sconosciuta", "--config", str(tmp_path / "config.toml")]
@@ -79,4 +79,4 @@ def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     assert "not hung" in told.err
     assert main([*command, "--anyway"]) == 0
     assert "La Sconosciuta hangs" in capsys.readouterr().out
-    assert current() == shelf / "sconosciuta"
+    assert current_folder() == shelf / "sconosciuta"

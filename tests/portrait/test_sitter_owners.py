@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.errors import UnfitPortrait
-from appliance.pack import Pack, overlap
+from appliance.pack import Pack, boxes_overlap
 from appliance.portrait.evaluate import evaluate
 from appliance.portrait.landmarks import Landmarker, chosen
 from appliance.portrait.render import render
@@ -55,8 +55,8 @@ def test_at_rest_a_picture_of_three_is_the_painting_bit_for_bit(three_sitters: P
 
 def test_no_sitter_changes_a_pixel_of_a_neighbour(three_sitters: Pack) -> None:
     first, second, third = (grid.box for grid in three_sitters.info.sitters)
-    assert overlap(first, second)
-    assert not overlap(second, third)
+    assert boxes_overlap(first, second)
+    assert not boxes_overlap(second, third)
     assert [three_sitters.patch(0, k).mode for k in range(3)] == ["RGBA", "RGBA", "RGB"]
     pixels = [changed(three_sitters, sitter) for sitter in range(3)]
     assert min(int(one.sum()) for one in pixels) > 20_000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.cli import main
 from appliance.pack import Pack
 from appliance.portrait import eye_faults, verdict
@@ -23,7 +23,7 @@ from appliance.portrait.sitter import Motion, sit
 from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps, together, with_rows
 from tests.portrait import drawn_frames as eye
 
-PAINTING = home() / "frames" / "sconosciuta.png"
+PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:

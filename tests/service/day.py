@@ -53,7 +53,7 @@ def main(state: Path, run: Path, display: str) -> None:
     journal.set_up()
     os.environ |= {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(run)}
     clock, camera, stop = Clock(), FaultyCamera(), threading.Event()
-    camera_feed.camera_named = lambda *_: camera
+    camera_feed.create_camera = lambda *_: camera
     settings = Settings(Path(sys.argv[4]), display=display, patient=True)
     Path(sys.argv[4]).write_text(CONFIG + "".join(f'{day} = "10:00-18:00"\n' for day in DAYS))
 
@@ -84,7 +84,7 @@ def main(state: Path, run: Path, display: str) -> None:
             while settings.reread.is_set():
                 time.sleep(0.05)
             tell("config read again")
-            library.use("second")
+            library.hang_portrait("second")
             until("another portrait", portrait="Second Sitter", state="following")
             clock.set(0, 20)
             until("closed", state="closed")

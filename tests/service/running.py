@@ -99,7 +99,7 @@ class Running:
         self._place.mkdir()
         self._stop = threading.Event()
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(self._place))
-        monkeypatch.setattr(camera_feed, "camera_named", lambda *_: self.camera)
+        monkeypatch.setattr(camera_feed, "create_camera", lambda *_: self.camera)
         self._display = DisplayConfig(
             output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )

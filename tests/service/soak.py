@@ -111,9 +111,9 @@ def main(total: int, log: Path) -> None:
         with GalleryCamera(folder / "walk.toml", 128, 72, 30, NARROW, pace=False) as camera:
             for i in range(120):
                 Image.fromarray(camera.newest().pixels).save(folder / "pictures" / f"{i:03}.png")
-        camera_feed.camera_named = camera_named
+        camera_feed.create_camera = camera_named
         write_pack(folder / "pack", grid_info(), base_image(), grid_patches())
-        frame_loader.SCREENS = 1.0  # type: ignore[misc]  # a third of the patches are kept, the others read again and again
+        frame_loader.KEPT_SCREENS = 1.0  # type: ignore[misc]  # a third of the patches are kept, the others read again and again
         (folder / "config.toml").write_text(GALLERY)
         (folder / "run").mkdir()
         os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")

@@ -25,7 +25,7 @@ from appliance.display.screen import Screen
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze.target import GazeTarget
-from appliance.library import DEFAULT, current, use
+from appliance.library import DEFAULT_PORTRAIT, current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
 from appliance.service import app, camera_feed, fallback, reporter, vision_thread
 from appliance.service import settings as settings_room
@@ -152,7 +152,7 @@ def test_a_camera_that_comes_back_is_used_again(
     monkeypatch.setattr(vision_thread, "_FIRST_PAUSE", 0.2)
     folder = tmp_path / "late"
     folder.mkdir()
-    monkeypatch.setattr(camera_feed, "camera_named", lambda *_: ReplayCamera(folder))
+    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: ReplayCamera(folder))
 
     def plug_in() -> None:
         for i in range(20):
@@ -247,7 +247,7 @@ def test_frames_that_are_not_lit_are_not_counted_as_lit(
 def test_without_any_pack_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     with pytest.raises(BadPack, match="no pack there; make one with"):
-        run(config_for("gallery", tmp_path / "lit"), current, threading.Event(), 5.0)
+        run(config_for("gallery", tmp_path / "lit"), current_folder, threading.Event(), 5.0)
 
 
 def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
@@ -264,9 +264,9 @@ def test_in_place_of_a_pack_that_shows_nothing_another_is_lit(
 def test_without_any_readable_portrait_it_shows_its_own(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(settings_room, "home", lambda: tmp_path)
+    monkeypatch.setattr(settings_room, "home_folder", lambda: tmp_path)
     (tmp_path / "frames").mkdir()
-    pack.folder.rename(tmp_path / "frames" / DEFAULT)
+    pack.folder.rename(tmp_path / "frames" / DEFAULT_PORTRAIT)
     library = tmp_path / ("x" * 300)  # refused by the system, as a failing disk refuses any name
     monkeypatch.setenv("STATE_DIRECTORY", str(library))
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
@@ -294,12 +294,12 @@ def test_a_running_service_takes_up_only_a_sound_portrait(
         base = base_image().point(lambda v: v // 2) if name == "new" else base_image()
         patches = [base.crop(BOX)] * FRAMES
         write_pack(tmp_path / "state" / name, small_info(title=name), base, patches)
-    use("old")
+    hang_portrait("old")
     stop = threading.Event()
 
     def hang() -> None:
         time.sleep(1.0)
-        use("new")
+        hang_portrait("new")
         time.sleep(1.0)
         write_pack(tmp_path / "state" / "new", small_info(title="new"), base_image(), small_patches())
         time.sleep(1.0)
@@ -312,7 +312,7 @@ def test_a_running_service_takes_up_only_a_sound_portrait(
 
     curator = threading.Thread(target=hang)
     curator.start()
-    run(config_for("gallery:empty", tmp_path / "lit"), current, stop)
+    run(config_for("gallery:empty", tmp_path / "lit"), current_folder, stop)
     curator.join()
     said = messages(caplog)
     assert said.count(app.SWITCHED % "new") == 2, "rendered again under the same name, it is taken up again"

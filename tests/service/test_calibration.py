@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from appliance.bench.gaze_walks import FACES
 from appliance.config import CameraConfig, Config, GazeConfig, load_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
-from appliance.gallery.body_motion import Curve
+from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import Person, RoomSpec, Walk
-from appliance.gaze.geometry import angle_to
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
+from appliance.gaze.geometry import gaze_angle_to
 from appliance.pack import Pack
 from appliance.service import calibration
 from appliance.service.calibration import (
@@ -63,8 +63,8 @@ def run(
     """
     times = [7.5 * i + stay for i in range(len(marks)) for stay in (0, 6)]
     seen = [in_camera((right, eyes - SITTERS, ahead), place) for right, ahead in marks for _ in range(2)]
-    x, y, z = (Curve.through(tuple(times), values) for values in zip(*seen, strict=True))
-    person = Person("technician", FACES[0], x, y, z)
+    x, y, z = (MonotoneCurve.through(tuple(times), values) for values in zip(*seen, strict=True))
+    person = ScriptedPerson("technician", FACES[0], x, y, z)
     camera = GalleryCamera(Walk("marks", times[-1], RoomSpec(), (person,)), rate=10.0, pace=False)
     said = [] if said is None else said
     lines: list[str] = []
@@ -93,7 +93,7 @@ def test_three_marks_give_offset_mirror_and_limits() -> None:
     assert gaze.camera_right == pytest.approx(150, abs=15)
     assert not gaze.mirrored
     assert (gaze.camera_up, gaze.camera_pitch) == (-12.25, 0.75)
-    expected = [angle_to(p.x_mm, p.y_mm, p.z_mm, LEVEL) for p in (LEFT, RIGHT)]
+    expected = [gaze_angle_to(p.x_mm, p.y_mm, p.z_mm, LEVEL) for p in (LEFT, RIGHT)]
     assert [gaze.limit_left, gaze.limit_right] == pytest.approx(expected, abs=1)
     assert "camera_up stays -12.25 mm and camera_pitch 0.75 degrees" in said[1]
     assert said[3].startswith("front: ") and said[3].endswith("m ahead of the camera")

@@ -53,7 +53,7 @@ def test_the_same_picture_for_10_s_is_frozen_until_a_new_one() -> None:
     assert not frozen(after(same(FROZEN_AFTER - 1, 90)))
     stuck = after(same(FROZEN_AFTER + 1, 90))
     assert frozen(stuck) == FROZEN % FROZEN_AFTER
-    later = RgbPicture(noisy(1, 60, 9)[0].rgb(), stuck.came + 0.1, 9999)
+    later = RgbPicture(noisy(1, 60, 9)[0].to_rgb(), stuck.came + 0.1, 9999)
     assert not frozen(look(later, stuck, later.captured))
 
 

@@ -244,9 +244,9 @@ def test_heat_and_a_weak_power_supply_are_named(tmp_path: Path) -> None:
 def test_a_clock_with_a_battery_is_no_reason_to_buy_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: bool, grade: Grade
 ) -> None:
-    monkeypatch.setattr(system_clock, "TIMESYNC", tmp_path / "synchronized")
+    monkeypatch.setattr(system_clock, "TIMESYNC_FLAG", tmp_path / "synchronized")
     monkeypatch.setattr(system_clock, "_kernel_synchronised", lambda: False)  # no network
-    monkeypatch.setattr(system_clock, "RTC", tmp_path)
+    monkeypatch.setattr(system_clock, "BATTERY_CLOCK", tmp_path)
     if battery:
         write(tmp_path, {"hctosys": "1\n", "since_epoch": f"{time.time():.0f}\n"})
     found = doctor.clock()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from appliance.display import frame_loader
-from appliance.display.compiled_pack import Compiled
+from appliance.display.compiled_pack import CompiledPack
 from appliance.display.screen import Screen
 from appliance.errors import CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
@@ -137,7 +137,7 @@ def test_what_a_picture_has_beside_its_pixels_does_no_harm(pack: Pack, chunk_kin
 def test_a_portrait_that_is_not_ready_in_time_rests(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frame_loader, "LONGEST", -1.0)
+    monkeypatch.setattr(frame_loader, "LOAD_TIMEOUT", -1.0)
     app.run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
     (line,) = warnings(caplog)
     assert line.startswith(f"{pack.folder}: not ready within ") and line.endswith("; the sitter rests")
@@ -161,7 +161,7 @@ def run_and_hurt(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[], None]
 ) -> None:
     """Let the sitter follow a visitor, do harm when the eyes have moved, and go on for some seconds."""
-    monkeypatch.setattr(frame_loader, "SCREENS", 0.0)  # every patch is read when it is wanted
+    monkeypatch.setattr(frame_loader, "KEPT_SCREENS", 0.0)  # every patch is read when it is wanted
     monkeypatch.setattr(app, "LOOK_AGAIN", 0.2)
     lit, stop = tmp_path / "lit", threading.Event()
 
@@ -188,8 +188,8 @@ def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
     patches = [np.asarray(pack.patch(frame)) for frame in range(FRAMES)]
     run_and_hurt(pack, tmp_path, monkeypatch, lambda: hurt(caches()[0], how))
     (line,) = warnings(caplog)
-    assert str(caches()[0]) in line and line.endswith("compiling the portrait anew")
-    Compiled(caches()[0], None).check(bool)
+    assert str(caches()[0]) in line and line.endswith("compiling the portrait again")
+    CompiledPack(caches()[0], None).verify_patches(bool)
     x0, y0, x1, y1 = BOX
     for path in (tmp_path / "lit").glob("frame_*.png"):
         expected = base.copy()

@@ -234,7 +234,7 @@ def test_a_mistake_of_our_own_ends_the_process(running: Running, mistake: Except
 
 def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take the full-range model away from the service; return where it was."""
-    shutil.copytree(assets.home() / "models", home / "models")
+    shutil.copytree(assets.home_folder() / "models", home / "models")
     monkeypatch.setenv("MONA_LISA_HOME", str(home))
     (model,) = (home / "models").glob("face_detection_full*")
     model.rename(home / "away")
@@ -369,7 +369,7 @@ class Interpreters:
     def __init__(self) -> None:
         self.alive: weakref.WeakSet[Any] = weakref.WeakSet()
         self.most = self.made = 0
-        self._real = runtime.runtime()
+        self._real = runtime.find_interpreter()
 
     def __call__(self) -> Any:
         return self.make
@@ -385,7 +385,7 @@ class Interpreters:
 @pytest.fixture
 def interpreters(monkeypatch: pytest.MonkeyPatch) -> Interpreters:
     counted = Interpreters()
-    monkeypatch.setattr(runtime, "runtime", lambda: counted.make)
+    monkeypatch.setattr(runtime, "find_interpreter", lambda: counted.make)
     return counted
 
 

@@ -63,7 +63,7 @@ def flips(flip):
     return both
 def enter(screen, opened=Screen.__enter__):
     opened(screen)
-    screen._scanout = scanout.Scanout(scanout.Card(0))
+    screen._scanout = scanout.ScanoutObserver(scanout.DrmCard(0))
     return screen
 fcntl.ioctl, Screen.__enter__ = ioctl, enter
 pygame.display.flip, pygame.display.update = flips(pygame.display.flip), flips(pygame.display.update)
@@ -165,8 +165,8 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(
         assert wrong[0].endswith(
             "another program may hold the display; `sudo mona-lisa doctor` names it; starting anew"
         )
-        assert wrong[1:] == [f"WARNING {sdl.HELD % (place / 'card0')}"]
-        assert f"INFO {sdl.FREE % (place / 'card0')}" in running.lines()
+        assert wrong[1:] == [f"WARNING {sdl.DISPLAY_HELD % (place / 'card0')}"]
+        assert f"INFO {sdl.DISPLAY_FREE % (place / 'card0')}" in running.lines()
 
 
 def test_no_memory_for_another_model_is_a_fault_that_heals(pack: Pack, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.service import journal
 from appliance.service.journal import BURST, REFILL, Bucket, Fields, RateLimit, pour
-from appliance.terminal import LONGEST
+from appliance.terminal import MAX_LENGTH
 
 
 class Clock:
@@ -108,7 +108,7 @@ def test_no_file_name_forges_a_line_of_the_log(
         logging.getLogger("appliance").exception("unexpected")
     first, second, third, *trace = capsys.readouterr().err.split("\n")
     assert first.isprintable() and first.startswith("WARNING a\\u001b[2J\\u000aWARNING all")
-    assert len(second) <= LONGEST and second.endswith("xx cannot be read")
+    assert len(second) <= MAX_LENGTH and second.endswith("xx cannot be read")
     assert third == "ERROR unexpected" and trace[0].startswith("    Traceback")
     assert all(line.isprintable() and line.startswith("    ") for line in trace[:-1])
 

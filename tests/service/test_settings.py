@@ -8,7 +8,7 @@ import pytest
 
 from appliance.config import Config, load_config
 from appliance.errors import ConfigError
-from appliance.library import current
+from appliance.library import current_folder
 from appliance.service import settings as module
 from appliance.service.settings import Settings
 
@@ -45,7 +45,7 @@ def test_the_config_is_read_again_only_when_asked(tmp_path: Path) -> None:
 def test_before_the_start_the_defaults_are_in_force(tmp_path: Path) -> None:
     settings = service(tmp_path, "[camera]\nrate = 20\n")
     assert settings.config == Config()
-    assert settings.hanging() == current()
+    assert settings.hanging() == current_folder()
 
 
 def test_the_command_line_wins_over_the_file_every_time(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from PIL import Image
 
 from appliance.bench.gaze_rules import direction_of
 from appliance.config import CameraConfig, Config, DisplayConfig
-from appliance.display.layout import apart_mm
+from appliance.display.layout import sitter_offsets_mm
 from appliance.display.screen import Screen
 from appliance.display.sdl import pygame
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import Visitor
+from appliance.gallery.walks import VisitorState
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import frames_for
 from appliance.pack import FrameGrid, Pack
@@ -56,7 +56,7 @@ WIDTH_MM = 1400.0
 # Seconds until the eyes are on a viewer who came into view: they are noticed, then glanced at.
 COMING = 0.8
 
-Moment = tuple[Visitor | None, tuple[int, ...], NDArray[np.uint8]]
+Moment = tuple[VisitorState | None, tuple[int, ...], NDArray[np.uint8]]
 
 
 def rendered(folder: Path, rests: bool = False, frames: int = 9, rows: int = 1) -> Pack:
@@ -84,7 +84,7 @@ def walked_by(pack: Pack, folder: Path) -> tuple[list[tuple[float, float]], list
     with Screen(config.display) as screen, GalleryCamera(folder / "walk.toml", pace=False) as camera:
         screen.light(pack)
         screen.load(pack, stop)
-        apart = apart_mm(pack.info, config.display, screen.size, screen.driver)
+        apart = sitter_offsets_mm(pack.info, config.display, screen.size, screen.driver)
         for _ in range(round(camera.walk.duration * 30)):
             picture = camera.newest()
             lit = picture.captured + 0.1
@@ -101,7 +101,7 @@ def walked_by(pack: Pack, folder: Path) -> tuple[list[tuple[float, float]], list
 
 
 def frames_off(
-    viewer: Visitor, apart: tuple[float, float], grid: FrameGrid, number: int
+    viewer: VisitorState, apart: tuple[float, float], grid: FrameGrid, number: int
 ) -> tuple[float, float]:
     """How many columns and rows a sitter's frame is from the direction of the viewer, within the grid's reach."""
     # The lens is at the first sitter's eyes, and its right is the visitors' left.
@@ -194,7 +194,7 @@ def test_the_loop_lights_what_the_gaze_of_each_sitter_chose(three_sitters: Pack,
     with GalleryCamera(tmp_path / "walk.toml", pace=False) as camera:
         stands = camera.followed_at(5.0)
     assert stands
-    apart = apart_mm(three_sitters.info, config.display, company.SIZE, "offscreen")
+    apart = sitter_offsets_mm(three_sitters.info, config.display, company.SIZE, "offscreen")
     for each in zip(apart, three_sitters.info.sitters, flips[-1], strict=True):
         assert max(frames_off(stands, *each)) <= 1
     pictures = list((tmp_path / "lit").glob("frame_*.png"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from tests.service.soak import WARM
 
 PICTURES = int(os.environ.get("MONA_LISA_SOAK", "200000"))
@@ -19,7 +19,7 @@ def test_nothing_grows_however_many_pictures_come(tmp_path: Path) -> None:
     assert PICTURES > WARM
     done = subprocess.run(
         [sys.executable, "-m", "tests.service.soak", str(PICTURES), str(tmp_path / "log")],
-        capture_output=True, text=True, cwd=home(),
+        capture_output=True, text=True, cwd=home_folder(),
     )  # fmt: skip
     log = (tmp_path / "log").read_text()
     assert done.returncode == 0, log

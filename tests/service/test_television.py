@@ -21,12 +21,12 @@ import pathlib, sys
 from appliance.display import connectors, screen, waiting, waker
 from appliance.service import loop
 devices, system = map(pathlib.Path, sys.argv[-2:])
-waker.Waker.__init__.__defaults__ = (devices, system)
-waker._WAKES = 2.0
+waker.MonitorWaker.__init__.__defaults__ = (devices, system)
+waker._WAKE_TIME = 2.0
 loop.wait_for_display = lambda _, *what: waiting.wait_for_free_card(*what, system, devices)
 enter = screen.Screen.__enter__
 def watched(self):
-    self._monitor = connectors.Monitor(system)
+    self._monitor = connectors.MonitorWatch(system)
     return enter(self)
 screen.Screen.__enter__ = watched
 from appliance.cli import main

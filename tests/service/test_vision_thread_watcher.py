@@ -24,7 +24,7 @@ def test_only_the_first_picture_may_take_as_long_as_the_opening(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     camera, asked, go = FaultyCamera(), threading.Semaphore(0), threading.Semaphore(0)
-    monkeypatch.setattr(camera_feed, "camera_named", lambda *_: camera)
+    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
 
     def slow() -> None:
         asked.release()
@@ -66,7 +66,7 @@ class Targets:
 
 def test_no_picture_is_understood_with_half_of_a_new_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     camera, targets, stop = FaultyCamera(), Targets(), threading.Event()
-    monkeypatch.setattr(camera_feed, "camera_named", lambda *_: camera)
+    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
     # As the 2020 piece did: the place in the picture chooses one of the portrait's own angles.
     original = Config(camera=CameraConfig(source="gallery"), gaze=GazeConfig(mapping="original"))
     other_angles = tuple(2 * angle + 1 for angle in ANGLES)
@@ -99,7 +99,7 @@ def test_the_loops_own_error_is_not_replaced_by_the_threads(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     camera, stop = FaultyCamera(), threading.Event()
-    monkeypatch.setattr(camera_feed, "camera_named", lambda *_: camera)
+    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
     watcher = Watcher(Setup(Config(camera=CameraConfig(source="gallery")), small_info()), stop)
 
     def fail() -> None:

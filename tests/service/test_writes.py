@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.assets import home
+from appliance.assets import home_folder
 from appliance.pack import write_pack
 from tests.conftest import base_image, small_info, small_patches
 
@@ -51,7 +51,7 @@ def written(calls: list[str]) -> set[str]:
             continue
         # What a link leads to is not written.
         for folder, path in PATH.findall(arguments)[-1 if name.startswith("symlink") else 0 :]:
-            found.add(os.path.normpath(Path(folder or home()) / path))
+            found.add(os.path.normpath(Path(folder or home_folder()) / path))
     return found
 
 
@@ -75,7 +75,7 @@ def test_a_day_writes_only_where_the_guide_says(tmp_path: Path) -> None:
         f"offscreen:{lit}",
         str(config),
     ]
-    done = subprocess.run([*trace, *day], capture_output=True, text=True, cwd=home(), env=environment)
+    done = subprocess.run([*trace, *day], capture_output=True, text=True, cwd=home_folder(), env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == EVENTS, done.stderr
     calls = [

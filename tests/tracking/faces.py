@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.camera.base import RgbPicture
 from appliance.camera.sampling import Region
-from appliance.tracking.liveness import Life
+from appliance.tracking.liveness import Liveness
 from appliance.tracking.tracker import Track, Tracker
 from appliance.vision.blazeface import Face
 
@@ -31,7 +31,7 @@ def track_at(
     face = face_at(x, y, width, turned=turned)
     here = (x, y)
     times = seen, seen - 5, seen
-    life = Life(8.0, sign=seen)
+    life = Liveness(8.0, sign=seen)
     return Track(
         1,
         face,
@@ -59,7 +59,7 @@ def take(
     sought: Track | None = None,
 ) -> None:
     """Give a tracker the faces of one look, found in a blank picture."""
-    tracker.take(faces, region, sought, RgbPicture(_BLANK, moment, 0), lambda _: moving)
+    tracker.update(faces, region, sought, RgbPicture(_BLANK, moment, 0), lambda _: moving)
 
 
 def walk(tracker: Tracker, ways: dict[float, float], seconds: float, y: float = 100.0) -> None:

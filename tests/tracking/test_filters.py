@@ -3,16 +3,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.tracking.filters import Gaze, advance_gaze, ease, first_gaze, lead, settle
+from appliance.tracking.filters import (
+    AngleFilter,
+    advance_filter,
+    apply_hysteresis,
+    prediction_time,
+    smoothstep,
+    start_filter,
+)
 
 ANGLES = st.floats(-60, 60)
 
 
-def smooth(values: list[float], dt: float, distance: float = 2000.0) -> list[Gaze]:
+def smooth(values: list[float], dt: float, distance: float = 2000.0) -> list[AngleFilter]:
     """The filter's states over samples of a viewer at a distance in mm, `dt` seconds apart."""
-    states = [first_gaze(values[0], 0.0)]
+    states = [start_filter(values[0], 0.0)]
     for i, value in enumerate(values[1:], 1):
-        states.append(advance_gaze(value, i * dt, distance, states[-1], cutoff=0.7))
+        states.append(advance_filter(value, i * dt, distance, states[-1], cutoff=0.7))
     return states
 
 
@@ -91,7 +98,9 @@ class TestWalking:
             times = np.arange(0, seconds + 2, 1 / rate)
             return [
                 s.value
-                for s in smooth([start + size * ease(float(t - 0.5) / seconds) for t in times], 1 / rate)
+                for s in smooth(
+                    [start + size * smoothstep(float(t - 0.5) / seconds) for t in times], 1 / rate
+                )
             ]
 
         fine, coarse = walked(30)[::2], walked(15)
@@ -101,21 +110,21 @@ class TestWalking:
 
 @pytest.mark.parametrize("step", [0.0, -0.1])
 def test_a_sample_that_is_not_later_changes_nothing(step: float) -> None:
-    state = first_gaze(1.0, 5.0)
-    assert advance_gaze(9.0, 5.0 + step, 2000.0, state, 0.7) is state
+    state = start_filter(1.0, 5.0)
+    assert advance_filter(9.0, 5.0 + step, 2000.0, state, 0.7) is state
 
 
 @given(st.floats(-1, 5), st.floats(0, 2))
 def test_the_lead_is_the_age_at_first_and_never_more(age: float, reach: float) -> None:
-    assert 0 <= lead(age, reach) <= min(max(age, 0), reach) + 1e-12
-    assert lead(0.1, 0.5) == pytest.approx(0.1, rel=0.02)
+    assert 0 <= prediction_time(age, reach) <= min(max(age, 0), reach) + 1e-12
+    assert prediction_time(0.1, 0.5) == pytest.approx(0.1, rel=0.02)
 
 
 @given(st.floats(-5, 40), st.integers(0, 32), st.floats(0, 0.49))
 def test_the_frame_is_off_by_half_a_step_and_hysteresis_at_most(
     position: float, shown: int, hysteresis: float
 ) -> None:
-    frame = settle(position, shown, hysteresis, 33)
+    frame = apply_hysteresis(position, shown, hysteresis, 33)
     assert 0 <= frame <= 32
     assert abs(frame - min(max(position, 0), 32)) <= 0.5 + hysteresis + 1e-9
 
@@ -124,7 +133,9 @@ def test_the_frame_is_off_by_half_a_step_and_hysteresis_at_most(
 def test_jitter_smaller_than_the_hysteresis_never_flickers(
     position: float, jitter: float, shown: int
 ) -> None:
-    frame = settle(position, shown, 0.15, 33)
-    frames = {frame := settle(position + sign * jitter, frame, 0.15, 33) for sign in (1, -1, 1, -1, 1)}
+    frame = apply_hysteresis(position, shown, 0.15, 33)
+    frames = {
+        frame := apply_hysteresis(position + sign * jitter, frame, 0.15, 33) for sign in (1, -1, 1, -1, 1)
+    }
     assert len(frames) <= 2  # it may settle once, then stays
-    assert settle(position, frame, 0.15, 33) == frame
+    assert apply_hysteresis(position, frame, 0.15, 33) == frame

@@ -7,7 +7,7 @@ from PIL import Image
 from appliance.bench.gaze_walks import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.camera.sampling import Pixels, Region
-from appliance.tracking.liveness import Life, StaticFace
+from appliance.tracking.liveness import Liveness, StaticFace
 from tests.tracking.faces import face_at
 
 # A photograph on a wall: the face's eye midpoint and width, in pixels of a picture of 144 x 96.
@@ -31,14 +31,14 @@ def swayed(pixels: Pixels, right: float) -> Pixels:
     return np.asarray(image.transform(image.size, Image.Transform.AFFINE, data, Image.Resampling.BICUBIC))
 
 
-def watched(pictures: list[Pixels], rate: float, width: float = WIDTH) -> tuple[Life, float]:
+def watched(pictures: list[Pixels], rate: float, width: float = WIDTH) -> tuple[Liveness, float]:
     """A face watched through pictures, and the moment it counted as a picture (or the end)."""
-    life, face = Life(8.0), face_at(X, Y, width)
+    life, face = Liveness(8.0), face_at(X, Y, width)
     for i, pixels in enumerate(pictures):
         moment = i / rate
-        life.seen(face, width, moment, sharp=True)
-        life.sample(RgbPicture(pixels, moment, i))
-        if life.lifeless(moment):
+        life.note_position(face, width, moment, sharp=True)
+        life.add_picture(RgbPicture(pixels, moment, i))
+        if life.is_lifeless(moment):
             return life, moment
     return life, len(pictures) / rate
 
@@ -59,14 +59,14 @@ def test_a_sway_of_a_millimetre_is_life(rate: int) -> None:
         noisy(swayed(base, 0.26 * np.sin(2 * np.pi * i / rate / 3.7)), i, 3.0) for i in range(40 * rate)
     ]
     life, moment = watched(pictures, rate)
-    assert moment == 40.0 and life.alive(moment)
+    assert moment == 40.0 and life.is_alive(moment)
 
 
 def test_a_small_photograph_is_watched_for_longer() -> None:
     base = wall(14.0)
     life, moment = watched([noisy(base, i, 3.0) for i in range(300)], 10, width=14.0)
     assert 20.0 < moment < 30.0
-    assert not life.alive(moment)
+    assert not life.is_alive(moment)
 
 
 def test_light_that_fades_is_no_sign_of_life() -> None:
@@ -76,17 +76,17 @@ def test_light_that_fades_is_no_sign_of_life() -> None:
 
 
 def test_zero_seconds_make_no_picture_of_anybody() -> None:
-    life = Life(0.0)
-    life.seen(face_at(X, Y, WIDTH), WIDTH, 0.0, sharp=True)
-    assert life.alive(1000.0) and not life.lifeless(1000.0) and not life.suspect(1000.0)
+    life = Liveness(0.0)
+    life.note_position(face_at(X, Y, WIDTH), WIDTH, 0.0, sharp=True)
+    assert life.is_alive(1000.0) and not life.is_lifeless(1000.0) and not life.is_suspect(1000.0)
 
 
 def test_a_face_that_moves_is_alive() -> None:
-    life = Life(8.0)
-    life.seen(face_at(X, Y, WIDTH), WIDTH, 0.0, sharp=True)
-    assert not life.alive(0.0)
-    life.seen(face_at(X + 8, Y, WIDTH), WIDTH, 0.1, sharp=True)
-    assert life.alive(0.1)
+    life = Liveness(8.0)
+    life.note_position(face_at(X, Y, WIDTH), WIDTH, 0.0, sharp=True)
+    assert not life.is_alive(0.0)
+    life.note_position(face_at(X + 8, Y, WIDTH), WIDTH, 0.1, sharp=True)
+    assert life.is_alive(0.1)
 
 
 class TestPlaceOfAPicture:
@@ -94,7 +94,7 @@ class TestPlaceOfAPicture:
     def picture() -> StaticFace:
         base = wall()
         life, _ = watched([noisy(base, i, 3.0) for i in range(120)], 10)
-        return life.picture_at(X, Y, WIDTH, 12.0)
+        return life.as_static_face(X, Y, WIDTH, 12.0)
 
     def test_the_same_picture_is_known_again(self) -> None:
         static, seen = self.picture(), RgbPicture(noisy(wall(), 7, 3.0), 20.0, 0)

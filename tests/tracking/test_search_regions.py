@@ -16,8 +16,8 @@ from appliance.gallery.walks import RoomSpec, Walk
 from appliance.gaze.controller import GazeController
 from appliance.gaze.target import GazeTarget
 from appliance.pack import PackInfo
-from appliance.tracking.search_regions import Motion, Rotation, crop_side, tiles
-from appliance.vision.runtime import Model
+from appliance.tracking.search_regions import MotionMap, RoundRobin, crop_side, overlapping_tiles
+from appliance.vision.runtime import TfliteModel
 from tests.conftest import small_info
 
 PACK: PackInfo = small_info()
@@ -38,7 +38,7 @@ def followed(
 @given(st.integers(64, 1300), st.integers(64, 1300), st.integers(32, 400))
 def test_tiles_cover_the_picture_and_overlap(width: int, height: int, side: int) -> None:
     covered = np.zeros((height, width), int)
-    for tile in tiles(width, height, side):
+    for tile in overlapping_tiles(width, height, side):
         assert tile.x0 % 2 == tile.y0 % 2 == 0, "colour is read on whole pixels"
         covered[max(0, int(tile.y0)) : int(tile.y1), max(0, int(tile.x0)) : int(tile.x1)] += 1
     assert covered[: height - 1, : width - 1].min() > 0
@@ -54,9 +54,9 @@ def test_a_crop_fits_the_models_input_and_holds_the_face(width: float) -> None:
 
 
 def test_every_region_has_its_turn_and_what_moves_comes_sooner() -> None:
-    regions = tiles(640, 360, 240)
+    regions = overlapping_tiles(640, 360, 240)
     picture = np.full((360, 640, 3), 90, np.uint8)
-    motion, rotation = Motion(), Rotation(regions)
+    motion, rotation = MotionMap(), RoundRobin(regions)
     motion.update(RgbPicture(picture, 0.0, 0))
     assert {rotation.next(motion) for _ in regions} == set(regions)
     moved = picture.copy()
@@ -69,7 +69,7 @@ def test_every_region_has_its_turn_and_what_moves_comes_sooner() -> None:
 
 def test_noise_is_no_motion() -> None:
     rng = np.random.default_rng(0)
-    motion = Motion()
+    motion = MotionMap()
     for i in range(3):
         motion.update(
             RgbPicture(np.clip(rng.normal(90, 8, (360, 640, 3)), 0, 255).astype(np.uint8), i / 30, i)
@@ -79,14 +79,14 @@ def test_noise_is_no_motion() -> None:
 
 @pytest.mark.parametrize("walk", [Walk("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
 def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[Model] = []
-    real = Model.run
+    runs: list[TfliteModel] = []
+    real = TfliteModel.run
 
-    def counted(model: Model) -> None:
+    def counted(model: TfliteModel) -> None:
         runs.append(model)
         real(model)
 
-    monkeypatch.setattr(Model, "run", counted)
+    monkeypatch.setattr(TfliteModel, "run", counted)
     for number, _ in enumerate(followed(walk, 1.5), 1):
         assert len(runs) == number
 
@@ -126,7 +126,7 @@ def test_a_yuv_picture_is_never_converted_whole(monkeypatch: pytest.MonkeyPatch)
     def forbidden(picture: YuvPicture) -> None:
         raise AssertionError("the whole picture was converted")
 
-    monkeypatch.setattr(YuvPicture, "rgb", forbidden)
+    monkeypatch.setattr(YuvPicture, "to_rgb", forbidden)
     follower = GazeController(Config())
     planes = to_yuv(scene(HOPPER, (640, 360), 0.12, (0.4, 0.5)))
     for i in range(20):
@@ -144,4 +144,4 @@ def test_either_model_can_search_the_room(model: str) -> None:
 
 
 def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
-    assert Motion().share(Region(5000, 5000, 5100, 5100)) == 0
+    assert MotionMap().share(Region(5000, 5000, 5100, 5100)) == 0

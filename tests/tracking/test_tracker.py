@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.sampling import Region
-from appliance.tracking.liveness import Average, StaticFace
+from appliance.tracking.liveness import MeanSamples, StaticFace
 from appliance.tracking.tracker import Tracker
 from tests.tracking.faces import DT, face_at, take, walk
 
@@ -40,7 +40,7 @@ class TestConfirmation:
         people = tracker()
         for i in range(10):
             take(people, [face_at(100, score=0.55)], i * DT)
-        assert people.confirmed() == [] and people.unconfirmed() is None
+        assert people.confirmed() == [] and people.tentative() is None
 
     def test_a_dim_still_face_is_confirmed_after_four_looks(self) -> None:
         people = tracker()
@@ -211,7 +211,7 @@ class TestMeasurements:
 
     def test_a_wall_picture_is_known_in_a_coarse_look(self) -> None:
         picture = StaticFace(
-            100, 100, 60, looks=Average(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
+            100, 100, 60, pattern=MeanSamples(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
         )
         crop, room = Region(0, 0, 200, 200), Region(0, 0, 1000, 1000)  # errors of 4 and 20 pixels
         assert picture.is_at(face_at(118), crop) and not picture.is_at(face_at(120), crop)
@@ -235,8 +235,8 @@ class TestMeasurements:
 
 def test_a_wall_picture_that_is_gone_is_forgotten() -> None:
     people = tracker(fixture_after=8.0)
-    looks = Average(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
-    people.static.append(StaticFace(100, 100, 60, region=Region(20, 20, 40, 40), looks=looks, matched=0.0))
+    looks = MeanSamples(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32))
+    people.static.append(StaticFace(100, 100, 60, region=Region(20, 20, 40, 40), pattern=looks, matched=0.0))
     take(people, [], 599.0)
     assert len(people.static) == 1
     take(people, [], 601.0)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from appliance.config import TrackingConfig
-from appliance.tracking.liveness import Life
+from appliance.tracking.liveness import Liveness
 from appliance.tracking.tracker import Track
-from appliance.tracking.viewer_choice import Attention
+from appliance.tracking.viewer_choice import ViewerSelector
 from tests.tracking.faces import track_at
 
 ALONE = TrackingConfig(share=False)
@@ -26,7 +26,7 @@ def here(x: float, width: float = 60.0, **changes: Any) -> Track:
 
 def lifeless(track: Track, since: float = NOW - 6.0) -> Track:
     """The same face, if it has shown no life."""
-    return replace(track, first=since, life=Life(8.0, still_since=since))
+    return replace(track, first=since, life=Liveness(8.0, still_since=since))
 
 
 def chosen(
@@ -37,7 +37,7 @@ def chosen(
     tracking: TrackingConfig = ALONE,
 ) -> Track | None:
     """Whom the gaze goes to, from a viewer looked at since a moment."""
-    attention = Attention(tracking)
+    attention = ViewerSelector(tracking)
     attention.viewer, attention.since, attention.arrived = viewer, since, arrived
     return attention.choose(tracks, NOW, WIDTH)
 
@@ -130,7 +130,7 @@ class TestLife:
     def test_a_moving_newcomer_wins_at_once_from_a_picture(self) -> None:
         picture = lifeless(here(100, width=90.0), since=NOW - 3.0)
         newcomer = here(400, width=30.0)
-        newcomer.life.stepped(NOW - 0.1)
+        newcomer.life.note_step(NOW - 0.1)
         assert chosen([picture, newcomer], picture, since=NOW - 0.1) is newcomer
 
     def test_a_living_face_wins_from_one_that_showed_no_life(self) -> None:
@@ -141,7 +141,7 @@ class TestLife:
 
     def test_a_living_viewer_keeps_the_gaze_from_a_newcomer(self) -> None:
         viewer, newcomer = here(100), here(400, width=40.0)
-        newcomer.life.stepped(NOW - 0.1)
+        newcomer.life.note_step(NOW - 0.1)
         assert chosen([viewer, newcomer], viewer) is viewer
 
 
@@ -151,7 +151,7 @@ class TestSharing:
         people: Sequence[Track], seconds: float, tracking: TrackingConfig = SHARED
     ) -> list[tuple[float, int]]:
         """The moments at which the viewer changes, and to whom, while everybody stands."""
-        attention = Attention(tracking)
+        attention = ViewerSelector(tracking)
         out: list[tuple[float, int]] = []
         for i in range(round(seconds * 10)):
             now = i / 10

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Region
 from appliance.config import GazeConfig
-from appliance.gaze.geometry import angle_to
+from appliance.gaze.geometry import gaze_angle_to
 from appliance.tracking.tracker import Tracker, frontal_eye_distance
-from appliance.tracking.viewer_position import INTERPUPILLARY_MM, locate
+from appliance.tracking.viewer_position import INTERPUPILLARY_MM, locate_viewer
 from tests.tracking.faces import DT, face_at, take, track_at
 
 
@@ -25,7 +25,7 @@ def test_a_point_projected_into_the_picture_is_found_again(
     lens = Lens(width, 100, fov, distortion)
     eye_distance = lens.focal * INTERPUPILLARY_MM / z_mm
     person = track_at(*lens.project(x_mm, y_mm, z_mm), width=eye_distance * 2.5)
-    viewer = locate(person, 0.0, (width, 100), fov, distortion)
+    viewer = locate_viewer(person, 0.0, (width, 100), fov, distortion)
     scale = min(1.0, eye_distance)  # faces under a pixel between the eyes count as one
     assert viewer.z_mm == pytest.approx(z_mm * scale, rel=1e-6)
     assert viewer.x_mm == pytest.approx(x_mm * scale, rel=1e-3, abs=0.5)
@@ -47,20 +47,20 @@ def test_a_head_that_turns_keeps_its_place(yaw: float) -> None:
     middle = ((right[0] + left[0]) / 2, 180.0)
     face = replace(track_at(*middle).face, right_eye=right, left_eye=left, nose=nose)
     person = replace(track_at(*middle), face=face, eye_distance=frontal_eye_distance(face))
-    viewer = locate(person, 0.0, (640, 360), 66, 0.0)
+    viewer = locate_viewer(person, 0.0, (640, 360), 66, 0.0)
     eyes_moved = abs(76 * math.sin(angle))
     assert abs(viewer.x_mm) < 0.6 * eyes_moved
     assert viewer.distance_mm == pytest.approx(1500, rel=0.05)
 
 
 def test_a_viewer_carries_the_pictures_time_and_the_faces_score() -> None:
-    viewer = locate(track_at(320, seen=1.5), 1.5, (640, 360), 66, 0.0)
+    viewer = locate_viewer(track_at(320, seen=1.5), 1.5, (640, 360), 66, 0.0)
     assert (viewer.captured, viewer.confidence, viewer.x, viewer.eye_distance) == (1.5, 0.9, 320, 24)
 
 
 def test_the_eye_midpoint_is_told_as_seen_and_the_head_apart() -> None:
     track = track_at(320, turned=0.5)
-    viewer = locate(track, 0.0, (640, 360), 66, 0.0)
+    viewer = locate_viewer(track, 0.0, (640, 360), 66, 0.0)
     assert (viewer.x, viewer.y) == track.face.eye_midpoint
     assert viewer.head_x < viewer.x - 3, "the eyes of a turned head lie before its axis"
 
@@ -76,8 +76,8 @@ def test_an_approach_is_told_by_distance_and_angle() -> None:
         sought = people.tracks[0] if people.tracks else None
         take(people, [face_at(640, 360, width)], i * DT, region=crop, sought=sought)
         (person,) = people.tracks
-        viewer = locate(person, i * DT, (1280, 720), 66, 0.0)
+        viewer = locate_viewer(person, i * DT, (1280, 720), 66, 0.0)
         if i > 15:  # the eyes' distance is smoothed over 0.4 s, so that noise does not move the viewer
             assert viewer.distance_mm == pytest.approx(z_mm, abs=450)
-    found = angle_to(viewer.x_mm, viewer.y_mm, viewer.z_mm, place)
+    found = gaze_angle_to(viewer.x_mm, viewer.y_mm, viewer.z_mm, place)
     assert found == pytest.approx(math.degrees(math.atan2(400, 1000)), abs=6)

@@ -10,14 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.assets import home, model_path, photograph_path
+from appliance.assets import home_folder, model_path, photograph_path
 from appliance.bench.gaze_walks import ASTRONAUT, HOPPER, scene, to_yuv
 from appliance.camera.base import RgbPicture, YuvPicture
 from appliance.camera.sampling import Region
 from appliance.errors import BadAsset, BadModel
 from appliance.images import read_pixels
-from appliance.vision.blazeface import SPECS, FaceDetector, anchors, letterbox, suppress
-from appliance.vision.runtime import Model
+from appliance.vision.blazeface import (
+    MODEL_SPECS,
+    FaceDetector,
+    anchor_centres,
+    letterbox_region,
+    weighted_nms,
+)
+from appliance.vision.runtime import TfliteModel
 
 
 @pytest.fixture(scope="module", params=["short", "full"])
@@ -113,15 +119,15 @@ def test_a_higher_threshold_believes_less() -> None:
 
 @pytest.mark.parametrize(("kind", "count", "first", "last"), [("short", 896, 4, 120), ("full", 2304, 2, 190)])
 def test_anchors_are_the_middles_of_the_grids_cells(kind: str, count: int, first: int, last: int) -> None:
-    centres = anchors(SPECS[kind])
+    centres = anchor_centres(MODEL_SPECS[kind])
     assert centres.shape == (count, 2)
     assert centres[0].tolist() == [first, first]
     assert centres[-1].tolist() == [last, last]
-    assert centres.mean() == SPECS[kind].side / 2
+    assert centres.mean() == MODEL_SPECS[kind].side / 2
 
 
 def test_the_short_models_anchors_come_twice_then_six_times() -> None:
-    centres = anchors(SPECS["short"]).tolist()
+    centres = anchor_centres(MODEL_SPECS["short"]).tolist()
     assert centres[:3] == [[4, 4], [4, 4], [12, 4]]
     assert centres[512:519] == [[8, 8]] * 6 + [[24, 8]]
 
@@ -135,7 +141,7 @@ boxes = st.tuples(
 def test_suppression_keeps_the_best_and_averages_its_input(
     found: list[tuple[float, list[float]]],
 ) -> None:
-    merged = suppress(found)
+    merged = weighted_nms(found)
     assert len(merged) <= len(found)
     scores = [score for score, _ in merged]
     assert scores == sorted(scores, reverse=True)
@@ -152,14 +158,14 @@ def test_suppression_does_not_care_about_order(
 ) -> None:
     mixed = list(found)
     random.shuffle(mixed)
-    once, again = (suppress(rows) for rows in (found, mixed))
+    once, again = (weighted_nms(rows) for rows in (found, mixed))
     assert [s for s, _ in once] == [s for s, _ in again]
     np.testing.assert_allclose([r for _, r in once], [r for _, r in again])
 
 
 def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
     near, far = [50.0, 50.0, 20.0, 20.0], [150.0, 50.0, 20.0, 20.0]
-    merged = suppress([(0.6, [52.0, 50.0, 20.0, 20.0]), (0.9, near), (0.8, far)])
+    merged = weighted_nms([(0.6, [52.0, 50.0, 20.0, 20.0]), (0.9, near), (0.8, far)])
     assert [score for score, _ in merged] == [0.9, 0.8]
     assert merged[0][1] == pytest.approx([(0.9 * 50 + 0.6 * 52) / 1.5, 50, 20, 20])
     assert merged[1][1] == pytest.approx(far)
@@ -168,7 +174,7 @@ def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
 def test_boxes_overlapping_less_than_0_3_are_two_faces() -> None:
     # Shifted by s of a width, two boxes share (1 - s) / (1 + s): three tenths at s = 0.538.
     def shifted(by: float) -> int:
-        return len(suppress([(0.9, [50.0, 50, 100, 100]), (0.8, [50.0 + by, 50, 100, 100])]))
+        return len(weighted_nms([(0.9, [50.0, 50, 100, 100]), (0.8, [50.0 + by, 50, 100, 100])]))
 
     assert shifted(53) == 1
     assert shifted(55) == 2
@@ -177,16 +183,16 @@ def test_boxes_overlapping_less_than_0_3_are_two_faces() -> None:
 @given(st.floats(21, 300), st.floats(21, 300), st.sampled_from([-1, 1]), st.sampled_from([-1, 1]))
 def test_two_people_diagonally_apart_stay_two(dx: float, dy: float, right: int, down: int) -> None:
     one, other = [500.0, 500.0, 20.0, 20.0], [500.0 + right * dx, 500.0 + down * dy, 20.0, 20.0]
-    assert suppress([(0.9, one), (0.8, other)]) == [(0.9, one), (0.8, other)]
+    assert weighted_nms([(0.9, one), (0.8, other)]) == [(0.9, one), (0.8, other)]
 
 
 def test_a_box_without_a_size_is_a_face_of_its_own_and_no_error() -> None:
-    assert len(suppress([(0.9, [50.0, 50, 0, 0]), (0.8, [50.0, 50, -1, 20])])) == 2
+    assert len(weighted_nms([(0.9, [50.0, 50, 0, 0]), (0.8, [50.0, 50, -1, 20])])) == 2
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_the_letterbox_is_the_smallest_square_around_the_picture(width: int, height: int) -> None:
-    box = letterbox(width, height)
+    box = letterbox_region(width, height)
     assert box.width == box.height == max(width, height)
     assert box.x0 + box.x1 == width
     assert box.y0 + box.y1 == height
@@ -195,13 +201,13 @@ def test_the_letterbox_is_the_smallest_square_around_the_picture(width: int, hei
 @pytest.fixture
 def other_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home of its own with the real manifest and models."""
-    shutil.copytree(home() / "models", tmp_path / "models")
+    shutil.copytree(home_folder() / "models", tmp_path / "models")
     monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
     return tmp_path
 
 
 def test_a_truncated_model_is_refused_before_it_can_crash(other_home: Path) -> None:
-    path = other_home / "models" / SPECS["short"].file
+    path = other_home / "models" / MODEL_SPECS["short"].file
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(BadAsset) as caught:
         FaceDetector("short")
@@ -209,7 +215,7 @@ def test_a_truncated_model_is_refused_before_it_can_crash(other_home: Path) -> N
 
 
 def test_another_model_under_its_name_is_refused(other_home: Path) -> None:
-    path = other_home / "models" / SPECS["short"].file
+    path = other_home / "models" / MODEL_SPECS["short"].file
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -218,7 +224,7 @@ def test_another_model_under_its_name_is_refused(other_home: Path) -> None:
 
 
 def test_a_model_that_was_not_fetched_is_named(other_home: Path) -> None:
-    path = other_home / "models" / SPECS["full"].file
+    path = other_home / "models" / MODEL_SPECS["full"].file
     path.unlink()
     with pytest.raises(BadAsset) as caught:
         FaceDetector("full")
@@ -230,16 +236,16 @@ def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path: Path, content: b
     path = tmp_path / "face.tflite"
     path.write_bytes(content)
     with pytest.raises(BadModel) as caught:
-        Model(path, (1, 128, 128, 3))
+        TfliteModel(path, (1, 128, 128, 3))
     assert str(caught.value) == f"{path}: not a model the runtime can load; run `mona-lisa assets fetch`"
 
 
 def test_a_model_with_another_input_or_output_is_refused() -> None:
     path = model_path("face_landmark.tflite")
     with pytest.raises(BadModel) as caught:
-        Model(path, (1, 128, 128, 3))
+        TfliteModel(path, (1, 128, 128, 3))
     assert str(caught.value) == f"{path}: input float32 (1, 192, 192, 3), expected float32 (1, 128, 128, 3)"
     with pytest.raises(
         BadModel, match=r"face_landmark.tflite: outputs .* expected \(1, 2304, 16\) among them"
     ):
-        Model(path, (1, 192, 192, 3)).output((1, 2304, 16))
+        TfliteModel(path, (1, 192, 192, 3)).output((1, 2304, 16))

@@ -16,7 +16,7 @@ import pytest
 from appliance.bench.gaze_walks import ASTRONAUT, HOPPER, Sitting, scene
 from appliance.bench.peer import Peer
 from appliance.camera.base import RgbPicture
-from appliance.vision.blazeface import SPECS, Face, FaceDetector, PointSampledPicture
+from appliance.vision.blazeface import MODEL_SPECS, Face, FaceDetector, PointSampledPicture
 
 pytestmark = pytest.mark.peer
 
@@ -65,7 +65,7 @@ def test_faces_are_where_mediapipe_finds_them(peer: Peer, kind: str, share: floa
     detector = FaceDetector(kind)
     # Corner pixel on corner pixel puts MediaPipe's points this far to picture right and down: 2.0 and
     # 1.2 px of 640. Ours have no such offset, as pictures and their mirror images show.
-    offset = (SIZE[0] / SPECS[kind].side - 1) / 2
+    offset = (SIZE[0] / MODEL_SPECS[kind].side - 1) / 2
     apart, scores = [], []
     for sitting in (ASTRONAUT, HOPPER):
         for at in placements(12):

@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance.assets import home, model_path
+from appliance.assets import home_folder, model_path
 
 GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n"
 # Stands in for the runtime: it speaks as the real one does, past Python, and may end the process.
@@ -12,14 +12,14 @@ class Interpreter:
     def __init__(self, **_): os.write(2, b"{said}"); {then}
 module = types.ModuleType("tflite_runtime.interpreter"); module.Interpreter = Interpreter
 sys.modules.update({{"tflite_runtime": types.ModuleType("tflite_runtime"), module.__name__: module}})
-from appliance.vision.runtime import Model
-Model("face.tflite", (1, 2))
+from appliance.vision.runtime import TfliteModel
+TfliteModel("face.tflite", (1, 2))
 """
 
 
 def stderr_of(program: str) -> str:
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, cwd=home(), check=False).stderr
+    return subprocess.run(command, capture_output=True, text=True, cwd=home_folder(), check=False).stderr
 
 
 def test_what_a_model_says_before_it_crashes_is_not_lost() -> None:
@@ -30,7 +30,9 @@ def test_what_a_model_says_before_it_crashes_is_not_lost() -> None:
 
 def test_the_runtimes_greeting_is_kept_off_the_terminal() -> None:
     path = model_path("face_detection_short_range.tflite")
-    program = f"from appliance.vision.runtime import Model; Model({str(path)!r}, (1, 128, 128, 3))"
+    program = (
+        f"from appliance.vision.runtime import TfliteModel; TfliteModel({str(path)!r}, (1, 128, 128, 3))"
+    )
     assert stderr_of(program) == ""
 
 
@@ -38,7 +40,7 @@ def test_without_grep_a_model_is_loaded_all_the_same(tmp_path: Path) -> None:
     path = model_path("face_detection_short_range.tflite")
     program = (
         f"import os, sys; os.environ['PATH'] = {str(tmp_path)!r}\n"
-        f"from appliance.vision.runtime import Model; model = Model({str(path)!r}, (1, 128, 128, 3))\n"
+        f"from appliance.vision.runtime import TfliteModel; model = TfliteModel({str(path)!r}, (1, 128, 128, 3))\n"
         "print(model.path, file=sys.stderr)"
     )
     assert stderr_of(program).endswith(f"{path}\n")
