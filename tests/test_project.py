@@ -1,13 +1,16 @@
 """What stands around the code agrees with it: changelog, workflow, hooks, versions for development."""
 
+import os
 import re
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from appliance import __version__
+from tests.conftest import pytest_xdist_auto_num_workers, sendable
 
 CHECKOUT = Path(__file__).parent.parent
 LOCK = (CHECKOUT / "deploy/requirements/dev.txt").read_text("utf-8")
@@ -62,3 +65,20 @@ def test_set_up_knows_the_lock() -> None:
     command = [str(CHECKOUT / "deploy/setup"), "--dev", "--locked", "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_whole_suite_uses_all_cores_and_a_file_uses_one() -> None:
+    def processes(source: pytest.Config.ArgsSource, capture: str = "fd") -> int:
+        config = SimpleNamespace(args_source=source, option=SimpleNamespace(capture=capture))
+        return pytest_xdist_auto_num_workers(config)  # type: ignore[arg-type]
+
+    sources = pytest.Config.ArgsSource
+    assert processes(sources.TESTPATHS) == len(os.sched_getaffinity(0))
+    assert processes(sources.ARGS) == 0
+    assert processes(sources.TESTPATHS, capture="no") == 0, "what is printed is seen at once"
+
+
+def test_a_test_that_logs_a_surrogate_is_reported_to_the_other_process() -> None:
+    report = {"sections": [("Captured log call", "unplugged \udce9")], "when": "call", "duration": 0.5}
+    sent = sendable(report)
+    assert sent == {"sections": [("Captured log call", "unplugged \\udce9")], "when": "call", "duration": 0.5}
