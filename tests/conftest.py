@@ -1,11 +1,12 @@
 """What tests share: small packs whose frames can be told apart, and a camera at any place and tilt."""
 
+import itertools
 import logging
 import math
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,29 @@ GRID = (
     FrameGrid(BOX, (45.0, 45.0), ANGLES, (8.0, 0.0, -12.0), (2, 1, 4), (1, FRAMES // 2)),
     FrameGrid(OTHER_BOX, (72.0, 60.0), ANGLES[2:7], (0.0, -10.0), (1, 2), (0, 2)),
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process per core for the whole suite; none where files are named, or where output is not captured."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.capture != "no"
+    return len(os.sched_getaffinity(0)) if whole else 0
+
+
+def sendable(report: object) -> object:
+    """A test's report with escapes for surrogates, which execnet cannot send between processes: some tests log them."""
+    if isinstance(report, str):
+        return report.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(report, dict):
+        return {key: sendable(value) for key, value in report.items()}
+    if isinstance(report, list | tuple):
+        return type(report)(sendable(value) for value in report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, object, object]:
+    return sendable((yield))
 
 
 def striped(frame: int) -> Image.Image:
@@ -158,9 +182,18 @@ def three_sitters(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return Pack(folder / "three")
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder after the other. `mktemp` would look through thousands of them for each test."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / f"{number}" for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))
+def _cache_of_its_own(_caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = next(_caches)
+    cache.mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(cache))
 
 
 @pytest.fixture

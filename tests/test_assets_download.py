@@ -18,6 +18,7 @@ class Server(BaseHTTPRequestHandler):
     """Serves DATA well or badly, by the path asked for; remembers the ranges wanted."""
 
     ranges: list[str | None] = []  # noqa: RUF012  (reset by the fixture)
+    over = threading.Event()
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
@@ -30,7 +31,7 @@ class Server(BaseHTTPRequestHandler):
             self.send_error(503)
             return
         if self.path == "/silent":
-            threading.Event().wait(2)
+            self.over.wait(30)
             return
         data = DATA[:-1] + b"!" if self.path == "/changed" else DATA
         data = data * 3 if self.path == "/endless" else data[:-9] if self.path == "/short" else data
@@ -50,12 +51,12 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(module, "_TIMEOUT", 0.5)
-    Server.ranges = []
+    Server.ranges, Server.over = [], threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
+        Server.over.set()
         server.shutdown()
         thread.join()
 
@@ -98,7 +99,11 @@ def test_a_missing_file_is_not_asked_for_again(address: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "cause"), [("/sick", "HTTP 503"), ("/silent", "timed out")])
-def test_a_sick_server_is_tried_a_few_times(address: str, path: str, cause: str) -> None:
+def test_a_sick_server_is_tried_a_few_times(
+    address: str, path: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "/silent":
+        monkeypatch.setattr(module, "_TIMEOUT", 0.1)
     with pytest.raises(AssetUnavailable, match=cause):
         get(address, path)
     assert len(Server.ranges) == 4

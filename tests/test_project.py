@@ -1,13 +1,16 @@
 """What stands around the code agrees with it: changelog, workflow, hooks, versions for development."""
 
+import os
 import re
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from appliance import __version__
+from tests.conftest import pytest_xdist_auto_num_workers, sendable
 
 CHECKOUT = Path(__file__).parent.parent
 LOCK = (CHECKOUT / "deploy/requirements/dev.txt").read_text("utf-8")
@@ -72,3 +75,20 @@ def test_names_of_tests_have_at_most_60_characters() -> None:
     ]
     assert len(names) > 1000
     assert [name for name in names if len(name) > 60] == []
+
+
+def test_the_whole_suite_uses_all_cores_and_a_file_uses_one() -> None:
+    def processes(source: pytest.Config.ArgsSource, capture: str = "fd") -> int:
+        config = SimpleNamespace(args_source=source, option=SimpleNamespace(capture=capture))
+        return pytest_xdist_auto_num_workers(config)  # type: ignore[arg-type]
+
+    sources = pytest.Config.ArgsSource
+    assert processes(sources.TESTPATHS) == len(os.sched_getaffinity(0))
+    assert processes(sources.ARGS) == 0
+    assert processes(sources.TESTPATHS, capture="no") == 0, "what is printed is seen at once"
+
+
+def test_a_logged_surrogate_reaches_the_other_process() -> None:
+    report = {"sections": [("Captured log call", "unplugged \udce9")], "when": "call", "duration": 0.5}
+    sent = sendable(report)
+    assert sent == {"sections": [("Captured log call", "unplugged \\udce9")], "when": "call", "duration": 0.5}

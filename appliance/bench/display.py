@@ -233,17 +233,28 @@ _NO_CAMERA: Final = (
     "import sys; sys.modules['picamera2'] = None;from appliance.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 _CHILD: Final = "appliance.bench.display"
+# Seconds that the shorter run at rest lasts: its start is done by then.
+_SHORT_S: Final = 4
 
 
 def bench_display(
-    say: Callable[[str], None], output: str | None = None, rounds: int = 40, starts: int = 7
+    say: Callable[[str], None],
+    output: str | None = None,
+    rounds: int = 40,
+    starts: int = 7,
+    pack: Path | None = None,
+    rest_s: int = 10,
 ) -> dict[str, Any]:
-    """Measure the display with the bundled portrait, and with pictures of three and twelve such sitters.
+    """Measure the display with a portrait, and with pictures of three and twelve such sitters.
 
     Parameters
     ----------
     say : receives a line before each step
     output : where a change of frame is timed: "window" or "kmsdrm"; offscreen by default
+    rounds : how often each change is timed
+    starts : how often a start is timed
+    pack : the portrait's folder, the bundled portrait by default
+    rest_s : how many seconds at rest are measured
 
     Returns
     -------
@@ -263,12 +274,12 @@ def bench_display(
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CACHE_DIRECTORY"] = f"{folder}/cache"
-        pack, room = home_folder() / "frames" / "sconosciuta", Path(folder) / "room"
+        pack, room = pack or home_folder() / "frames" / "sconosciuta", Path(folder) / "room"
         _room(room)
         say(f"display: {starts} starts")
         start = _starts(pack, room, Path(folder), starts)
-        say("display: at rest, 36 s")
-        rest = _rest(pack, Path(folder))
+        say(f"display: at rest, {4 * _SHORT_S + 2 * rest_s} s")
+        rest = _rest(pack, Path(folder), rest_s)
         say("display: changes")
         wide = "1080x1920"
         where = output or f"offscreen:{folder}/lit"
@@ -339,13 +350,14 @@ def _starts(pack: Path, room: Path, folder: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _rest(pack: Path, folder: Path) -> float:
+def _rest(pack: Path, folder: Path, seconds: int) -> float:
     """Return percent of a core at rest: a long run's CPU time less a short one's, the least of two each."""
     road = _road(pack, "picamera", folder / "lit")[2:]
     short, long = (
-        min(measure(["-c", _NO_CAMERA, *road, "--seconds", str(s)]).cpu_s for _ in range(2)) for s in (4, 14)
+        min(measure(["-c", _NO_CAMERA, *road, "--seconds", str(s)]).cpu_s for _ in range(2))
+        for s in (_SHORT_S, _SHORT_S + seconds)
     )
-    return round(100 * (long - short) / 10, 2)
+    return round(100 * (long - short) / seconds, 2)
 
 
 def _memory(pack: Path, room: Path, folder: Path, size: str) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The peer: MediaPipe's own legacy face detection, in a venv of its own, asked over a pipe."""
 
 import contextlib
+import fcntl
 import json
 import subprocess
 import sys
@@ -28,11 +29,28 @@ def make_venv(folder: Path) -> Path:
         If the venv cannot be made, or MediaPipe cannot be installed on this machine.
     """
     python, done = folder / "bin" / "python", folder / f"mediapipe-{VERSION}.installed"
-    if not done.exists():
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--retries=2", "--quiet"]
-        _run([*pip, "--only-binary=:all:", f"mediapipe=={VERSION}", "numpy<2"])
-        done.touch()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f"{folder.name}.lock").open("w")
+    except OSError as error:
+        raise AssetUnavailable(f"mediapipe {VERSION}: cannot be installed ({error})") from error
+    with lock:
+        fcntl.flock(
+            lock, fcntl.LOCK_EX
+        )  # because two processes may want it at once: tests that run in parallel
+        if not done.exists():
+            _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+            pip = [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                "--retries=2",
+                "--quiet",
+            ]
+            _run([*pip, "--only-binary=:all:", f"mediapipe=={VERSION}", "numpy<2"])
+            done.touch()
     return python
 
 

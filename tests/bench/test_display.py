@@ -3,12 +3,13 @@
 import pytest
 
 from appliance.bench.display import bench_display
+from appliance.pack import Pack
 
 
 @pytest.mark.slow
-def test_the_bench_measures_starts_changes_and_memory() -> None:
+def test_the_bench_measures_starts_changes_and_memory(pack: Pack) -> None:
     said: list[str] = []
-    found = bench_display(said.append, rounds=2, starts=1)
+    found = bench_display(said.append, rounds=2, starts=1, pack=pack.folder, rest_s=1)
     start = {name: row["median"] for name, row in found["start"].items()}
     assert 0 < start["interpreter_ms"] < start["first_lit_ms"] < start["following_ms"]
     assert found["change"]["driver"] == "dummy" and found["change"]["size"] == [1080, 1920]

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home_folder
+from appliance.bench import portrait
 from appliance.bench.portrait import bench_pictures, table
 from appliance.cli import main
 
@@ -13,11 +14,11 @@ from appliance.cli import main
 def test_refused_pictures_have_their_rows_in_sheet_and_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.linear_gradient("L").save(pictures / "sky.png")
-    (pictures / "read\nme.txt").write_text("no picture")
-    command = ["bench", "portrait", "--pictures", str(pictures), "--out", str(tmp_path / "sheet.png")]
+    portrait = tmp_path / "portrait"
+    portrait.mkdir()
+    Image.linear_gradient("L").save(portrait / "sky.png")
+    (portrait / "read\nme.txt").write_text("no picture")
+    command = ["bench", "portrait", "--portrait", str(portrait), "--out", str(tmp_path / "sheet.png")]
     assert main(command) == 0
     heading, text, sky = capsys.readouterr().out.splitlines()
     assert heading.split()[0] == "picture" and heading.endswith("verdict")
@@ -32,13 +33,16 @@ def test_refused_pictures_have_their_rows_in_sheet_and_table(
 
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "portrait", "--pictures", str(tmp_path)]) == 2
-    assert f"--pictures {tmp_path}: no files there; expected a folder of pictures" in capsys.readouterr().err
-    assert main(["bench", "vision", "--pictures", str(tmp_path)]) == 2
+    assert main(["bench", "portrait", "--portrait", str(tmp_path)]) == 2
+    assert f"--portrait {tmp_path}: no files there; expected a folder of portrait" in capsys.readouterr().err
+    assert main(["bench", "vision", "--portrait", str(tmp_path)]) == 2
 
 
 @pytest.mark.slow
-def test_a_picture_gets_a_row_of_heads_and_eyes_and_a_verdict(tmp_path: Path) -> None:
+def test_a_picture_gets_a_row_of_heads_and_eyes_and_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portrait, "SIZE", (540, 960))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "sitter.png").write_bytes((home_folder() / "frames" / "sconosciuta.png").read_bytes())
     found = bench_pictures(tmp_path / "in", tmp_path / "sheet.png", lambda line: None)

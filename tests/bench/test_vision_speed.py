@@ -1,3 +1,5 @@
+import fcntl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,23 @@ def test_where_the_peer_cannot_be_installed_one_line_says_why(tmp_path: Path) ->
         make_venv(tmp_path / "file" / "venv")
     assert str(caught.value).startswith("mediapipe 0.10.21: cannot be installed (")
     assert "\n" not in str(caught.value)
+
+
+def test_while_the_peer_is_installed_another_bench_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv, held = tmp_path / "cache" / "venv", []
+
+    def run(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        venv.mkdir(parents=True, exist_ok=True)
+        with (tmp_path / "cache" / "venv.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert make_venv(venv) == make_venv(venv) == venv / "bin" / "python"
+    assert len(held) == 2, "the venv, and MediaPipe into it, once"
 
 
 @pytest.mark.peer

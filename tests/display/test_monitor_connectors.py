@@ -1,6 +1,5 @@
 import logging
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from appliance.display import monitor
 from appliance.display.monitor import MonitorWatch, usable_connectors, wait_for_monitor
 from appliance.errors import DisplayLost
+from tests.display.patience import Patience
 
 
 def plug(system: Path, name: str, status: str, *modes: str) -> Path:
@@ -43,25 +43,33 @@ def test_a_monitor_on_any_card_is_found_and_writeback_is_none(tmp_path: Path) ->
     ],
 )
 def test_what_is_missing_is_said_once_a_minute_at_most(
-    tmp_path: Path, plugs: list[tuple[str, str]], said: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    plugs: list[tuple[str, str]],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, status in plugs:
         plug(tmp_path, name, status)
     looks = []
-    end = time.monotonic() + 1.2
-    assert not wait_for_monitor(threading.Event(), end, lambda: looks.append(1), tmp_path)
-    assert len(looks) >= 2
-    ((name, level, line),) = caplog.record_tuples
-    assert (name, level) == ("appliance.display.monitor", logging.WARNING)
-    assert line.startswith(f"no display: {said}") and line.endswith("; waiting for one")
+    stop = Patience(monkeypatch, monitor)
+    assert not wait_for_monitor(stop, stop.now + 150.5, lambda: looks.append(stop.now), tmp_path)
+    assert [look - looks[0] for look in looks] == [*range(151)], "once a second"
+    assert len(caplog.records) == 3, "at once, after a minute and after two"
+    for name, level, line in caplog.record_tuples:
+        assert (name, level) == ("appliance.display.monitor", logging.WARNING)
+        assert line.startswith(f"no display: {said}") and line.endswith("; waiting for one")
 
 
-def test_a_monitor_turned_on_late_ends_the_wait(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_monitor_turned_on_late_ends_the_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")
-    later = threading.Timer(0.3, plug, (tmp_path, "card0-HDMI-A-1", "connected", "1080x1920"))
-    later.start()
-    assert wait_for_monitor(threading.Event(), system=tmp_path)
-    later.join()
+    stop = Patience(monkeypatch, monitor)
+    stop.after(3.3, lambda: plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920"))
+    began = stop.now
+    assert wait_for_monitor(stop, system=tmp_path)
+    assert stop.now - began == 4
     assert [record.getMessage() for record in caplog.records][1:] == [
         monitor.MONITOR_CONNECTED % "HDMI-A-1 1080x1920"
     ]
@@ -73,10 +81,12 @@ def test_a_monitor_that_is_there_is_not_spoken_of(tmp_path: Path, caplog: pytest
     assert not caplog.records
 
 
-def test_the_wait_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
+def test_the_wait_ends_when_the_service_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Patience(monkeypatch, monitor)
+    stop.after(5.2, stop.set)
+    began = stop.now
     assert not wait_for_monitor(stop, system=tmp_path)
+    assert stop.now - began == pytest.approx(5.2), "at once, not at the next look"
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,48 @@
 import fcntl
 import logging
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from appliance.display import sdl
+from appliance.display import monitor, sdl
 from appliance.display.sdl import wait_for_card, wait_for_display, wait_for_free_card
 from tests.display.kernel import Kernel
+from tests.display.patience import Patience
 from tests.display.test_monitor_connectors import plug
 
 
-def test_a_card_that_may_not_be_opened_yet_is_waited_for(tmp_path: Path) -> None:
+def test_a_card_that_may_not_be_opened_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Root may open everything: what may not be opened here is a link that leads nowhere yet.
     (tmp_path / "card0").symlink_to(tmp_path / "opens")
-    later = threading.Timer(0.3, (tmp_path / "opens").touch)
-    began = time.monotonic()
-    later.start()
-    assert wait_for_card(threading.Event(), began + 60, tmp_path)
-    assert 0.3 <= time.monotonic() - began < 30
-    later.join()
+    stop = Patience(monkeypatch, sdl)
+    stop.after(10.3, (tmp_path / "opens").touch)
+    began = stop.now
+    assert wait_for_card(stop, began + 60, tmp_path)
+    assert 10.3 <= stop.now - began < 10.6
 
 
-def test_a_card_never_opened_is_tried_so_that_sdl_says_why(tmp_path: Path) -> None:
+def test_a_card_never_opened_is_tried_so_that_sdl_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
-    assert wait_for_card(threading.Event(), time.monotonic() + 0.3, tmp_path)
+    stop = Patience(monkeypatch, sdl)
+    end = stop.now + 60
+    assert wait_for_card(stop, end, tmp_path)
+    assert end <= stop.now < end + 0.3
 
 
-def test_the_wait_for_a_card_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
+def test_the_wait_for_a_card_ends_when_the_service_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
-    assert not wait_for_card(stop, time.monotonic() + 60, tmp_path)
+    stop = Patience(monkeypatch, sdl)
+    end = stop.now + 60
+    stop.after(12.5, stop.set)
+    assert not wait_for_card(stop, end, tmp_path)
+    assert stop.now == end - 47.5
 
 
 @pytest.fixture
@@ -46,33 +56,34 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
-def wait(folder: Path, stop: threading.Event, seconds: float, looks: list[str]) -> bool:
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    return Patience(monkeypatch, sdl, monitor)
+
+
+def wait(folder: Path, stop: Patience, seconds: float, looks: list[str]) -> bool:
     def absent() -> None:
         looks.append("absent")
 
     def held() -> None:
         looks.append("held")
 
-    end = time.monotonic() + seconds
-    return wait_for_free_card(stop, end, absent, held, folder / "system", folder)
+    return wait_for_free_card(stop, stop.now + seconds, absent, held, folder / "system", folder)
 
 
 def test_a_screen_held_by_another_program_is_waited_for(
-    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kernel: Kernel, tmp_path: Path, stop: Patience, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(sdl, "_HELD_INTERVAL", 0.01)
     kernel.master = False
     looks: list[str] = []
 
     def let_go() -> None:
         kernel.master = True
 
-    later = threading.Timer(0.5, let_go)
-    later.start()
-    assert wait(tmp_path, threading.Event(), 60, looks)
-    later.join()
-    assert set(looks) == {"held"} and len(looks) > 5
+    stop.after(6.5, let_go)
+    assert wait(tmp_path, stop, 60, looks)
+    assert looks == ["held"] * 7, "once a second"
     card = str(tmp_path / "card1")
     assert caplog.record_tuples == [
         ("appliance.display.sdl", logging.WARNING, sdl.DISPLAY_HELD % card),
@@ -81,50 +92,45 @@ def test_a_screen_held_by_another_program_is_waited_for(
 
 
 def test_a_screen_that_nobody_holds_is_not_spoken_of(
-    kernel: Kernel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kernel: Kernel, tmp_path: Path, stop: Patience, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     looks: list[str] = []
-    assert wait(tmp_path, threading.Event(), 60, looks)
+    assert wait(tmp_path, stop, 60, looks)
     assert not looks and not caplog.records
 
 
 def test_of_two_monitors_the_free_one_is_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, stop: Patience, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = {"card0"}
     monkeypatch.setattr(sdl, "is_card_taken", lambda card: card.name in held)
     for card in ("card0", "card1"):
         plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
         (tmp_path / card).touch()
-    assert wait(tmp_path, threading.Event(), 0, [])
+    assert wait(tmp_path, stop, 0, [])
     held = {"card0", "card1"}
-    assert not wait(tmp_path, threading.Event(), 0, [])
+    assert not wait(tmp_path, stop, 0, [])
     assert caplog.messages == [sdl.DISPLAY_HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
 
 
-def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_path: Path) -> None:
-    kernel.master = False
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
-    assert not wait(tmp_path, stop, 60, [])
-    assert not wait(tmp_path, threading.Event(), 0, [])
-
-
-def test_a_monitor_unplugged_while_held_is_waited_for(
-    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_wait_for_a_held_screen_ends_with_the_service(
+    kernel: Kernel, tmp_path: Path, stop: Patience
 ) -> None:
-    monkeypatch.setattr(sdl, "_HELD_INTERVAL", 0.01)
+    kernel.master = False
+    assert not wait(tmp_path, stop, 0, [])
+    end = stop.now + 60
+    stop.after(5.2, stop.set)
+    assert not wait(tmp_path, stop, 60, [])
+    assert stop.now == pytest.approx(end - 54.8)
+
+
+def test_a_monitor_unplugged_while_held_is_waited_for(kernel: Kernel, tmp_path: Path, stop: Patience) -> None:
     kernel.master = False
     looks: list[str] = []
-
-    def unplug() -> None:
-        plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected")
-
-    later = threading.Timer(0.2, unplug)
-    later.start()
-    assert not wait(tmp_path, threading.Event(), 1.5, looks)
-    assert looks[0] == "held" and looks[-1] == "absent"
+    stop.after(2.5, lambda: plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected"))
+    assert not wait(tmp_path, stop, 5.5, looks)
+    assert looks == ["held"] * 3 + ["absent"] * 3
 
 
 def test_a_monitor_that_is_off_at_the_start_is_waited_for(

@@ -1,3 +1,4 @@
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from appliance.bench.gaze_walks import HOPPER, scene, visitor
 from appliance.camera.base import RgbPicture
@@ -34,16 +36,29 @@ PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), "test", {}, (GRID,))
 TRACKING = TrackingConfig()
 
 
-def noisy(pixels: Pixels, seed: int, sigma: float = 1.5) -> Pixels:
-    """A picture as a sensor gives it, with noise of so many grey levels."""
-    noise = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32) * sigma
-    noised: Pixels = np.clip(pixels + np.rint(noise), 0, 255).astype(np.uint8)
+@functools.cache
+def noise(sigma: float) -> NDArray[np.int16]:
+    """White noise of a whole picture in grey levels, (360, 640, 3)."""
+    field = sigma * np.random.default_rng(1).standard_normal((360, 640, 3), np.float32)
+    levels: NDArray[np.int16] = np.rint(field).astype(np.int16)
+    return levels
+
+
+def noisy(pixels: Pixels, number: int, sigma: float = 1.5) -> Pixels:
+    """A picture as a sensor gives it: each number has its noise, by another shift of the same field."""
+    there = np.roll(noise(sigma), (97 * number, 211 * number), (0, 1))
+    noised: Pixels = np.clip(pixels + there, 0, 255).astype(np.uint8)
     return noised
+
+
+@functools.cache
+def pixels_with_face(share: float) -> Pixels:
+    return scene(HOPPER, (640, 360), 0.1, (share, 0.5))
 
 
 def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture:
     """A picture with a face at a share of its width."""
-    pixels = scene(HOPPER, (640, 360), 0.1, (share, 0.5))
+    pixels = pixels_with_face(share)
     return RgbPicture(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels, captured, 0)
 
 

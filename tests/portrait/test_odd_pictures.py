@@ -21,7 +21,7 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
     for name, (made, reason) in REFUSED.items():
         made(photo).save(tmp_path / "odd.png")
         with pytest.raises(UnfitPortrait) as refusal:
-            render(tmp_path / "odd.png", tmp_path / "pack", 3, SIZE)
+            render(tmp_path / "odd.png", tmp_path / "pack", 3, SIZE, rows=1)
         assert re.search(reason, str(refusal.value)), (name, str(refusal.value))
         (tmp_path / "pack-faces.png").unlink(missing_ok=True)
         assert [path.name for path in tmp_path.iterdir()] == ["odd.png"], name
@@ -31,7 +31,7 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
         file = tmp_path / ("odd.tif" if picture.mode == "CMYK" else "odd.png")
         picture.save(file)
         try:
-            render(file, tmp_path / "pack", 3, SIZE)
+            render(file, tmp_path / "pack", 3, SIZE, rows=1)
         except ApplianceError as refusal:
             named = file.name in str(refusal)
         else:
@@ -46,18 +46,18 @@ def test_forty_odd_pictures_end_in_a_pack_or_in_a_clear_refusal(tmp_path: Path) 
 def test_one_of_two_faces_is_chosen(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         beside(image.convert("RGB")).save(tmp_path / "two.png")
-    left = render(tmp_path / "two.png", tmp_path / "left", 3, choose=1)
-    right = render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
+    left = render(tmp_path / "two.png", tmp_path / "left", 3, choose=1, rows=1)
+    right = render(tmp_path / "two.png", tmp_path / "right", 3, choose=2, rows=1)
     assert left.main.box[2] < 512 < right.main.box[0]
     with pytest.raises(UnfitPortrait, match="--face 3: 2 found"):
-        render(tmp_path / "two.png", tmp_path / "none", 3, choose=3)
+        render(tmp_path / "two.png", tmp_path / "none", 3, choose=3, rows=1)
 
 
 @pytest.mark.slow
 def test_a_pack_of_one_of_two_faces_is_measured(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         beside(image.convert("RGB")).save(tmp_path / "two.png")
-    render(tmp_path / "two.png", tmp_path / "right", 3, choose=2)
+    render(tmp_path / "two.png", tmp_path / "right", 3, choose=2, rows=1)
     found = evaluate(tmp_path / "right")
     assert found["neutral_exact"] and found["changed_outside"] == 0
     assert min(found["iris_travel_percent"]) > 15

@@ -18,7 +18,7 @@ PAINTING = home_folder() / "frames" / "sconosciuta.png"
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     out = tmp_path_factory.mktemp("packs") / "sconosciuta"
-    render(PAINTING, out, rows=1)
+    render(PAINTING, out, frames=9, rows=1)
     return Pack(out)
 
 
@@ -34,17 +34,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_resting_frame_is_the_painting_bit_for_bit(pack: Pack) -> None:
-    assert pack.info.main.rest == 16
-    assert pack.info.main.angles[16] == 0
+    assert pack.info.main.rest == 4
+    assert pack.info.main.angles[4] == 0
     base, painting = np.array(pack.base()), read_pixels(PAINTING)
     assert np.array_equal(base, painting)
-    assert np.array_equal(frame(pack, 16, base), painting)
+    assert np.array_equal(frame(pack, 4, base), painting)
 
 
 def test_patches_end_in_the_painting_on_every_side(pack: Pack) -> None:
     x0, y0, x1, y1 = pack.info.main.box
     painting = read_pixels(PAINTING)[y0:y1, x0:x1]
-    for i in range(33):
+    for i in range(9):
         changed = (np.array(pack.patch(i)) != painting).any(2)
         assert not changed[[0, -1]].any()
         assert not changed[:, [0, -1]].any()
@@ -63,7 +63,7 @@ def test_the_pack_says_where_it_comes_from(pack: Pack) -> None:
     assert (info.title, info.artist, info.licence) == ("sconosciuta", "unknown", "unknown")
     assert info.source == "sconosciuta.png"
     assert info.source_sha256 == hashlib.sha256(PAINTING.read_bytes()).hexdigest()
-    assert np.diff(info.main.angles) == pytest.approx(np.full(32, info.main.angles[32] / 16))
+    assert np.diff(info.main.angles) == pytest.approx(np.full(8, info.main.angles[8] / 4))
 
 
 def test_a_contact_sheet_lies_beside_the_pack(pack: Pack) -> None:
@@ -113,6 +113,18 @@ def test_patches_of_a_grid_end_in_the_painting_on_every_side(grid: Pack) -> None
         changed = (np.array(grid.patch(i)) != painting).any(2)
         assert not changed[[0, -1]].any()
         assert not changed[:, [0, -1]].any()
+
+
+def test_33_frames_look_level_and_17_in_each_of_8_other_rows(tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def say(line: str) -> None:
+        if line.startswith("rendering "):
+            raise Enough(line)
+
+    with pytest.raises(Enough, match=f"^rendering {33 + 8 * 17} frames, gaze from "):
+        render(PAINTING, tmp_path / "pack", say=say)
 
 
 def test_two_rows_are_refused(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from appliance.library import current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
 from appliance.portrait import render as module
 from appliance.portrait import verdict
-from appliance.portrait.render import install
+from appliance.portrait.render import install, render
 from tests.conftest import base_image, small_info, small_patches
 
 SIZE = (270, 480)
@@ -22,6 +23,8 @@ def quiet(line: str) -> None:
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    # Few frames, because these tests are about what hangs.
+    monkeypatch.setattr(module, "render", partial(render, frames=5, rows=3))
     write_pack(tmp_path / "state" / "old", small_info(), base_image(), small_patches())
     hang_portrait("old")
     return tmp_path / "state"
