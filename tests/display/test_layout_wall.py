@@ -8,8 +8,8 @@ import pytest
 
 from appliance.config import DisplayConfig
 from appliance.display.layout import ASSUMED, LONGER_SIDE, Layout, apart_mm, monitor_mm, pixel_mm
-from appliance.pack import FrameGrid, PackInfo
-from tests.conftest import small_info
+from appliance.pack import PackInfo
+from tests.conftest import one_row, small_info
 
 CONFIG = DisplayConfig()
 LANDSCAPE = Layout((1920, 1080), rotation=90)
@@ -81,7 +81,7 @@ def test_the_measured_width_is_that_of_the_screen_as_it_hangs(tmp_path: Path) ->
 
 
 def couple() -> PackInfo:
-    grid = FrameGrid.one_row((100, 100, 300, 300), tuple(range(-16, 17)), 16)
+    grid = one_row((100, 100, 300, 300), tuple(range(-16, 17)), 16)
     other = replace(grid, eyes=(500.0, 260.0))
     return small_info(size=(540, 960), sitters=(replace(grid, eyes=(200.0, 200.0)), other))
 

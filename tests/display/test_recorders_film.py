@@ -23,7 +23,7 @@ def test_the_film_has_what_was_shown_in_order(
     monkeypatch.setattr(recorders, "_FASTEST", 0.0)
     path = tmp_path / f"shown.{kind}"
     config = DisplayConfig(
-        output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], recorders=str(path)
+        output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], film=str(path)
     )
     with Screen(config) as screen:
         screen.light(pack)
@@ -74,6 +74,6 @@ def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
 
 def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", recorders=str(tmp_path / "file" / "a.gif"))
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", film=str(tmp_path / "file" / "a.gif"))
     with pytest.raises(CannotWrite, match=r"file/a\.gif: cannot be written"):
         Screen(config).__enter__()

@@ -26,9 +26,9 @@ from appliance.fomm.animate import Choices, animate
 from appliance.fomm.network import VOX, Generator
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.evaluate import evaluate
-from appliance.portrait.foreign_blend import Look
-from appliance.portrait.foreign_pack import render_from
+from appliance.portrait.evaluate import evaluate_pack
+from appliance.portrait.foreign_blend import BlendSettings
+from appliance.portrait.foreign_pack import render_from_frames
 from tests.fomm.recipe import TINY, checkpoint
 
 PAINTING = home() / "frames" / "sconosciuta.png"
@@ -86,7 +86,7 @@ def test_a_pack_of_equal_steps_comes_out_and_the_painting_rests_in_it(done) -> N
 
 
 def test_evaluate_reads_the_pack_and_finds_the_painting_untouched_around_it(done) -> None:
-    report = evaluate(done[0], render_again=False)
+    report = evaluate_pack(done[0], render_again=False)
     assert report["frames"] == 33
     assert report["neutral_exact"]
     assert report["changed_on_border"] == 0
@@ -186,7 +186,7 @@ def test_sampling_as_the_official_code_does_today_gives_other_frames(
 def test_detail_is_put_back_by_the_part_asked_for(done, film: Path, weights: Path, tmp_path: Path) -> None:
     rough = {}
     for part in (0.0, 0.5, 1.0):
-        animate(PAINTING, film, weights, done[0], CHOICES, Look(detail=part), architecture=TINY)
+        animate(PAINTING, film, weights, done[0], CHOICES, BlendSettings(detail=part), architecture=TINY)
         pixels = np.asarray(Pack(done[0]).patch(4).convert("L"), np.float64)
         rough[part] = float(np.abs(np.diff(pixels[150:250, 125:250])).mean())
     assert rough[0.0] < rough[0.5] < rough[1.0]
@@ -195,7 +195,7 @@ def test_detail_is_put_back_by_the_part_asked_for(done, film: Path, weights: Pat
 def test_its_frames_can_be_blended_anew_by_the_engine(done, tmp_path: Path) -> None:
     """They are head frames as any; these show no face, as their weights were never trained."""
     with pytest.raises(UnfitPortrait, match=r"frame_16\.png: no face found"):
-        render_from(PAINTING, done[0].with_name("pack-frames"), tmp_path / "again")
+        render_from_frames(PAINTING, done[0].with_name("pack-frames"), tmp_path / "again")
 
 
 def test_wrong_inputs_are_refused_before_the_film_is_watched(

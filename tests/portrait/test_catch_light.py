@@ -1,10 +1,12 @@
+"""A catch-light stays with the lamp while the iris moves."""
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from appliance.portrait.catch_light import KEEPS_UP, painted_over
-from appliance.portrait.eye_layers import Eye, fit_eyes
-from appliance.portrait.lids import columns, rows
+from appliance.portrait.catch_light import CATCH_LIGHT_FOLLOWS, inpaint
+from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.lids import EYE_VIEW_RASTER
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
 Y, X = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
@@ -26,16 +28,18 @@ def eyes_with(lamp: tuple[float, float] | None, shift: float = 0.0) -> list[Draw
     return [DrawnEye(x, 60, 80, shift, lamp) for x in (110, 290)]
 
 
-def moved(painting: np.ndarray, eyes: tuple[Eye, Eye], shift: float, down: float = 0.0) -> np.ndarray:
+def moved(
+    painting: np.ndarray, eyes: tuple[PaintedEye, PaintedEye], shift: float, down: float = 0.0
+) -> np.ndarray:
     out = painting.astype(float)
     for eye in eyes:
-        inside = eye.reaches(X, Y, bool(down))
+        inside = eye.can_change(X, Y, bool(down))
         out[inside] = eye.draw(painting, X[inside], Y[inside], shift, down)
     return out
 
 
 @pytest.mark.parametrize(("lamp", "least", "most"), LAMPS)
-def test_a_catch_light_stays_with_the_lamp_and_leaves_nothing_on_the_iris(
+def test_a_catch_light_stays_with_the_lamp_and_leaves_no_trace(
     lamp: tuple[float, float], least: float, most: float
 ) -> None:
     eyes = eyes_with(lamp)
@@ -43,7 +47,7 @@ def test_a_catch_light_stays_with_the_lamp_and_leaves_nothing_on_the_iris(
     fitted = fit_eyes(painting, landmarks(eyes))
     for shift in (-8.0, 8.0):
         frame = moved(painting, fitted, shift)
-        lit = (lamp[0] + KEEPS_UP * shift, lamp[1])
+        lit = (lamp[0] + CATCH_LIGHT_FOLLOWS * shift, lamp[1])
         truth, unlit = (draw(eyes_with(at, shift)).astype(float) for at in (lit, None))
         light, found = (truth - unlit).mean(-1), (frame - unlit).mean(-1)
         for x in (110, 290):
@@ -101,10 +105,10 @@ def test_a_light_at_the_border_of_what_is_looked_at_is_no_error() -> None:
     image = np.ones((9, 9, 3))
     gone = np.zeros((9, 9), bool)
     gone[:4, 5:] = True
-    assert painted_over(image, gone, ~gone) == pytest.approx(image)
+    assert inpaint(image, gone, ~gone) == pytest.approx(image)
 
 
-def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -> None:
+def test_without_a_lamp_no_catch_light_is_found() -> None:
     eyes = eyes_with(None, 5.0)
     for eye in fit_eyes(draw(eyes), landmarks(eyes, wrong_by=-0.03)):
         assert not eye.layers.lights
@@ -113,7 +117,7 @@ def test_without_a_lamp_no_light_is_taken_off_nor_white_that_the_disc_covers() -
 @pytest.mark.parametrize("lamp", [(-11.0, -5.0), (11.0, -5.0)])
 def test_no_white_beside_the_rim_moves_with_the_catch_light(lamp: tuple[float, float]) -> None:
     eyes = eyes_with(lamp)
-    u, v = np.meshgrid(columns(), rows())
+    u, v = EYE_VIEW_RASTER.mesh()
     for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes)), eyes, strict=True):
         x, y = eye.view.axes.to_picture(u, v)
         # Three sigmas of the lamp's glow; beyond them its light is below 3 grey levels,

@@ -1,3 +1,5 @@
+"""Drawn eyes of known truth: iris, lids and corners are found, and a moved iris leaves no trace."""
+
 import math
 from dataclasses import replace
 
@@ -7,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from appliance.portrait.eye_layers import Eye, fit_eyes
-from appliance.portrait.sampling import crisp
+from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.sampling import sample_sharp
 from tests.portrait.measure import iris_shift
 from tests.portrait.synthetic import SIZE, WHITE, DrawnEye, draw, landmarks
 
@@ -24,11 +26,14 @@ FARTHEST = 0.14 * 80
 
 
 def drawn(
-    shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: np.ndarray = PAINTING, down: float = 0.0
+    shift: float,
+    eyes: tuple[PaintedEye, PaintedEye] = FITTED,
+    painting: np.ndarray = PAINTING,
+    down: float = 0.0,
 ) -> np.ndarray:
     out = painting.astype(float)
     for eye in eyes:
-        inside = eye.reaches(*ALL, bool(down))
+        inside = eye.can_change(*ALL, bool(down))
         out[inside] = eye.draw(painting, ALL[0][inside], ALL[1][inside], shift, down)
     return out
 
@@ -40,13 +45,13 @@ def rounded(picture: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("gaze", "wrong_by"), [(0.0, 0.0), (-6.0, 0.03), (-6.0, -0.03), (4.0, 0.03), (4.0, -0.03)]
 )
-def test_a_drawn_iris_is_found_within_three_per_cent_of_the_eyes_width(gaze: float, wrong_by: float) -> None:
+def test_an_iris_is_found_within_three_per_cent_of_an_eye(gaze: float, wrong_by: float) -> None:
     eyes = [DrawnEye(110, 60, 80, gaze), DrawnEye(290, 55, 70, gaze)]
     for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes, wrong_by)), eyes, strict=True):
         x, y = eye.view.axes.to_picture(np.array(eye.iris.u), np.array(eye.iris.v))
         assert abs(x - truth.x - truth.gaze) < 0.03 * truth.width
         assert abs(y - truth.y) < 0.03 * truth.width
-        assert abs(eye.radius - truth.radius) < 0.03 * truth.width
+        assert abs(eye.radius_px - truth.radius) < 0.03 * truth.width
 
 
 def test_lids_are_found_at_the_opening_or_a_little_outside() -> None:
@@ -67,7 +72,7 @@ def test_an_iris_moved_by_nothing_is_the_painting() -> None:
 @given(shift=st.floats(-15, 15))
 def test_beyond_the_lids_nothing_changes_and_no_number_breaks(shift: float) -> None:
     out = drawn(shift)
-    hidden = ~np.any([eye.reaches(X, Y) for eye in FITTED], 0)
+    hidden = ~np.any([eye.can_change(X, Y) for eye in FITTED], 0)
     assert np.isfinite(out).all()
     assert np.array_equal(out[ROWS][hidden], PAINTING[ROWS][hidden])
 
@@ -121,7 +126,7 @@ def test_the_skin_gives_way_to_the_lids_without_a_seam(down: float) -> None:
 @given(shift=st.floats(-12, 12), down=st.floats(-9, 9))
 def test_no_number_breaks_in_any_direction(shift: float, down: float) -> None:
     out = drawn(shift, down=down)
-    hidden = ~np.any([eye.reaches(*ALL, True) for eye in FITTED], 0)
+    hidden = ~np.any([eye.can_change(*ALL, True) for eye in FITTED], 0)
     assert np.isfinite(out).all()
     assert np.array_equal(out[hidden], PAINTING[hidden])
 
@@ -144,7 +149,7 @@ def test_where_the_iris_was_there_is_white() -> None:
 
 
 @pytest.mark.parametrize("part", [-1.0, -0.5, 0.5, 1.0])
-def test_no_speck_is_brighter_than_all_that_the_painting_has_near_it(part: float) -> None:
+def test_no_speck_is_brighter_than_the_painting_around_it(part: float) -> None:
     near = 2 * math.ceil(abs(part * FARTHEST)) + 7
     brightest = np.asarray(Image.fromarray(PAINTING).filter(ImageFilter.MaxFilter(near)), float)
     # Sharp sampling overshoots an edge of 200 levels by a tenth.
@@ -163,7 +168,7 @@ def test_a_mirrored_painting_moves_mirrored() -> None:
 def test_an_iris_near_its_corner_has_room_to_the_other_side_only() -> None:
     eyes = [DrawnEye(110, 60, 80, 24), DrawnEye(290, 60, 80, 24)]
     for eye in fit_eyes(draw(eyes), landmarks(eyes)):
-        left, right = eye.room
+        left, right = eye.room_px
         assert right < 0.12 * 80
         assert left > 0.4 * 80
 
@@ -177,15 +182,15 @@ def test_corners_are_where_white_ends_whatever_the_model_says(wider: float) -> N
         assert ends - truth.x == pytest.approx([-truth.width / 2, truth.width / 2], abs=0.08 * truth.width)
 
 
-def test_an_iris_painted_against_its_corner_does_not_go_beyond_it() -> None:
+def test_an_iris_against_its_corner_does_not_go_beyond_it() -> None:
     eyes = [DrawnEye(x, 60, 80, 22, model_wider=0.25) for x in (110, 290)]
     for eye in fit_eyes(draw(eyes), landmarks(eyes)):
         # 7 pixels with the model's corners right; 27 if they were believed.
-        assert eye.room[1] < 0.12 * 80
-        assert eye.room[0] > 0.3 * 80
+        assert eye.room_px[1] < 0.12 * 80
+        assert eye.room_px[0] > 0.3 * 80
 
 
-def test_an_iris_that_a_corner_half_hides_is_whole_where_it_moves() -> None:
+def test_an_iris_half_hidden_by_a_corner_is_drawn_whole() -> None:
     eyes = [DrawnEye(x, 60, 80, gaze=-30) for x in (110, 290)]
     painting = draw(eyes)
     frame = drawn(26.0, fit_eyes(painting, landmarks(eyes)), painting)
@@ -206,7 +211,7 @@ def shaded(painting: np.ndarray, eyes: list[DrawnEye]) -> np.ndarray:
     return rounded(painting * light[:, None])
 
 
-def test_uncovered_white_in_shadow_is_as_dark_as_what_is_painted_beside_it() -> None:
+def test_uncovered_white_in_shadow_is_as_dark_as_its_neighbour() -> None:
     eyes = [DrawnEye(x, 60, 80, gaze=12) for x in (110, 290)]
     painting = shaded(draw(eyes), eyes)
     frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)
@@ -246,7 +251,7 @@ def test_wrinkles_under_an_eye_make_no_stripes_on_its_white() -> None:
         assert np.std(ground - shade) < 1
 
 
-def test_an_iris_stays_off_the_inner_corner_where_skin_is_white_too() -> None:
+def test_in_a_grey_picture_irises_stay_off_the_inner_corner() -> None:
     # In a picture without colours the white cannot be told from the skin.
     grey = np.repeat(PAINTING.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
     # The nose is at picture right of the eye at picture left.
@@ -262,7 +267,7 @@ def test_a_sitter_without_colours_moves_the_eyes_as_far() -> None:
     grey = PAINTING.mean(-1, keepdims=True)
     grey = rounded(grey + (grey > 190) * np.array((-2, 0, 3)))
     for eye, coloured in zip(fit_eyes(grey, landmarks(EYES)), FITTED, strict=True):
-        for room, wanted in zip(eye.room, coloured.room, strict=True):
+        for room, wanted in zip(eye.room_px, coloured.room_px, strict=True):
             assert room > wanted - 0.1 * 80
 
 
@@ -278,7 +283,7 @@ def steepest(picture: np.ndarray) -> float:
 
 @pytest.mark.parametrize("sigma", [2.5, 3.5])
 @pytest.mark.parametrize("side", [-1, 1])
-def test_in_a_soft_painting_no_edge_is_harder_than_the_painted_ones(sigma: float, side: int) -> None:
+def test_a_soft_painting_gets_no_harder_edges(sigma: float, side: int) -> None:
     painting = softened(draw(EYES), sigma)
     frame = drawn(side * FARTHEST, fit_eyes(painting, landmarks(EYES)), painting)
     assert steepest(frame) < 1.05 * steepest(painting.astype(float))
@@ -340,14 +345,16 @@ def test_nothing_beside_the_painted_iris_changes_when_it_moves(eye: DrawnEye, si
     for fitted, truth in zip(fit_eyes(painting, landmarks(eyes)), eyes, strict=True):
         away = [np.hypot(ALL[0] - truth.x - truth.gaze - way, ALL[1] - truth.middle) for way in (0, shift)]
         # The rims are blurred by 1.7 pixels.
-        beside = fitted.reaches(*ALL) & (np.minimum(*away) > truth.radius + 4)
+        beside = fitted.can_change(*ALL) & (np.minimum(*away) > truth.radius + 4)
         x, y = (values[beside] for values in ALL)
-        change = fitted.draw(painting, x, y, shift) - crisp(painting, *fitted.follow(x, y, shift))
+        change = fitted.draw(painting, x, y, shift) - sample_sharp(
+            painting, *fitted.lids_content_from(x, y, shift)
+        )
         assert abs(change).mean(-1).max() < 14
 
 
 @pytest.mark.parametrize("off", [3.0, 5.0])
-def test_a_narrow_white_in_shadow_is_uncovered_as_light_as_painted(off: float) -> None:
+def test_a_narrow_white_in_shadow_keeps_its_brightness(off: float) -> None:
     eyes = [DrawnEye(x, 60, 80) for x in (110, 290)]
     painting = shadowed(draw(eyes), eyes, 1, off)
     frame = drawn(-FARTHEST, fit_eyes(painting, landmarks(eyes)), painting)

@@ -1,3 +1,5 @@
+"""TIFF files read in large_pictures are the pictures that Pillow reads."""
+
 import contextlib
 import io
 import struct
@@ -11,7 +13,7 @@ from PIL import Image
 
 from appliance.images import DAMAGE, rgb
 from appliance.portrait import large_pictures
-from appliance.portrait.large_pictures import Banded, open_tiff
+from appliance.portrait.large_pictures import BandedPicture, open_tiff_in_bands
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]
 PACKINGS = ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"]
@@ -58,8 +60,8 @@ def tiff(
     return bytes(out + struct.pack(order + ("Q" if big else "H"), len(tags)) + rows + bytes(8))
 
 
-def banded(data: bytes) -> Banded:
-    found = open_tiff(io.BytesIO(data))
+def banded(data: bytes) -> BandedPicture:
+    found = open_tiff_in_bands(io.BytesIO(data))
     assert found is not None
     return found
 
@@ -81,7 +83,7 @@ def test_the_bands_of_a_tiff_are_the_picture_that_pillow_reads(
 ) -> None:
     data = saved(noise(mode, width, height), compression=packing, tiffinfo={278: rows})
     with pytest.MonkeyPatch.context() as patch, Image.open(io.BytesIO(data)) as whole:
-        patch.setattr(large_pictures, "BAND", band)
+        patch.setattr(large_pictures, "BAND_BYTES", band)
         assert banded(data).size == whole.size
         assert np.array_equal(joined(data), rgb(whole))
 
@@ -92,7 +94,7 @@ def test_strips_of_jpeg_are_read_as_pillow_reads_them(
 ) -> None:
     photo = noise("RGB", 64, 100)
     data = saved(photo, compression="jpeg", quality=90, tiffinfo={278: 16})
-    monkeypatch.setattr(large_pictures, "BAND", 5000)
+    monkeypatch.setattr(large_pictures, "BAND_BYTES", 5000)
     with Image.open(io.BytesIO(data)) as whole:
         assert np.array_equal(joined(data), rgb(whole))
 
@@ -103,7 +105,7 @@ def test_strips_of_jpeg_are_read_as_pillow_reads_them(
 def test_tiles_byte_orders_and_bigtiff_are_read(
     order: str, big: bool, tiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large_pictures, "BAND", 40 * 20 * 4)
+    monkeypatch.setattr(large_pictures, "BAND_BYTES", 40 * 20 * 4)
     whole = np.asarray(noise("RGB", 40, 50))
     if tiled:
         padded = np.pad(whole, ((0, 14), (0, 8), (0, 0)))
@@ -127,9 +129,9 @@ def test_one_strip_without_compression_is_cut() -> None:
 
 def test_one_giant_strip_and_separate_planes_are_left_to_pillow() -> None:
     giant = tiff(10_000, 1000, [b"packed"], {278: [1000], 259: [5]}, "<", False)
-    assert open_tiff(io.BytesIO(giant)) is None
+    assert open_tiff_in_bands(io.BytesIO(giant)) is None
     planes = tiff(4, 4, [bytes(16)] * 3, {278: [4], 284: [2]}, "<", False)
-    assert open_tiff(io.BytesIO(planes)) is None
+    assert open_tiff_in_bands(io.BytesIO(planes)) is None
 
 
 def test_a_strip_beyond_the_end_of_the_file_is_refused() -> None:
@@ -147,6 +149,6 @@ def test_a_damaged_tiff_is_read_or_refused_but_never_more(places: list[int], val
         data[-1 - place % 220] = value  # where its directory lies
     with warnings.catch_warnings(), contextlib.suppress(*DAMAGE):
         warnings.simplefilter("ignore")
-        found = open_tiff(io.BytesIO(bytes(data)))
+        found = open_tiff_in_bands(io.BytesIO(bytes(data)))
         for band in found.bands if found else ():
             assert band.width * band.height < 10**7
