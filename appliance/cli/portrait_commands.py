@@ -141,8 +141,8 @@ def animate(arguments: argparse.Namespace) -> int:
 
     place, frames, size = arguments.place, arguments.frames, arguments.size
     choices = Choices(frames, size, arguments.face, place, arguments.start, arguments.align_corners)
-    credits = _credits(arguments.source, arguments)
-    look = BlendSettings(arguments.blend_steepness, arguments.blend_extent, arguments.detail, **credits)
+    labels = _credits(arguments.source, arguments)
+    look = BlendSettings(arguments.blend_steepness, arguments.blend_extent, arguments.detail, **labels)
     inputs = arguments.source, arguments.driving, arguments.checkpoint
     animate_painting(*inputs, arguments.out, choices, look, say)
     return 0

@@ -289,7 +289,7 @@ _JUMP: Final = 0.015
 # Fewer directions than this (24 degrees of arc) are not called an arc (by eye).
 _LEAST_ARC: Final = 9
 # A fault of an eye lasts for this fraction of a row's frames, in frames next to each other: 3 of 33. What
-# lasts shorter is brushwork, the lids' shadow or the measures' scatter (set on 50 portraits).
+# lasts shorter is brushwork, the lids' shadow or the measures' scatter (50 portraits).
 LASTING_PART: Final = 1 / 11
 # An arc beside the iris is looked for from this shift on, in eye widths (by eye).
 _BEGUN: Final = 0.03

@@ -29,42 +29,34 @@ _RIM: Final = 1.6
 # Ground darker than this many grey levels says little about how much shade lies on it (by eye).
 DARK_LEVEL: Final = 8.0
 # Blur (sigma) of what is compared, in eye widths: what is finer always goes with the rim, otherwise the rim
-# becomes soft (judged on close-ups of 24 paintings).
+# becomes soft (24 paintings).
 _CALM: Final = 0.012
-# Width of the rings around the iris in which its parts are compared, in eye widths (judged on close-ups of
-# 24 paintings).
+# Width of the rings around the iris in which its parts are compared, in eye widths (24 paintings).
 _RING: Final = 0.008
-# Blur (sigma) of the outline of white painted over the disc, in eye widths (judged on close-ups of 24
-# paintings).
+# Blur (sigma) of the outline of white painted over the disc, in eye widths (24 paintings).
 _ROUND: Final = 0.025
-# The iris is surely visible this far off the upper and the lower lid, in eye widths (judged on close-ups of
-# 24 paintings).
+# The iris is surely visible this far off the upper and the lower lid, in eye widths (24 paintings).
 _OFF_LIDS: Final = (0.14, 0.07)
-# In a narrow eye it is surely visible at these fractions of the opening, if that is less (judged on
-# close-ups of 24 paintings).
+# In a narrow eye it is surely visible at these fractions of the opening, if that is less (24 paintings).
 _OF_OPENING: Final = (0.4, 0.25)
 # It is never surely visible nearer to a lid than this, in eye widths, because the lids are placed a little
-# outside (judged on close-ups of 24 paintings).
+# outside (24 paintings).
 _LEAST_OFF: Final = 0.06
-# It is surely visible this far off the corners, in eye widths (judged on close-ups of 24 paintings).
+# It is surely visible this far off the corners, in eye widths (24 paintings).
 _OFF_CORNERS: Final = 0.06
-# Shade that exceeds that all around by this fraction of the white's light is not the iris's (judged on
-# close-ups of 24 paintings).
+# Shade that exceeds that all around by this fraction of the white's light is not the iris's (24 paintings).
 _SHADE: Final = 0.1
-# Light along a lid that is this fraction of the white's is the lid itself (judged on close-ups of 24
-# paintings).
+# Light along a lid that is this fraction of the white's is the lid itself (24 paintings).
 _LIT: Final = 0.15
-# Nearer to a corner than this, in eye widths, what lies at the rim is the corner's flesh (judged on
-# close-ups of 24 paintings).
+# Nearer to a corner than this, in eye widths, what lies at the rim is the corner's flesh (24 paintings).
 _FLESH: Final = 0.12
-# What is brighter than all around by this fraction of the step from iris to white begins to be no iris
-# (judged on close-ups of 24 paintings).
-_BRIGHT: Final = 0.3
-# Width of the band along the rim in which that is judged, in eye widths (judged on close-ups of 24
+# What is brighter than all around by this fraction of the step from iris to white begins to be no iris (24
 # paintings).
+_BRIGHT: Final = 0.3
+# Width of the band along the rim in which that is judged, in eye widths (24 paintings).
 _RIM_BAND: Final = 0.03
 # White is told from a pale part of the iris where it is brighter than the rim by this fraction of the
-# contrast (judged on close-ups of 24 paintings).
+# contrast (24 paintings).
 _PLAIN: Final = 0.25
 # Exponent of the p-norm by which a catch-light's way slows towards its end (by eye).
 _BENDS: Final = 4
@@ -285,10 +277,9 @@ IRIS_LEVER: Final = 10.2 / 5.85
 _OF_HALF_FACE: Final = 0.08
 # The models' contour is widened by this factor, because its corners lie too near each other (by eye).
 _WIDER: Final = 1.08
-# A rim of this sigma, in eye widths, is sharp enough to end at the lids (judged on twenty paintings).
+# A rim of this sigma, in eye widths, is sharp enough to end at the lids (20 paintings).
 _SHARP: Final = 0.025
-# A softer rim reaches over the lower lid by this many times the sigma beyond it (judged on twenty
-# paintings).
+# A softer rim reaches over the lower lid by this many times the sigma beyond it (20 paintings).
 _OVER: Final = 1.5
 # Least and greatest radius of painted irises, in eye widths (by eye).
 _RADII: Final = (0.11, 0.38)
@@ -312,8 +303,8 @@ _NARROW: Final = 0.35
 _FOLLOW: Final = 0.15
 # How far above and below the eye's middle that fades to nothing, in eye widths (by eye).
 _FOLLOW_REACH: Final = 0.55
-# The fractions of the iris's way up or down that the upper and the lower lid go with it (judged on ten
-# portraits; with less the lower lid cuts an iris that looks down).
+# The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
+# less the lower lid cuts an iris that looks down).
 LID_LIFT: Final = (0.75, 0.6)
 # How far above the upper and below the lower lid the skin gives way to them, in eye widths; with less a
 # seam shows at the lid (by eye).

@@ -28,8 +28,7 @@ _SIDES: Final = (127, 234, 93, 132, 58, 356, 454, 323, 361, 288)
 _RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
 # The turn, in degrees, at which the field must keep the least Jacobian.
 _WIDEST: Final = 12.0
-# The least Jacobian: if an area loses more than half of its width, skin looks pinched (judged on fifteen
-# portraits).
+# The least Jacobian: if an area loses more than half of its width, skin looks pinched (15 portraits).
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
 _SPARE: Final = 0.95
@@ -54,12 +53,11 @@ class _Ends(NamedTuple):
 
 
 # Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw
-# by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (chosen on 33
-# portraits at 1080x1920).
+# by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits
+# at 1080x1920).
 _TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
 # Where the nod's field ends: the chin moves against the neck and the forehead against the hair, which give
-# way over a longer distance; at 6 degrees the background above moves by less than 1 px (chosen on the same
-# portraits).
+# way over a longer distance; at 6 degrees the background above moves by less than 1 px (by eye).
 _NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
 # What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth (by eye).
 _DEEP: Final = 0.35
@@ -73,18 +71,17 @@ _SOCKET: Final = (0.42, 0.3)
 _SOCKET_FADE: Final = 1.2
 # The face ends softly between these fractions of the way to where nothing moves (by eye).
 _FACE: Final = (0.55, 0.8)
-# Weight of slopes across the motion, against 1 for slopes along it (chosen by the eyes' widths and the ways
-# of hairline, nose and chin on thirty portraits).
+# Weight of slopes across the motion, against 1 for slopes along it (by the eyes' widths and the ways of
+# hairline, nose and chin on 30 portraits).
 _ACROSS_MOTION: Final = 2.0
-# Weight of slopes beyond the face, where hair and neck may shear (chosen on the same portraits).
+# Weight of slopes beyond the face, where hair and neck may shear (30 portraits).
 _BEYOND: Final = 0.15
-# Weight of slopes in an eye's socket: 150 keeps the far eye's width within 8 % at 8 degrees (chosen on the
-# same portraits).
+# Weight of slopes in an eye's socket: 150 keeps the far eye's width within 8 % at 8 degrees (30 portraits).
 _STIFF: Final = 150.0
-# Weight of slopes down the nose's ridge, so that its tip, its bridge and the lips move together (chosen on
-# the same portraits).
+# Weight of slopes down the nose's ridge, so that its tip, its bridge and the lips move together (30
+# portraits).
 _STRAIGHT: Final = 60.0
-# Weight of the depth itself in the face (chosen on the same portraits).
+# Weight of the depth itself in the face (30 portraits).
 _HELD: Final = 8.0
 # Half the width of the nose's ridge, in half faces (by eye).
 _RIDGE_WIDTH: Final = 0.15

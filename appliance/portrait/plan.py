@@ -46,8 +46,7 @@ _LEAST_HEIGHT: Final = 1.0
 _NOD: Final = 8 / 30
 # How far the head usually turns to either side, in degrees (by eye); with smaller turns it also nods less.
 USUAL_YAW: Final = 8.0
-# How far the eyes alone go up and down, in degrees: beyond this the lids look drawn (judged on ten
-# portraits).
+# How far the eyes alone go up and down, in degrees: beyond this the lids look drawn (10 portraits).
 _MOST_LIFTED: Final = (8.0, 12.0)
 # The lids may close by this fraction of the opening (by eye).
 _CLOSED: Final = 0.2

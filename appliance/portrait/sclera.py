@@ -56,15 +56,14 @@ _FLESHY: Final = 0.4
 _DIM: Final = 8.0
 # Number of directions in which the step around the hole is read.
 _TURNS: Final = 120
-# Blur (sigma) of that step along the rim, in eye widths (judged on close-ups of 45 pictures).
+# Blur (sigma) of that step along the rim, in eye widths (45 pictures).
 _STEP_BLUR: Final = 0.03
 # A correction towards white or shadow fades inwards over these lengths, in eye widths: for a small step and
-# for a large one (judged on close-ups of 45 pictures).
+# for a large one (45 pictures).
 _FADES: Final = (0.07, 0.2)
-# A step is large if it is this fraction of the filled light (judged on close-ups of 45 pictures).
+# A step is large if it is this fraction of the filled light (45 pictures).
 _MUCH: Final = 0.4
-# A correction towards flesh fades inwards over this length, in eye widths (judged on close-ups of 45
-# pictures).
+# A correction towards flesh fades inwards over this length, in eye widths (45 pictures).
 _FLESH_FADES: Final = 0.04
 # The iris's blur has ended this many sigmas off its rim (by eye).
 _BLURRED: Final = 1.5

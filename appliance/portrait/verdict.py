@@ -34,41 +34,41 @@ class _Limits(NamedTuple):
     most: float
 
 
-# An old rim, in grey levels (set on 50 portraits that a curator had scored for flaws at arm's length); a
-# second curator saw nothing at rims of 9 on three portraits.
+# An old rim, in grey levels (50 portraits, which a curator had scored for flaws at arm's length); a second
+# curator saw nothing at rims of 9 on three portraits.
 _RIM: Final = _Limits(0, 10, 0, 80)
-# An arc beside the iris, in grey levels (set on the same portraits).
+# An arc beside the iris, in grey levels (50 portraits).
 _ARC: Final = _Limits(0, 8, 0, 80)
-# An edge around the uncovered white, in grey levels (set on the same portraits).
+# An edge around the uncovered white, in grey levels (50 portraits).
 _EDGE: Final = _Limits(0, 10, 0, 80)
 # A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a
-# weak one is not (set on the same portraits).
+# weak one is not (50 portraits).
 _RIM_OF_CONTRAST: Final = 0.08
-# The same of an arc: as a line on even ground it is visible sooner (set on the same portraits).
+# The same of an arc: as a line on even ground it is visible sooner (50 portraits).
 _ARC_OF_CONTRAST: Final = 0.05
-# The uncovered white's brightness against that beside it, as seen (set on the same portraits).
+# The uncovered white's brightness against that beside it, as seen (50 portraits).
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
-# The brightest white on the side that the iris leaves against the painted one (set on the same portraits).
+# The brightest white on the side that the iris leaves against the painted one (50 portraits).
 _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
 # The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it.
-# A ratio of 0.3 is visible only when enlarged (set on the same portraits).
+# A ratio of 0.3 is visible only when enlarged (50 portraits).
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
-# Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (set on
-# the same portraits).
+# Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (50
+# portraits).
 _HUE: Final = _Limits(0, 23, 0, 1000)
 # What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to
-# 13 (set on the same portraits).
+# 13 (50 portraits).
 _CUT: Final = _Limits(0, 14, 0, 30)
-# The catch-light's strength against the painted one (set on the same portraits).
+# The catch-light's strength against the painted one (50 portraits).
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
-# The iris's way over a corner, in percent of the eye's width (set on the same portraits).
+# The iris's way over a corner, in percent of the eye's width (50 portraits).
 _CORNER: Final = _Limits(0, 4, 0, 20)
-# An eye's width in the outermost frames against the painting (set on the same portraits).
+# An eye's width in the outermost frames against the painting (50 portraits).
 _WIDTH: Final = _Limits(0.92, 1.08, 0.7, 1.4)
-# The way of the nose's tip against that of bridge and lip (set on the same portraits).
+# The way of the nose's tip against that of bridge and lip (50 portraits).
 _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
-# A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (set on the
-# same portraits).
+# A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50
+# portraits).
 _BEYOND: Final = 1.5
 # From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range
 # is no doubt about the eyes (by eye).
