@@ -51,12 +51,6 @@ class FrameGrid:
     steps: tuple[int, ...]
     resting: tuple[int, int]
 
-    @classmethod
-    def one_row(cls, box: Box, angles: tuple[float, ...], resting: int) -> "FrameGrid":
-        """Return a grid with one level row; the eyes are assumed in the middle of the box."""
-        eyes = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        return cls(box, eyes, angles, (0.0,), (1,), (0, resting))
-
     @property
     def count(self) -> int:
         """The number of frames."""
@@ -66,6 +60,11 @@ class FrameGrid:
     def rest(self) -> int:
         """The number of the resting frame."""
         return self.number(*self.resting)
+
+    @property
+    def level_frames(self) -> list[int]:
+        """The numbers of the frames of the level row."""
+        return [self.number(self.resting[0], column) for column in self.columns(self.resting[0])]
 
     def columns(self, row: int) -> range:
         """Return the columns that a row has."""

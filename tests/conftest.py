@@ -18,7 +18,7 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 from appliance.config import WEEK, GazeConfig
-from appliance.pack import FrameGrid, Pack, PackInfo, write_pack
+from appliance.pack import Box, FrameGrid, Pack, PackInfo, write_pack
 
 # A shared machine may be slow: no test is judged by the clock.
 settings.register_profile("untimed", deadline=None)
@@ -28,6 +28,13 @@ settings.load_profile("untimed")
 SERVICE = 4711
 SIZE, BOX, FRAMES = (90, 160), (20, 30, 71, 61), 9
 ANGLES = tuple(6.0 * (i - FRAMES // 2) for i in range(FRAMES))
+
+
+def one_row(box: Box, angles: tuple[float, ...], resting: int) -> FrameGrid:
+    """The grid of a sitter whose gaze is level in all frames, with the eyes in the middle of the box."""
+    return FrameGrid(box, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), angles, (0.0,), (1,), (0, resting))
+
+
 # Two sitters with a grid each, whose boxes overlap.
 OTHER_BOX = (55, 45, 88, 90)
 GRID = (
@@ -85,7 +92,7 @@ def small_info(**changes: Any) -> PackInfo:
         "size": SIZE,
         "engine": "test",
         "settings": {"eyes": True},
-        "sitters": (FrameGrid.one_row(BOX, ANGLES, FRAMES // 2),),
+        "sitters": (one_row(BOX, ANGLES, FRAMES // 2),),
     }
     return PackInfo(**(values | changes))
 

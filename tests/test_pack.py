@@ -18,7 +18,7 @@ from PIL import Image
 
 from appliance.errors import BadPack, CannotWrite
 from appliance.pack import FrameGrid, Pack, PackInfo, write_pack
-from tests.conftest import base_image, small_info, small_patches
+from tests.conftest import base_image, one_row, small_info, small_patches
 
 INFO = PackInfo(
     title='La "Sconosciuta"\nè bella',
@@ -161,7 +161,7 @@ def test_a_pack_of_format_1_loads_as_one_row(folder: Path) -> None:
     (folder / "pack.toml").write_text(FORMAT_1)
     pack = Pack(folder)
     assert pack.info.title == "Old"
-    assert pack.info.sitters == (FrameGrid.one_row((8, 10, 28, 22), (-20.0, 0.0, 20.5), 1),)
+    assert pack.info.sitters == (one_row((8, 10, 28, 22), (-20.0, 0.0, 20.5), 1),)
     pack.check()
 
 

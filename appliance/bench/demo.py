@@ -29,7 +29,7 @@ from appliance.gallery.camera import GalleryCamera
 from appliance.gaze.geometry import Direction
 from appliance.gaze.target import GazeTarget
 from appliance.pack import Box, FrameGrid, Pack
-from appliance.portrait.contact_sheet import Sheet, png
+from appliance.portrait.contact_sheet import ContactSheet, png_bytes
 from appliance.service.app import run
 from appliance.vision.blazeface import Face, FaceDetector
 
@@ -277,10 +277,10 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
         raise CameraStalled("the demo ended before the gallery's first picture; give it more --seconds")
     text = _summary(recorder, pack, ended)
     say("drawing the film and the contact sheet")
-    sheet = Sheet(pack.base(), pack.info.main)
-    for _ in sheet.passing(pack.patch(i) for i in range(pack.info.main.count)):
+    sheet = ContactSheet(pack.base(), pack.info.main)
+    for _ in sheet.pass_through(pack.patch(i) for i in range(pack.info.main.count)):
         pass
-    write_atomic(out / "contact-sheet.png", png(sheet.image))
+    write_atomic(out / "contact-sheet.png", png_bytes(sheet.image))
     if shots := _shots(recorder, pack, ended):
         write_atomic(out / "film.webp", film(shots, pack))
     write_atomic(out / "summary.txt", text.encode())

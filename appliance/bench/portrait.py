@@ -14,10 +14,10 @@ from appliance.bench.memory import measure
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import write_atomic
 from appliance.pack import Box, FrameGrid, Pack, write_pack
-from appliance.portrait.contact_sheet import png
-from appliance.portrait.evaluate import evaluate
+from appliance.portrait.contact_sheet import png_bytes
+from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.render import render
-from appliance.portrait.verdict import WORDS
+from appliance.portrait.verdict import VERDICT_WORDS
 from appliance.terminal import printable_line
 
 # Boxes of neighbouring heads begin so far from each other, as a share of their size.
@@ -147,7 +147,7 @@ def bench_pictures(folder: Path, out: Path, say: Callable[[str], None]) -> dict[
             pack = Path(scratch) / "pack"
             try:
                 render(path, pack, size=SIZE, choose=1)
-                results[path.name] = evaluate(pack, render_again=False) | {"pack": path.name}
+                results[path.name] = evaluate_pack(pack, render_again=False) | {"pack": path.name}
                 rows.append(_row(pack, path.name, results[path.name]))
             except ApplianceError as error:
                 results[path.name] = {"refused": str(error)}
@@ -157,7 +157,7 @@ def bench_pictures(folder: Path, out: Path, say: Callable[[str], None]) -> dict[
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    write_atomic(out, png(sheet))
+    write_atomic(out, png_bytes(sheet))
     return results
 
 
@@ -170,7 +170,7 @@ def table(results: dict[str, Any]) -> list[str]:
             out.append(printable_line(f"{name:27.27} refused: {found['refused']}"))
             continue
         cells = "".join(f"{_cell(found[key]):<{width}}" for _, key, width in _COLUMNS)
-        out.append(printable_line(f"{name:27.27} {cells}{WORDS[found['verdict']]}"))
+        out.append(printable_line(f"{name:27.27} {cells}{VERDICT_WORDS[found['verdict']]}"))
         out += [printable_line(f"{'':28}- {line}") for line in _below(found)]
     return out
 
@@ -205,7 +205,7 @@ def _row(folder: Path, name: str, found: dict[str, Any]) -> Image.Image:
             part.thumbnail((_EYES, _ROW // 3))
             row.paste(part, (3 * _HEAD, place * (_ROW // 3)))
     left, right = found["angles"]
-    title = f"{name}: {WORDS[found['verdict']]}; at rest, {left:+.0f} and {right:+.0f} degrees"
+    title = f"{name}: {VERDICT_WORDS[found['verdict']]}; at rest, {left:+.0f} and {right:+.0f} degrees"
     return _titled(row, [title, *_below(found)])
 
 

@@ -197,20 +197,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
-    _add_look(render, detail=0.0)
+    _add_pack_options(render, detail=0.0)
     render.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
     render.add_argument(
         "--yaw",
         type=_number(0, 15),
-        default=8.0,
         metavar="DEG",
         help="largest head turn, 0 to 15 degrees (8)",
     )
     render.add_argument(
-        "--eyes", type=_number(0, 1.2), default=1.0, metavar="PART", help="part of the usual eye travel (1)"
+        "--eyes", type=_number(0, 1.2), metavar="PART", help="part of the usual eye travel (1)"
     )
     text = f"rows of gaze up and down, 1 or from 3 ({DEFAULT_ROWS})"
-    render.add_argument("--rows", type=_number(1, 99, int), default=DEFAULT_ROWS, metavar="N", help=text)
+    render.add_argument("--rows", type=_number(1, 99, int), metavar="N", help=text)
     render.add_argument(
         "--frames-from",
         type=Path,
@@ -297,10 +296,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
-    """Add what all ways to make a pack share."""
+def _add_pack_options(parser: argparse.ArgumentParser, detail: float) -> None:
+    """Add the options that all ways to make a pack share; None stands for the value in brackets."""
     add = parser.add_argument
-    add("--frames", type=_number(3, 999, int), default=33, help="frames of the level row, odd (33)")
+    add("--frames", type=_number(3, 999, int), metavar="N", help="frames of the level row, odd (33)")
     add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
     add(
         "--place",
@@ -308,10 +307,21 @@ def _add_look(parser: argparse.ArgumentParser, detail: float) -> None:
         metavar="X,Y,SIDE",
         help="for head frames: the square that they show; found by default",
     )
-    add("--j", type=_number(0.001, 10), default=0.06, help="for head frames: the blend's steepness (0.06)")
-    add("--k", type=_number(1, 256), default=180.0, help="for head frames: its extent at 512 px (180)")
+    for word, old, low, high, text in (
+        ("steepness", "--j", 0.001, 10, "how steeply frame and painting blend (0.06)"),
+        ("extent", "--k", 1, 256, "how far from its middle the frame is seen, at 512 px (180)"),
+    ):
+        add(f"--blend-{word}", type=_number(low, high), metavar="X", help=f"for head frames: {text}")
+        # The spelling that existing scripts use, which no help text shows.
+        add(
+            old,
+            type=_number(low, high),
+            dest=f"blend_{word}",
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
+        )
     text = f"for head frames: fine detail that is put back ({detail:g})"
-    add("--detail", type=_number(0, 1), default=detail, metavar="PART", help=text)
+    add("--detail", type=_number(0, 1), metavar="PART", help=text)
     for word in ("title", "artist", "licence"):
         add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
 
@@ -327,7 +337,8 @@ def _add_fomm(words: Any) -> None:
     ):
         animate.add_argument(f"--{word}", type=Path, required=True, metavar="FILE", help=text)
     animate.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
-    _add_look(animate, detail=1.0)
+    _add_pack_options(animate, detail=1.0)
+    animate.set_defaults(frames=33, blend_steepness=0.06, blend_extent=180.0, detail=1.0)
     animate.add_argument(
         "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
     )

@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance import assets, config
 from appliance.errors import ConfigError
@@ -16,43 +16,52 @@ if TYPE_CHECKING:
     from appliance.portrait.verdict import Verdict
 
 
+# Options of `portrait render` that only one way to make frames reads: blending head frames made elsewhere
+# (with --frames-from), or drawing them (without).
+_BLENDING: Final = ("place", "blend_steepness", "blend_extent", "detail")
+_DRAWING: Final = ("yaw", "eyes", "rows")
+
+
 def render(arguments: argparse.Namespace) -> int:
-    """Turn a picture into a pack."""
-    from appliance.portrait.foreign_pack import render_from
+    """Turn a picture into a pack; raises `ConfigError` for an option that would have no effect."""
+    from appliance.portrait.foreign_pack import render_from_frames
     from appliance.portrait.render import render as render_pack
 
+    blending, drawing = _given(arguments, _BLENDING), _given(arguments, _DRAWING)
+    unread = drawing if arguments.frames_from else blending
+    if unread:
+        option, when = next(iter(unread)).replace("_", "-"), "with" if arguments.frames_from else "without"
+        raise ConfigError(f"--{option} has no effect {when} --frames-from; expected it left out")
     common: dict[str, Any] = {
-        "frames": arguments.frames,
         "size": arguments.size,
         "say": print_step,
         "choose": arguments.face,
-        **_credits(arguments.image, arguments),
+        **_given(arguments, ("frames",)),
     }
+    labels: dict[str, Any] = {**_credits(arguments.image, arguments)}
     if arguments.frames_from:
         from appliance.pack import Pack
-        from appliance.portrait.evaluate import judge_made_elsewhere
+        from appliance.portrait.evaluate import judge_blended_pack
+        from appliance.portrait.foreign_blend import BlendSettings
 
-        blend = {
-            "place": arguments.place,
-            "steepness": arguments.j,
-            "extent": arguments.k,
-            "detail": arguments.detail,
-        }
         if arguments.face == "all":
             raise ConfigError("--face all: head frames made elsewhere show one sitter; expected a number")
-        render_from(arguments.image, arguments.frames_from, arguments.out, **common, **blend)
-        _tell(judge_made_elsewhere(Pack(arguments.out)))
+        place = blending.pop("place", None)
+        sigmoid = {name.removeprefix("blend_"): value for name, value in blending.items()}
+        settings = BlendSettings(**sigmoid, **labels)
+        common |= {"place": place, "blending": settings}
+        render_from_frames(arguments.image, arguments.frames_from, arguments.out, **common)
+        _tell(judge_blended_pack(Pack(arguments.out)))
         return 0
     verdicts: list[Verdict] = []
-    motion = {"yaw": arguments.yaw, "eyes": arguments.eyes, "rows": arguments.rows}
-    render_pack(arguments.image, arguments.out, **common, **motion, tell=verdicts.append)
+    render_pack(arguments.image, arguments.out, **common, **drawing, **labels, tell=verdicts.append)
     _tell(verdicts[0])
     return verdicts[0].exit_code
 
 
 def install(arguments: argparse.Namespace) -> int:
     """Render a portrait and hang it."""
-    from appliance.portrait.render import install as install_portrait
+    from appliance.portrait.render import install_portrait
 
     display = config.load_config(arguments.config).display
     size = display.width, display.height
@@ -109,7 +118,7 @@ def use(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure a pack."""
-    from appliance.portrait.evaluate import evaluate as measure
+    from appliance.portrait.evaluate import evaluate_pack as measure
     from appliance.portrait.verdict import Verdict
 
     results = measure(arguments.pack)
@@ -134,11 +143,12 @@ def animate(arguments: argparse.Namespace) -> int:
     check("torch", "av")
     from appliance.fomm.animate import Choices
     from appliance.fomm.animate import animate as animate_painting
-    from appliance.portrait.foreign_blend import Look
+    from appliance.portrait.foreign_blend import BlendSettings
 
     place, frames, size = arguments.place, arguments.frames, arguments.size
     choices = Choices(frames, size, arguments.face, place, arguments.start, arguments.align_corners)
-    look = Look(arguments.j, arguments.k, arguments.detail, **_credits(arguments.source, arguments))
+    labels = _credits(arguments.source, arguments)
+    look = BlendSettings(arguments.blend_steepness, arguments.blend_extent, arguments.detail, **labels)
     inputs = arguments.source, arguments.driving, arguments.checkpoint
     animate_painting(*inputs, arguments.out, choices, look, print_step)
     return 0
@@ -165,6 +175,11 @@ def check_driving(arguments: argparse.Namespace) -> int:
 def _tell(verdict: "Verdict") -> None:
     """Print a verdict."""
     print("\n".join(map(printable_line, verdict.lines())), flush=True)
+
+
+def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options among `names` that were given."""
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
 def _credits(image: Path, arguments: argparse.Namespace) -> dict[str, str]:

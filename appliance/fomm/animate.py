@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.camera.sampling import Pixels
-from appliance.errors import BadFilm, BadImage, BadModel, CannotWrite, ConfigError
+from appliance.errors import BadFilm, BadImage, BadModel, CannotWrite
 from appliance.files import remove_abandoned, sha256_of, write_atomic
 from appliance.fomm.driving_video import Film, Sweep, Watched, between, find_sweep, watch
 from appliance.fomm.network import (
@@ -32,16 +32,17 @@ from appliance.fomm.network import (
 from appliance.images import read_pixels
 from appliance.pack import DEFAULT_COLUMNS, PackInfo, check_destination
 from appliance.portrait.foreign_blend import (
-    Canvas,
-    Finish,
-    Look,
-    Place,
-    check_square,
-    compose,
-    even_row,
-    prepare,
+    BlendSettings,
+    FittedPainting,
+    FrameFinisher,
+    FrameSquare,
+    check_square_fits,
+    compose_pack,
+    evenly_spaced_row,
+    read_fitted_painting,
 )
-from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.landmarks import FaceLandmarker
+from appliance.portrait.plan import check_frame_count
 from appliance.portrait.sampling import Array
 from appliance.terminal import show_progress
 
@@ -53,7 +54,7 @@ _ABOVE: Final = 0.04
 _MOVING: Final = 1.2
 
 
-def head_square(meshes: Array, size: tuple[int, int]) -> Place:
+def head_square(meshes: Array, size: tuple[int, int]) -> FrameSquare:
     """Return the square around a face, the same for all pictures of a film.
 
     Parameters
@@ -69,10 +70,10 @@ def head_square(meshes: Array, size: tuple[int, int]) -> Place:
     x, y = (
         int(np.clip(round(m - side / 2), 0, s - side)) for m, s in zip(middle.tolist(), size, strict=True)
     )
-    return Place(x, y, side)
+    return FrameSquare(x, y, side)
 
 
-def read_square(pixels: Pixels, place: Place, side: int) -> Array:
+def read_square(pixels: Pixels, place: FrameSquare, side: int) -> Array:
     """Return a square of a picture as RGB in [0, 1], float32 (side, side, 3), averaged if it is larger."""
     image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, place.box)
     return np.asarray(image, np.float32) / np.float32(255)
@@ -211,7 +212,7 @@ def animate(
     checkpoint: Path,
     out: Path,
     choices: Choices | None = None,
-    look: Look | None = None,
+    look: BlendSettings | None = None,
     say: Callable[[str], None] = lambda line: None,
     architecture: Architecture = VOX,
 ) -> PackInfo:
@@ -238,18 +239,17 @@ def animate(
     CannotWrite
         If the pack or the folder of frames cannot be written.
     """
-    choices, look = choices or Choices(), look or Look()
-    if choices.frames < 3 or choices.frames % 2 == 0:
-        raise ConfigError(f"frames = {choices.frames}; expected an odd number from 3")
+    choices, look = choices or Choices(), look or BlendSettings()
+    check_frame_count(choices.frames)
     out = out.absolute()
     check_destination(out)
     film, model = Film(driving), load_checkpoint(checkpoint, architecture)
-    landmarker = Landmarker()
-    canvas = prepare(source, out, choices.size, landmarker, choices.face)
+    landmarker = FaceLandmarker()
+    canvas = read_fitted_painting(source, out, choices.size, landmarker, choices.face)
     face = canvas.face.mesh[:, :2]
     height, width = canvas.pixels.shape[:2]
-    place = Place(*choices.place) if choices.place else head_square(face[None], (width, height))
-    check_square(canvas, place, str(source))
+    place = FrameSquare(*choices.place) if choices.place else head_square(face[None], (width, height))
+    check_square_fits(canvas, place, str(source))
     if place.side < model.side:
         say(f"warning: {source}: the head's square is {place.side} pixels; {model.side} or more are sharper")
     inputs = {"source": source, "driving": driving, "checkpoint": checkpoint}
@@ -280,12 +280,12 @@ def animate(
     }
     files = [job.frame_file(i) for i in range(choices.frames)]
     finish = _finish(job, canvas, place, model.side, look.detail)
-    return compose(
+    return compose_pack(
         out,
         canvas,
         place,
         files,
-        even_row(canvas, place, len(files), sweep.reach),
+        evenly_spaced_row(canvas, place, len(files), sweep.reach),
         look,
         ENGINE,
         finish,
@@ -293,7 +293,7 @@ def animate(
     )
 
 
-def _watched(job: Job, film: Film, landmarker: Landmarker) -> Watched:
+def _watched(job: Job, film: Film, landmarker: FaceLandmarker) -> Watched:
     """Watch the film, or recall what was seen."""
 
     def make() -> Arrays:
@@ -328,8 +328,8 @@ def _film_points(job: Job, film: Film, model: Fomm, watched: Watched, sweep: Swe
 
 def _frames(
     job: Job,
-    canvas: Canvas,
-    place: Place,
+    canvas: FittedPainting,
+    place: FrameSquare,
     model: Fomm,
     points: KeyPoints,
     sweep: Sweep,
@@ -370,7 +370,9 @@ def _at(points: KeyPoints, moment: float) -> KeyPoints:
     return KeyPoints(*(torch.lerp(v[before : before + 1], v[before + 1 : before + 2], part) for v in points))
 
 
-def _finish(job: Job, canvas: Canvas, place: Place, side: int, strength: float) -> Finish:
+def _finish(
+    job: Job, canvas: FittedPainting, place: FrameSquare, side: int, strength: float
+) -> FrameFinisher:
     """Return what puts the painting's detail back, moved as the model itself moved the painting.
 
     Where the model invented what the painting does not show, there is none.
@@ -381,7 +383,7 @@ def _finish(job: Job, canvas: Canvas, place: Place, side: int, strength: float) 
 
     def finish(index: int, frame: Pixels) -> Pixels:
         motion = job.motion(index).astype(np.float64)
-        return layer.carry(frame, motion[..., :2] * (place.side / 2), strength * motion[..., 2])
+        return layer.restore_by_motion(frame, motion[..., :2] * (place.side / 2), strength * motion[..., 2])
 
     return finish
 

@@ -18,9 +18,9 @@ from appliance.errors import BadFilm, UnfitPortrait
 from appliance.files import open_regular
 from appliance.fomm.network import hull_area
 from appliance.pack import DEFAULT_COLUMNS
-from appliance.portrait.foreign_blend import looks
-from appliance.portrait.landmarks import Landmarker, Landmarks
-from appliance.portrait.sampling import Array, blur
+from appliance.portrait.foreign_blend import head_and_eye_yaw
+from appliance.portrait.landmarks import FaceLandmarker, FaceLandmarks
+from appliance.portrait.sampling import Array, gaussian_blur
 from appliance.terminal import show_progress
 
 # Longer films are thinned to at most so many pictures: a sweep of ten seconds needs no more.
@@ -180,7 +180,7 @@ class Watched:
         return self.yaw + self.eyes
 
 
-def watch(film: Film, landmarker: Landmarker) -> Watched:
+def watch(film: Film, landmarker: FaceLandmarker) -> Watched:
     """Follow the face through a film.
 
     Raises
@@ -189,7 +189,7 @@ def watch(film: Film, landmarker: Landmarker) -> Watched:
         If the film cannot be read, has not one face in nine tenths of it, or lies on its side.
     """
     rows: list[tuple[float, float, float, Array] | str] = []
-    face: Landmarks | None = None
+    face: FaceLandmarks | None = None
     size = (0, 0)
     for pixels in show_progress(_whole(film), len(film), "watching the film"):
         size = (pixels.shape[1], pixels.shape[0])
@@ -199,10 +199,10 @@ def watch(film: Film, landmarker: Landmarker) -> Watched:
             _enough(film, rows, len(film))
             face = None
             continue
-        marks, points = landmarker.look_again(pixels, found)
+        marks, points = landmarker.read_again(pixels, found)
         face = replace(found, mesh=points)
         open_ = sum(eye.opening for eye in marks) / 2
-        rows.append((*looks(marks, points), open_, points[:, :2].astype(np.float32)))
+        rows.append((*head_and_eye_yaw(marks, points), open_, points[:, :2].astype(np.float32)))
     _enough(film, rows, len(rows))
     seen = np.array([not isinstance(row, str) for row in rows])
     # Twice: which lids are shut is known when all openings are.
@@ -255,15 +255,15 @@ def _whole(film: Film) -> Iterator[Pixels]:
         yield pixels
 
 
-def _refound(landmarker: Landmarker, pixels: Pixels, face: Landmarks | None) -> Landmarks | str:
+def _refound(landmarker: FaceLandmarker, pixels: Pixels, face: FaceLandmarks | None) -> FaceLandmarks | str:
     """Return the face followed so far if it is still there, or one found anew, or what is there instead."""
-    if face is not None and landmarker.sureness(pixels, face.mesh) > _LOST:
+    if face is not None and landmarker.face_confidence(pixels, face.mesh) > _LOST:
         return face
     try:
-        return landmarker.landmarks(pixels, landmarker.find(pixels))
+        return landmarker.read_landmarks(pixels, landmarker.find_sitter(pixels))
     except UnfitPortrait:
         with suppress(UnfitPortrait):
-            landmarker.find(pixels, choice=2)
+            landmarker.find_sitter(pixels, choice=2)
             return "several faces"
         return "no face"
 
@@ -339,7 +339,7 @@ def find_sweep(watched: Watched, frames: int, pose: Array, start_s: float | None
 
 def smooth(values: Array) -> Array:
     """Average readings (n,) over neighbouring pictures."""
-    smoothed: Array = blur(np.asarray(values, np.float64)[:, None], _SIGMA)[:, 0]
+    smoothed: Array = gaussian_blur(np.asarray(values, np.float64)[:, None], _SIGMA)[:, 0]
     return smoothed
 
 
@@ -449,7 +449,7 @@ def judge(path: Path) -> dict[str, Any]:
     BadFilm
         If the file is no film, shows no face, or its gaze hardly moves.
     """
-    watched = watch(Film(path), Landmarker())
+    watched = watch(Film(path), FaceLandmarker())
     try:
         sweep, findings = check(watched)
     except BadFilm as error:

@@ -1,4 +1,4 @@
-"""The catch-light: a lamp's reflection in the eye, which stays with the lamp while the iris turns."""
+"""The catch-light: a lamp's reflection in the eye, which lags behind when the iris turns."""
 
 import math
 from typing import Final, NamedTuple
@@ -6,56 +6,67 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.iris import Iris, around
-from appliance.portrait.lids import EyeView, Lids, columns, rows
+from appliance.portrait.iris import IrisCircle, iris_window
+from appliance.portrait.lids import EYE_VIEW_RASTER, Eyelids, EyeView
 from appliance.portrait.sampling import Array, Mask
 
-# The cornea mirrors the lamp: when the eye turns, the reflection goes about half the iris's way (the
-# cornea's centre of curvature lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2).
-KEEPS_UP: Final = 0.55
-# A catch-light is this much brighter than the iris around it, in parts of the eye's contrast. It is
-# counted down to the first of these parts of its peak at which it stands alone.
+# The fraction of the iris's way that the reflection goes when the eye turns: the cornea's centre of
+# curvature lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2 mm (anatomy).
+CATCH_LIGHT_FOLLOWS: Final = 0.55
+# A catch-light is brighter than the iris by at least this fraction of the eye's contrast (by eye).
 _LEAST: Final = 0.38
+# Fractions of its peak down to which it is counted; the first at which it stands alone is taken (by eye).
 _PARTS: Final = (0.22, 0.4, 0.55, 0.7)
-# It covers at most this part of the iris's disc.
+# It covers at most this fraction of the iris's disc (by eye).
 _LARGEST: Final = 0.16
+# At most this many are looked for inside the iris, and as many across its rim.
 _MANY: Final = 3
-# After one was found, another must have this part of its height, else it is a fleck of the iris.
+# A further catch-light has at least this fraction of the first one's height, otherwise it is a fleck of the
+# iris (by eye).
 _DIMMER: Final = 0.5
-# It is sought so far from the iris's middle: first inside, then across the rim, where it must end before the
-# edge of what is looked at, in radii. If it does, it reaches at most so many times as far as a disc of its
-# area, less in the second search: a strip of white at the rim is longer.
+# The first search goes this far from the iris's middle, in radii (by eye).
 _INSIDE: Final = 0.85
+# The second search, across the rim, goes this far, in radii (by eye).
 _ACROSS: Final = 1.15
+# The part of the view that is searched ends this far from the middle, in radii.
 _OUT: Final = 1.6
+# A catch-light must end this far before that part's edge, in radii (by eye).
 _EDGE: Final = 0.05
+# Its reach against that of a disc of its area, at most: inside and across the rim, where a strip of white
+# is longer than a lamp (by eye).
 _COMPACT: Final = (1.7, 1.4)
-# One that touches the white is cut off at the rim. It reaches so near to the centre, in radii, and
-# along the rim no farther than so many times its depth: else it is white that the disc covers.
+# One that touches the white must reach nearer to the centre than this, in radii; otherwise it is white (by
+# eye).
 _DEEP: Final = 0.8
+# Its width along the rim is at most this many times its depth; otherwise it is white (by eye).
 _ALONG: Final = 2.3
+# From here outwards it touches the rim, in radii (by eye).
 _NEAR_RIM: Final = 0.9
-# A narrow bridge from the catch-light to the white is removed by eroding it, by the first of these numbers of
-# samples that is enough. The rest ends at the second constant times its own reach, because a lamp is round.
+# A narrow bridge from the catch-light to the white is removed by eroding it by the first of these numbers
+# of samples that is enough (by eye).
 _THIN: Final = (0, 3, 6)
+# What remains then ends at this many times its own reach, because a lamp is round (by eye).
 _ROUND: Final = 1.2
-# Its glow goes on while each ring around it, one sample wide, is darker than the one before by this
-# part of the eye's contrast, for at least and at most so many rings.
+# Its glow continues while each ring around it, one sample wide, is darker than the one before by this
+# fraction of the eye's contrast (by eye).
 _FALLS: Final = 0.006
+# Least and greatest number of such rings (by eye).
 _RINGS: Final = (3, 20)
-# How far from the upper and the lower lid it is sought, in eye widths, and how much farther off it must end:
-# what touches a lid is skin or its wet rim.
+# It is looked for this far off the upper and the lower lid, in eye widths, because what touches a lid is
+# skin or its wet rim (by eye).
 _OFF_LIDS: Final = (0.03, 0.05)
+# It must end this much farther off the lids, in eye widths (by eye).
 _CLEAR_OF_LIDS: Final = 0.01
+# Rounds of averaging that fill a gap (by eye).
 _SWEEPS: Final = 400
 
 
-class Glints(NamedTuple):
-    """The catch-lights of an eye, on its view's rows and columns.
+class CatchLightMap(NamedTuple):
+    """The catch-lights of an eye, each array (rows, columns) of its view.
 
-    `lit` has the number, from 1 on, of the one that is there with its glow, else 0. `beyond` is where one
-    was cut off from the white at the rim: what is painted there says nothing about what is under the light.
-    `disc` is where the iris is seen.
+    `lit` is the number of the catch-light, from 1 on, at the samples that it and its glow cover, else 0.
+    `beyond` marks where one was cut off from the white at the rim: what is painted there says nothing about
+    what lies under the light. `disc` marks where the iris is seen.
     """
 
     lit: NDArray[np.uint8]
@@ -63,14 +74,14 @@ class Glints(NamedTuple):
     disc: Mask
 
 
-def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Glints:
+def find_catch_lights(view: EyeView, lids: Eyelids, iris: IrisCircle) -> CatchLightMap:
     """Find the catch-lights on an iris and across its rim."""
-    near = around(iris, _OUT * iris.radius)
+    near = iris_window(iris, _OUT * iris.radius)
     away, turn, seen = _disc(lids, iris, near)
     disc = seen & (away < 1)
     ends = seen & ~_disc(lids, iris, near, _CLEAR_OF_LIDS)[2]
     light = view.light[near]
-    glints = Glints(*(np.zeros(view.light.shape, kind) for kind in (np.uint8, bool, bool)))
+    glints = CatchLightMap(*(np.zeros(view.light.shape, kind) for kind in (np.uint8, bool, bool)))
     numbers, beyond = glints.lit[near], glints.beyond[near]
     glints.disc[near] = disc
     if not disc.any():
@@ -107,11 +118,18 @@ def find_glints(view: EyeView, lids: Lids, iris: Iris) -> Glints:
     return glints
 
 
-def painted_over(image: Array, gone: Mask, known: Mask) -> Array:
-    """Fill an image (rows, columns, n) where something is gone, as smoothly as its surroundings can hold."""
+def inpaint(image: Array, gone: Mask, known: Mask) -> Array:
+    """Fill what is missing in an image as smoothly as its surroundings allow (Laplace's equation).
+
+    Parameters
+    ----------
+    image : (rows, columns, n)
+    gone : samples to fill; those on the image's border are left as they are
+    known : samples that the filling may be taken from
+    """
     filled: Array = image.copy()
     gone = gone.copy()
-    gone[[0, -1]] = gone[:, [0, -1]] = False  # on the border not all neighbours are known
+    gone[[0, -1]] = gone[:, [0, -1]] = False  # samples on the border lack a neighbour
     if not gone.any():
         return filled
     down, across = (np.flatnonzero(gone.any(axis)) for axis in (1, 0))
@@ -128,10 +146,10 @@ def painted_over(image: Array, gone: Mask, known: Mask) -> Array:
 
 
 def _disc(
-    lids: Lids, iris: Iris, part: tuple[slice, slice], farther: float = 0.0
+    lids: Eyelids, iris: IrisCircle, part: tuple[slice, slice], farther: float = 0.0
 ) -> tuple[Array, Array, Mask]:
-    """Return distance from the iris's centre in radii, direction, and what is off the lids, in a part."""
-    u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
+    """Return distance from the iris's centre in radii, direction in radians, and what is off the lids."""
+    u, v = EYE_VIEW_RASTER.mesh(part)
     away = np.hypot(u - iris.u, v - iris.v) / iris.radius
     upper = lids.upper[part[1]] + _OFF_LIDS[0] + farther
     lower = lids.lower[part[1]] - _OFF_LIDS[1] - farther
@@ -156,10 +174,10 @@ def _reach(spot: Mask) -> float:
 
 
 def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
-    """Cut a spot that touches the white off at the rim; nothing if it rather lies along the rim."""
+    """Cut a spot that touches the white off at the rim; return nothing if it rather lies along the rim."""
     for thin in _THIN:
         core = spot & (away < _NEAR_RIM)
-        # What is thinner than the spot, white along the rim that joins it, is worn away.
+        # Erosion removes white along the rim that is thinner than the spot.
         for _ in range(thin):
             core = ~_grown(~core)
         if not core.any():
@@ -185,7 +203,7 @@ def _peaks_inside(spot: Mask, away: Array, light: Array) -> bool:
 
 
 def _behind(spot: Mask, turn: Array) -> tuple[Mask, float]:
-    """Return what lies in the directions of a spot, seen from the centre, and the angle it takes up."""
+    """Return the samples in the directions of a spot, seen from the centre, and the angle that it covers."""
     towards = np.angle(np.exp(1j * turn[spot]).mean())
     off = abs(np.angle(np.exp(1j * (turn - towards))))
     widest = float(off[spot].max())
@@ -197,7 +215,7 @@ def _with_glow(spot: Mask, disc: Mask, light: Array) -> Mask:
     least, most = _RINGS
     level = float(light[spot].mean())
     for count in range(most):
-        # Beyond a valley it is the white, or another light.
+        # Do not grow across a dark valley: beyond it lies the white, or another light.
         ring = _grown(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
         here = float(light[ring].mean()) if ring.any() else level
         if count >= least and level - here < _FALLS:

@@ -1,23 +1,28 @@
-"""A contact sheet: all frames of a portrait side by side, for the eye to judge."""
+"""The contact sheet, all frames of a portrait side by side, and the close-up of the eyes."""
 
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from PIL import Image, ImageDraw
 
 from appliance.pack import Box, FrameGrid
 
-_WIDEST = 300
-_MARGIN = 0.12
-_LABEL = 14
-_CLOSE = 1000
+# Greatest width of a frame on the contact sheet, in pixels.
+_WIDEST: Final = 300
+# Painting shown around the patch, as a fraction of its width.
+_MARGIN: Final = 0.12
+# Height of a frame's text, in pixels.
+_LABEL: Final = 14
+# Width of the close-up, in pixels.
+_CLOSE: Final = 1000
 
 
-class Sheet:
-    """Frames laid out as they pass by, cut around the patch, each with its number and gaze angle.
+class ContactSheet:
+    """Frames laid out as they pass through, cut around the patch, each with its number and gaze angle.
 
-    These are all frames of the level row, and of a grid with more rows the corners and middles besides.
+    All frames of the level row, and of a grid with more rows the corners and middles as well.
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "", part: float = 1.0) -> None:
@@ -39,7 +44,7 @@ class Sheet:
         self._grid, self._name = grid, name
         self._width = min(self._around.width, round(_WIDEST * part))
         self._height = round(self._around.height * self._width / self._around.width)
-        level = [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
+        level = grid.level_frames
         columns = max(1, round(math.sqrt(len(level) * self._height / self._width)))
         rows = math.ceil(len(level) / columns)
         self._places = [(frame, i % columns, i // columns) for i, frame in enumerate(level)]
@@ -49,7 +54,7 @@ class Sheet:
             rows += 3
         self.image = Image.new("RGB", (columns * self._width, rows * (self._height + _LABEL)))
 
-    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    def pass_through(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and lay out those that are shown."""
         for frame, patch in enumerate(patches):
             places = [(column, row) for shown, column, row in self._places if shown == frame]
@@ -71,10 +76,10 @@ class Sheet:
             ImageDraw.Draw(self.image).text((x + 2, y + self._height + 1), text, fill="white")
 
 
-class CloseUp:
-    """The eyes large, as the patches pass: the painting above, then both ends and halves of the travel.
+class EyeCloseUp:
+    """The eyes enlarged, as the patches pass through: the painting, then both ends and halves of the travel.
 
-    Of a grid with more rows both ends and the middle of the first and of the last row follow.
+    Of a grid with more rows, both ends and the middle of the first and of the last row follow.
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, region: Box, part: float = 1.0) -> None:
@@ -100,7 +105,7 @@ class CloseUp:
         self._height = round(self._width * (region[3] - region[1]) / (region[2] - region[0]))
         self.image = Image.new("RGB", (self._width, len(self._shown) * self._height))
 
-    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    def pass_through(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and lay those that are shown."""
         for frame, patch in enumerate(patches):
             if frame in self._shown:
@@ -112,7 +117,7 @@ class CloseUp:
             yield patch
 
 
-def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+def stack_pictures(pictures: Sequence[Image.Image]) -> Image.Image:
     """Return pictures one below the other."""
     if len(pictures) == 1:
         return pictures[0]
@@ -124,7 +129,7 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def png(picture: Image.Image) -> bytes:
+def png_bytes(picture: Image.Image) -> bytes:
     """Return a picture as a PNG file, quickly made."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)

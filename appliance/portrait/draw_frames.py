@@ -1,4 +1,4 @@
-"""Drawing the frames: the head's turn, the lids and the eyes, sampled from the painting once."""
+"""Drawing the frames: head's turn, lids and eyes together, so that the painting is resampled only once."""
 
 import math
 from collections.abc import Iterator
@@ -10,51 +10,57 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
-from appliance.portrait.eye_layers import Eye
-from appliance.portrait.head import Head
-from appliance.portrait.sampling import Array, bilinear
+from appliance.portrait.eye_layers import PaintedEye
+from appliance.portrait.head import HeadMotion, cells_touching
+from appliance.portrait.sampling import Array, sample_bilinear
 from appliance.portrait.sitter import Sitter
 
+# Still pixels around what changes, on each side of the patch.
 _MARGIN: Final = 2
-# What moves less than this, in pixels, is left as it is.
+# A node that moves less than this, in pixels, is left in place.
 _STILL: Final = 1e-3
-# Nodes to a side of a cell that is drawn at once, in the level row and in others: larger cells take a third
-# less time, and move the skin by less than half a pixel.
+# Nodes to a side of a cell that is drawn at once in the level row.
 _LEVEL_CELL: Final = 1
+# The same in the other rows: larger cells take a third less time and move the skin by less than half a
+# pixel (measured).
 _CELL: Final = 2
-# What the cubic needs beyond the head's box, in pixels.
+# Pixels that the cubic kernel needs beyond the head's box.
 _AIR: Final = 4
 
 
 def patch_box(sitter: Sitter) -> Box:
-    """Return the rectangle that changes, in whole pixels."""
+    """Return the rectangle of the picture that changes in any frame, (x0, y0, x1, y1) in whole pixels."""
     height, width = sitter.pixels.shape[:2]
     boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
     if any(sitter.plan.turns) or any(sitter.plan.nods):
         boxes.append(_head_box(sitter))
-    x0, y0 = (max(min(box[i] for box in boxes) - _MARGIN, 0) for i in (0, 1))
-    x1, y1 = (max(box[i] for box in boxes) + _MARGIN for i in (2, 3))
-    return x0, y0, min(x1, width), min(y1, height)
+    x0, y0, x1, y1 = _around(boxes)
+    return max(x0 - _MARGIN, 0), max(y0 - _MARGIN, 0), min(x1 + _MARGIN, width), min(y1 + _MARGIN, height)
 
 
 def _head_box(sitter: Sitter) -> Box:
     """Return the rectangle in which the head's motion changes the frames."""
-    return sitter.head.reach(turns=any(sitter.plan.turns), nods=any(sitter.plan.nods))
+    return sitter.head.moving_box(turns=any(sitter.plan.turns), nods=any(sitter.plan.nods))
 
 
-def eye_region(sitter: Sitter) -> Box:
-    """Return a rectangle around both eyes, for a close-up, in whole pixels."""
-    boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
-    return (
-        min(box[0] for box in boxes),
-        min(box[1] for box in boxes),
-        max(box[2] for box in boxes),
-        max(box[3] for box in boxes),
-    )
+def eyes_box(sitter: Sitter) -> Box:
+    """Return a rectangle around both eyes, for a close-up, (x0, y0, x1, y1) in whole pixels."""
+    return _around([_eye_box(sitter, eye) for eye in sitter.eyes])
+
+
+def _around(boxes: list[Box]) -> Box:
+    """Return the smallest rectangle around all boxes."""
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
 
 
 def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
-    """Draw the rectangle that changes for every frame; the resting one is the painting itself."""
+    """Draw the rectangle that changes for every frame, in the order of the grid's numbers.
+
+    Yields
+    ------
+    RGB pictures of the box's size; the resting frame is the painting bit for bit
+    """
     x0, y0, x1, y1 = box
     painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))
     plan, grid = sitter.plan, sitter.grid(box)
@@ -66,8 +72,8 @@ def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
         row, column = grid.place(frame)
         turn, nod, drop = plan.turns[column], plan.nods[row], plan.drops[row]
         patch = painting.copy()
-        nodes, cell = sitter.head.sources(turn, nod), _LEVEL_CELL
-        if row != plan.level:
+        nodes, cell = sitter.head.source_nodes(turn, nod), _LEVEL_CELL
+        if row != plan.level_row:
             nodes, cell = (_every_second(nodes[0]), _every_second(nodes[1])), _CELL
         if turn or nod:
             turner.draw(nodes, patch, (x0, y0), cell)
@@ -85,7 +91,7 @@ class _Turner:
     every frame but the resting one by half a grey level.
     """
 
-    def __init__(self, pixels: Pixels, head: Head, box: Box) -> None:
+    def __init__(self, pixels: Pixels, head: HeadMotion, box: Box) -> None:
         height, width = pixels.shape[:2]
         x0, y0, x1, y1 = box
         self._head, self._box = head, box
@@ -102,7 +108,7 @@ class _Turner:
         away = np.hypot(*(there - here for there, here in zip(nodes, head.nodes(), strict=True))) > _STILL
         rows, columns = (np.array([*range(0, count - 1, cell), count - 1]) for count in away.shape)
         at = np.ix_(rows, columns)
-        moves = away[at][:-1, :-1] | away[at][1:, :-1] | away[at][:-1, 1:] | away[at][1:, 1:]
+        moves = cells_touching(away[at])
         size = box[2] - box[0], box[3] - box[1]
         quads = np.stack([nodes[0][at] - self._corner[0], nodes[1][at] - self._corner[1]], -1)
         quads = np.concatenate([quads[:-1, :-1], quads[1:, :-1], quads[1:, 1:], quads[:-1, 1:]], -1)
@@ -126,7 +132,7 @@ class _Turner:
 
 def _draw_eye(
     sitter: Sitter,
-    eye: Eye,
+    eye: PaintedEye,
     way: tuple[float, float],
     nodes: tuple[Array, Array],
     part: Pixels,
@@ -138,7 +144,7 @@ def _draw_eye(
     """
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
     x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
-    changes = eye.reaches(x, y, bool(way[1]))
+    changes = eye.can_change(x, y, bool(way[1]))
     drawn = eye.draw(sitter.pixels, x[changes], y[changes], *way)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
 
@@ -152,21 +158,21 @@ def _every_second(nodes: Array) -> Array:
     return out
 
 
-def _sources(head: Head, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
-    """Return where points of a frame come from, between the nodes."""
+def _sources(head: HeadMotion, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
+    """Return where points of a frame come from, x and y in picture pixels, interpolated between the nodes."""
     column, row = (x - head.box[0]) / head.step + 0.5, (y - head.box[1]) / head.step + 0.5
     own = head.nodes()
     moved = np.stack([there - here for there, here in zip(nodes, own, strict=True)], -1)
-    shift = bilinear(moved, column, row)
+    shift = sample_bilinear(moved, column, row)
     return x + shift[..., 0], y + shift[..., 1]
 
 
-def _eye_box(sitter: Sitter, eye: Eye) -> Box:
+def _eye_box(sitter: Sitter, eye: PaintedEye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
     head, plan = sitter.head, sitter.plan
     x, y = eye.corners(any(plan.drops))
     ends = product((0.0, plan.turns[0], plan.turns[-1]), {0.0, plan.nods[0], plan.nods[-1]})
-    shifts = np.array([head.shifts(x, y, *end) for end in ends]) * 1.2
+    shifts = np.array([head.picture_shifts(x, y, *end) for end in ends]) * 1.2
     dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
     height, width = sitter.pixels.shape[:2]
     return (

@@ -16,35 +16,39 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.errors import BadPack, UnfitPortrait
 from appliance.pack import FrameGrid, Pack
-from appliance.portrait.eye_recordings import iris_shift, moved_by
-from appliance.portrait.landmarks import Landmarker, place_of
-from appliance.portrait.render import ENGINE
-from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.sitter import Motion, Sitter, sit_together
+from appliance.portrait.eye_recordings import match_iris_along_face, match_painting_square
+from appliance.portrait.landmarks import FaceLandmarker, face_names, mesh_yaw
+from appliance.portrait.render import DRAWING_ENGINE
+from appliance.portrait.sampling import LUMA, Array, Mask
+from appliance.portrait.sitter import RequestedMotion, Sitter, prepare_sitters
 from appliance.portrait.verdict import (
-    Examined,
+    FrameExaminer,
     Verdict,
+    add_row_faults,
+    combine_verdicts,
     figures_as_json,
-    judge,
-    judge_steps,
-    together,
-    with_rows,
+    judge_frame_steps,
+    judge_portrait,
 )
 from appliance.schema import toml_value
 from appliance.vision.blazeface import Face
 
-_LUMA: Final = np.array([0.299, 0.587, 0.114])
-# The background is looked at on a ring around the face's outline, in multiples of its radius, in
-# squares of this part of half a face that show something (standard deviation in grey levels).
+# The background is read on a ring around the face's outline, between these multiples of its radius (by
+# eye).
 _RING: Final = (1.16, 1.3)
+# Side of the squares in which its shift is measured, in half faces (by eye).
 _SQUARE: Final = 0.14
+# A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched
+# (by eye).
 _TEXTURE: Final = 3.0
-# Any turn, in degrees: what does not move in one moves in none. And how far from what moves nothing
-# may change, in half faces.
+# Any turn, in degrees: what does not move in one moves in none.
 _TURN: Final = 8.0
+# How far from what moves pixels may change, in half faces, because the landmarks are found again on the
+# base picture (by eye).
 _NEAR: Final = 0.08
 # The engine whose plan tells where eyes and head are in each frame, in any version.
-_OURS: Final = ENGINE.rpartition(" ")[0]
+_OURS: Final = DRAWING_ENGINE.rpartition(" ")[0]
+# The program that `measure_rendering_cost` runs.
 _RENDER: Final = """
 import resource, sys
 from pathlib import Path
@@ -57,7 +61,7 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
 
 
-def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
+def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     """Measure a pack.
 
     Parameters
@@ -67,9 +71,9 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
 
     Returns
     -------
-    Plain numbers, ready for JSON; see the keys' comments below. Of several sitters these are the figures
-    of the one with the largest face, and `others` has those of the others by their names; `verdict` and
-    `reasons` are of all.
+    Plain numbers, ready for JSON. With several sitters these are the figures of the one with the largest
+        face,
+    and `others` has those of the others by their names; `verdict` and `reasons` are of all.
 
     Raises
     ------
@@ -80,19 +84,19 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     """
     pack = Pack(folder)
     base = np.array(pack.base())
-    landmarker = Landmarker()
+    landmarker = FaceLandmarker()
     grids = pack.info.sitters
     yaw = max(_setting(pack, f"yaw_{k}" if k else "yaw", 0, 0, 15) for k in range(len(grids)))
     part, distance = _setting(pack, "eyes", 1, 0, 1.2), _setting(pack, "distance_mm", 2000, 100, 100_000)
     scale = _setting(pack, "scale", 1, 0.001, 1000)
-    faces = landmarker.numbered(base)
+    faces = landmarker.numbered_faces(base)
     numbers = [_face_number(faces, grid) for grid in grids]
     columns, rows = len(pack.info.main.angles), max(len(grid.pitches) for grid in grids)
-    motion = Motion(columns, yaw, part, distance, rows)
-    company = sit_together(landmarker, base, {number: faces[number] for number in numbers}, motion, scale)
+    motion = RequestedMotion(columns, yaw, part, distance, rows)
+    company = prepare_sitters(landmarker, base, {number: faces[number] for number in numbers}, motion, scale)
     found = {sitter.number: sitter for sitter in company.sitters}
-    names = {number: f"face {number} ({place_of(faces[number], *pack.info.size)})" for number in numbers}
-    for number, reason in company.resting.items():
+    names = face_names(faces, *pack.info.size)
+    for number, reason in company.unfit.items():
         raise UnfitPortrait(f"{folder}: {names[number]}: {reason}")
     reports: dict[str, dict[str, Any]] = {}
     verdicts: dict[str, Verdict] = {}
@@ -107,15 +111,17 @@ def evaluate(folder: Path, render_again: bool = True) -> dict[str, Any]:
     report |= reports.pop(names[numbers[0]])
     if reports:
         report["others"] = reports
-    verdict = together(verdicts)
+    verdict = combine_verdicts(verdicts)
     report |= verdict.as_json()
     if render_again:
-        report |= cost(folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows)
+        report |= measure_rendering_cost(
+            folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows
+        )
     return report
 
 
 class _Part(Pack):
-    """One sitter of a pack, as if nobody else were in the picture."""
+    """One sitter's part of a pack, as if nobody else were in the picture."""
 
     def __init__(self, pack: Pack, sitter: int) -> None:
         self.folder = pack.folder
@@ -128,28 +134,28 @@ class _Part(Pack):
 
 
 def _of_one(
-    pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker
+    pack: Pack, base: Pixels, sitter: Sitter, landmarker: FaceLandmarker
 ) -> tuple[dict[str, Any], Verdict]:
-    """Return the figures of one sitter, and what a curator should do."""
+    """Return the figures of one sitter, and the verdict."""
     report = _stillness(pack, base, sitter)
     report |= _pictures(pack, base, sitter)
     report |= _eyes(pack, base, sitter)
     report |= _models(pack, base, sitter, landmarker)
     if not pack.info.engine.startswith(_OURS):
-        return report, judge_made_elsewhere(pack)
-    examined = Examined(sitter, pack.info.main)
-    for _ in examined.passing(pack.patch(i) for i in range(pack.info.main.count)):
+        return report, judge_blended_pack(pack)
+    examined = FrameExaminer(sitter, pack.info.main)
+    for _ in examined.pass_through(pack.patch(i) for i in range(pack.info.main.count)):
         pass
     level, others = examined.figures()
     report |= figures_as_json(level)
     if others:
         report["rows"] = {name: figures_as_json(figures) for name, figures in others.items()}
-    return report, with_rows(judge(level, sitter.doubts), others)
+    return report, add_row_faults(judge_portrait(level, sitter.doubts), others)
 
 
-def judge_made_elsewhere(pack: Pack) -> Verdict:
-    """Judge a pack whose frames our engine has not drawn, by the range and the steps of its level row."""
-    return judge_steps(pack.info.main.angles, _steps(pack, _level(pack.info.main)))
+def judge_blended_pack(pack: Pack) -> Verdict:
+    """Judge a pack whose frames were made elsewhere, by the range and the steps of its level row."""
+    return judge_frame_steps(pack.info.main.angles, _steps(pack, pack.info.main.level_frames))
 
 
 def _steps(pack: Pack, frames: list[int]) -> list[float]:
@@ -162,10 +168,16 @@ def _steps(pack: Pack, frames: list[int]) -> list[float]:
     return steps
 
 
-def cost(
+def measure_rendering_cost(
     image: Path, frames: int, yaw: float, face: int | Literal["all"] = 1, rows: int = 1
 ) -> dict[str, float]:
-    """Render a picture in a process of its own; return its CPU seconds and peak memory in MB."""
+    """Render a picture in a process of its own; return its CPU seconds and its peak memory in MB.
+
+    Raises
+    ------
+    UnfitPortrait
+        If it cannot be rendered; with the last line that the process wrote.
+    """
     with tempfile.TemporaryDirectory() as folder:
         words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face)]
         command = [sys.executable, "-c", _RENDER, *words]
@@ -181,7 +193,7 @@ def cost(
 
 
 def _setting(pack: Pack, key: str, default: float, low: float, high: float) -> float:
-    """Return a setting that a pack was rendered with; raises `BadPack` if it is no number that can be one."""
+    """Return a setting that a pack was rendered with; raises `BadPack` if it is no number of that range."""
     value = pack.info.settings.get(key, default)
     if not isinstance(value, int | float) or not low <= value <= high:
         raise BadPack(
@@ -196,22 +208,20 @@ def _face_number(faces: dict[int, Face], grid: FrameGrid) -> int:
 
 
 def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
+    """Return a whole frame, RGB uint8."""
     x0, y0, x1, y1 = pack.info.main.box
     whole = base.copy()
     whole[y0:y1, x0:x1] = np.array(pack.patch(index))
     return whole
 
 
-def _level(grid: FrameGrid) -> list[int]:
-    """Return the frames of level gaze."""
-    return [grid.number(grid.resting[0], column) for column in grid.columns(grid.resting[0])]
-
-
 def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
-    """What must not change: the resting frame, the patches' border, and all that neither head nor eyes reach.
+    """Check what must not change: the resting frame, the patches' border, and all that nothing reaches.
 
-    `changed_outside` counts the patches' pixels off where the head's field, the lids and the irises
-    reach; beyond the patches a frame is the base picture itself.
+    `neutral_exact` is whether the resting patch is the painting. `changed_on_border` and `changed_outside`
+    count pixels that changed in the patches' outermost lines, and where neither the head's field nor lids and
+    irises reach; beyond the patches a frame is the base picture itself. Angles are in degrees, `resting` is a
+    frame.
     """
     x0, y0, x1, y1 = pack.info.main.box
     painting = base[y0:y1, x0:x1]
@@ -236,11 +246,17 @@ def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
 
 
 def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
-    """Detail kept, evenness from frame to frame, the background's shift, the field's Jacobian."""
+    """Measure how the level row looks as a film.
+
+    `detail_kept` is the face's sharpness against the painting's; `jump_ratio` the largest step from frame to
+    frame against the median; `min_jacobian` the head's at the ends of its motion. `background_shift_px` is
+    the largest shift beside the outermost frames' outline by matching, `outline_shift_px` that of the field
+    itself.
+    """
     x0, y0, x1, y1 = pack.info.main.box
     inside = _face(sitter, pack.info.main.box)
     grid, detail = pack.info.main, []
-    level = _level(grid)
+    level = grid.level_frames
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
     for i in level:
         if i != grid.rest:
@@ -254,7 +270,11 @@ def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
         "jump_ratio": _jump_ratio(_steps(pack, level)),
         **({"row_jump_ratio": _jump_ratio(_steps(pack, middle))} if len(middle) > 1 else {}),
         "min_jacobian": round(
-            min(sitter.head.squeeze(*ends) for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))), 3
+            min(
+                sitter.head.least_jacobian(*ends)
+                for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))
+            ),
+            3,
         ),
         "background_shift_px": round(max(shifts), 2),
         "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),
@@ -267,18 +287,24 @@ def _jump_ratio(steps: list[float]) -> float:
 
 
 def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
-    """The irises' way by template matching, against the plan."""
+    """Measure the irises' travel by template matching, against the plan; lists are of both eyes.
+
+    `iris_travel_percent` is in percent of the eye's width, without what the head carries; `iris_off_plan` the
+    largest difference as a fraction of the travel; `iris_back_steps` counts steps in which an iris does not
+    move on. `room_percent` is in percent of the eye's width to both sides, `own_gaze` the painted gaze in
+    degrees.
+    """
     found, wanted, carried = np.zeros((3, len(pack.info.main.angles), 2))
-    for i, number in enumerate(_level(pack.info.main)):
+    for i, number in enumerate(pack.info.main.level_frames):
         frame = _frame(pack, base, number)
         for j, eye in enumerate(sitter.eyes):
             shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
             x, y = eye.view.axes.to_picture(
                 np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
             )
-            carried[i, j] = float(sitter.head.moves(x, y, turn).along)
+            carried[i, j] = float(sitter.head.displacement(x, y, turn).along)
             wanted[i, j] = shift + carried[i, j]
-            found[i, j] = iris_shift(base, frame, eye, wanted[i, j])
+            found[i, j] = match_iris_along_face(base, frame, eye, wanted[i, j])
     widths = np.array([eye.view.axes.width for eye in sitter.eyes])
     travel = (np.ptp(found - carried, axis=0) / widths * 100).round(1)
     off = np.abs(found - wanted).max(0) / np.ptp(wanted, axis=0)
@@ -288,21 +314,25 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
         "iris_off_plan": off.round(3).tolist(),
         "iris_back_steps": (np.diff(found, axis=0) <= 0).sum(0).tolist(),
         "room_percent": [round(100 * room, 1) for room in sitter.plan.room],
-        "own_gaze": round(sitter.plan.own_gaze, 1),
+        "own_gaze": round(sitter.plan.painted_gaze, 1),
     }
 
 
-def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) -> dict[str, Any]:
-    """What the iris and mesh models read off the frames; they shrink shifts, so only ranks count."""
+def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: FaceLandmarker) -> dict[str, Any]:
+    """Read the frames of the level row by the iris and mesh models.
+
+    The models shrink shifts, so only ranks count: `iris_model_rank` and `yaw_rank` are 1 if every frame is
+    read farther to picture right than the one before. `lid_opening_drift` is in eye widths, `yaw_read` in
+    degrees.
+    """
     gaze, openings, noses, yaws = [], [], [], []
-    for i in _level(pack.info.main):
+    for i in pack.info.main.level_frames:
         frame = _frame(pack, base, i)
-        marks, mesh = landmarker.look_again(frame, sitter.face)
+        marks, mesh = landmarker.read_again(frame, sitter.face)
         gaze.append([_reading(eye.lower, eye.iris) for eye in marks])
         openings.append([eye.opening for eye in marks])
         noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
-        across = mesh[454] - mesh[234]
-        yaws.append(math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))))
+        yaws.append(mesh_yaw(mesh))
     read, order = np.array(gaze), np.arange(len(gaze))
     ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
     return {
@@ -317,6 +347,7 @@ def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: Landmarker) ->
 
 
 def _reading(lower: Array, iris: tuple[float, float]) -> float:
+    """Return where an iris lies between the corners of its eye: 0 at picture left, 1 at picture right."""
     along = lower[-1] - lower[0]
     return float((np.array(iris) - lower[0]) @ along / (along @ along))
 
@@ -339,19 +370,19 @@ def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]] + 0.5
     margin = _NEAR * sitter.face.half_width
     if any(sitter.plan.nods):
-        margin += sitter.head.step  # these rows are drawn in cells of two nodes, which reach a node farther
+        margin += sitter.head.step  # outer rows are drawn in cells of two nodes, which reach one node farther
     reached: Mask = np.zeros(x.shape, bool)
     for across, down in product((-margin, 0, margin), repeat=2):
-        moves = sitter.head.moves(x + across, y + down, _TURN, _TURN if any(sitter.plan.nods) else 0.0)
+        moves = sitter.head.displacement(x + across, y + down, _TURN, _TURN if any(sitter.plan.nods) else 0.0)
         reached |= (moves.along != 0) | (moves.down != 0)
         for eye in sitter.eyes:
-            reached |= eye.reaches(x + across, y + down, any(sitter.plan.drops))
+            reached |= eye.can_change(x + across, y + down, any(sitter.plan.drops))
     return reached
 
 
 def _sharpness(patch: Pixels, inside: Mask) -> float:
     """Return the variance of the Laplacian within a mask."""
-    light = patch @ _LUMA
+    light = patch @ LUMA
     edges = np.zeros(light.shape)
     edges[1:-1, 1:-1] = (
         light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:] - 4 * light[1:-1, 1:-1]
@@ -383,12 +414,12 @@ def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
         square = np.s_[top : top + side, left : left + side]
         if min(left, top) < 8 or left + side > base.shape[1] - 8 or top + side > base.shape[0] - 8:
             continue
-        if (base[square] @ _LUMA).std() > _TEXTURE:
-            most = max(most, moved_by(base, frame, left, top, side))
+        if (base[square] @ LUMA).std() > _TEXTURE:
+            most = max(most, match_painting_square(base, frame, left, top, side))
     return most
 
 
 def _outline(sitter: Sitter, turn: float) -> float:
     """Return the largest shift that the field itself has on the ring, in pixels."""
     ring = _ring(sitter)
-    return float(np.abs(sitter.head.moves(ring[:, 0], ring[:, 1], turn).along).max())
+    return float(np.abs(sitter.head.displacement(ring[:, 0], ring[:, 1], turn).along).max())

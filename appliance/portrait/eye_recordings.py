@@ -11,62 +11,67 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
-from appliance.portrait.eye_layers import Eye
-from appliance.portrait.sampling import Array, Mask, bilinear, cubic
+from appliance.portrait.eye_layers import PaintedEye
+from appliance.portrait.lids import EyeRaster
+from appliance.portrait.sampling import LUMA, Array, Mask, sample_bilinear, sample_cubic
 from appliance.portrait.sitter import Sitter
 
-# The part of the iris that is matched, in radii: its middle, away from lids and white.
+# The part of the iris that is matched, in radii: its middle, away from lids and white (by eye).
 _INNER: Final = 0.62
+# A difference counts no more than this many standard deviations of the template: beyond it something covers
+# the sample (by eye).
 _COVERED: Final = 1.2
-# Side of a piece of skin that is matched, in eye widths.
+# Side of a piece of skin that is matched, in eye widths (by eye).
 _SKIN: Final = 0.4
-_LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def iris_shift(painting: Pixels, frame: Pixels, eye: Eye, near: float = 0.0) -> float:
+def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near: float = 0.0) -> float:
     """Return the shift in pixels along the face at which a frame's inner iris matches best.
 
     Parameters
     ----------
+    painting, frame : RGB uint8 (height, width, 3)
     near : where the search begins, in pixels; it goes a third of the eye's width to either side
     """
     u, v, template = _inner_iris(painting, eye)
     axes, best = eye.view.axes, near / eye.view.axes.width
     for step, count in ((0.02, 16), (0.002, 12)):
         shifts = best + step * np.arange(-count, count + 1)
-        errors = [_unlike(cubic(frame, *axes.to_picture(u + d, v)) @ _LUMA, template) for d in shifts]
+        errors = [_unlike(sample_cubic(frame, *axes.to_picture(u + d, v)) @ LUMA, template) for d in shifts]
         best = float(shifts[int(np.argmin(errors))])
     return best * axes.width
 
 
-def iris_way(painting: Pixels, frame: Pixels, eye: Eye, near: Array) -> tuple[float, float]:
+def match_iris(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
     """Return the way along and down the face, in pixels, at which a frame's inner iris matches best.
 
     Parameters
     ----------
-    near : (2,), where the search begins, in pixels; it goes .3 of the eye's width across, .15 up and down
+    painting, frame : RGB uint8 (height, width, 3)
+    near : (2,), where the search begins, in pixels; it goes 0.3 eye widths across, 0.15 up and down
     """
     return _best_way(frame, eye, *_inner_iris(painting, eye), near, (10, 5))
 
 
-def socket_way(painting: Pixels, frame: Pixels, eye: Eye, near: Array) -> tuple[float, float]:
-    """Return the way along and down the face, in pixels, of the skin around an eye: the median of four.
+def match_eye_socket(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
+    """Return the way along and down the face of the skin around an eye, in pixels: a median of four pieces.
 
     Parameters
     ----------
-    near : (2,), where the search begins, in pixels; it goes .12 of the eye's width to each side
+    painting, frame : RGB uint8 (height, width, 3)
+    near : (2,), where the search begins, in pixels; it goes 0.12 eye widths to each side
     """
     ways = []
     a, b = (side.ravel() for side in np.meshgrid(*2 * [np.linspace(-_SKIN / 2, _SKIN / 2, 13)]))
     for u, v in product((-0.35, 0.35), (-0.55, 0.5)):
-        template = cubic(painting, *eye.view.axes.to_picture(u + a, v + b)) @ _LUMA
+        template = sample_cubic(painting, *eye.view.axes.to_picture(u + a, v + b)) @ LUMA
         ways.append(_best_way(frame, eye, u + a, v + b, template, near, (4, 4)))
     along, down = np.median(ways, axis=0).tolist()
     return along, down
 
 
 def _best_way(
-    frame: Pixels, eye: Eye, u: Array, v: Array, template: Array, near: Array, reach: tuple[int, int]
+    frame: Pixels, eye: PaintedEye, u: Array, v: Array, template: Array, near: Array, reach: tuple[int, int]
 ) -> tuple[float, float]:
     """Return where samples of an eye's surroundings match best in a frame, along and down, in pixels."""
     axes, best = eye.view.axes, near / eye.view.axes.width
@@ -74,37 +79,42 @@ def _best_way(
         steps = product(range(-across, across + 1), range(-down, down + 1))
         ways = [best + step * np.array(way) for way in steps]
         errors = [
-            _unlike(cubic(frame, *axes.to_picture(u + way[0], v + way[1])) @ _LUMA, template) for way in ways
+            _unlike(sample_cubic(frame, *axes.to_picture(u + way[0], v + way[1])) @ LUMA, template)
+            for way in ways
         ]
         best = ways[int(np.argmin(errors))]
     return float(best[0] * axes.width), float(best[1] * axes.width)
 
 
-def _inner_iris(painting: Pixels, eye: Eye) -> tuple[Array, Array, Array]:
+def _inner_iris(painting: Pixels, eye: PaintedEye) -> tuple[Array, Array, Array]:
     """Return u and v of the samples of the inner iris that are matched, and their luminance as painted."""
     reach = _INNER * eye.iris.radius
     across = np.linspace(-reach, reach, 17)
     u, v = np.meshgrid(eye.iris.u + across, eye.iris.v + across * 0.7)
     upper, lower = eye.lids.at(u)
     free = (v > upper + 0.08) & (v < lower - 0.05)
-    # The catch-light stays where the lamp shows it: it is no part of the iris.
+    # Leave out the catch-light, because it does not move with the iris.
     for light in eye.layers.lights:
         free &= light.at(u, v)[0].max(-1) < 4
     if free.sum() < 30:
         free = np.ones(u.shape, bool)
     u, v = u[free], v[free]
-    return u, v, cubic(painting, *eye.view.axes.to_picture(u, v)) @ _LUMA
+    return u, v, sample_cubic(painting, *eye.view.axes.to_picture(u, v)) @ LUMA
 
 
-def moved_by(painting: Pixels, frame: Pixels, left: int, top: int, side: int, reach: int = 6) -> float:
-    """Return how far a square of the painting has moved in a frame along the rows, in pixels.
+def match_painting_square(
+    painting: Pixels, frame: Pixels, left: int, top: int, side: int, reach: int = 6
+) -> float:
+    """Return how far a square of the painting has moved in a frame along the rows, in pixels, 0 or more.
 
     Parameters
     ----------
+    painting, frame : RGB uint8 (height, width, 3)
     left, top, side : of the square, in pixels; it must lie `reach` or more inside the picture
+    reach : how far it is looked for to either side, in pixels
     """
-    template = painting[top : top + side, left : left + side] @ _LUMA
-    strip = frame[top : top + side, left - reach : left + side + reach] @ _LUMA
+    template = painting[top : top + side, left : left + side] @ LUMA
+    strip = frame[top : top + side, left - reach : left + side + reach] @ LUMA
     errors = np.array([_unlike(strip[:, d : d + side], template) for d in range(2 * reach + 1)])
     best = int(errors.argmin())
     if not 0 < best < 2 * reach:
@@ -115,21 +125,26 @@ def moved_by(painting: Pixels, frame: Pixels, left: int, top: int, side: int, re
 
 
 def _unlike(seen: Array, template: Array) -> float:
-    """Return how unlike two patches are, but for brightness; what is quite different counts as covered."""
+    """Return the mean squared difference of two patches, without their difference in brightness.
+
+    Samples that differ by far count no more than a limit: something covers them.
+    """
     difference = seen - template
     away = np.abs(difference - np.median(difference))
     return float(np.square(np.minimum(away, _COVERED * template.std() + 2)).mean())
 
 
-# Samples per eye width, and how far they reach from the eye's middle across and down, in eye widths.
-SAMPLES: Final = 128
-_REACH: Final = (0.72, 0.42)
-# White and iris are read so far off the upper lid, the lower lid and the corners, in eye widths: lashes,
-# the lids' shadow and the corner's flesh lie nearer.
+# The raster of an eye in a frame. It is coarser than the painting's (`view.EYE_VIEW_RASTER`), because a
+# verdict keeps it of every frame.
+EYE_FRAME_RASTER: Final = EyeRaster(128, 0.72, 0.42)
+# White and iris are read this far off the upper lid, in eye widths: lashes and the lid's shadow lie nearer
+# (by eye).
 _OFF_UPPER: Final = 0.07
+# The same of the lower lid (by eye).
 _OFF_LOWER: Final = 0.05
+# The same of the corners, because of the flesh there (by eye).
 _OFF_CORNER: Final = 0.06
-# The part of an iris's way down over which the lower lid's wet rim may hide it.
+# The fraction of an iris's way down over which the lower lid's wet rim may hide it.
 _SUNK: Final = 1.0
 
 
@@ -137,14 +152,14 @@ _SUNK: Final = 1.0
 class EyeFrames:
     """One eye in all frames of a row.
 
-    `colours` is RGB in grey levels (frames, rows, columns, 3), `resting` the frame that is the
-    painting. Lengths are in eye widths, u to picture right and v down from the eye's middle: `iris`
-    is (u, v, radius) as painted, `shifts` is how far the iris has moved in each frame, `upper` and
-    `lower` are the lids' v at the columns, `corners` is the u of both corners.
+    `colours` is RGB in grey levels (frames, rows, columns, 3), `painted_frame` the index of the frame that is
+    the painting. Lengths are in eye widths, u to picture right and v down from the eye's middle: `iris` is
+    (u, v, radius) as painted, `shifts` is how far the iris has moved in each frame, `upper` and `lower` are
+    the lids' v at the columns, `corners` is the u of both corners.
     """
 
     colours: Array
-    resting: int
+    painted_frame: int
     iris: tuple[float, float, float]
     shifts: Array
     upper: Array
@@ -152,49 +167,39 @@ class EyeFrames:
     corners: tuple[float, float]
 
     def at(self, frame: int, u: Array, v: Array) -> Array:
-        """Return a frame's colours at points of the eye, RGB."""
-        return bilinear(self.colours[frame], (u + _REACH[0]) * SAMPLES, (v + _REACH[1]) * SAMPLES)
+        """Return a frame's colours at points of the eye, RGB (..., 3)."""
+        return EYE_FRAME_RASTER.sample(self.colours[frame], u, v)
 
-    def opened(self, u: Array, v: Array) -> Mask:
-        """Return which points lie between the lids and the corners, and off all four."""
-        upper, lower = (np.interp(u, columns(), lid) for lid in (self.upper, self.lower))
+    def between_lids(self, u: Array, v: Array) -> Mask:
+        """Return which points lie clearly between the lids and the corners."""
+        upper, lower = (np.interp(u, EYE_FRAME_RASTER.columns(), lid) for lid in (self.upper, self.lower))
         inside: Mask = (v > upper + _OFF_UPPER) & (v < lower - _OFF_LOWER)
         return inside & (u > self.corners[0] + _OFF_CORNER) & (u < self.corners[1] - _OFF_CORNER)
 
 
-def columns() -> Array:
-    """Return the u of the columns."""
-    return (np.arange(round(2 * _REACH[0] * SAMPLES)) + 0.5) / SAMPLES - _REACH[0]
-
-
-def rows() -> Array:
-    """Return the v of the rows."""
-    return (np.arange(round(2 * _REACH[1] * SAMPLES)) + 0.5) / SAMPLES - _REACH[1]
-
-
 class EyeRecorder:
-    """Keeps the eyes of a row's frames, and the whole outermost frames of the level row, as patches pass by.
+    """Keeps both eyes of a row's frames while the patches pass through.
 
-    In a row of gaze up or down the eyes are kept with the irises' way up or down taken back, and the
-    painting comes last, to compare with.
+    In the level row the whole outermost frames are kept, too (`ends`, RGB uint8). In a row of gaze up or down
+    the eyes are kept with the irises' way up or down taken back, and the painting comes last, for comparison.
     """
 
-    def __init__(self, sitter: Sitter, box: Box, row: int | None = None) -> None:
+    def __init__(self, sitter: Sitter, box: Box, row: int) -> None:
         """Begin a recording.
 
         Parameters
         ----------
         box : where the patches lie in the picture
-        row : which is kept; the level one by default
+        row : whose eyes are kept
         """
         self.sitter, self.box = sitter, box
         self._grid = sitter.grid(box)
-        self._row = self._grid.resting[0] if row is None else row
+        self._row = row
         self._columns = [*self._grid.columns(self._row)]
         self.step = self._grid.steps[self._row]
-        # What the patches show when the iris has not moved, and when it has.
+        # Where the eye is sampled in the painting, and in this row, whose irises have moved up or down.
         drops = [sitter.plan.drops[self._row] / eye.view.axes.width for eye in sitter.eyes]
-        u, v = np.meshgrid(columns(), rows())
+        u, v = EYE_FRAME_RASTER.mesh()
         self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
         self._points = [
             eye.view.axes.to_picture(u, v + drop) for eye, drop in zip(sitter.eyes, drops, strict=True)
@@ -204,10 +209,10 @@ class EyeRecorder:
         self._rest: list[Array] = []
         self.ends: list[Pixels] = []
 
-    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    def pass_through(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come, and keep what they show."""
         plan, grid = self.sitter.plan, self._grid
-        ends = [grid.number(grid.resting[0], column) for column in (0, plan.frames - 1)]
+        level = grid.level_frames if self._row == grid.resting[0] else [-1]
         for frame, patch in enumerate(patches):
             row, column = grid.place(frame)
             if row == self._row:
@@ -215,33 +220,34 @@ class EyeRecorder:
                     kept.append(self._upright(np.asarray(patch), x, y, plan.turns[column], plan.nods[row]))
             elif frame == grid.rest:
                 self._rest = [self._upright(np.asarray(patch), x, y, 0.0, 0.0) for x, y in self._painted]
-            if frame in ends:
+            if frame in (level[0], level[-1]):
                 self.ends.append(np.asarray(patch))
             yield patch
 
     def eyes(self) -> tuple[EyeFrames, EyeFrames]:
-        """Return both eyes, the one at picture left first, once all patches have passed."""
+        """Return the eye at picture left and the one at picture right, once all patches have passed."""
         first, second = (self._eye(number, eye) for number, eye in enumerate(self.sitter.eyes))
         return first, second
 
     def _upright(self, pixels: Pixels, x: Array, y: Array, turn: float, nod: float) -> Array:
-        right, down = self.sitter.head.shifts(x, y, turn, nod)
+        """Return an eye upright from a patch: its colours where points of the painting have moved."""
+        right, down = self.sitter.head.picture_shifts(x, y, turn, nod)
         x, y = right + (x - self.box[0]), down + (y - self.box[1])
         # Only the eye's part of the patch is sampled, because a copy of the whole patch takes longer.
         left, top = max(math.floor(x.min()) - 1, 0), max(math.floor(y.min()) - 1, 0)
         part = pixels[top : math.ceil(y.max()) + 2, left : math.ceil(x.max()) + 2]
-        colours: Array = bilinear(part, x - left, y - top).astype(np.float32)
+        colours: Array = sample_bilinear(part, x - left, y - top).astype(np.float32)
         return colours
 
-    def _eye(self, number: int, eye: Eye) -> EyeFrames:
+    def _eye(self, number: int, eye: PaintedEye) -> EyeFrames:
         drop = self._drops[number]
-        upper, lower = eye.lids_at(columns(), drop)
+        upper, lower = eye.lids_at(EYE_FRAME_RASTER.columns(), drop)
         # An iris that sinks behind the lower lid's wet rim is not cut.
         lower -= _SUNK * max(drop, 0.0)
         shifts = self.sitter.plan.shifts[self._columns, number] / eye.view.axes.width
         return EyeFrames(
             colours=np.stack([*self._colours[number], *self._rest[number : number + 1]]),
-            resting=len(shifts) if self._rest else self.sitter.plan.resting,
+            painted_frame=len(shifts) if self._rest else self.sitter.plan.resting_column,
             iris=(eye.iris.u, eye.iris.v, eye.iris.radius),
             shifts=np.append(shifts, 0.0) if self._rest else shifts,
             upper=upper - drop,

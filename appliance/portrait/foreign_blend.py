@@ -1,10 +1,10 @@
 """Head pictures made elsewhere, blended over the painting, with its fine detail put back.
 
-What is finer than the frames can hold is taken from the painting and moved with the face, whose
-motion is read from the landmarks of both.
+What is finer than the frames can hold is taken from the painting and moved with the face, whose motion is
+read from the landmarks of both.
 
-The weight is the original piece's sigmoid of the distance from the frame's middle, the larger of
-both axes; here it ends in zero at the frame's edge, where the original left up to 1 % of a seam.
+The weight is the original piece's sigmoid of the distance from the frame's middle, the larger of both axes.
+Here it ends in zero at the frame's edge, where the original left a seam of up to 1 %.
 """
 
 import math
@@ -21,23 +21,30 @@ from appliance.errors import BadImage, UnfitPortrait
 from appliance.files import sha256_of
 from appliance.images import image_files, read_image, read_pixels
 from appliance.pack import Box, FrameGrid, PackInfo, write_pack
-from appliance.portrait.contact_sheet import Sheet, png
-from appliance.portrait.landmarks import EyeMarks, Landmarker, Landmarks, in_the_name_of
-from appliance.portrait.sampling import Array, bilinear, cubic, smoothstep
-from appliance.portrait.source import fitted, read_original
+from appliance.portrait.contact_sheet import ContactSheet, png_bytes
+from appliance.portrait.landmarks import (
+    EyeLandmarks,
+    FaceLandmarker,
+    FaceLandmarks,
+    mesh_yaw,
+    name_picture_in_refusals,
+)
+from appliance.portrait.sampling import Array, sample_bilinear, sample_cubic, smoothstep
+from appliance.portrait.source import fit_to_screen, read_original_picture
 from appliance.terminal import show_progress
 
-# The motion is averaged over this part of the square, on a grid of so many steps; far from the face
-# this much of a landmark's full weight pulls it to zero.
+# Sigma of the Gaussian that averages the landmarks' motion, as a fraction of the square's side (by eye).
 _REACH: Final = 0.05
+# Cells to a side of the grid on which the motion is averaged.
 _STEPS: Final = 48
+# Weight, in full landmarks, that pulls the motion to zero far from the face (by eye).
 _STILL: Final = 0.05
 
 
-class Detail:
-    """The fine detail of a square of the painting, without the eyes: these move by themselves."""
+class FineDetail:
+    """The fine detail of a square of the painting, except in the eyes, which move by themselves."""
 
-    def __init__(self, square: Pixels, mesh: Array, eyes: Sequence[EyeMarks], frame_side: int) -> None:
+    def __init__(self, square: Pixels, mesh: Array, eyes: Sequence[EyeLandmarks], frame_side: int) -> None:
         """Take the detail out of the painting.
 
         Parameters
@@ -45,41 +52,41 @@ class Detail:
         square : the part of the painting that the frames show, RGB uint8 (side, side, 3)
         mesh : the painted face's landmarks in its pixels, (points, 2)
         eyes : of the painted face, in the same pixels
-        frame_side : of the frames as they came; what so many pixels can hold is theirs already
+        frame_side : side of the frames as they came, in pixels: detail that they can hold is left to them
         """
         side = len(square)
         self._mesh = mesh
-        # Reduced as the models' pictures are: a frame that repeats its picture gets the painting back.
+        # Reduced like the models' input, so that a frame that repeats its input gets the painting back.
         small = Image.fromarray(square).resize((frame_side, frame_side), Image.Resampling.BILINEAR)
         held = np.asarray(small.resize((side, side), Image.Resampling.LANCZOS), np.float64)
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 
-    def put_back(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
+    def restore_by_landmarks(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
         """Add the detail to a frame of the square's size, moved as the landmarks are.
 
         Parameters
         ----------
         frame : RGB uint8 (side, side, 3)
         mesh : the same landmarks in the frame's pixels, (points, 2)
-        strength : the part of the detail that is added, 0 to 1
+        strength : the fraction of the detail that is added, 0 to 1
         """
-        return self.carry(frame, self._motion(mesh, len(frame)), np.full((1, 1), strength))
+        return self.restore_by_motion(frame, self._motion(mesh, len(frame)), np.full((1, 1), strength))
 
-    def carry(self, frame: Pixels, motion: Array, strength: Array) -> Pixels:
+    def restore_by_motion(self, frame: Pixels, motion: Array, strength: Array) -> Pixels:
         """Add the detail to a frame of the square's size, moved as given.
 
         Parameters
         ----------
         frame : RGB uint8 (side, side, 3)
-        motion : where each cell's content lies in the painting, relative to the frame, in its
-            pixels, (cells, cells, 2)
-        strength : the part of the detail that is added, 0 to 1, (cells, cells)
+        motion : where each cell's content lies in the painting, relative to the frame, in its pixels,
+            (cells, cells, 2)
+        strength : the fraction of the detail that is added, 0 to 1, (cells, cells)
         """
         side = len(frame)
         y, x = np.mgrid[0:side, 0:side] + 0.5
-        moved = bilinear(motion, x * len(motion) / side, y * len(motion) / side)
-        share = bilinear(strength, x * len(strength) / side, y * len(strength) / side)
-        fine = cubic(self._fine, x + moved[..., 0], y + moved[..., 1])
+        moved = sample_bilinear(motion, x * len(motion) / side, y * len(motion) / side)
+        share = sample_bilinear(strength, x * len(strength) / side, y * len(strength) / side)
+        fine = sample_cubic(self._fine, x + moved[..., 0], y + moved[..., 1])
         return np.clip(np.rint(frame + share[..., None] * fine), 0, 255).astype(np.uint8)
 
     def _motion(self, mesh: Array, side: int) -> Array:
@@ -91,26 +98,33 @@ class Detail:
         return motion
 
 
-def _outside(eyes: Sequence[EyeMarks], side: int) -> Array:
+def _outside(eyes: Sequence[EyeLandmarks], side: int) -> Array:
     """Return 0 in the eyes and 1 away from them, (side, side)."""
     y, x = np.mgrid[0:side, 0:side] + 0.5
     weight = np.ones((side, side))
     for eye in eyes:
-        middle = (eye.lower[0] + eye.lower[-1]) / 2
-        far = np.hypot((x - middle[0]) / (0.62 * eye.width), (y - middle[1]) / (0.36 * eye.width))
+        far = np.hypot((x - eye.middle[0]) / (0.62 * eye.width), (y - eye.middle[1]) / (0.36 * eye.width))
         weight *= smoothstep((far - 0.9) / 0.35)
     return weight
 
 
-STEEPNESS: Final = 0.06
-EXTENT: Final = 180.0
-# Steepness and extent are given for frames of this many pixels.
+# Steepness of the sigmoid, per pixel of a frame of 512 (the original piece's).
+BLEND_STEEPNESS: Final = 0.06
+# Distance from the middle at which frame and painting weigh the same, in pixels of a frame of 512 (the
+# original piece's).
+BLEND_EXTENT: Final = 180.0
+# Side of the frames for which steepness and extent are given, in pixels.
 _SIDE: Final = 512
-# The part of half a frame over which the weight is brought to zero at the edge.
+# Greatest difference of both faces' meshes, a root mean square in half faces, at which they are one face in
+# one pose (by eye).
+_UNALIKE: Final = 0.12
+# `eyes.IRIS_LEVER`, rounded.
+_LEVER: Final = 1.744
+# The fraction of half a frame over which the weight falls to zero at the edge (by eye).
 _EDGE: Final = 0.12
 
 
-class Place(NamedTuple):
+class FrameSquare(NamedTuple):
     """The square of the painting that head frames show: upper left corner and side, in its pixels."""
 
     x: int
@@ -123,11 +137,11 @@ class Place(NamedTuple):
         return self.x, self.y, self.x + self.side, self.y + self.side
 
 
-def weight(side: int, steepness: float = STEEPNESS, extent: float = EXTENT) -> Array:
-    """Return the blend's weight, (side, side): 1 is the frame, 0 the painting.
+def blend_weights(side: int, steepness: float = BLEND_STEEPNESS, extent: float = BLEND_EXTENT) -> Array:
+    """Return the blend's weights, (side, side): 1 is the frame, 0 the painting.
 
-    alpha = 1 / (1 + exp(steepness * (max(|x - m|, |y - m|) - extent))), m the middle, at 512 pixels;
-    other sides are scaled to it. Towards the edge it falls to exactly zero.
+    alpha = 1 / (1 + exp(steepness * (max(|x - m|, |y - m|) - extent))), m the middle, at 512 pixels; other
+    sides are scaled to that. Towards the edge it falls to exactly zero.
     """
     middle = side / 2
     away = np.abs(np.arange(side) + 0.5 - middle) * (_SIDE / side)
@@ -138,14 +152,14 @@ def weight(side: int, steepness: float = STEEPNESS, extent: float = EXTENT) -> A
     return weighted
 
 
-def blend(painting: Pixels, frame: Pixels, alpha: Array) -> Pixels:
-    """Blend a frame over the painting's square, both RGB uint8 of the weight's shape."""
+def blend_frame(painting: Pixels, frame: Pixels, alpha: Array) -> Pixels:
+    """Blend a frame over the painting's square, both RGB uint8 (side, side, 3) of the weights' side."""
     share = alpha[..., None]
     mixed: Pixels = np.rint(painting + share * (frame.astype(np.float64) - painting)).astype(np.uint8)
     return mixed
 
 
-def find_place(painting: Landmarks, frame: Landmarks, side: int) -> Place:
+def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) -> FrameSquare:
     """Find the square that frames of `side` pixels show, by matching both faces' meshes.
 
     Raises
@@ -157,26 +171,26 @@ def find_place(painting: Landmarks, frame: Landmarks, side: int) -> Place:
     a, b = there - there.mean(0), here - here.mean(0)
     scale = float((a * b).sum() / np.square(b).sum())
     off = float(np.sqrt(np.square(a - scale * b).sum(1).mean())) / painting.half_width
-    if off > 0.12 or scale <= 0:
+    if off > _UNALIKE or scale <= 0:
         raise UnfitPortrait(
-            f"the frames' face does not fit the painting's (off by {off:.2f} half faces, expected 0.12); "
-            "make them from this painting, or give their place"
+            f"the frames' face does not fit the painting's (off by {off:.2f} half faces, expected "
+            f"{_UNALIKE}); make them from this painting, or give their place"
         )
     x, y = there.mean(0) - scale * here.mean(0)
-    return Place(round(float(x)), round(float(y)), round(scale * side))
+    return FrameSquare(round(float(x)), round(float(y)), round(scale * side))
 
 
-def choose_even(motions: Sequence[float], frames: int) -> list[int]:
-    """Choose frames whose measured motion goes in equal steps from the least to the most.
+def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[int]:
+    """Choose frames whose measured gaze goes in equal steps from the least to the most.
 
     Parameters
     ----------
-    motions : where the gaze is in each frame, any unit, in any order
+    motions : the gaze of each frame, any unit, in any order
     frames : how many to choose
 
     Returns
     -------
-    Indices into `motions`, by rising motion, none twice
+    Indices into `motions`, by rising gaze, none twice
 
     Raises
     ------
@@ -191,44 +205,42 @@ def choose_even(motions: Sequence[float], frames: int) -> list[int]:
     chosen: list[int] = []
     first = 0
     for i, target in enumerate(wanted):
-        last = len(order) - (frames - i)  # enough must be left for the rest
+        last = len(order) - (frames - i)  # leave enough frames for the other targets
         nearest = first + int(np.abs(ordered[first : last + 1] - target).argmin())
         chosen.append(int(order[nearest]))
         first = nearest + 1
     return chosen
 
 
-def read_motions(landmarker: Landmarker, files: Sequence[Path], face: Landmarks) -> list[float]:
-    """Measure where each frame looks, in degrees to picture right: the head's yaw and the irises' turn."""
-    return [sum(looks(*landmarker.look_again(read_pixels(path), face))) for path in files]
+def read_gaze_angles(landmarker: FaceLandmarker, files: Sequence[Path], face: FaceLandmarks) -> list[float]:
+    """Measure where each frame looks, in degrees to picture right: the head's yaw plus the irises' turn."""
+    return [sum(head_and_eye_yaw(*landmarker.read_again(read_pixels(path), face))) for path in files]
 
 
-def looks(eyes: Sequence[EyeMarks], mesh: Array) -> tuple[float, float]:
+def head_and_eye_yaw(eyes: Sequence[EyeLandmarks], mesh: Array) -> tuple[float, float]:
     """Return how far a head is turned and how far its eyes are, on average, in degrees to picture right.
 
     Parameters
     ----------
-    eyes, mesh : as `Landmarker.look_again` reads them
+    eyes, mesh : as `FaceLandmarker.read_again` returns them
     """
-    across = mesh[454] - mesh[234]
-    yaw = math.degrees(math.atan2(float(across[2]), math.hypot(float(across[0]), float(across[1]))))
     turns = []
     for eye in eyes:
         along = (eye.lower[-1] - eye.lower[0]) / eye.width
-        away = float((np.array(eye.iris) - (eye.lower[0] + eye.lower[-1]) / 2) @ along)
-        turns.append(math.degrees(math.asin(min(max(away / (1.744 * eye.radius), -0.9), 0.9))))
-    return yaw, sum(turns) / len(turns)
+        away = float((np.array(eye.iris) - eye.middle) @ along)
+        turns.append(math.degrees(math.asin(min(max(away / (_LEVER * eye.radius), -0.9), 0.9))))
+    return mesh_yaw(mesh), sum(turns) / len(turns)
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """List head frames in name order; raises `BadImage` if there are not three of them."""
+def list_head_frames(folder: Path) -> list[Path]:
+    """List head frames in name order; raises `BadImage` if there are fewer than three."""
     files = image_files(folder) if folder.is_dir() else []
     if len(files) < 3:
         raise BadImage(f"{folder}: {len(files)} head frames; expected a folder of 3 or more image files")
     return files
 
 
-def check_square_frames(files: Sequence[Path]) -> None:
+def check_frames_are_square(files: Sequence[Path]) -> None:
     """Make sure that head frames are square; raises `BadImage`."""
     for path in files:
         width, height = read_image(path).size
@@ -236,82 +248,92 @@ def check_square_frames(files: Sequence[Path]) -> None:
             raise BadImage(f"{path}: {width}x{height}; expected a square head frame")
 
 
-def blended(
+def blend_frames(
     painting: Pixels,
     files: Sequence[Path],
-    place: Place,
-    resting: int,
+    place: FrameSquare,
+    resting_frame: int,
     alpha: Array,
     finish: Callable[[int, Pixels], Pixels] = lambda index, frame: frame,
 ) -> Iterator[Image.Image]:
     """Blend chosen frames one by one; the resting one is the painting itself.
 
-    `finish` is done to each, by its index and as RGB uint8 of the square's size, before it is blended.
+    Parameters
+    ----------
+    files : of square frames, in the order of the pack
+    resting_frame : the index of the one that gives way to the painting
+    alpha : weights as `blend_weights` returns them
+    finish : applied to each frame, by its index and as RGB uint8 of the square's size, before it is blended
     """
     x0, y0, x1, y1 = place.box
     square = painting[y0:y1, x0:x1]
     for i, path in enumerate(files):
-        if i == resting:
+        if i == resting_frame:
             yield Image.fromarray(square)
             continue
         frame = read_image(path).resize((place.side, place.side), Image.Resampling.LANCZOS)
-        yield Image.fromarray(blend(square, finish(i, np.asarray(frame)), alpha))
+        yield Image.fromarray(blend_frame(square, finish(i, np.asarray(frame)), alpha))
 
 
-Finish = Callable[[int, Pixels], Pixels]
-# Less does not hold a head.
+# What is done to a frame before it is blended: from its index and its RGB uint8 to the same.
+FrameFinisher = Callable[[int, Pixels], Pixels]
+# Least side of the frames' square, in pixels: less does not hold a head (by eye).
 _SMALLEST: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class FittedPainting:
     """A painting as it will be shown: `pixels` RGB uint8 (height, width, 3), `face` in its pixels."""
 
     image: Path
     pixels: Pixels
-    face: Landmarks
+    face: FaceLandmarks
 
     @property
     def eyes(self) -> tuple[float, float]:
-        """The middle between the eyes, (x, y) in its pixels."""
+        """The middle between the eyes, (x, y) in picture pixels."""
         corners = np.concatenate([eye.lower[[0, -1]] for eye in self.face.eyes])
         x, y = corners.mean(0).round(2).tolist()
         return x, y
 
-    def square(self, place: Place) -> Pixels:
+    def square(self, place: FrameSquare) -> Pixels:
         """Return a square of the painting, RGB uint8 (side, side, 3)."""
         x0, y0, x1, y1 = place.box
         return self.pixels[y0:y1, x0:x1]
 
-    def detail(self, place: Place, frame_side: int) -> Detail:
-        """Take the fine detail out of a square, as `Detail` does."""
+    def detail(self, place: FrameSquare, frame_side: int) -> FineDetail:
+        """Take the fine detail out of a square, as `FineDetail` does."""
         corner = np.array([place.x, place.y], np.float64)
         eyes = [
             replace(eye, lower=eye.lower - corner, upper=eye.upper - corner, iris=(0.0, 0.0))
             for eye in self.face.eyes
         ]
-        return Detail(self.square(place), self.face.mesh[:, :2] - corner, eyes, frame_side)
+        return FineDetail(self.square(place), self.face.mesh[:, :2] - corner, eyes, frame_side)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How head frames are laid over the painting, and what the pack says of it.
+class BlendSettings:
+    """How head frames are blended over the painting, and what the pack says of it.
 
-    `steepness` and `extent` are the sigmoid's for frames of 512 pixels; `detail` is the part of the
-    painting's fine detail that is put back, 0 to 1; `title` is the file's name if not given.
+    `steepness` and `extent` are the sigmoid's for frames of 512 pixels; `detail` is the fraction of the
+    painting's fine detail that is restored, 0 to 1; `title` is the file's name if None.
     """
 
-    steepness: float = STEEPNESS
-    extent: float = EXTENT
+    steepness: float = BLEND_STEEPNESS
+    extent: float = BLEND_EXTENT
     detail: float = 0.0
     title: str | None = None
     artist: str = "unknown"
     licence: str = "unknown"
 
 
-def prepare(
-    image: Path, out: Path, size: tuple[int, int] | None, landmarker: Landmarker, choose: int | None = None
-) -> Canvas:
+def read_fitted_painting(
+    image: Path,
+    out: Path,
+    size: tuple[int, int] | None,
+    landmarker: FaceLandmarker,
+    choose: int | None = None,
+) -> FittedPainting:
     """Read a painting, fit it to the screen and find the sitter's face.
 
     Parameters
@@ -325,14 +347,14 @@ def prepare(
     BadImage, UnfitPortrait
         If it is no whole image, or has no such face.
     """
-    original, _ = read_original(image, size)
-    with in_the_name_of(image, out):
-        found = landmarker.find(original, choose)
-        pixels, (found,) = fitted(original, [found], size or (original.shape[1], original.shape[0]))
-        return Canvas(image, pixels, landmarker.landmarks(pixels, found))
+    original, _ = read_original_picture(image, size)
+    with name_picture_in_refusals(image, out):
+        found = landmarker.find_sitter(original, choose)
+        pixels, (found,) = fit_to_screen(original, [found], size or (original.shape[1], original.shape[0]))
+        return FittedPainting(image, pixels, landmarker.read_landmarks(pixels, found))
 
 
-def check_square(canvas: Canvas, place: Place, whose: str) -> None:
+def check_square_fits(canvas: FittedPainting, place: FrameSquare, whose: str) -> None:
     """Make sure that a square lies in the painting; raises `UnfitPortrait`, in `whose` name."""
     (x0, y0, x1, y1), (height, width) = place.box, canvas.pixels.shape[:2]
     if place.side < _SMALLEST:
@@ -347,21 +369,21 @@ def check_square(canvas: Canvas, place: Place, whose: str) -> None:
         )
 
 
-def even_row(canvas: Canvas, place: Place, count: int, reach: float) -> FrameGrid:
-    """Return the grid of a single row that looks `reach` degrees to either side, its middle the painting."""
+def evenly_spaced_row(canvas: FittedPainting, place: FrameSquare, count: int, reach: float) -> FrameGrid:
+    """Return the grid of one row that looks `reach` degrees to either side; its middle is the painting."""
     angles = np.linspace(-reach, reach, count) * (np.arange(count) != count // 2)
     return FrameGrid(place.box, canvas.eyes, tuple(angles.tolist()), (0.0,), (1,), (0, count // 2))
 
 
-def compose(
+def compose_pack(
     out: Path,
-    canvas: Canvas,
-    place: Place,
+    canvas: FittedPainting,
+    place: FrameSquare,
     files: Sequence[Path],
     grid: FrameGrid,
-    look: Look,
+    look: BlendSettings,
     engine: str,
-    finish: Finish,
+    finish: FrameFinisher,
     settings: Mapping[str, float | int | str | bool] | None = None,
 ) -> PackInfo:
     """Blend chosen frames over the painting into a pack; `<out>-sheet.png` is written beside it.
@@ -371,8 +393,8 @@ def compose(
     place : the square of the painting that the frames show
     files : the frames, in the order of the grid's numbers; the resting one gives way to the painting itself
     grid : where they look; its box is the square's
-    finish : what is done to a frame, by its index and at the square's size, before it is blended
-    settings : more of the engine's, for pack.toml
+    finish : applied to a frame, by its index and at the square's size, before it is blended
+    settings : further settings of the engine, for pack.toml
 
     Raises
     ------
@@ -396,10 +418,10 @@ def compose(
         },
         sitters=(grid,),
     )
-    alpha = weight(place.side, look.steepness, look.extent)
-    patches = blended(canvas.pixels, files, place, grid.rest, alpha, finish)
+    alpha = blend_weights(place.side, look.steepness, look.extent)
+    patches = blend_frames(canvas.pixels, files, place, grid.rest, alpha, finish)
     whole = Image.fromarray(canvas.pixels)
-    sheet = Sheet(whole, info.main)
-    passing = sheet.passing(show_progress(patches, grid.count, "blending"))
-    write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png(sheet.image)})
+    sheet = ContactSheet(whole, info.main)
+    passing = sheet.pass_through(show_progress(patches, grid.count, "blending"))
+    write_pack(out, info, whole, passing, lambda: {f"{out.name}-sheet.png": png_bytes(sheet.image)})
     return info

@@ -12,26 +12,26 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.errors import BadImage, ConfigError
 from appliance.images import image_files
-from appliance.portrait.eye_layers import LEVER, fit_eyes
-from appliance.portrait.eye_recordings import iris_way, socket_way
-from appliance.portrait.foreign_blend import Canvas, Place
-from appliance.portrait.landmarks import Landmarker, Landmarks
+from appliance.portrait.eye_layers import IRIS_LEVER, fit_eyes
+from appliance.portrait.eye_recordings import match_eye_socket, match_iris
+from appliance.portrait.foreign_blend import FittedPainting, FrameSquare
+from appliance.portrait.landmarks import EYE_CORNERS, FaceLandmarker, FaceLandmarks, mesh_yaw
 from appliance.portrait.sampling import Array
 from appliance.schema import parse_toml, read_toml, toml_value
 
-# Mesh points: the face's sides, its top and its chin, and the corners of both eyes.
-_SIDES: Final = (234, 454)
+# Mesh points at the top of the face and at the chin.
 _TOP, _CHIN = 10, 152
-_CORNERS: Final = ((33, 133), (362, 263))
-# Factors that correct the readings of yaw and pitch. The models read a turn too small, and the skin around an
-# eye moves farther than the eye does (median over three portraits that were rendered with known angles).
+# Factors that correct the readings of yaw and pitch: the models read a turn too small, and the skin around
+# an eye moves farther than the eye does (median over three portraits that were rendered with known angles).
 _TOO_SMALL: Final = (1.2, 1.42)
 
 
 class GazeReader:
     """Reads yaw and pitch of head pictures: the head's from its mesh, the eyes' by matching the irises."""
 
-    def __init__(self, canvas: Canvas, place: Place, landmarker: Landmarker, rest: Pixels) -> None:
+    def __init__(
+        self, canvas: FittedPainting, place: FrameSquare, landmarker: FaceLandmarker, rest: Pixels
+    ) -> None:
         """Prepare to read pictures.
 
         Parameters
@@ -41,7 +41,7 @@ class GazeReader:
         """
         self._canvas, self._place, self._landmarker = canvas, place, landmarker
         self._eyes = fit_eyes(canvas.pixels, canvas.face)
-        self._face: Landmarks = landmarker.landmarks(rest, landmarker.find(rest))
+        self._face: FaceLandmarks = landmarker.read_landmarks(rest, landmarker.find_sitter(rest))
         self._rest = self._mesh(rest)
 
     def read(self, picture: Pixels) -> tuple[float, float]:
@@ -54,40 +54,43 @@ class GazeReader:
         scaled = Image.fromarray(picture).resize((place.side, place.side), Image.Resampling.LANCZOS)
         whole[y0:y1, x0:x1] = scaled
         ways = []
-        for eye, corners in zip(self._eyes, _CORNERS, strict=True):
+        for eye, corners in zip(self._eyes, EYE_CORNERS, strict=True):
             moved = (mesh[list(corners), :2] - self._rest[list(corners), :2]).mean(0) * scale
             cosine, sine = math.cos(eye.view.axes.tilt), math.sin(eye.view.axes.tilt)
             near = np.array([cosine * moved[0] + sine * moved[1], cosine * moved[1] - sine * moved[0]])
-            carried = np.array(socket_way(self._canvas.pixels, whole, eye, near))
-            ways.append((np.array(iris_way(self._canvas.pixels, whole, eye, near)) - carried) / eye.radius)
-        right, down = np.clip(np.mean(ways, axis=0) / LEVER, -0.95, 0.95).tolist()
+            carried = np.array(match_eye_socket(self._canvas.pixels, whole, eye, near))
+            ways.append(
+                (np.array(match_iris(self._canvas.pixels, whole, eye, near)) - carried) / eye.radius_px
+            )
+        right, down = np.clip(np.mean(ways, axis=0) / IRIS_LEVER, -0.95, 0.95).tolist()
         yaw, pitch = turn + math.degrees(math.asin(right)), -lowered - math.degrees(math.asin(down))
         return _TOO_SMALL[0] * yaw, _TOO_SMALL[1] * pitch
 
     def _mesh(self, picture: Pixels) -> Array:
-        return self._landmarker.look_again(picture, self._face)[1]
+        return self._landmarker.read_again(picture, self._face)[1]
 
 
 def _pose(mesh: Array) -> tuple[float, float]:
     """Return how far a head is turned to picture right and up, in degrees, from its mesh (468, 3)."""
-    across, down = mesh[_SIDES[1]] - mesh[_SIDES[0]], mesh[_CHIN] - mesh[_TOP]
-    yaw = math.degrees(math.atan2(float(across[2]), math.hypot(float(across[0]), float(across[1]))))
-    return yaw, math.degrees(math.atan2(float(down[2]), math.hypot(float(down[0]), float(down[1]))))
+    x, y, depth = (mesh[_CHIN] - mesh[_TOP]).tolist()
+    return mesh_yaw(mesh), math.degrees(math.atan2(depth, math.hypot(x, y)))
 
 
+# The file in a folder of head pictures that lists where each looks.
 ANGLES_FILE: Final = "angles.toml"
-# As face_looker names its files: gaze_px-4p5_py3_256.webp, a minus also written m, a point p; x to picture
-# right, y up. Its numbers are the model's own, not degrees.
+# As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to
+# picture right, y up. Its numbers are the model's own, not degrees.
 _NAME: Final = re.compile(r"gaze_px([-m]?\d+(?:[p.]\d+)?)_py([-m]?\d+(?:[p.]\d+)?)_\d+")
+# What angles.toml must hold; ends every refusal of it.
 _EXPECTED: Final = "expected file, yaw and pitch of every picture, in degrees to picture right and up"
 
 
 @dataclass(frozen=True, slots=True)
-class GridFiles:
+class HeadPictureGrid:
     """Pictures by direction: `files[row][column]` looks to `yaws[column]` and `pitches[row]`.
 
-    Yaws rise to picture right; pitches are up and fall, so that row 0 looks up. They are degrees if
-    `degrees` is set, else in proportion to degrees.
+    Yaws rise to picture right. Pitches are up and fall, so that row 0 looks up. Both are degrees if `degrees`
+    is set, else in proportion to degrees.
     """
 
     yaws: tuple[float, ...]
@@ -102,18 +105,18 @@ class GridFiles:
 
     @property
     def ahead(self) -> Path:
-        """The picture that looks straight ahead, or most nearly."""
-        row, column = self.resting
+        """That picture's file."""
+        row, column = self.ahead_place
         return self.files[row][column]
 
     @property
-    def resting(self) -> tuple[int, int]:
-        """Row and column of that picture."""
+    def ahead_place(self) -> tuple[int, int]:
+        """Row and column of the picture that looks straight ahead, or most nearly."""
         row = min(range(len(self.pitches)), key=lambda i: abs(self.pitches[i]))
         return row, min(range(len(self.yaws)), key=lambda i: abs(self.yaws[i]))
 
 
-def grid_files(folder: Path) -> GridFiles | None:
+def find_head_picture_grid(folder: Path) -> HeadPictureGrid | None:
     """Return the grid that a folder holds, by its angles.toml or its files' names; None if it holds none.
 
     Raises
@@ -138,6 +141,7 @@ def _number(text: str) -> float:
 
 
 def _listed(path: Path) -> list[tuple[float, float, Path]]:
+    """Return yaw, pitch and file of each picture that angles.toml lists."""
     try:
         tree = parse_toml(read_toml(path))
     except (OSError, ValueError) as error:
@@ -162,7 +166,7 @@ def _listed(path: Path) -> list[tuple[float, float, Path]]:
     return found
 
 
-def _grid(folder: Path, found: list[tuple[float, float, Path]], degrees: bool) -> GridFiles:
+def _grid(folder: Path, found: list[tuple[float, float, Path]], degrees: bool) -> HeadPictureGrid:
     by_place: dict[tuple[float, float], Path] = {}
     for yaw, pitch, path in found:
         if (yaw, pitch) in by_place:
@@ -180,4 +184,6 @@ def _grid(folder: Path, found: list[tuple[float, float, Path]], degrees: bool) -
                 )
     if len(yaws) < 3:
         raise BadImage(f"{folder}: {len(yaws)} yaws; expected a grid of 3 or more")
-    return GridFiles(yaws, pitches, tuple(tuple(by_place[y, p] for y in yaws) for p in pitches), degrees)
+    return HeadPictureGrid(
+        yaws, pitches, tuple(tuple(by_place[y, p] for y in yaws) for p in pitches), degrees
+    )

@@ -10,37 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.pack import Box
-from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.sampling import Array, Mask, bilinear, blur, smoothstep
+from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarks
+from appliance.portrait.sampling import Array, Mask, gaussian_blur, sample_bilinear, smoothstep
 
-# Distance of the field's nodes, in half faces, and its least value in pixels.
+# Distance of the field's nodes, in half faces (by eye).
 _STEP: Final = 1 / 14
+# Least distance of the nodes, in pixels.
 _LEAST_STEP: Final = 6
-# Mesh points: the face's outline, its sides (where it meets the background: depth counts from them),
-# and the ridge of the nose down to the mouth.
+# Mesh points of the face's outline.
 _OVAL: Final = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
+# Mesh points of its sides, where it meets the background: depth counts from the plane through them.
 _SIDES: Final = (127, 234, 93, 132, 58, 356, 454, 323, 361, 288)
+# Mesh points of the nose's ridge, down to the mouth.
 _RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
-# The turn, in degrees, at which the field must keep the least Jacobian: half of an area's width is
-# the most that may be lost before skin looks pinched (judged on fifteen portraits).
+# The turn, in degrees, at which the field must keep the least Jacobian.
 _WIDEST: Final = 12.0
+# The least Jacobian: if an area loses more than half of its width, skin looks pinched (15 portraits).
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
 _SPARE: Final = 0.95
-# The slope down the face at which the nod's field is cut: 6 degrees of nod and 8 of turn together
-# leave the least Jacobian where the turn's field is steepest.
+# The slope down the face at which the nod's field is cut: 6 degrees of nod and 8 of turn together keep the
+# least Jacobian where the turn's field is steepest.
 _STEEPEST_NOD: Final = 2.3
 
 
 class _Ends(NamedTuple):
     """Where a field ends, in multiples of the distance from the face's middle to its outline.
 
-    `side` is just inside the outline, where the background begins; `up` lies over hair, `down` over the
-    neck. Between them goes the sine of the direction, to a power: the higher `dome` (upwards) and
-    `narrow` (downwards), the closer the end keeps to the outline at the temples and the jaw.
+    `side` lies just inside the outline, where the background begins; `up` over hair, `down` over the neck. In
+    between, the sine of the direction is taken to a power: the higher `dome` (upwards) and `narrow`
+    (downwards), the closer the end keeps to the outline at the temples and the jaw.
     """
 
     side: float
@@ -50,60 +52,65 @@ class _Ends(NamedTuple):
     narrow: float
 
 
-# Chosen on 33 portraits at 1080x1920 and 8 degrees: the painted edge beside the brow moves by 1 px, beside
-# the jaw by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1.
+# Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw
+# by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits
+# at 1080x1920).
 _TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
-# A nod moves the chin against the neck and the forehead against the hair, which give way over a longer
-# distance; the background above moves by less than 1 px at 6 degrees.
+# Where the nod's field ends: the chin moves against the neck and the forehead against the hair, which give
+# way over a longer distance; at 6 degrees the background above moves by less than 1 px (by eye).
 _NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
-# What lies behind the plane through the sides moves only by this part of its depth: ears, hair.
+# What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth (by eye).
 _DEEP: Final = 0.35
-# The mesh's depth is averaged over Gaussians of this width, in half faces: the mesh is rough on paintings.
+# Sigma of the Gaussian that averages the mesh's depth, in half faces: the mesh is rough on paintings (by
+# eye).
 _SMOOTH: Final = 0.05
-# An eye's socket is rigid within an ellipse of these half axes, in eye widths across and down, wider by
-# the last blur, and no longer at `_SOCKET_FADE` times that.
+# Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur
+# is added (by eye).
 _SOCKET: Final = (0.42, 0.3)
+# The socket is no longer rigid at this many times that ellipse (by eye).
 _SOCKET_FADE: Final = 1.2
-# The face ends softly between these parts of the way to where nothing moves.
+# The face ends softly between these fractions of the way to where nothing moves (by eye).
 _FACE: Final = (0.55, 0.8)
-# Weights of the field's fit, against 1 for slopes with the motion; chosen by the eyes' widths and the
-# ways of hairline, nose and chin on thirty portraits. Slopes across the motion:
+# Weight of slopes across the motion, against 1 for slopes along it (by the eyes' widths and the ways of
+# hairline, nose and chin on 30 portraits).
 _ACROSS_MOTION: Final = 2.0
-# Slopes beyond the face, where hair and neck may shear:
+# Weight of slopes beyond the face, where hair and neck may shear (30 portraits).
 _BEYOND: Final = 0.15
-# Slopes in an eye's socket, more than in the face: 150 keep the far eye's width within 8 % at 8 degrees.
+# Weight of slopes in an eye's socket: 150 keeps the far eye's width within 8 % at 8 degrees (30 portraits).
 _STIFF: Final = 150.0
-# Slopes down the nose's ridge, so that its tip, bridge and the lips go together:
+# Weight of slopes down the nose's ridge, so that its tip, its bridge and the lips move together (30
+# portraits).
 _STRAIGHT: Final = 60.0
-# Depth itself in the face:
+# Weight of the depth itself in the face (30 portraits).
 _HELD: Final = 8.0
-# Half the width of the nose's ridge, in half faces.
+# Half the width of the nose's ridge, in half faces (by eye).
 _RIDGE_WIDTH: Final = 0.15
-# Passes that invert the field: each leaves at most half of the error, at the steepest place.
+# Rounds that invert the field: each leaves at most half of the error, at the steepest place.
 _INVERSIONS: Final = 12
-# Penalty and number of rounds of the alternating direction method: slopes end within 1 % of the limit.
+# Penalty of the alternating direction method.
 _PENALTY: Final = 3.0
+# Rounds of the alternating direction method: slopes end within 1 % of the limit.
 _ROUNDS: Final = 60
-# The last blur, in half faces, rounds the field's creases; an average of slopes is no steeper.
+# Blur (sigma) that rounds the field's creases, in half faces; an average of slopes is no steeper (by eye).
 _LAST_BLUR: Final = 0.045
 
 
-class Moves(NamedTuple):
-    """How far points move in pixels: along the face to picture right, and down the face."""
+class Displacement(NamedTuple):
+    """How far points move, in picture pixels: along the face to picture right, and down the face."""
 
     along: Array
     down: Array
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class HeadMotion:
     """The fields of a head's turn and nod on nodes `step` pixels apart, bilinear between them.
 
-    `box` is the rectangle that can move, in whole picture pixels; nodes begin at its upper left
-    corner and its sides are multiples of `step` unless the picture ends. `depth` and `rise` are
-    (rows, columns) in pixels: a turn by the angle psi to picture right moves a point by
-    sin(psi) * depth along the face, `tilt` radians clockwise of the picture's rows; a nod by the
-    angle phi upwards moves it by sin(phi) * rise up the face.
+    `box` is the rectangle that can move, in whole picture pixels. Nodes begin at its upper left corner, and
+    its sides are multiples of `step` unless the picture ends. `depth` and `rise` are (rows, columns) in
+    pixels: a turn by the angle psi to picture right moves a point by sin(psi) * depth along the face, which
+    is `tilt` radians clockwise of the picture's rows; a nod by the angle phi upwards moves it by sin(phi) *
+    rise up the face.
     """
 
     box: Box
@@ -112,8 +119,8 @@ class Head:
     tilt: float
     step: int
 
-    def sources(self, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
-        """Return where in the painting every node's content comes from, x and y in pixels.
+    def source_nodes(self, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
+        """Return where in the painting every node's content comes from: x and y, (rows, columns) in pixels.
 
         Parameters
         ----------
@@ -131,8 +138,8 @@ class Head:
         along, down = shift[..., 0], shift[..., 1]
         return x - (along * c - down * s), y - (along * s + down * c)
 
-    def reach(self, turns: bool, nods: bool) -> Box:
-        """Return the rectangle that moves in a head that turns, nods or both, in whole pixels."""
+    def moving_box(self, turns: bool, nods: bool) -> Box:
+        """Return the rectangle in which a head that turns, nods or both moves, in whole picture pixels."""
         moving = np.zeros(self.depth.shape, bool)
         for field, used in ((self.depth, turns), (self.rise, nods)):
             moving |= used & (field != 0)
@@ -146,26 +153,26 @@ class Head:
         )
 
     def nodes(self) -> tuple[Array, Array]:
-        """Return the nodes' own x and y in picture pixels."""
+        """Return the nodes' own x and y in picture pixels, each (rows, columns)."""
         rows, columns = self.depth.shape
         x, y = np.meshgrid(np.arange(columns) * self.step, np.arange(rows) * self.step)
         return x + float(self.box[0]), y + float(self.box[1])
 
-    def squeeze(self, turn: float, nod: float = 0.0) -> float:
+    def least_jacobian(self, turn: float, nod: float = 0.0) -> float:
         """Return the least Jacobian of a turn and a nod in degrees: 1 moves rigidly, 0 folds."""
         return float(self._areas(math.sin(math.radians(turn)), math.sin(math.radians(nod))).min())
 
-    def widest(self) -> float:
+    def widest_turn(self) -> float:
         """Return the turn in degrees up to which the least Jacobian is 0.5 or more, to either side."""
-        lost = 1 - min(self.squeeze(_WIDEST), self.squeeze(-_WIDEST))
+        lost = 1 - min(self.least_jacobian(_WIDEST), self.least_jacobian(-_WIDEST))
         sine = math.sin(math.radians(_WIDEST)) * (1 - _LEAST) / max(lost, 1e-6)
         return math.degrees(math.asin(min(sine, 1.0)))
 
-    def highest(self, turn: float) -> float:
-        """Return the nod in degrees up to which the least Jacobian is 0.5 or more.
+    def highest_nod(self, turn: float) -> float:
+        """Return the nod in degrees, upwards and downwards, up to which the least Jacobian is 0.5 or more.
 
-        It holds upwards and downwards, beside every turn of up to `turn` degrees to either side:
-        at every point the Jacobian is linear in either angle's sine, so it is least at their ends.
+        This holds beside every turn of up to `turn` degrees to either side: at every point the Jacobian is
+        linear in the sine of either angle, so that it is least at their ends.
         """
         most = 1.0
         for sine in (math.sin(math.radians(turn)), -math.sin(math.radians(turn))):
@@ -174,28 +181,28 @@ class Head:
             most = min(most, float(((level - _LEAST) / np.maximum(lost, 1e-6)).min()))
         return math.degrees(math.asin(max(most, 0.0)))
 
-    def moves(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> Moves:
+    def displacement(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> Displacement:
         """Return how far points of the painting move along and down the face, in pixels.
 
         Parameters
         ----------
-        x, y : in picture pixels
+        x, y : in picture pixels, any shape
         turn, nod : of the head to picture right and up, in degrees
         """
         along = math.sin(math.radians(turn)) * self._between(self.depth, x, y)
         if not nod:
-            return Moves(along, np.zeros_like(along))
-        return Moves(along, -math.sin(math.radians(nod)) * self._between(self.rise, x, y))
+            return Displacement(along, np.zeros_like(along))
+        return Displacement(along, -math.sin(math.radians(nod)) * self._between(self.rise, x, y))
 
-    def shifts(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
-        """Return how far points of the painting move to picture right and down, in pixels."""
-        along, down = self.moves(x, y, turn, nod)
+    def picture_shifts(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
+        """Return how far points move to picture right and down, in pixels; parameters as `displacement`."""
+        along, down = self.displacement(x, y, turn, nod)
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         return along * c - down * s, along * s + down * c
 
     def _areas(self, turn: float, nod: float) -> Array:
         """Return the Jacobian at the corners of all cells, for the sines of a turn and a nod."""
-        # Between four nodes a slope is that of two of their edges, and steepest in a corner.
+        # Between four nodes the field is bilinear, so its slopes are extreme at the nodes.
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         areas: list[Array] = []
         for row, column in product((np.s_[:-1], np.s_[1:]), repeat=2):
@@ -210,29 +217,35 @@ class Head:
 
     def moving_cells(self) -> Mask:
         """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
-        moves = (self.depth != 0) | (self.rise != 0)
-        cells: Mask = moves[:-1, :-1] | moves[1:, :-1] | moves[:-1, 1:] | moves[1:, 1:]
-        return cells
+        return cells_touching((self.depth != 0) | (self.rise != 0))
 
     def _between(self, values: Array, x: Array, y: Array) -> Array:
-        # bilinear() has its samples at half pixels, a node is a corner.
-        return bilinear(values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5)
+        # `sample_bilinear` has samples at pixel centres; nodes lie on pixel corners.
+        return sample_bilinear(
+            values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5
+        )
 
 
-def build_head(
-    face: Landmarks, width: int, height: int, others: Callable[[Array, Array], Mask] | None = None
-) -> Head:
-    """Build the field from the mesh's depth, for a picture of that size in pixels.
+def cells_touching(nodes: Mask) -> Mask:
+    """Return which squares between four nodes have one of these nodes, (rows - 1, columns - 1)."""
+    cells: Mask = nodes[:-1, :-1] | nodes[1:, :-1] | nodes[:-1, 1:] | nodes[1:, 1:]
+    return cells
 
-    A rigid head moves by its depth, the background not at all. Each field follows the mesh's depth
-    over the plane through the face's sides as closely as three conditions allow: it is zero from its
-    ends on, nearly constant in the sockets of the eyes, and nowhere steeper along the motion than a
-    turn of 12 degrees permits, or a turn of 8 together with a nod of 6.
+
+def build_head_motion(
+    face: FaceLandmarks, width: int, height: int, others: Callable[[Array, Array], Mask] | None = None
+) -> HeadMotion:
+    """Build the fields of a face's turn and nod from its mesh, for a picture of that size in pixels.
+
+    A rigid head moves by its depth, the background not at all. Each field follows the mesh's depth over the
+    plane through the face's sides as closely as three conditions allow: it is zero from its ends on, nearly
+    constant in the eyes' sockets, and nowhere steeper along the motion than a turn of 12 degrees permits, or
+    a turn of 8 together with a nod of 6.
 
     Parameters
     ----------
-    others : tells which points of the picture, x and y in pixels, belong to other sitters: they stay
-        still, as what lies beyond the picture's edge
+    others : tells which points of the picture, x and y in pixels, belong to other sitters; these stay still,
+        like what lies beyond the picture's edge
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
     upright = np.array([[c, -s], [s, c]])
@@ -261,9 +274,9 @@ def build_head(
         outs[-1][[0, -1]] = outs[-1][:, [0, -1]] = 2.0
     turns, nods = (out < 1 for out in outs)
     step = max(round(half * _STEP), _LEAST_STEP)
-    if not turns.any():  # the picture's edge is everywhere too near
+    if not turns.any():  # the picture's edge is too near on all sides
         still = np.zeros((2, 2))
-        return Head((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
+        return HeadMotion((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
     fields = [half * _relief(points, depths, sockets, there, out, nods=out is outs[1]) for out in outs]
     free = turns | nods
     box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
@@ -276,8 +289,8 @@ def build_head(
         ((y - centre[1]) * c - (x - centre[0]) * s) / half,
     )
     places = [(o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)]
-    depth, rise = (bilinear(field, *places) for field in fields)
-    return _trimmed(Head(box, depth, rise, face.tilt, step))
+    depth, rise = (sample_bilinear(field, *places) for field in fields)
+    return _trimmed(HeadMotion(box, depth, rise, face.tilt, step))
 
 
 def _depths(z: Array, points: Array) -> Array:
@@ -294,9 +307,7 @@ def _outline(points: Array, there: Array) -> Array:
 
     The outline is the mesh points' convex hull; in a three-quarter view the nose may be part of it.
     """
-    turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
-    ways = np.stack([np.cos(turn), np.sin(turn)])
-    out: Array = (there @ ways / (points @ ways).max(0)).max(-1)
+    out: Array = (there @ OUTLINE_DIRECTIONS / (points @ OUTLINE_DIRECTIONS).max(0)).max(-1)
     return out
 
 
@@ -318,7 +329,7 @@ def _relief(
     points, depths : of the mesh
     sockets : for each eye, its corners (2, 2)
     out : how far out the nodes lie, 0 in the face's middle; the field is 0 from 1 on
-    nods : whether it moves points down the face, not along it
+    nods : whether the field moves points down the face, rather than along it
     """
     free = out < 1
     away = np.square(there[free][:, None] - points).sum(-1)
@@ -329,7 +340,7 @@ def _relief(
     ridge = np.exp(-np.square(there[..., None, :] - points[list(_RIDGE)]).sum(-1).min(-1) / _RIDGE_WIDTH**2)
     with_motion = _BEYOND + (1 - _BEYOND) * face
     across_motion = _BEYOND + (_ACROSS_MOTION - _BEYOND) * face
-    # A nod lengthens or shortens the nose, as it does a real one: nothing holds its ridge together.
+    # A nod may lengthen or shorten the nose, as a real one does; only a turn keeps its ridge straight.
     across, down = across_motion, with_motion
     if not nods:
         across, down = with_motion, across_motion + _STRAIGHT * ridge
@@ -341,17 +352,19 @@ def _relief(
         across, down = across + _STIFF * rigid, down + _STIFF * rigid
     held = _HELD * face
     if nods:
-        return blur(_solved(wanted.T, down.T, across.T, held.T, out.T, _STEEPEST_NOD).T, _LAST_BLUR / _STEP)
+        return gaussian_blur(
+            _solved(wanted.T, down.T, across.T, held.T, out.T, _STEEPEST_NOD).T, _LAST_BLUR / _STEP
+        )
     steepest = _SPARE * (1 - _LEAST) / math.sin(math.radians(_WIDEST))
-    return blur(_solved(wanted, across, down, held, out, steepest), _LAST_BLUR / _STEP)
+    return gaussian_blur(_solved(wanted, across, down, held, out, steepest), _LAST_BLUR / _STEP)
 
 
 def _solved(wanted: Array, across: Array, down: Array, held: Array, out: Array, steepest: float) -> Array:
     """Return the field nearest to the wanted one whose slope along rows is nowhere over `steepest`.
 
-    The sum of squared differences in slope (weights `across` and `down`) and in value (`held`) is
-    least; from `out` = 1 on the field is zero. Source: Boyd et al., "Distributed Optimization and
-    Statistical Learning via the Alternating Direction Method of Multipliers", 2011.
+    The weighted sum of squared differences in slope (`across` and `down`) and in value (`held`) is least;
+    from `out` = 1 on the field is zero. Source: Boyd et al., "Distributed Optimization and Statistical
+    Learning via the Alternating Direction Method of Multipliers", 2011.
     """
     free = out < 1
     count = int(free.sum())
@@ -438,8 +451,8 @@ def _around(moving: Mask) -> tuple[int, int, int, int]:
     return max(int(columns[0]) - 1, 0), max(int(rows[0]) - 1, 0), right, bottom
 
 
-def _trimmed(head: Head) -> Head:
+def _trimmed(head: HeadMotion) -> HeadMotion:
     """Cut away what never moves, but for a node on every side."""
     left, top, right, bottom = _around((head.depth != 0) | (head.rise != 0))
     part = np.s_[top : bottom + 1, left : right + 1]
-    return replace(head, box=head.reach(True, True), depth=head.depth[part], rise=head.rise[part])
+    return replace(head, box=head.moving_box(True, True), depth=head.depth[part], rise=head.rise[part])

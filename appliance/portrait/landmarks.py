@@ -1,9 +1,9 @@
 """Where the face is: its mesh of 468 points, the contours of both eyes, and which of several faces.
 
-The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface
-Geometry from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al.,
-"Real-time Pupil Tracking from Monocular Video for Digital Puppetry", 2020). Each is asked several
-times with its crop slightly moved, and the answers are averaged: on paintings one answer is rough.
+The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface Geometry
+from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al., "Real-time Pupil Tracking
+from Monocular Video for Digital Puppetry", 2020). Each is asked several times with its crop slightly moved,
+and the answers are averaged, because on paintings a single answer is rough.
 """
 
 import math
@@ -22,13 +22,13 @@ from appliance.camera.base import RgbPicture
 from appliance.camera.sampling import Pixels, Region
 from appliance.errors import UnfitPortrait
 from appliance.files import write_atomic
-from appliance.portrait.contact_sheet import png
+from appliance.portrait.contact_sheet import png_bytes
 from appliance.portrait.sampling import Array
 from appliance.vision.blazeface import Face, FaceDetector, letterbox_region
 from appliance.vision.runtime import TfliteModel
 
 
-class Crop(NamedTuple):
+class TurnedCrop(NamedTuple):
     """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
 
     x: float
@@ -37,7 +37,7 @@ class Crop(NamedTuple):
     angle: float
     mirrored: bool = False
 
-    def moved(self, angle: float, scale: float, x: float, y: float) -> "Crop":
+    def moved(self, angle: float, scale: float, x: float, y: float) -> "TurnedCrop":
         """Return this crop turned, scaled, and shifted by parts of its side."""
         return self._replace(
             x=self.x + x * self.side,
@@ -61,17 +61,19 @@ class Crop(NamedTuple):
         return np.asarray(image.transform((size * fine,) * 2, kind, data, filter_).reduce(fine)) / 255.0
 
 
-def apply(matrix: Array, points: Array) -> Array:
+def apply_affine(matrix: Array, points: Array) -> Array:
     """Apply a (2, 3) matrix to points (..., 2)."""
     moved: Array = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
 
 
-# Longest side of the numbered picture in pixels: it fits a laptop's screen (chosen).
+# Longest side of the numbered picture in pixels: it fits a laptop's screen (by eye).
 _LONGEST: Final = 1200
 # Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
 _FONT: Final = 11
+# Words for the thirds of a picture from top to bottom.
 _ROWS: Final = ("upper", "", "lower")
+# Words for its thirds from left to right.
 _COLUMNS: Final = ("left", "middle", "right")
 
 
@@ -86,7 +88,7 @@ class SeveralFaces(UnfitPortrait):
         self.picture = picture
 
 
-def ask(
+def ask_which_face(
     image: Image.Image, faces: Mapping[int, Face], unfit: Mapping[int, UnfitPortrait] | None = None
 ) -> SeveralFaces:
     """Return the question which of several faces is the sitter.
@@ -97,7 +99,7 @@ def ask(
     faces : those that could be, by the numbers that `--face` takes
     unfit : why some of them cannot follow, if the others could together
     """
-    places = [f"{number} {place_of(face, *image.size)}" for number, face in faces.items()]
+    places = [f"{number} {face_position(face, *image.size)}" for number, face in faces.items()]
     words = f"{len(faces)} faces found ({', '.join(places)})"
     advice = "choose one with --face N"
     if unfit:
@@ -109,8 +111,8 @@ def ask(
 
 
 @contextmanager
-def in_the_name_of(image: Path, out: Path) -> Iterator[None]:
-    """Name the picture `image` in every refusal; keep a numbered picture as `<out>-faces.png`.
+def name_picture_in_refusals(image: Path, out: Path) -> Iterator[None]:
+    """Name the file `image` in every refusal of the block; keep a numbered picture as `<out>-faces.png`.
 
     Raises
     ------
@@ -123,13 +125,18 @@ def in_the_name_of(image: Path, out: Path) -> Iterator[None]:
         yield
     except SeveralFaces as question:
         kept = out.with_name(f"{out.name}-faces.png")
-        write_atomic(kept, png(question.picture))
+        write_atomic(kept, png_bytes(question.picture))
         raise UnfitPortrait(f"{image}: {question}; {kept} shows the numbers") from question
     except UnfitPortrait as error:
         raise UnfitPortrait(f"{image}: {error}") from error
 
 
-def place_of(face: Face, width: int, height: int) -> str:
+def face_names(faces: Mapping[int, Face], width: int, height: int) -> dict[int, str]:
+    """Return how faces are called in texts, "face 2 (upper left)", by their numbers."""
+    return {number: f"face {number} ({face_position(face, width, height)})" for number, face in faces.items()}
+
+
+def face_position(face: Face, width: int, height: int) -> str:
     """Say where in the picture a face is: "upper left", "middle", "right"."""
     x, y = face.eye_midpoint
     row = _ROWS[min(max(int(3 * y / height), 0), 2)]
@@ -138,6 +145,7 @@ def place_of(face: Face, width: int, height: int) -> str:
 
 
 def _numbered(image: Image.Image, faces: Mapping[int, Face]) -> Image.Image:
+    """Return the painting with each face's number drawn into its box."""
     scale = min(1.0, _LONGEST / max(image.size))
     picture = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
     draw = ImageDraw.Draw(picture)
@@ -166,47 +174,66 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default()
 
 
-# Windows of these parts of the long side, each step 0.4 of a window, find heads of any size.
+# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
+# whole picture: small heads fill only a small window (by eye).
 _WINDOWS: Final = (0.6, 0.38, 0.24)
+# Windows are at most this fraction of their side apart.
 _STEP: Final = 0.4
+# Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
+# could rival it (by eye).
 _ENOUGH: Final = 0.9
+# At most this many faces are asked of the mesh model.
 _CANDIDATES: Final = 24
+# Least score of BlazeFace, 0 to 1, on paintings (by eye).
 _FACE_SCORE: Final = 0.4
+# Least confidence of the mesh model for a face, 0 to 1 (by eye).
 _MESH_SCORE: Final = 0.5
-# A second face must be this sure to the mesh model once its crop is centred, from 0 to 1 (a chin with
-# the neck below it was read at 0.70; a confidence under 0.75 is refused as a sitter, too).
+# Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
+# 0.70; a confidence under 0.75 is refused as a sitter, too).
 _SECOND_MESH: Final = 0.75
-# Two meshes that share more than this part of the smaller one's rectangle are one face read twice: a
-# forehead within a face shares .83, two heads cheek to cheek .1.
+# Two meshes that share more than this fraction of the smaller one's rectangle are one face read twice
+# (measured: a forehead within a face shares 0.83, two heads cheek to cheek 0.1).
 _SHARED: Final = 0.3
-# A face whose score times width is more than this part of the largest such product could be the
-# sitter, too (chosen: a face half as large asks, a spectator in the background does not).
+# A face whose score times width is more than this fraction of the largest such product could be the sitter,
+# too (by eye: a face half as large asks, a spectator in the background does not).
 _RIVAL: Final = 0.45
 
+# Side of the mesh model's input, in pixels (given by the model).
 _MESH_SIDE: Final = 192
+# Side of its crop against the face's longer side (MediaPipe's).
 _MESH_MARGIN: Final = 1.5
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
 
+# Side of the iris model's input, in pixels (given by the model).
 _IRIS_SIDE: Final = 64
-# MediaPipe crops 2.3 eye widths; on paintings that shrinks the contours by a fifth, and 3 does not.
+# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth,
+# and 3 does not (measured).
 _IRIS_MARGIN: Final = 3.0
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
 
-# Mesh points at the corners of the eyes, from picture left to picture right, and the face's sides.
-_CORNERS: Final = ((33, 133), (362, 263))
-_SIDES: Final = (234, 454)
+# Mesh points at the corners of the eyes, from picture left to picture right.
+EYE_CORNERS: Final = ((33, 133), (362, 263))
+# Mesh points at the face's sides, beside the ears, from picture left to picture right.
+FACE_SIDES: Final = (234, 454)
+# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
+# a hundredth of its radius.
+OUTLINE_DIRECTIONS: Final = np.stack(
+    [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
+)
 
-
-# Who follows: the face of a number, from 1 at picture left, all faces, or those of a sitter's size.
-Choice = int | Literal["all"] | None
+# Which faces follow: the one of a number, from 1 at picture left; "all"; or None, those of a sitter's size.
+FaceChoice = int | Literal["all"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class EyeMarks:
+class EyeLandmarks:
     """One eye as the models see it, in picture pixels.
 
-    `lower` and `upper` are (9, 2), the lids from the corner at picture left to the one at picture
-    right; `radius` is the iris's; `spread` is how far the answers for its centre scatter, in eye widths.
+    `lower` and `upper` are the lids, (9, 2) each, from the corner at picture left to the one at picture
+    right; `iris` is the iris's centre (x, y) and `radius` its radius. `spread` is the scatter of the answers
+    for its centre, in eye widths.
     """
 
     lower: Array
@@ -221,25 +248,31 @@ class EyeMarks:
         return math.dist(self.lower[0], self.lower[-1])
 
     @property
+    def middle(self) -> Array:
+        """The point half way between the corners, (2,)."""
+        middle: Array = (self.lower[0] + self.lower[-1]) / 2
+        return middle
+
+    @property
     def opening(self) -> float:
         """How far the lids are open in the middle, in eye widths."""
         return math.dist(self.lower[4], self.upper[4]) / max(self.width, 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
-class Landmarks:
+class FaceLandmarks:
     """A face in picture pixels.
 
-    `mesh` is (468, 3), z in pixels and smaller towards the onlooker; `tilt` is the angle of the
-    line through the eyes in radians, clockwise; `half_width` is half the face's width; `eyes` are
-    the one at picture left and the one at picture right.
+    `mesh` is (468, 3), z in pixels and smaller towards the onlooker; `confidence` is the mesh model's, 0 to
+    1; `tilt` is the angle of the line through the eyes in radians, clockwise; `half_width` is half the face's
+    width; `eyes` are the one at picture left and the one at picture right.
     """
 
     mesh: Array
     confidence: float
     tilt: float
     half_width: float
-    eyes: tuple[EyeMarks, EyeMarks]
+    eyes: tuple[EyeLandmarks, EyeLandmarks]
 
     @property
     def size(self) -> float:
@@ -250,12 +283,10 @@ class Landmarks:
     @property
     def yaw(self) -> float:
         """The head's own turn to picture right, in degrees, from the depth of the face's sides."""
-        first, last = self.mesh[_SIDES[0]], self.mesh[_SIDES[1]]
-        across = math.dist(first[:2], last[:2])
-        return math.degrees(math.atan2(float(last[2] - first[2]), max(across, 1e-6)))
+        return mesh_yaw(self.mesh)
 
 
-class Landmarker:
+class FaceLandmarker:
     """Finds faces and their landmarks; the models are loaded once."""
 
     def __init__(self) -> None:
@@ -264,29 +295,29 @@ class Landmarker:
         self._mesh = TfliteModel(model_path("face_landmark.tflite"), (1, _MESH_SIDE, _MESH_SIDE, 3))
         self._iris = TfliteModel(model_path("iris_landmark.tflite"), (1, _IRIS_SIDE, _IRIS_SIDE, 3))
 
-    def find(self, pixels: Pixels, choice: int | None = None) -> Face:
+    def find_sitter(self, pixels: Pixels, choice: int | None = None) -> Face:
         """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
 
         Parameters
         ----------
         pixels : RGB, uint8 of shape (height, width, 3)
-        choice : which of several faces, counted from 1 at picture left; none if there is one
+        choice : which of several faces, counted from 1 at picture left; None if there is one
 
         Raises
         ------
         UnfitPortrait
-            If there is no face or no face of that number.
+            If there is no face, or none of that number.
         SeveralFaces
             If several could be the sitter and none was chosen.
         """
-        found = chosen(self.numbered(pixels), choice)
+        found = choose_faces(self.numbered_faces(pixels), choice)
         if len(found) > 1:
-            raise ask(Image.fromarray(pixels), found)
+            raise ask_which_face(Image.fromarray(pixels), found)
         return next(iter(found.values()))
 
-    def numbered(self, pixels: Pixels) -> dict[int, Face]:
+    def numbered_faces(self, pixels: Pixels) -> dict[int, Face]:
         """Return all faces by their number, from 1 at picture left; raises `UnfitPortrait` if none."""
-        faces = self.faces(pixels)
+        faces = self.find_faces(pixels)
         if not faces:
             raise UnfitPortrait(
                 f"no face found in {pixels.shape[1]}x{pixels.shape[0]} pixels; expected a sitter looking "
@@ -294,7 +325,7 @@ class Landmarker:
             )
         return dict(enumerate(faces, 1))
 
-    def faces(self, pixels: Pixels) -> list[Face]:
+    def find_faces(self, pixels: Pixels) -> list[Face]:
         """Return the faces that the mesh model confirms, from picture left to picture right.
 
         They are counted by their eyes' midpoint, as `detect` counts them.
@@ -302,7 +333,7 @@ class Landmarker:
         picture, image = RgbPicture(pixels, 0.0, 0), Image.fromarray(pixels)
         found: list[Face] = []
         for part, windows in _windows(picture.width, picture.height):
-            # Beside a face as large as the last windows, smaller ones could show no rival to it.
+            # Smaller windows would show only faces too small to rival one that is this large.
             if any(face.width > _ENOUGH * part * max(picture.width, picture.height) for face in found):
                 break
             found += [f for window in windows for f in self._detector.detect(picture, window)]
@@ -319,7 +350,7 @@ class Landmarker:
                 kept.append(entry)
         return sorted((entry[3] for entry in kept), key=lambda face: face.eye_midpoint[0])
 
-    def landmarks(self, pixels: Pixels, face: Face) -> Landmarks:
+    def read_landmarks(self, pixels: Pixels, face: Face) -> FaceLandmarks:
         """Find the landmarks of a face.
 
         Parameters
@@ -328,55 +359,61 @@ class Landmarker:
         face : roughly where it is in that picture
         """
         image, crop = Image.fromarray(pixels), _around(face)
-        for _ in range(3):  # each answer centres the next crop, as on a film
+        for _ in range(3):  # each answer centres the next crop, as in video tracking
             crop = _recentred(self._read_mesh(image, crop)[0])
-        # A head upside down is sometimes taken for an upright one: it fits better turned.
+        # A head upside down is sometimes taken for an upright one; then the turned crop fits better.
         turned = crop.moved(math.pi, 1.0, 0.0, 0.0)
         if self._read_mesh(image, turned)[1] > self._read_mesh(image, crop)[1]:
             crop = turned
         answers = [self._read_mesh(image, crop.moved(a, s, 0.7 * d, 0.5 * d)) for a, s, d in _MESH_JITTER]
         mesh = np.mean([points for points, _ in answers], axis=0)
-        left, right = (
-            self._eye(image, mesh[list(pair), :2], crop.angle, i == 1) for i, pair in enumerate(_CORNERS)
-        )
-        return Landmarks(
+        return FaceLandmarks(
             mesh=mesh,
             confidence=float(np.mean([confidence for _, confidence in answers])),
             tilt=crop.angle,
-            half_width=math.dist(*mesh[list(_SIDES), :2]) / 2,
-            eyes=(left, right),
+            half_width=math.dist(*mesh[list(FACE_SIDES), :2]) / 2,
+            eyes=self._eyes(image, mesh, crop.angle),
         )
 
-    def look_again(self, pixels: Pixels, face: Landmarks) -> tuple[tuple[EyeMarks, EyeMarks], Array]:
-        """Read eyes and mesh in another frame of the same sitter, quickly; for measuring."""
+    def read_again(
+        self, pixels: Pixels, face: FaceLandmarks
+    ) -> tuple[tuple[EyeLandmarks, EyeLandmarks], Array]:
+        """Read eyes and mesh in another frame of the same sitter, from fewer crops; for measuring.
+
+        Returns
+        -------
+        Both eyes, and the mesh (468, 3), in that frame's pixels
+        """
         image, crop = Image.fromarray(pixels), _recentred(face.mesh)
         answers = [self._read_mesh(image, crop.moved(a, 1.0, 0.0, 0.0))[0] for a in (-0.1, 0.0, 0.1)]
         mesh = np.mean(answers, axis=0)
-        left, right = (
-            self._eye(image, mesh[list(pair), :2], crop.angle, i == 1) for i, pair in enumerate(_CORNERS)
-        )
-        return (left, right), mesh
+        return self._eyes(image, mesh, crop.angle), mesh
 
-    def sureness(self, pixels: Pixels, mesh: Array) -> float:
+    def face_confidence(self, pixels: Pixels, mesh: Array) -> float:
         """Return how sure the mesh model is, 0 to 1, that a face still lies where `mesh` lay."""
         return self._read_mesh(Image.fromarray(pixels), _recentred(mesh))[1]
 
-    def _read_mesh(self, image: Image.Image, crop: Crop) -> tuple[Array, float]:
+    def _read_mesh(self, image: Image.Image, crop: TurnedCrop) -> tuple[Array, float]:
+        """Return the mesh (468, 3) in picture pixels, and its confidence, as read from one crop."""
         self._mesh.input()[0] = crop.read(image, _MESH_SIDE)
         self._mesh.run()
         points = self._mesh.output((1, 1, 1, 1404)).reshape(468, 3).astype(np.float64)
         logit = float(self._mesh.output((1, 1, 1, 1)).item())
         depth = points[:, 2] * (crop.side / _MESH_SIDE)
-        flat = apply(crop.matrix(_MESH_SIDE), points[:, :2])
+        flat = apply_affine(crop.matrix(_MESH_SIDE), points[:, :2])
         return np.column_stack([flat, depth]), 1 / (1 + math.exp(-max(logit, -80.0)))
 
-    def _eye(self, image: Image.Image, corners: Array, angle: float, mirrored: bool) -> EyeMarks:
-        # The model knows eyes whose outer corner lies at the left: the other one is mirrored.
+    def _eyes(self, image: Image.Image, mesh: Array, angle: float) -> tuple[EyeLandmarks, EyeLandmarks]:
+        left, right = (mesh[list(pair), :2] for pair in EYE_CORNERS)
+        return self._eye(image, left, angle, False), self._eye(image, right, angle, True)
+
+    def _eye(self, image: Image.Image, corners: Array, angle: float, mirrored: bool) -> EyeLandmarks:
+        # The model was trained on eyes whose outer corner lies at the left, so the other one is mirrored.
         contours, irises = self._read_iris(image, corners, angle, mirrored)
         contour, iris = contours.mean(0), irises.mean(0)
         upper = np.concatenate([contour[:1], contour[9:16], contour[8:9]])
         order = slice(None, None, -1) if mirrored else slice(None)
-        return EyeMarks(
+        return EyeLandmarks(
             lower=contour[:9][order],
             upper=upper[order],
             iris=(float(iris[0, 0]), float(iris[0, 1])),
@@ -389,23 +426,28 @@ class Landmarker:
     ) -> tuple[Array, Array]:
         """Return the answers of all jittered crops, (27, 71, 2) contour and (27, 5, 2) iris points."""
         x, y = corners.mean(0).tolist()
-        crop = Crop(x, y, math.dist(*corners) * _IRIS_MARGIN, angle, mirrored)
+        crop = TurnedCrop(x, y, math.dist(*corners) * _IRIS_MARGIN, angle, mirrored)
         contours, irises = [], []
         for turn, scale, shift in _IRIS_JITTER:
             moved = crop.moved(turn, scale, shift, shift / 2)
             self._iris.input()[0] = moved.read(image, _IRIS_SIDE)
             self._iris.run()
             matrix = moved.matrix(_IRIS_SIDE)
-            contours.append(apply(matrix, self._iris.output((1, 213)).reshape(71, 3)[:, :2]))
-            irises.append(apply(matrix, self._iris.output((1, 15)).reshape(5, 3)[:, :2]))
+            contours.append(apply_affine(matrix, self._iris.output((1, 213)).reshape(71, 3)[:, :2]))
+            irises.append(apply_affine(matrix, self._iris.output((1, 15)).reshape(5, 3)[:, :2]))
         return np.array(contours), np.array(irises)
 
 
-def chosen(faces: dict[int, Face], choice: Choice) -> dict[int, Face]:
-    """Return the faces that are meant: the one of a number, all, or without a choice all large ones.
+def mesh_yaw(mesh: Array) -> float:
+    """Return how far a head is turned to picture right, in degrees, from its mesh (468, 3)."""
+    x, y, depth = (mesh[FACE_SIDES[1]] - mesh[FACE_SIDES[0]]).tolist()
+    return math.degrees(math.atan2(depth, max(math.hypot(x, y), 1e-6)))
 
-    Without a choice those are meant that could be the sitter by their size; smaller ones, spectators in
-    the background and pictures on the wall, are not.
+
+def choose_faces(faces: dict[int, Face], choice: FaceChoice) -> dict[int, Face]:
+    """Return the faces that follow: the one of a number, all, or without a choice those of a sitter's size.
+
+    Smaller faces, spectators in the background and pictures on the wall, follow only if they are chosen.
 
     Raises
     ------
@@ -423,7 +465,7 @@ def chosen(faces: dict[int, Face], choice: Choice) -> dict[int, Face]:
 
 
 def _windows(width: int, height: int) -> list[tuple[float, list[Region]]]:
-    """Return squares that cover the picture, by their part of its long side, large ones first."""
+    """Return squares that cover the picture, with their fraction of its long side, large ones first."""
     windows = [(1.0, [letterbox_region(width, height)])]
     for part in _WINDOWS:
         side = part * max(width, height)
@@ -470,18 +512,19 @@ def _centre(face: Face) -> tuple[float, float]:
     return (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
 
 
-def _around(face: Face) -> Crop:
+def _around(face: Face) -> TurnedCrop:
+    """Return the crop that a detected face calls for."""
     (x0, y0), (x1, y1) = face.right_eye, face.left_eye
-    return Crop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
+    return TurnedCrop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
 
 
-def _recentred(mesh: Array) -> Crop:
+def _recentred(mesh: Array) -> TurnedCrop:
     """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
-    first, last = mesh[_CORNERS[0][0], :2], mesh[_CORNERS[1][1], :2]
+    first, last = mesh[EYE_CORNERS[0][0], :2], mesh[EYE_CORNERS[1][1], :2]
     angle = math.atan2(last[1] - first[1], last[0] - first[0])
     turn, low, high = _upright(mesh, angle)
     x, y = (turn.T @ ((low + high) / 2)).tolist()
-    return Crop(x, y, _MESH_MARGIN * float((high - low).max()), angle)
+    return TurnedCrop(x, y, _MESH_MARGIN * float((high - low).max()), angle)
 
 
 def _upright(mesh: Array, angle: float) -> tuple[Array, Array, Array]:

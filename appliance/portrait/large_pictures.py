@@ -1,7 +1,7 @@
 """Scans too large for memory: PNG and TIFF read in bands of rows, reduced as they pass.
 
-Format: Portable Network Graphics, ISO/IEC 15948, W3C 2003; its filters are undone byte by byte, so
-that samples of 16 bits can be taken for twice as many of 8.
+Format: Portable Network Graphics, ISO/IEC 15948, W3C 2003. Its filters are undone byte by byte, so that
+samples of 16 bits can be treated as twice as many of 8.
 
 Formats: TIFF 6.0, Adobe 1992, and BigTIFF.
 """
@@ -19,20 +19,22 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 
-# What a band takes in memory, in bytes, while four of them go for a pixel.
-BAND: Final = 4_000_000
-# Wider pictures are no paintings, and a row of theirs is a band by itself.
-WIDEST: Final = BAND // 4
-# Rows of the reduced picture that are computed at a time, and how many of its rows Lanczos reaches beyond.
+# Size of a band in bytes, at four bytes for a pixel.
+BAND_BYTES: Final = 4_000_000
+# Greatest width that is read in bands, in pixels: there a row is a band, and wider pictures are no
+# paintings.
+MAX_WIDTH: Final = BAND_BYTES // 4
+# Rows of the reduced picture that are computed at a time.
 _BLOCK: Final = 64
+# Rows of the reduced picture that Lanczos's filter reaches beyond them.
 _REACH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Banded:
-    """A picture as its file holds it: (width, height), its bands from the top, and how to turn it upright.
+class BandedPicture:
+    """A picture as its file holds it: `size` (width, height) in pixels, and its `bands` from the top.
 
-    The bands have its width and any mode; `orientation` is EXIF's, 1 to 8.
+    The bands have its width and any mode; `orientation` is EXIF's, 1 to 8: how to turn it upright.
     """
 
     size: tuple[int, int]
@@ -42,20 +44,20 @@ class Banded:
 
 def rows_per_band(width: int) -> int:
     """Return how many rows of a picture of this width make a band."""
-    return max(1, BAND // (4 * width))
+    return max(1, BAND_BYTES // (4 * width))
 
 
-def cut(image: Image.Image) -> Iterator[Image.Image]:
-    """Cut a picture that is held whole into bands; its pixels are let go with the last."""
+def cut_into_bands(image: Image.Image) -> Iterator[Image.Image]:
+    """Cut a picture that is held whole into bands; it is closed after the last one."""
     rows = rows_per_band(image.width)
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        band.info = image.info  # which colour is transparent
+        band.info = image.info  # says which colour is transparent
         yield band
     image.close()
 
 
-def reduce(bands: Iterable[Image.Image], full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+def reduce_bands(bands: Iterable[Image.Image], full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     """Reduce a picture by Pillow's Lanczos filter, across as its bands pass, then down.
 
     Parameters
@@ -95,21 +97,26 @@ def reduce(bands: Iterable[Image.Image], full: tuple[int, int], size: tuple[int,
     return out
 
 
+# The first bytes of every PNG.
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+# Compressed bytes that are read at a time.
 _PIECE: Final = 65536
-# Samples per pixel by the header's colour type, and the type of 8-bit pictures by their samples.
+# Samples per pixel by the header's colour type.
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# The colour type of an 8-bit picture by its samples per pixel.
 _COLOUR: Final = {1: 0, 2: 4, 3: 2, 4: 6}
-# What colours depend on goes to every band; what says how to turn the picture may be anywhere.
+# Chunks on which colours depend: every band needs them.
 _COLOURS: Final = frozenset({b"PLTE", b"tRNS"})
+# Chunks that may say how to turn the picture; they may stand anywhere.
 _TURN: Final = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
+# Longer chunks than this, in bytes, are skipped.
 _LONGEST_TEXT: Final = 4_000_000
 
 
-def open_png(file: BinaryIO) -> Banded | None:
+def open_png_in_bands(file: BinaryIO) -> BandedPicture | None:
     """Return the bands of a PNG; none if it is interlaced or animated, which cannot be read so.
 
-    Raises one of `DAMAGE`, also while the bands are drawn, if the file is damaged or truncated: the
+    Raises one of `images.DAMAGE`, also while the bands are drawn, if the file is damaged or truncated: the
     image data are checked against their checksums.
     """
     chunks = _chunks(file)
@@ -127,17 +134,17 @@ def open_png(file: BinaryIO) -> Banded | None:
         if kind == b"IDAT" and not ended:
             data.append((offset, length))
             continue
-        ended = bool(data)  # data go on without a break, as Pillow has it
+        ended = bool(data)  # image data are consecutive chunks, as Pillow expects
         if kind in _COLOURS | _TURN and length <= _LONGEST_TEXT:
             chunk = _chunk(kind, _read(file, offset, length))
             colours, turn = (colours + chunk, turn) if kind in _COLOURS else (colours, turn + chunk)
-    if interlaced or width > WIDEST:
+    if interlaced or width > MAX_WIDTH:
         return None
     line = 1 + (width * depth * _SAMPLES[colour] + 7) // 8
     blank = _png((width, 1, depth, colour), bytes(line), colours + turn)
     orientation = int(_decoded(blank).getexif().get(0x0112, 1))
     bands = _bands(file, data, (width, height, depth, colour), line, colours)
-    return Banded((width, height), bands, orientation)
+    return BandedPicture((width, height), bands, orientation)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -157,6 +164,9 @@ def _read(file: BinaryIO, offset: int, length: int) -> bytes:
 def _bands(
     file: BinaryIO, data: list[tuple[int, int]], header: tuple[int, int, int, int], line: int, colours: bytes
 ) -> Iterator[Image.Image]:
+    """Yield the bands; `line` is the bytes of a row with its filter, `colours` the chunks that each band
+    needs.
+    """
     width, height, depth, colour = header
     pixel = max(1, depth * _SAMPLES[colour] // 8)
     heights = [rows_per_band(width)] * (height // rows_per_band(width))
@@ -166,13 +176,13 @@ def _bands(
     for rows, inflated in zip(heights, _inflated(pieces, [line * rows for rows in heights]), strict=True):
         plain = _unfiltered(np.frombuffer(inflated, np.uint8).reshape(rows, line), above, pixel)
         above = plain[-1].copy()
-        if depth == 8 and not colours:  # the samples are the colours
+        if depth == 8 and not colours:  # the samples already are the colours
             yield Image.fromarray(plain.reshape(rows, width, pixel) if pixel > 1 else plain)
         else:
             unfiltered = np.pad(plain, ((0, 0), (1, 0))).tobytes()
             yield _decoded(_png((width, rows, depth, colour), unfiltered, colours))
     for _ in pieces:
-        pass  # their checksums
+        pass  # read on, because this checks the checksums
 
 
 def _pieces(file: BinaryIO, data: list[tuple[int, int]]) -> Iterator[bytes]:
@@ -245,21 +255,18 @@ def _decoded(data: bytes) -> Image.Image:
         return image
 
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _LIGHT, _TIFF_TURN, _TIFF_SAMPLES, _PLANES = (
-    256,
-    257,
-    258,
-    259,
-    262,
-    274,
-    277,
-    284,
-)
+# Tags of a page's directory (TIFF 6.0): its size and what its samples mean, ...
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
+_LIGHT, _TIFF_TURN, _TIFF_SAMPLES, _PLANES = 262, 274, 277, 284
+# ... where its strips lie, ...
 _STRIPS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
-_SUBFILE, _MASK = 254, 4  # what a page is; this bit says that it is a mask of another one
+# ... where its tiles lie, ...
 _TILE_WIDTH, _TILE_ROWS, _TILES, _TILE_BYTES = 322, 323, 324, 325
-# What colours depend on: fill order, fax options, predictor, palette, inks, alpha, format, JPEG, YCbCr.
+# ... and what the page is; this bit says that it is a mask of another one.
+_SUBFILE, _MASK = 254, 4
+# Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG, YCbCr.
 _TIFF_COLOURS: Final = {266, 292, 293, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532}
+# Tags that every band gets.
 _KEPT: Final = _TIFF_COLOURS | {
     _WIDTH,
     _BITS,
@@ -270,6 +277,7 @@ _KEPT: Final = _TIFF_COLOURS | {
     _TILE_WIDTH,
     _TILE_ROWS,
 }
+# Tags that are read.
 _READ: Final = _KEPT | {
     _SUBFILE,
     _HEIGHT,
@@ -280,31 +288,19 @@ _READ: Final = _KEPT | {
     _TILES,
     _TILE_BYTES,
 }
+# Values of compression (none, JPEG as TIFF 6.0 had it) and of `_LIGHT` (YCbCr).
 _PLAIN, _OLD_JPEG, _YCBCR = 1, 6, 6
-# Size in bytes of each type of value, and struct's letter of those that are whole numbers.
-_SIZES: Final = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+# Size in bytes of each type of value; 16 to 18 are BigTIFF's.
+_SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8), 1)) | {16: 8, 17: 8, 18: 8}
+# The `struct` letter of each type that is a whole number.
 _LETTERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q", 18: "Q"}
+# The type of a number of 32 bits.
 _LONG: Final = 4
+# Entries of more values than this are skipped.
 _MOST_VALUES: Final = 300_000
-# Pages looked at; a picture has a preview or two, or the steps of a pyramid.
+# At most this many pages are looked at; a picture has a preview or two, or the steps of a pyramid.
 _MOST_PAGES: Final = 64
-# How much larger than a band a strip or a row of tiles may be.
+# A strip or a row of tiles may be this many times as large as a band.
 _SPARE: Final = 8
 
 
@@ -321,7 +317,7 @@ class _Directory:
     """
 
     def __init__(self, file: BinaryIO, offset: int = 0) -> None:
-        """Read the directory at an offset, by default the first; raises one of `DAMAGE`."""
+        """Read the directory at an offset, by default the first; raises one of `images.DAMAGE`."""
         file.seek(0)
         head = file.read(16)
         if head[:2] not in {b"II", b"MM"}:
@@ -400,8 +396,8 @@ class _Directory:
         return int(struct.unpack(self.order + letter, data)[0])
 
 
-def largest_page(file: BinaryIO) -> tuple[int, int]:
-    """Return the number, from 0, and the offset of the page with the most pixels; raises one of `DAMAGE`."""
+def largest_tiff_page(file: BinaryIO) -> tuple[int, int]:
+    """Return number, from 0, and offset of the page with the most pixels; raises one of `images.DAMAGE`."""
     pages = [_Directory(file)]
     while (following := pages[-1].following) and len(pages) < _MOST_PAGES:
         if any(following == page.offset for page in pages):
@@ -411,11 +407,11 @@ def largest_page(file: BinaryIO) -> tuple[int, int]:
     return number, pages[number].offset
 
 
-def open_tiff(file: BinaryIO, offset: int = 0) -> Banded | None:
+def open_tiff_in_bands(file: BinaryIO, offset: int = 0) -> BandedPicture | None:
     """Return the bands of a TIFF's page; none if its strips or tiles are too large, or its planes separate.
 
-    `offset` is where the page's directory lies, 0 for the first. Raises one of `DAMAGE`, also while the
-    bands are drawn, if the file is damaged or truncated.
+    `offset` is where the page's directory lies, 0 for the first. Raises one of `images.DAMAGE`, also while
+    the bands are drawn, if the file is damaged or truncated.
     """
     directory = _Directory(file, offset)
     width, height = directory.value(_WIDTH, 0), directory.value(_HEIGHT, 0)
@@ -427,22 +423,22 @@ def open_tiff(file: BinaryIO, offset: int = 0) -> Banded | None:
     )
     wide = directory.value(_TILE_WIDTH, 0) if tiled else width
     compression = directory.value(_COMPRESSION, _PLAIN)
-    if min(width, height, rows, wide) < 1 or width > WIDEST or compression == _OLD_JPEG:
+    if min(width, height, rows, wide) < 1 or width > MAX_WIDTH or compression == _OLD_JPEG:
         return None
     if directory.value(_PLANES, 1) != 1 and directory.value(_TIFF_SAMPLES, 1) != 1:
         return None
     if len(offsets) == 1 and not tiled and compression == _PLAIN and directory.value(_LIGHT, 0) != _YCBCR:
         bits = directory.values(_BITS) or (1,)
-        line = (width * sum(bits) + 7) // 8  # one strip without compression is as good as many
+        line = (width * sum(bits) + 7) // 8  # one strip without compression can be read as many
         rows = min(rows_per_band(width), height)
         starts = range(0, height, rows)
         offsets = tuple(offsets[0] + line * row for row in starts)
         counts = tuple(line * min(rows, height - row) for row in starts)
     across, down = math.ceil(width / wide), math.ceil(height / rows)
-    together = max(1, rows_per_band(width) // rows)  # rows of strips or tiles
+    together = max(1, rows_per_band(width) // rows)  # rows of strips or tiles that make a band
     if across * down != len(offsets) or len(offsets) != len(counts):
         return None
-    if max(4 * rows * wide * across, max(counts) * across * together) > _SPARE * BAND:
+    if max(4 * rows * wide * across, max(counts) * across * together) > _SPARE * BAND_BYTES:
         return None
 
     def bands() -> Iterator[Image.Image]:
@@ -461,4 +457,4 @@ def open_tiff(file: BinaryIO, offset: int = 0) -> Banded | None:
                 image.load()
                 yield image
 
-    return Banded((width, height), bands(), directory.value(_TIFF_TURN, 1))
+    return BandedPicture((width, height), bands(), directory.value(_TIFF_TURN, 1))

@@ -7,21 +7,60 @@ from typing import Final
 import numpy as np
 
 from appliance.camera.sampling import Pixels
-from appliance.portrait.sampling import Array, bilinear, blur, cubic
-
-# Samples per eye width, and how far the view reaches from the eye's centre.
-_SAMPLES: Final = 256
-_REACH_U: Final = 0.85
-_REACH_V: Final = 0.6
-_LUMA: Final = np.array([0.299, 0.587, 0.114])
+from appliance.portrait.sampling import LUMA, Array, gaussian_blur, sample_bilinear, sample_cubic
 
 
 @dataclass(frozen=True, slots=True)
-class Axes:
+class EyeRaster:
+    """Where an upright image of one eye has its samples, in eye widths from the eye's middle.
+
+    `density` is samples per eye width; `reach_u` and `reach_v` are half the image's width and height.
+    """
+
+    density: int
+    reach_u: float
+    reach_v: float
+
+    def columns(self) -> Array:
+        """Return the u of the columns."""
+        return self._centres(self.reach_u)
+
+    def rows(self) -> Array:
+        """Return the v of the rows."""
+        return self._centres(self.reach_v)
+
+    def mesh(self, part: tuple[slice, slice] = (slice(None), slice(None))) -> tuple[Array, Array]:
+        """Return u and v of all samples, or of a part (rows, columns), each of shape (rows, columns)."""
+        u, v = np.meshgrid(self.columns()[part[1]], self.rows()[part[0]])
+        return u, v
+
+    def window(self, across: tuple[float, float], down: tuple[float, float]) -> tuple[slice, slice]:
+        """Return the rows and columns between two u (`across`) and two v (`down`)."""
+        first, last = np.searchsorted(self.columns(), across)
+        top, below = np.searchsorted(self.rows(), down)
+        return slice(int(top), int(below)), slice(int(first), int(last))
+
+    def sample(self, image: Array, u: Array, v: Array) -> Array:
+        """Return an image of this raster at points of the eye, linearly interpolated."""
+        return sample_bilinear(image, (u + self.reach_u) * self.density, (v + self.reach_v) * self.density)
+
+    def _centres(self, reach: float) -> Array:
+        return (np.arange(round(2 * reach * self.density)) + 0.5) / self.density - reach
+
+
+# Blur (sigma) of the light in which iris and lids are looked for, in eye widths, because brushwork misleads
+# the search (by eye).
+VIEW_BLUR: Final = 0.012
+# The raster of the painting's eyes: it holds lids, corners and the skin next to them.
+EYE_VIEW_RASTER: Final = EyeRaster(256, 0.85, 0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class EyeAxes:
     """An eye's own coordinates: u along the face to picture right, v down the face.
 
-    The origin (`x`, `y`) is the eye's centre and `width` the eye's width, both in picture pixels;
-    u and v are in eye widths; `tilt` is the angle of u against the picture's rows in radians, clockwise.
+    The origin (`x`, `y`) is the eye's centre and `width` the eye's width, both in picture pixels; u and v are
+    in eye widths; `tilt` is the angle of u against the picture's rows in radians, clockwise.
     """
 
     x: float
@@ -49,72 +88,65 @@ class EyeView:
     scaled so that the eye's dark is 0 and its bright is 1; `contrast` is between them in grey levels.
     """
 
-    axes: Axes
+    axes: EyeAxes
     colour: Array
     light: Array
     contrast: float
 
     def at(self, image: Array, u: Array, v: Array) -> Array:
         """Sample an image of this view's shape at points of the eye."""
-        return bilinear(image, (u + _REACH_U) * _SAMPLES, (v + _REACH_V) * _SAMPLES)
-
-    def light_near(self, u: Array, v: Array) -> Array:
-        """Return `light` at the nearest samples: it is smooth, and searches ask for it a million times."""
-        return self.near(self.light, u, v)
+        return EYE_VIEW_RASTER.sample(image, u, v)
 
     def near(self, image: Array, u: Array, v: Array) -> Array:
-        """Return an image of this view's rows and columns at the nearest samples."""
-        rows_, columns_ = image.shape
-        column = np.clip((u + _REACH_U) * _SAMPLES, 0, columns_ - 1).astype(np.intp)
-        row = np.clip((v + _REACH_V) * _SAMPLES, 0, rows_ - 1).astype(np.intp)
+        """Return an image of this view's rows and columns at the nearest samples.
+
+        Faster than `at`, because the search for the iris asks for a million points of a smooth image.
+        """
+        rows, columns = image.shape
+        column = np.clip((u + EYE_VIEW_RASTER.reach_u) * EYE_VIEW_RASTER.density, 0, columns - 1).astype(
+            np.intp
+        )
+        row = np.clip((v + EYE_VIEW_RASTER.reach_v) * EYE_VIEW_RASTER.density, 0, rows - 1).astype(np.intp)
         nearest: Array = image[row, column]
         return nearest
 
 
-def columns() -> Array:
-    """Return the u of a view's columns."""
-    return _centres(_REACH_U)
-
-
-def rows() -> Array:
-    """Return the v of a view's rows."""
-    return _centres(_REACH_V)
-
-
-def smooth(values: Array, width: float) -> Array:
+def smooth_view(values: Array, width: float) -> Array:
     """Blur an image or a row of a view by a Gaussian of `width` eye widths."""
-    return blur(values, width * _SAMPLES)
+    return gaussian_blur(values, width * EYE_VIEW_RASTER.density)
 
 
-def view_eye(pixels: Pixels, axes: Axes) -> EyeView:
+def resample_eye(pixels: Pixels, axes: EyeAxes) -> EyeView:
     """Look at one eye of a picture, RGB uint8 of shape (height, width, 3)."""
-    u, v = np.meshgrid(columns(), rows())
-    colour = cubic(pixels, *axes.to_picture(u, v))
-    light = smooth(colour @ _LUMA, 0.012)
+    u, v = EYE_VIEW_RASTER.mesh()
+    colour = sample_cubic(pixels, *axes.to_picture(u, v))
+    light = smooth_view(colour @ LUMA, VIEW_BLUR)
     dark, bright = np.percentile(light[(abs(u) < 0.6) & (abs(v) < 0.3)], [5, 95])
-    contrast = max(float(bright - dark), 8.0)  # a blank wall must not become an eye
+    contrast = max(float(bright - dark), 8.0)  # otherwise a blank wall would be stretched into an eye
     return EyeView(axes, colour, (light - dark) / contrast, contrast)
 
 
-def _centres(reach: float) -> Array:
-    count = round(2 * reach * _SAMPLES)
-    return (np.arange(count) + 0.5) / _SAMPLES - reach
-
-
-# Offsets tried for each lid (from, to), the one expected and its scatter. On paintings the models
-# put the upper lid too low; an error outwards is harmless, since what is near a lid sticks to it.
+# Shifts of the upper lid, in eye widths: first and last tried, the one expected and its scatter. On
+# paintings the models put it too low; an error outwards is harmless, because what is near a lid sticks to
+# it (by eye).
 _UPPER: Final = (-0.12, 0.05, -0.03, 0.06)
+# The same of the lower lid (by eye).
 _LOWER: Final = (-0.03, 0.08, 0.015, 0.035)
+# Step between the shifts tried, in eye widths.
 _STEP: Final = 0.005
+# Distance of the columns in which a lid is looked for, in eye widths.
 _COLUMN: Final = 0.02
+# An edge is the difference of light this far above and below it, in eye widths (by eye).
 _LINE: Final = 0.018
-# The lids end up this far outside their edges, so that the iris's rim along them can be painted out.
+# The upper lid ends up this far outside its edge, in eye widths, so that the iris's rim along it can be
+# painted over (by eye).
 _BEYOND_UPPER: Final = 0.01
+# The same of the lower lid (by eye).
 _BEYOND_LOWER: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Lids:
+class Eyelids:
     """The edges of the lids in eye widths: `upper` and `lower` are v over the view's columns.
 
     `left` and `right` are the u of the corners at picture left and picture right.
@@ -137,26 +169,33 @@ class Lids:
 
     def at(self, u: Array) -> tuple[Array, Array]:
         """Return v of the upper and the lower lid at u."""
-        return np.interp(u, columns(), self.upper), np.interp(u, columns(), self.lower)
+        return np.interp(u, EYE_VIEW_RASTER.columns(), self.upper), np.interp(
+            u, EYE_VIEW_RASTER.columns(), self.lower
+        )
 
 
-def lids_through(upper: Array, lower: Array) -> Lids:
-    """Draw smooth lids through contour points, (points, 2) each, from picture left to picture right."""
-    u = columns()
-    curves = [smooth(np.interp(u, points[:, 0], points[:, 1]), 0.02) for points in (upper, lower)]
-    return Lids(curves[0], curves[1], float(lower[0, 0]), float(lower[-1, 0]))
+def lids_from_contours(upper: Array, lower: Array) -> Eyelids:
+    """Draw smooth lids through contour points.
+
+    Parameters
+    ----------
+    upper, lower : (points, 2), u and v in eye widths, from picture left to picture right
+    """
+    u = EYE_VIEW_RASTER.columns()
+    curves = [smooth_view(np.interp(u, points[:, 0], points[:, 1]), 0.02) for points in (upper, lower)]
+    return Eyelids(curves[0], curves[1], float(lower[0, 0]), float(lower[-1, 0]))
 
 
-def fit_lids(view: EyeView, rough: Lids) -> Lids:
-    """Move rough lids onto the edges seen in the picture: from bright skin to the eye's darker rim."""
+def fit_lids(view: EyeView, rough: Eyelids) -> Eyelids:
+    """Move rough lids onto the edges seen in the picture, from bright skin to the eye's darker rim."""
     upper = rough.upper + _offsets(view, rough, rough.upper, -1, *_UPPER) - _BEYOND_UPPER
     lower = rough.lower + _offsets(view, rough, rough.lower, 1, *_LOWER) + _BEYOND_LOWER
-    return Lids(upper, np.maximum(lower, upper + 0.01), rough.left, rough.right)
+    return Eyelids(upper, np.maximum(lower, upper + 0.01), rough.left, rough.right)
 
 
 def _offsets(
     view: EyeView,
-    rough: Lids,
+    rough: Eyelids,
     lid: Array,
     outwards: int,
     first: float,
@@ -164,23 +203,30 @@ def _offsets(
     mean: float,
     scatter: float,
 ) -> Array:
-    """Return by how much to move a lid at each column: the cheapest path by dynamic programming."""
+    """Return how far to move a lid at each column of the view, in eye widths, by dynamic programming.
+
+    Parameters
+    ----------
+    lid : v over the view's columns
+    outwards : -1 for the upper lid, 1 for the lower
+    first, last, mean, scatter : see `_UPPER`
+    """
     u = np.arange(rough.left + _COLUMN, rough.right, _COLUMN)
     offsets = np.arange(first, last, _STEP)
-    v = np.interp(u, columns(), lid)[:, None] + offsets
+    v = np.interp(u, EYE_VIEW_RASTER.columns(), lid)[:, None] + offsets
     wide = np.broadcast_to(u[:, None], v.shape)
     edge = view.at(view.light, wide, v + outwards * _LINE) - view.at(view.light, wide, v - outwards * _LINE)
-    # Towards the corners lashes and folds mislead: trust the edge less and stay near the contour.
+    # Towards the corners lashes and folds mislead, so trust the edge less and stay near the contour.
     inside = np.clip(np.minimum(u - rough.left, rough.right - u) / 0.12, 0.15, 1)[:, None]
     cost = -1.6 * np.clip(edge, -0.2, 0.5) * inside
     cost += 0.125 * ((offsets - mean) / scatter) ** 2 + 0.2 * (offsets / 0.03) ** 2 * (1 - inside)
     bend = 0.25 * ((offsets[:, None] - offsets) / 0.012) ** 2
     path = offsets[_cheapest(cost, bend)]
-    return smooth(np.interp(columns(), u, path), 0.04)
+    return smooth_view(np.interp(EYE_VIEW_RASTER.columns(), u, path), 0.04)
 
 
 def _cheapest(cost: Array, bend: Array) -> list[int]:
-    """Return the column of each row of `cost` on the cheapest path; `bend` is what a change costs."""
+    """Return the cheapest path: a column of each row of `cost`; a step from i to j costs `bend[i, j]`."""
     total, back = cost[0], []
     for row in cost[1:]:
         ways = total[:, None] + bend

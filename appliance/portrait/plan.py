@@ -1,4 +1,4 @@
-"""Who looks where in which frame: the gaze angles, how far each iris goes, and how far the head turns."""
+"""Planning the frames: each frame's gaze angle, how far each iris goes, and how far the head turns."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,72 +6,86 @@ from typing import Final
 
 import numpy as np
 
-from appliance.portrait.eye_layers import LEVER, LIFT, Eye
-from appliance.portrait.landmarks import EyeMarks, Landmarks
+from appliance.errors import ConfigError
+from appliance.portrait.eye_layers import IRIS_LEVER, LID_LIFT, PaintedEye
+from appliance.portrait.landmarks import EyeLandmarks, FaceLandmarks
 from appliance.portrait.sampling import Array
 
-# Half the distance between a person's eyes, and a human iris's radius, in millimetres.
+# Half the distance between a person's eyes, in millimetres (anatomy).
 _HALF_EYES_MM: Final = 31.5
+# The radius of a human iris, in millimetres (anatomy).
 _IRIS_MM: Final = 5.85
-# The lids' corners lie this far in front of the point the eye turns about.
+# How far the corners of the lids lie in front of the eye's centre of rotation, in millimetres (anatomy).
 _CORNERS_MM: Final = 6.0
-# The farthest that the irises go to a side of where they look to the front, in eye widths.
+# Maximum iris travel to each side of where it looks to the front, in eye widths (by eye).
 _FARTHEST: Final = 0.14
-# The longer side of the range against the shorter one, at most; but the irises keep this way in eye
-# widths to a side with room, because with less of it nobody sees the eyes move.
-EVEN: Final = 1.5
+# The longer side of the range against the shorter one, at most (by eye).
+MAX_LOPSIDED: Final = 1.5
+# The irises keep this travel to a side with room, in eye widths, because with less nobody sees the eyes
+# move (by eye).
 _KEPT: Final = 0.1
-# A gaze found this near to the viewer's, in degrees, is taken to meet it: painted eyes say no more.
+# A painted gaze nearer to the viewer than this, in degrees, is taken to meet them: painted eyes say no more
+# (by eye).
 _MEETS: Final = 14.0
-# A gaze aside is believed when the eyes' readings differ by no more than this, in degrees (two eyes
-# that meet the viewer differ by up to 20 on paintings), ...
+# A gaze aside is believed if both eyes' readings differ by no more than this, in degrees (measured: two
+# eyes that meet the viewer differ by up to 20 on paintings).
 _ALIKE: Final = 15.0
-# ... when it is turned against the head by no more than people turn their eyes, in degrees, ...
+# It is believed if it is turned against the head by no more than this, in degrees: people turn their eyes
+# no farther (by eye).
 _FROM_HEAD: Final = 30.0
-# ... and when model and picture place the iris within this part of the eye's width of each other.
+# It is believed if model and picture place the iris within this of each other, in eye widths (by eye).
 _SAME_IRIS: Final = 0.1
-# The range must reach this far to both sides of a viewer in front, in degrees.
-REACH: Final = 8.0
-# How far the gaze goes up and down, in degrees, if the picture allows: to a tall visitor and to a child
-# 1.5 m before a portrait. With less than the last number, up or down, a single level row is planned.
-HEIGHT: Final = (10.0, 15.0)
+# The range reaches at least this far to both sides of a viewer in front, in degrees (by eye).
+MIN_RANGE: Final = 8.0
+# How far the gaze goes up and down if the picture allows, in degrees: to a tall visitor and to a child 1.5
+# m before a portrait.
+FULL_PITCH: Final = (10.0, 15.0)
+# With less than this up or down, in degrees, only the level row is planned (by eye).
 _LEAST_HEIGHT: Final = 1.0
-# The head's part of it: as much of a gaze up or down as of one to a side, 8 of 30 degrees at the usual turn.
+# The head's part of a gaze up or down: as much as of one to a side, 8 of 30 degrees at the usual turn.
 _NOD: Final = 8 / 30
-_USUAL_TURN: Final = 8.0
-# How far the eyes go up and down alone, in degrees: beyond it the lids look drawn (judged on ten portraits).
+# How far the head usually turns to either side, in degrees (by eye); with smaller turns it also nods less.
+USUAL_YAW: Final = 8.0
+# How far the eyes alone go up and down, in degrees: beyond this the lids look drawn (10 portraits).
 _MOST_LIFTED: Final = (8.0, 12.0)
-# The lids may close by this part of the opening, and the iris go this far, in eye widths.
+# The lids may close by this fraction of the opening (by eye).
 _CLOSED: Final = 0.2
+# The irises go at most this far up or down, in eye widths (by eye).
 _MOST_DOWN: Final = 0.12
-# Steps from row to row differ by this factor at most.
+# The steps from row to row above and below the level row differ at most by this factor (by eye).
 _UNEVEN: Final = 1.2
-# Columns of the level row for one of the others, which hold more than time and memory allow otherwise.
+# Outer rows have every n-th column of the level row, because they hold more than time and memory allow
+# otherwise.
 _COARSE: Final = 2
-# Weaker irises move less: from this score in full, at the other by the least part.
-_CLEAR, _DIM, _LEAST = 0.22, 0.10, 0.4
+# Irises of this score or more take the full travel (measured: clear eyes score 0.22 and more).
+_CLEAR: Final = 0.22
+# Between this score and the one above the travel rises in proportion (by eye).
+_DIM: Final = 0.10
+# Weaker irises take this fraction of the usual travel (by eye).
+_LEAST: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FramePlan:
     """What each frame shows.
 
-    `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front and
-    positive to picture right; `turns` is the head's turn in degrees; `shifts` is (frames, 2), the
-    way of the iris of the eye at picture left and at picture right in pixels along the face.
-    `resting` is the column that is the painting in the row of level gaze, `own_gaze` the angle in
-    degrees it looks at as measured, and `room` how far (left, right) the irises can go, in eye widths.
+    The columns: `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front
+    and positive to picture right; `turns` is the head's turn in degrees; `shifts` is (columns, 2), the way in
+    pixels along the face of the iris of the eye at picture left and of the one at picture right.
+    `resting_column` is the one that is the painting in the level row, `painted_gaze` the angle in degrees at
+    which the painted sitter looks as measured, and `room` how far (left, right) the irises can go, in eye
+    widths.
 
-    These are the columns of a grid. `pitches` is the gaze's pitch in each row in degrees, falling, 0 as
-    in the painting and positive upwards; `nods` is the head's in degrees, `drops` is the way of both
-    irises down the face in pixels, and a row has every `coarse[row]`-th column.
+    The rows: `pitches` is the gaze's pitch in degrees, falling, 0 as in the painting and positive upwards;
+    `nods` is the head's in degrees; `drops` is the way of both irises down the face in pixels. A row has
+    every `coarse[row]`-th column.
     """
 
     angles: tuple[float, ...]
-    resting: int
+    resting_column: int
     turns: tuple[float, ...]
     shifts: Array
-    own_gaze: float
+    painted_gaze: float
     room: tuple[float, float]
     pitches: tuple[float, ...] = (0.0,)
     nods: tuple[float, ...] = (0.0,)
@@ -79,45 +93,53 @@ class Plan:
     coarse: tuple[int, ...] = (1,)
 
     @property
-    def frames(self) -> int:
-        """How many frames the row of level gaze has."""
-        return len(self.angles)
-
-    @property
-    def level(self) -> int:
+    def level_row(self) -> int:
         """The row of level gaze."""
         return self.pitches.index(0.0)
 
 
-def make_plan(
-    face: Landmarks, eyes: tuple[Eye, Eye], frames: int, yaw: float, distance_mm: float, travel: float
-) -> Plan:
-    """Plan the frames.
+def check_frame_count(frames: int) -> None:
+    """Make sure that a level row can have that many frames; raises `ConfigError`."""
+    if frames < 3 or frames % 2 == 0:
+        raise ConfigError(f"frames = {frames}; expected an odd number from 3")
+
+
+def plan_level_row(
+    face: FaceLandmarks,
+    eyes: tuple[PaintedEye, PaintedEye],
+    frames: int,
+    yaw: float,
+    distance_mm: float,
+    travel: float,
+) -> FramePlan:
+    """Plan the level row.
 
     Parameters
     ----------
-    frames : how many, at least 3
+    frames : number of columns, at least 3
     yaw : the head's turn in the outermost frames, degrees; the eyes turn in addition
     distance_mm : of the viewer, on whom both eyes converge
-    travel : part of the usual travel, less than 1 for doubtful pictures
+    travel : part of the usual travel of the irises, less than 1 for doubtful pictures
     """
     scales = _scales(eyes)
     width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
-    rooms = [min(eye.room[side] / k for eye, k in zip(eyes, scales, strict=True)) / width for side in (0, 1)]
+    rooms = [
+        min(eye.room_px[side] / k for eye, k in zip(eyes, scales, strict=True)) / width for side in (0, 1)
+    ]
     part = travel * _clearness(eyes)
-    lever = LEVER * eyes[0].radius
+    lever = IRIS_LEVER * eyes[0].radius_px
     own, turn, kept = (
-        own_gaze(face, eyes),
+        painted_gaze(face, eyes),
         math.radians(yaw),
         math.asin(min(part * _KEPT * width / lever, 0.95)),
     )
-    for rest in (math.radians(own), 0.0) if gaze_is_aside(face, eyes) else (0.0,):
+    for rest in (math.radians(own), 0.0) if painted_gaze_is_aside(face, eyes) else (0.0,):
         ways = _evened(_ways((rooms[0], rooms[1]), rest, part, width / lever), rest, turn, kept)
         reach = _reach(ways, turn)
         if _is_even(reach, rest):
             break
-    if min(reach) < math.radians(REACH) and rest == 0:
-        # Where the eyes have hardly any room, the head goes its full way alone.
+    if min(reach) < math.radians(MIN_RANGE) and rest == 0:
+        # If the eyes have hardly any room, the head still turns all its way.
         reach = max(reach[0], ways[0] + turn), max(reach[1], ways[1] + turn)
     resting, step = _steps(reach, rest, frames)
     away = step * (np.arange(frames) - resting)
@@ -126,32 +148,34 @@ def make_plan(
     for i, k in enumerate(scales if max(ways) > 1e-9 else ()):
         turned = _converged(rest + away, rest, (-1, 1)[i], distance_mm) - headed * away
         shifts[:, i] = lever * k * (np.sin(rest + turned) - math.sin(rest))
-    return Plan(
+    return FramePlan(
         angles=tuple(float(a) for a in np.degrees(rest + away)),
-        resting=resting,
+        resting_column=resting,
         turns=tuple(float(a) for a in np.degrees(headed * away)),
         shifts=shifts,
-        own_gaze=own,
+        painted_gaze=own,
         room=(rooms[0], rooms[1]),
     )
 
 
-def with_rows(plan: Plan, eyes: tuple[Eye, Eye], rows: int, yaw: float, nod: float, travel: float) -> Plan:
-    """Return a plan with rows of gaze up and down; with one row if hardly anything can move up or down.
+def add_pitch_rows(
+    plan: FramePlan, eyes: tuple[PaintedEye, PaintedEye], rows: int, yaw: float, nod: float, travel: float
+) -> FramePlan:
+    """Return a plan with rows of gaze up and down, or the plan itself if hardly anything can move up or down.
 
     Parameters
     ----------
-    rows : how many, 1 or at least 3; the level row is one of them
+    rows : number of rows, 1 or at least 3; the level row is one of them
     yaw : the head's turn that was asked for, degrees: 0 keeps the head still
     nod : the most that the head can nod, degrees
-    travel : as in `make_plan`
+    travel : as in `plan_level_row`
     """
-    lever, part = LEVER * eyes[0].radius, travel * _clearness(eyes)
+    lever, part = IRIS_LEVER * eyes[0].radius_px, travel * _clearness(eyes)
     most = _MOST_DOWN * min(eye.view.axes.width for eye in eyes)
-    closed = min(_CLOSED / (LIFT[0] - LIFT[1]) * eye.opening for eye in eyes)
+    closed = min(_CLOSED / (LID_LIFT[0] - LID_LIFT[1]) * eye.opening_px for eye in eyes)
     heights = []
-    for wanted, widest, way in zip(HEIGHT, _MOST_LIFTED, (most, min(most, closed)), strict=True):
-        nods = min(_NOD * min(yaw / _USUAL_TURN, 1) * wanted, nod)
+    for wanted, widest, way in zip(FULL_PITCH, _MOST_LIFTED, (most, min(most, closed)), strict=True):
+        nods = min(_NOD * min(yaw / USUAL_YAW, 1) * wanted, nod)
         turned = min(wanted - nods, widest, math.degrees(math.asin(min(way / lever, 1.0))))
         heights.append(np.array([nods, part * turned]))
     up, down = heights
@@ -188,52 +212,54 @@ def _row_pitches(rows: int, up: float, down: float) -> tuple[float, ...]:
     )
 
 
-def own_gaze(face: Landmarks, eyes: tuple[Eye, Eye]) -> float:
-    """Measure where the painted sitter looks: degrees to picture right of the onlooker.
+def painted_gaze(face: FaceLandmarks, eyes: tuple[PaintedEye, PaintedEye]) -> float:
+    """Measure where the painted sitter looks, in degrees to picture right of the onlooker.
 
-    An eye that looks at the onlooker has its iris over the point it turns about, which lies behind
-    the middle of its corners: in a turned face those are displaced to the side it is turned to.
+    An eye that looks at the onlooker has its iris in front of its centre of rotation, which lies behind the
+    middle of its corners; in a turned face the corners are displaced to the side to which it is turned.
     """
     sines = [math.sin(math.radians(gaze)) for gaze in _gazes(face, eyes)]
     return math.degrees(math.asin(sum(sines) / 2))
 
 
-def _gazes(face: Landmarks, eyes: tuple[Eye, Eye]) -> tuple[float, float]:
+def _gazes(face: FaceLandmarks, eyes: tuple[PaintedEye, PaintedEye]) -> tuple[float, float]:
     """Return where each eye looks, in degrees to picture right of the onlooker, up to 64."""
-    turned, lever = math.sin(math.radians(face.yaw)), LEVER * eyes[0].radius
-    away = [eye.iris.u * eye.view.axes.width + _CORNERS_MM / _IRIS_MM * eye.radius * turned for eye in eyes]
+    turned, lever = math.sin(math.radians(face.yaw)), IRIS_LEVER * eyes[0].radius_px
+    away = [
+        eye.iris.u * eye.view.axes.width + _CORNERS_MM / _IRIS_MM * eye.radius_px * turned for eye in eyes
+    ]
     first, second = (math.degrees(math.asin(min(max(way / lever, -0.9), 0.9))) for way in away)
     return first, second
 
 
-def _off_model(eye: Eye, marks: EyeMarks) -> float:
-    """Return how far across the model sees the iris from where the picture has it, in eye widths."""
+def _off_model(eye: PaintedEye, marks: EyeLandmarks) -> float:
+    """Return how far the model's iris lies across from the one found in the picture, in eye widths."""
     u, _ = eye.view.axes.to_eye(np.array(marks.iris[0]), np.array(marks.iris[1]))
     return abs(float(u) - eye.iris.u)
 
 
-def gaze_is_aside(face: Landmarks, eyes: tuple[Eye, Eye]) -> bool:
+def painted_gaze_is_aside(face: FaceLandmarks, eyes: tuple[PaintedEye, PaintedEye]) -> bool:
     """Return whether both eyes, the head and the picture agree that the sitter looks past the onlooker.
 
-    A wrong belief costs more than a wrong doubt: it takes the range away from the visitors in front.
+    A wrong yes costs more than a wrong no, because it takes the range away from the visitors in front.
     """
     first, second = _gazes(face, eyes)
     irises = zip(eyes, face.eyes, strict=True)
     return (
-        abs(own_gaze(face, eyes)) >= _MEETS
+        abs(painted_gaze(face, eyes)) >= _MEETS
         and abs(first - second) <= _ALIKE
-        and abs(own_gaze(face, eyes) - face.yaw) <= _FROM_HEAD
+        and abs(painted_gaze(face, eyes) - face.yaw) <= _FROM_HEAD
         and all(eye.iris.score >= _CLEAR and _off_model(eye, marks) <= _SAME_IRIS for eye, marks in irises)
     )
 
 
-def _clearness(eyes: tuple[Eye, Eye]) -> float:
-    """Return the part of the usual travel that irises as clear as these take."""
+def _clearness(eyes: tuple[PaintedEye, PaintedEye]) -> float:
+    """Return the fraction of the usual travel that is safe for irises as clear as these."""
     score = min(eye.iris.score for eye in eyes)
     return min(max((score - _DIM) / (_CLEAR - _DIM), _LEAST), 1.0)
 
 
-def _scales(eyes: tuple[Eye, Eye]) -> tuple[float, float]:
+def _scales(eyes: tuple[PaintedEye, PaintedEye]) -> tuple[float, float]:
     """Return each eye's share of the travel: a far eye, seen foreshortened, moves less."""
     first, second = (eye.view.axes.width for eye in eyes)
     mean = (first + second) / 2
@@ -267,7 +293,7 @@ def _reach(ways: tuple[float, float], turn: float) -> tuple[float, float]:
 def _evened(ways: tuple[float, float], rest: float, turn: float, kept: float) -> tuple[float, float]:
     """Return the eyes' ways with the longer reach, seen from a viewer in front, shortened.
 
-    It becomes `EVEN` times the shorter one, but the eyes' own way to that side at least `kept`.
+    It becomes `MAX_LOPSIDED` times the shorter one, but the eyes' own way to that side at least `kept`.
     """
     while not _is_even(reach := _reach(ways, turn), rest):
         longer = 0 if reach[0] - rest > reach[1] + rest else 1
@@ -280,7 +306,7 @@ def _evened(ways: tuple[float, float], rest: float, turn: float, kept: float) ->
 def _is_even(reach: tuple[float, float], rest: float) -> bool:
     """Return whether a reach to the left and right of `rest` lies about a viewer in front."""
     sides = reach[0] - rest, reach[1] + rest
-    return max(sides) <= EVEN * min(sides) + 1e-9
+    return max(sides) <= MAX_LOPSIDED * min(sides) + 1e-9
 
 
 def _steps(reach: tuple[float, float], rest: float, frames: int) -> tuple[int, float]:
@@ -294,7 +320,7 @@ def _steps(reach: tuple[float, float], rest: float, frames: int) -> tuple[int, f
         ways = (left, resting), (right, last - resting)
         step = min(side / count for side, count in ways if count)
         sides = resting * step, (last - resting) * step
-        enough = min(sides[0] - rest, sides[1] + rest) >= math.radians(REACH) - 1e-9
+        enough = min(sides[0] - rest, sides[1] + rest) >= math.radians(MIN_RANGE) - 1e-9
         return _is_even(sides, rest), enough, step, resting
 
     exact = last * left / max(left + right, 1e-9)
@@ -306,7 +332,7 @@ def _steps(reach: tuple[float, float], rest: float, frames: int) -> tuple[int, f
 
 
 def _converged(angles: Array, rest: float, side: int, distance_mm: float) -> Array:
-    """Return the turn of one eye that looks at a point in the direction of `angles`, against rest."""
+    """Return how far one eye turns from rest to look at a point in the direction of `angles`, in radians."""
     x = side * _HALF_EYES_MM
 
     def towards(angle: Array) -> Array:

@@ -24,15 +24,31 @@ from appliance.pack import (
     check_destination,
     write_pack,
 )
-from appliance.portrait.contact_sheet import CloseUp, Sheet, png, stacked
-from appliance.portrait.draw_frames import draw_patches, eye_region, patch_box
-from appliance.portrait.landmarks import Choice, Landmarker, ask, chosen, in_the_name_of, place_of
-from appliance.portrait.sitter import DISTANCE_MM, YAW, Motion, Sitter, sit_together, with_holes
-from appliance.portrait.source import fitted, read_original
-from appliance.portrait.verdict import Examined, Verdict, together
+from appliance.portrait.contact_sheet import ContactSheet, EyeCloseUp, png_bytes, stack_pictures
+from appliance.portrait.draw_frames import draw_patches, eyes_box, patch_box
+from appliance.portrait.landmarks import (
+    FaceChoice,
+    FaceLandmarker,
+    ask_which_face,
+    choose_faces,
+    face_names,
+    name_picture_in_refusals,
+)
+from appliance.portrait.plan import USUAL_YAW, check_frame_count
+from appliance.portrait.sitter import (
+    VIEWER_DISTANCE_MM,
+    RequestedMotion,
+    Sitter,
+    make_others_transparent,
+    prepare_sitters,
+)
+from appliance.portrait.source import fit_to_screen, read_original_picture
+from appliance.portrait.verdict import FrameExaminer, Verdict, combine_verdicts
 from appliance.terminal import show_progress
 
-ENGINE: Final = "turning head 4"
+# The engine that pack.toml names; its number rises when the same painting would give other frames.
+DRAWING_ENGINE: Final = "turning head 4"
+# A painting enlarged by more than this factor gets a warning (by eye).
 _ENLARGED: Final = 1.5
 
 
@@ -46,10 +62,10 @@ def render(
     title: str | None = None,
     artist: str = "unknown",
     licence: str = "unknown",
-    yaw: float = YAW,
+    yaw: float = USUAL_YAW,
     eyes: float = 1.0,
-    distance_mm: float = DISTANCE_MM,
-    choose: Choice = None,
+    distance_mm: float = VIEWER_DISTANCE_MM,
+    choose: FaceChoice = None,
     rows: int = DEFAULT_ROWS,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> PackInfo:
@@ -91,32 +107,31 @@ def render(
     CannotWrite
         If the pack or the sheet cannot be written.
     """
-    if frames < 3 or frames % 2 == 0:
-        raise ConfigError(f"frames = {frames}; expected an odd number from 3")
+    check_frame_count(frames)
     if rows < 1 or rows == 2:
         raise ConfigError(f"rows = {rows}; expected 1, or at least 3: up, level and down")
     if yaw <= 0 and eyes <= 0:
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
     check_destination(out)
-    original, reduced = read_original(image, size)
+    original, reduced = read_original_picture(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
-    landmarker = Landmarker()
-    with in_the_name_of(image, out):
-        faces = landmarker.numbered(original)
-        found = chosen(faces, choose)
+    landmarker = FaceLandmarker()
+    with name_picture_in_refusals(image, out):
+        faces = landmarker.numbered_faces(original)
+        found = choose_faces(faces, choose)
         fitting = size or (original.shape[1], original.shape[0])
-        pixels, placed = fitted(original, list(found.values()), fitting)
+        pixels, placed = fit_to_screen(original, list(found.values()), fitting)
         scale = reduced * placed[0].width / next(iter(found.values())).width
-        motion = Motion(frames, yaw, eyes, distance_mm, rows)
-        company = sit_together(landmarker, pixels, dict(zip(found, placed, strict=True)), motion, scale)
-        if company.resting and choose != "all":
-            raise ask(Image.fromarray(original), found, company.resting)
-    names = {n: f"face {n} ({place_of(face, *original.shape[1::-1])})" for n, face in faces.items()}
+        motion = RequestedMotion(frames, yaw, eyes, distance_mm, rows)
+        company = prepare_sitters(landmarker, pixels, dict(zip(found, placed, strict=True)), motion, scale)
+        if company.unfit and choose != "all":
+            raise ask_which_face(Image.fromarray(original), found, company.unfit)
+    names = face_names(faces, original.shape[1], original.shape[0])
     del original
     if scale > _ENLARGED:
         say(f"warning: {image.name}: enlarged {scale:.1f} times; a larger picture would be sharper")
-    rests = {names[number]: f"rests: {reason}" for number, reason in company.resting.items()}
+    rests = {names[number]: f"rests: {reason}" for number, reason in company.unfit.items()}
     grids = tuple(sitter.grid(patch_box(sitter)) for sitter in company.sitters)
     settings: dict[str, float | int | str | bool] = {"eyes": eyes, "distance_mm": distance_mm}
     settings["scale"] = round(scale, 4)
@@ -131,7 +146,7 @@ def render(
         source=image.name,
         source_sha256=sha256_of(image),
         size=(pixels.shape[1], pixels.shape[0]),
-        engine=ENGINE,
+        engine=DRAWING_ENGINE,
         settings=settings,
         sitters=grids,
     )
@@ -148,28 +163,30 @@ def render(
     sheets: list[Image.Image] = []
     close_ups: list[Image.Image] = []
     verdicts: dict[str, Verdict] = {}
-    part = 1 / math.sqrt(len(grids))  # so that sheets of many sitters take no more memory than those of one
+    part = 1 / math.sqrt(len(grids))  # sheets of many sitters then take no more memory than those of one
 
     def patches() -> Iterator[Image.Image]:
         for k, grid in enumerate(grids):
-            sitter = sitters.pop(0)  # held no longer than it is drawn: each takes 30 MB
+            sitter = sitters.pop(0)  # released once it is drawn, because each takes 30 MB
             name = names[sitter.number]
-            sheet = Sheet(whole, grid, name if len(grids) > 1 else "", part)
-            eyes_only = CloseUp(whole, grid, eye_region(sitter), part)
-            examined = Examined(sitter, grid)
-            drawn = examined.passing(eyes_only.passing(sheet.passing(draw_patches(sitter, grid.box))))
+            sheet = ContactSheet(whole, grid, name if len(grids) > 1 else "", part)
+            eyes_only = EyeCloseUp(whole, grid, eyes_box(sitter), part)
+            examined = FrameExaminer(sitter, grid)
+            drawn = examined.pass_through(
+                eyes_only.pass_through(sheet.pass_through(draw_patches(sitter, grid.box)))
+            )
             if owners and info.overlaps(k):
-                drawn = with_holes(drawn, owners.elsewhere(sitter.number, grid.box))
+                drawn = make_others_transparent(drawn, owners.others_in_box(sitter.number, grid.box))
             yield from drawn
             verdicts[name] = examined.verdict()
             sheets.append(sheet.image)
             close_ups.append(eyes_only.image)
 
     def beside() -> dict[str, bytes]:
-        tell(together(verdicts, rests))
+        tell(combine_verdicts(verdicts, rests))
         return {
-            f"{out.name}-sheet.png": png(stacked(sheets)),
-            f"{out.name}-eyes.png": png(stacked(close_ups)),
+            f"{out.name}-sheet.png": png_bytes(stack_pictures(sheets)),
+            f"{out.name}-eyes.png": png_bytes(stack_pictures(close_ups)),
         }
 
     count = sum(grid.count for grid in grids)
@@ -178,12 +195,12 @@ def render(
 
 
 def _settings_of(sitter: Sitter, k: int) -> dict[str, float | int | str | bool]:
-    """Return what pack.toml says of a sitter's making; all but the first have their place in the names."""
+    """Return what pack.toml keeps of a sitter's making; keys of all but the first sitter end in its index."""
     values: dict[str, float | int | str | bool] = {
         "face": sitter.number,
         "yaw": round(max(map(abs, sitter.plan.turns)), 3),
-        "own_gaze": round(sitter.plan.own_gaze, 1),
-        "iris_radius_px": round(sitter.eyes[0].radius, 3),
+        "own_gaze": round(sitter.plan.painted_gaze, 1),
+        "iris_radius_px": round(sitter.eyes[0].radius_px, 3),
         "doubts": "; ".join(sitter.doubts),
     }
     return {f"{key}_{k}" if k else key: value for key, value in values.items()}
@@ -207,14 +224,15 @@ def _range(grid: FrameGrid) -> str:
     return text
 
 
+# The refusal of a portrait whose verdict is to use another picture.
 NOT_HUNG: Final = "not hung, the present portrait stays; --anyway hangs it all the same"
 
 
-def install(
+def install_portrait(
     what: str,
     size: tuple[int, int],
     say: Callable[[str], None],
-    choose: Choice = None,
+    choose: FaceChoice = None,
     *,
     tell: Callable[[Verdict], None] = lambda verdict: None,
     anyway: bool = False,

@@ -1,4 +1,4 @@
-"""Reading arrays at any point, and the soft steps that layers are blended with.
+"""Reading images between their pixels, blurring them, and the soft steps by which layers are blended.
 
 Coordinates are continuous: the centre of the first pixel lies at 0.5.
 """
@@ -10,11 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+# Floating-point numbers, an image of any channels, and a mask; shapes are told where they matter.
 Array = NDArray[np.floating[Any]]
 Image2D = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-# Gaussians wider than this, in samples, are drawn by running means.
+# The luminance of an RGB colour is `colour @ LUMA` (ITU-R BT.601).
+LUMA: Final = np.array([0.299, 0.587, 0.114])
+# Sigma, in samples, above which a Gaussian is drawn by running means, because it would take too long.
 _WIDE: Final = 6.0
 
 
@@ -33,12 +36,12 @@ def soft_edge(distance: Array, sigma: float) -> Array:
     return risen
 
 
-def bilinear(image: Image2D, x: Array, y: Array) -> Array:
-    """Sample linearly; shape of `x`, then the image's channels; beyond the border its edge goes on."""
+def sample_bilinear(image: Image2D, x: Array, y: Array) -> Array:
+    """Sample linearly; shape of `x`, then the image's channels; beyond the border its edge continues."""
     return _sample(image, x, y, _linear)
 
 
-def cubic(image: Image2D, x: Array, y: Array) -> Array:
+def sample_cubic(image: Image2D, x: Array, y: Array) -> Array:
     """Sample by Catmull-Rom splines, which keep the grain and return a pixel's own value at its centre.
 
     Source: Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981 (a = -1/2).
@@ -46,13 +49,13 @@ def cubic(image: Image2D, x: Array, y: Array) -> Array:
     return _sample(image, x, y, _catmull_rom)
 
 
-def crisp(image: Image2D, x: Array, y: Array) -> Array:
+def sample_sharp(image: Image2D, x: Array, y: Array) -> Array:
     """Sample by the sharper cubic (a = -1) that Pillow's `transform` uses, to lie beside its pixels."""
     return _sample(image, x, y, _sharp)
 
 
-def blur(image: Array, sigma: float) -> Array:
-    """Blur rows and columns by a Gaussian of `sigma` pixels; the edge goes on beyond the border."""
+def gaussian_blur(image: Array, sigma: float) -> Array:
+    """Blur rows and columns by a Gaussian of `sigma` pixels; the edge continues beyond the border."""
     if sigma > _WIDE:
         return _boxes(image, sigma)
     reach = int(np.ceil(3 * sigma))
@@ -104,6 +107,7 @@ def _sharp(t: Array) -> list[Array]:
 
 
 def _sample(image: Image2D, x: Array, y: Array, kernel: Callable[[Array], list[Array]]) -> Array:
+    """Sample an image by a separable kernel, which returns the weights of its taps."""
     height, width = image.shape[:2]
     flat = image.reshape(height * width, -1)
     x, y = np.asarray(x) - 0.5, np.asarray(y) - 0.5
@@ -114,7 +118,7 @@ def _sample(image: Image2D, x: Array, y: Array, kernel: Callable[[Array], list[A
     out = np.zeros((*x.shape, flat.shape[1]))
     for i, weight in enumerate(down):
         start = np.clip(row + i - before, 0, height - 1).astype(np.intp) * width
-        # A row of taps is summed before its weight: a third fewer passes over the points.
+        # Sum a row of taps before weighting it: this takes a third fewer passes over the points.
         line = np.zeros(out.shape)
         for other, where in zip(across, columns, strict=True):
             line += other[..., None] * flat.take(start + where, 0)

@@ -1,105 +1,131 @@
-"""The white of the eye where the iris covered it, filled in from what lies beside it."""
+"""The white of the eye (sclera) where the painted iris hid it, filled in from the white beside it."""
 
 import math
 from typing import Final
 
 import numpy as np
 
-from appliance.portrait.iris import Iris
-from appliance.portrait.lids import EyeView, Lids, columns, rows, smooth
-from appliance.portrait.sampling import Array, blur, smoothstep, soft_edge
+from appliance.portrait.iris import IrisCircle
+from appliance.portrait.lids import EYE_VIEW_RASTER, Eyelids, EyeView, smooth_view
+from appliance.portrait.sampling import LUMA, Array, gaussian_blur, smoothstep, soft_edge
 
-# Strips beside the hole are read from so many sigmas of the rim off it, where white may already end, to so
-# far beyond the hole, in eye widths.
+# Strips beside the hole begin this many sigmas of the rim's blur off the rim: white may already end there
+# (by eye).
 _OFF_RIM: Final = 1.6
+# Strips beside the hole end this far beyond it, in eye widths (by eye).
 _FARTHEST: Final = 0.2
-_LUMA: Final = np.array([0.299, 0.587, 0.114])
-# The hole's edge has this sigma at least, in eye widths, and this part of the rim's.
+# The hole reaches this many sigmas of the rim's blur beyond the iris (by eye).
+_HOLE_BLURS: Final = 2.4
+# It reaches this much farther because of the iris's shadow, in eye widths (by eye).
+_HOLE_SHADOW: Final = 0.03
+# Least sigma of the hole's edge, in eye widths (by eye).
 _EDGE: Final = 0.015
+# Sigma of the hole's edge as a fraction of the rim's own (by eye).
 _AS_SOFT: Final = 0.8
-# Strips are read from a picture blurred by this much: single specks and cracks are not the white.
+# Blur (sigma) of the picture that strips are read from, in eye widths: single specks and cracks are not the
+# white (by eye).
 _CALM: Final = 0.015
-# What a side in a corner or in deep shadow borrows from the other is darkened to this, over the
-# iris's middle and at the hole's edge: the eye is a ball.
+# White borrowed from the other side is darkened by these factors, over the iris's middle and at the hole's
+# edge, because the eye is a ball (by eye).
 _SHADE: Final = (0.95, 0.74)
-# The filled white follows what is painted so close beside the hole if it is the side's own, so far if it
-# is borrowed; clear of lids and corner by so much, where half the hole's chord is at least such a part
-# of its radius; averaged over such a height. All in eye widths. Rows that have none there take part in
-# a wider average of such weight; with less than the last in all, nothing is known.
+# Distance beside the hole at which the painting is read for matching, in eye widths: where the white is the
+# side's own, and where it is borrowed (by eye).
 _BESIDE: Final = (0.02, 0.06)
+# Matching uses only white this far off the lids, in eye widths (by eye).
 _CLEAR_LIDS: Final = 0.08
+# Matching uses only white this far off the corner, in eye widths (by eye).
 _CLEAR_CORNER: Final = 0.05
+# Matching uses only rows in which half the hole's chord is at least this fraction of its radius (by eye).
 _MIDST: Final = 0.6
+# The match is averaged over this height, in eye widths: near rows, and a wider average for rows without
+# usable white (by eye).
 _ALIKE: Final = (0.04, 0.12)
+# Weight of the wider average against the near rows (by eye).
 _NEXT: Final = 0.1
+# With less weight than this in total, a row has nothing to match and is left alone (by eye).
 _DOUBT: Final = 0.002
-# It begins to so far beyond the iris's middle, in half chords.
+# The match begins this far beyond the iris's middle on the other side, in half chords (by eye).
 _BEGINS: Final = 0.5
-# How far a side's own white and borrowed white follow: limits of the logarithm of a ratio of light.
+# Limits of the match of a side's own white, as the logarithm of a ratio of light (by eye).
 _OWN: Final = (-0.3, 0.15)
+# Limits of the match of borrowed white, as the logarithm of a ratio of light (by eye).
 _LENT: Final = (-0.9, 0.3)
-# White beside flesh is darkened by this part of what white beside shadow is.
+# White beside flesh is darkened by this fraction of what white beside shadow is (by eye).
 _FLESHY: Final = 0.4
-# Grey levels added to both lights of a ratio: in the dark it says little.
+# Grey levels added to both sides of a ratio of light, because in the dark a ratio says little (by eye).
 _DIM: Final = 8.0
-# The step around the hole is read in so many directions, and blurred along the rim by the second constant.
-# Inwards white or shadow fades over this, the longer one where the step is so large a part of the filled
-# light; flesh fades over the last one. Lengths in eye widths, judged on the close-ups of 45 pictures.
+# Number of directions in which the step around the hole is read.
 _TURNS: Final = 120
+# Blur (sigma) of that step along the rim, in eye widths (45 pictures).
 _STEP_BLUR: Final = 0.03
+# A correction towards white or shadow fades inwards over these lengths, in eye widths: for a small step and
+# for a large one (45 pictures).
 _FADES: Final = (0.07, 0.2)
+# A step is large if it is this fraction of the filled light (45 pictures).
 _MUCH: Final = 0.4
+# A correction towards flesh fades inwards over this length, in eye widths (45 pictures).
 _FLESH_FADES: Final = 0.04
-# The iris's blur has ended so many sigmas off its rim.
+# The iris's blur has ended this many sigmas off its rim (by eye).
 _BLURRED: Final = 1.5
-# White is so far off the lids and corners, in eye widths, and lighter than what is filled by at most this
-# part of it: a catch-light is no white.
+# White next to the rim is read this far off lids and corners, in eye widths (by eye).
 _INSIDE: Final = 0.04
+# White next to the rim may be lighter than what is filled by this fraction of it: a catch-light is no white
+# (by eye).
 _LIGHTER: Final = 0.5
-# Flesh is darker than white by less than this, in logarithms of light; from twice that on it is shadow. In
-# the step around the hole what is darker by this part is shadow.
+# Flesh is darker than white by less than this, as the logarithm of a ratio of light; from twice this on it
+# is shadow (by eye).
 _HARDLY: Final = 0.25
-# White is borrowed where a side is less sure than this.
+# A side that is less sure of its white than this, 0 to 1, borrows (by eye).
 _ENOUGH: Final = 0.2
-# White next to the rim is at most so many times as light as what lies beyond it.
+# White next to the rim is at most this many times as light as what lies beyond it: a catch-light there
+# would become a streak (by eye).
 _BRIGHTEST: Final = 1.25
-# Light that redness takes from a strip: so many grey levels for each level of red above green.
+# Grey levels of light taken from a strip for each level of red above green: flesh may be lighter than
+# white, but is redder (by eye).
 _REDDER: Final = 1.5
-# So much redder than the other side, (R - G) / luminance, is flesh.
+# What is redder than the other side by this, as (R - G) / luminance, is flesh (by eye).
 _FLESH: Final = 0.08
-# The lids go on beyond their edges by this much, in eye widths.
+# How far beyond their edges the lids are painted, in eye widths (by eye).
 _BEYOND: Final = 0.1
-# Texture is what is finer than this, and a field of white must be this large, in eye widths.
+# Texture is what is finer than this blur (sigma), in eye widths (by eye).
 _COARSE: Final = 0.03
+# Least side of a field of white from which texture is taken, in eye widths (by eye).
 _LEAST_FIELD: Final = 0.07
+# The texture's strength as a fraction of the sample's: full strength looks noisier than the painting (by
+# eye).
 _MUTED: Final = 0.75
 
 
-def hole(iris: Iris, distance: Array) -> Array:
-    """Return 1 where the painted iris and its shadow must go, 0 beyond; `distance` from its centre."""
-    return soft_edge(reach(iris) - distance, _edge(iris))
+def iris_hole_weight(iris: IrisCircle, distance: Array) -> Array:
+    """Return 1 where the painted iris and its shadow must be painted over, falling to 0 beyond.
+
+    Parameters
+    ----------
+    distance : from the iris's centre, in eye widths, any shape
+    """
+    return soft_edge(iris_hole_radius(iris) - distance, _edge(iris))
 
 
-def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
-    """Paint the eye's ground without its iris.
+def fill_sclera(view: EyeView, lids: Eyelids, iris: IrisCircle) -> Array:
+    """Paint an eye without its iris.
 
-    Every point takes its colour from strips left and right of the hole, at its own distance from
-    the lids, so that the lids' shadow goes on across. Of each strip the bright parts count most,
-    else the rim's shadow and the lashes would grey the white.
+    Every point takes its colour from strips left and right of the hole, at its own distance from the lids, so
+    that the lids' shadow continues across. In each strip the bright parts count most, because the rim's
+    shadow and the lashes would grey the white.
 
     Returns
     -------
-    RGB of the view's shape, the picture itself outside a rectangle around the hole; within the rectangle the
-    caller takes only what lies in the hole
+    RGB of the view's shape (rows, columns, 3) in grey levels: the painting itself outside a rectangle around
+    the hole. Within the rectangle only what lies in the hole is valid, see `iris_hole_weight`.
     """
-    far = reach(iris)
+    far = iris_hole_radius(iris)
     part = _part(lids, iris)
-    u, v = np.meshgrid(columns()[part[1]], rows()[part[0]])
+    u, v = EYE_VIEW_RASTER.mesh(part)
     upper, lower = lids.at(u)
     above, height = v - upper, np.maximum(lower - upper, 1e-3)
     chord = np.sqrt(np.maximum(far**2 - np.clip(v - iris.v, -far, far) ** 2, 0))
     edge = (chord + far) / 2
-    calm = smooth(view.colour, _CALM)
+    calm = smooth_view(view.colour, _CALM)
     nearest = iris.radius + _OFF_RIM * iris.softness - far
     strips = np.linspace(nearest, _FARTHEST, 10)
     sides = [_beside(view, calm, lids, iris.u + side * edge, side, above, height, strips) for side in (-1, 1)]
@@ -109,14 +135,14 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
-    filled = smooth(right + share * (left - right), 0.012)
+    filled = smooth_view(right + share * (left - right), 0.012)
     for side, trust, dark in zip((-1, 1), white, shadow, strict=True):
         filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust, dark)
     ground = view.colour.copy()
     ground[part] = filled
     ground[part] += _step_around(view, calm, ground, lids, iris, (u, v))
-    # Beyond the iris's blur what is lighter than the filled white is no rest of the iris.
-    lighter = (calm[part] - ground[part]) @ _LUMA
+    # Keep what is lighter than the filled white beyond the iris's blur: it cannot belong to the iris.
+    lighter = (calm[part] - ground[part]) @ LUMA
     beyond = smoothstep((np.hypot(u - iris.u, v - iris.v) - iris.radius) / iris.softness - _BLURRED)
     kept = (beyond * np.clip(lighter / _DIM, 0, 1))[..., None]
     ground[part] += _grain(view, lids, iris, above.shape, white)
@@ -124,40 +150,40 @@ def fill(view: EyeView, lids: Lids, iris: Iris) -> Array:
     return ground
 
 
-def reach(iris: Iris) -> float:
-    """Return the radius of the hole that an iris leaves, in eye widths."""
-    return iris.radius + 2.4 * iris.softness + 0.03
+def iris_hole_radius(iris: IrisCircle) -> float:
+    """Return the radius in eye widths of the hole that is painted over: the iris, its blur and its shadow."""
+    return iris.radius + _HOLE_BLURS * iris.softness + _HOLE_SHADOW
 
 
-def _edge(iris: Iris) -> float:
-    """Return the sigma of the hole's edge: as soft as what is painted there, in eye widths."""
+def _edge(iris: IrisCircle) -> float:
+    """Return the sigma of the hole's edge in eye widths: as soft as what is painted there."""
     return max(_EDGE, _AS_SOFT * iris.softness)
 
 
-def _part(lids: Lids, iris: Iris) -> tuple[slice, slice]:
-    """Return the rows and columns of the view that the hole can show in."""
-    far = reach(iris) + 6 * _edge(iris)
-    first, last = np.searchsorted(columns(), [iris.u - far, iris.u + far])
+def _part(lids: Eyelids, iris: IrisCircle) -> tuple[slice, slice]:
+    """Return the rows and columns of the view in which the hole can show."""
+    far = iris_hole_radius(iris) + 6 * _edge(iris)
+    first, last = np.searchsorted(EYE_VIEW_RASTER.columns(), [iris.u - far, iris.u + far])
     top, bottom = lids.upper[first:last].min(), lids.lower[first:last].max()
-    up, down = np.searchsorted(rows(), [top - _BEYOND, bottom + _BEYOND])
+    up, down = np.searchsorted(EYE_VIEW_RASTER.rows(), [top - _BEYOND, bottom + _BEYOND])
     return slice(up, down), slice(first, last)
 
 
-def _luminance(calm: Array, iris: Iris) -> float:
+def _luminance(calm: Array, iris: IrisCircle) -> float:
     """Return the mean luminance of the iris's inner part in grey levels."""
-    u, v = np.meshgrid(columns(), rows())
+    u, v = EYE_VIEW_RASTER.mesh()
     inner = np.hypot(u - iris.u, v - iris.v) < 0.8 * iris.radius
-    return float((calm[inner] @ _LUMA).mean())
+    return float((calm[inner] @ LUMA).mean())
 
 
 def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], list[float]]:
     """Return how white each side is, and how far it is shadow or white rather than flesh, 0 to 1.
 
-    Not white is what hardly outshines the iris, of luminance `dark`, because of shadow, and what is
-    redder than the other side: the corner's flesh, or skin where the iris leaves no white.
+    A side is not white if it is hardly brighter than the iris (luminance `dark`), because it lies in shadow,
+    or if it is redder than the other side: the corner's flesh, or skin where the iris leaves no white.
     """
     means = [np.average(colour.reshape(-1, 3), axis=0, weights=sure.ravel() + 1e-6) for colour, sure in sides]
-    lights = [float(mean @ _LUMA) - dark for mean in means]
+    lights = [float(mean @ LUMA) - dark for mean in means]
     reds = [float(_red(mean)) for mean in means]
     lit = [min(max(2 * light / max(*lights, 1.0), 0.0), 1.0) for light in lights]
     pale = [min(max(1.5 - (red - min(reds)) / _FLESH, 0.0), 1.0) for red in reds]
@@ -167,7 +193,7 @@ def _white(sides: list[tuple[Array, Array]], dark: float) -> tuple[list[float], 
 
 def _red(colours: Array) -> Array:
     """Return how red colours are: red above green against the light."""
-    red: Array = (colours[..., 0] - colours[..., 1]) / np.maximum(colours @ _LUMA, 1.0)
+    red: Array = (colours[..., 0] - colours[..., 1]) / np.maximum(colours @ LUMA, 1.0)
     return red
 
 
@@ -195,18 +221,18 @@ def _lent(
 
 def _as_beside(
     calm: Array,
-    lids: Lids,
-    iris: Iris,
+    lids: Eyelids,
+    iris: IrisCircle,
     filled: Array,
     grid: tuple[Array, Array],
     side: int,
     trust: float,
     shadow: float,
 ) -> Array:
-    """Return by what to multiply the filled white so that it goes on from what is painted beside the hole.
+    """Return factors by which the filled white matches what is painted beside the hole, RGB of the grid.
 
-    White of the side's own is matched in colour. Borrowed white is matched in light, and in colour only
-    to shadow: flesh beside it must not redden it, nor darken it as much.
+    A side's own white is matched in colour. Borrowed white is matched in light, and in colour only towards
+    shadow, because flesh beside it must neither redden it nor darken it as much.
 
     Parameters
     ----------
@@ -215,12 +241,12 @@ def _as_beside(
     trust, shadow : how white the side is, and how far it is shadow rather than flesh, 0 to 1
     """
     u, v = grid
-    far = reach(iris)
+    far = iris_hole_radius(iris)
     chord = np.sqrt(np.maximum(far**2 - (v[:, 0] - iris.v) ** 2, 0))
     edge = iris.u + side * chord
     upper, lower = lids.at(edge)
     corner = lids.left if side < 0 else lids.right
-    # Beside the hole there must be white, clear of the lids and of the corner.
+    # Match only where white lies beside the hole, clear of the lids and of the corner.
     sure = np.clip(((corner - edge) * side - _CLEAR_CORNER) / _CLEAR_CORNER, 0, 1)
     for room in (v[:, 0] - upper - _CLEAR_LIDS, lower - v[:, 0] - _CLEAR_LIDS):
         sure *= np.clip(room / 0.03, 0, 1)
@@ -231,14 +257,14 @@ def _as_beside(
     )
     painted = calm[row, beside] + trust * (calm[row, close] - calm[row, beside])
     ratio = np.log((np.maximum(painted, 0) + _DIM) / (np.maximum(filled[row, at], 0) + _DIM))
-    # What is redder and hardly darker is flesh, where the white ends: it says nothing.
+    # Ignore what is redder and hardly darker: it is flesh, where the white ends.
     fleshy = np.clip((_red(painted) - _red(filled[row, at])) / _FLESH - 0.5, 0, 1)
-    sure *= 1 - fleshy * np.clip(2 + (ratio @ _LUMA) / _HARDLY, 0, 1)
-    # Rows without such white go with the nearest that have it.
+    sure *= 1 - fleshy * np.clip(2 + (ratio @ LUMA) / _HARDLY, 0, 1)
+    # Rows without such white follow the nearest rows that have it.
     near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
     total = near + _NEXT * far_off
     ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
-    light = (ratio @ _LUMA)[:, None]
+    light = (ratio @ LUMA)[:, None]
     own = np.clip(ratio, *_OWN)
     lent = np.clip(light, *_LENT)
     lent = np.where(lent < 0, _FLESHY + (1 - _FLESHY) * shadow, 1) * lent
@@ -250,41 +276,41 @@ def _as_beside(
 
 
 def _step_around(
-    view: EyeView, calm: Array, ground: Array, lids: Lids, iris: Iris, grid: tuple[Array, Array]
+    view: EyeView, calm: Array, ground: Array, lids: Eyelids, iris: IrisCircle, grid: tuple[Array, Array]
 ) -> Array:
-    """Return what to add to the filled white so that it meets what is painted around it without a step.
+    """Return what to add to the filled white so that it meets the painting around the hole without a step.
 
-    At the hole's edge what is painted there goes on unchanged. Next to the iris's rim the step is read anew,
-    since the white may be narrower than the hole; from there inwards it fades.
+    At the hole's edge the painting continues unchanged. Next to the iris's rim the step is read again,
+    because the white may be narrower than the hole. From there inwards the correction fades.
 
     Parameters
     ----------
-    calm, ground : the painting, and with the hole filled, RGB of the view's shape
+    calm, ground : the painting, and the painting with the hole filled, RGB of the view's shape
     grid : u and v
     """
     turn = np.linspace(-math.pi, math.pi, _TURNS, endpoint=False)
-    # Between the rim and the edge the whitest of what is painted counts: the rest may be the iris's shadow.
-    first, last = iris.radius + _BLURRED * iris.softness, reach(iris)
+    # Between the rim and the edge the whitest sample counts: the others may be the iris's shadow.
+    first, last = iris.radius + _BLURRED * iris.softness, iris_hole_radius(iris)
     away = np.linspace(first, last, 6)[:, None]
     u, v = iris.u + away * np.cos(turn), iris.v + away * np.sin(turn)
     painted, filled = view.at(calm, u, v), view.at(ground, u, v)
     outer = painted[-1] - filled[-1]
     upper, lower = lids.at(u)
     inside = smoothstep(np.minimum.reduce([v - upper, lower - v, u - lids.left, lids.right - u]) / _INSIDE)
-    whiteness = painted @ _LUMA - _REDDER * (painted[..., 0] - painted[..., 1])
+    whiteness = painted @ LUMA - _REDDER * (painted[..., 0] - painted[..., 1])
     chosen = (inside * (whiteness - whiteness[0])).argmax(0), np.arange(_TURNS)
     inside, painted, filled = inside[chosen], painted[chosen], filled[chosen]
     inner = painted - filled
-    # White and shadow go on far inwards; flesh, which is redder, and the light of lids and corners do not.
+    # White and shadow continue far inwards. Flesh, which is redder, and light of lids and corners do not.
     pale = inside * (1 - np.clip((_red(painted) - _red(filled)) / _FLESH, 0, 1))
-    lighter = inner @ _LUMA / (filled @ _LUMA + _DIM)
+    lighter = inner @ LUMA / (filled @ LUMA + _DIM)
     dark = np.clip(-lighter / _HARDLY, 0, 1)
     share = (dark + (1 - dark) * pale * _LIGHTER / np.maximum(lighter, _LIGHTER))[:, None]
     deep = _FADES[0] + (_FADES[1] - _FADES[0]) * smoothstep(abs(lighter * share[:, 0]) / _MUCH - 0.5)
-    # Along the edge it is blurred; the circle closes.
+    # Blur along the edge, over three turns of the circle so that it closes.
     sigma = _STEP_BLUR * _TURNS / (2 * math.pi * iris.radius)
     steps = np.tile(np.column_stack([outer, share * inner, (1 - share) * inner, deep]), (3, 1))
-    steps = np.stack([blur(column, sigma)[_TURNS : 2 * _TURNS] for column in steps.T])
+    steps = np.stack([gaussian_blur(column, sigma)[_TURNS : 2 * _TURNS] for column in steps.T])
     u, v = grid[0] - iris.u, grid[1] - iris.v
     at, away = np.arctan2(v, u), np.hypot(u, v)
     steps = np.stack([np.interp(at, turn, step, period=2 * math.pi) for step in steps], -1)
@@ -298,37 +324,42 @@ def _step_around(
 
 def _down(values: Array, height: float) -> Array:
     """Average each column of values (rows, n) over a height, in eye widths."""
-    return np.column_stack([smooth(column, height) for column in values.T])
+    return np.column_stack([smooth_view(column, height) for column in values.T])
 
 
-def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white: list[float]) -> Array:
-    """Return fine texture of a shape: brush, cracks and canvas like those of the white around.
+def _grain(
+    view: EyeView, lids: Eyelids, iris: IrisCircle, shape: tuple[int, ...], white: list[float]
+) -> Array:
+    """Return texture of a shape, RGB around 0: brush strokes, cracks and canvas as in the white around.
 
-    A sample is cut from the larger side that is white, or, where there is hardly any, from the skin
-    under the lower lid. White noise filtered by the sample has its variance, direction and colours
-    and repeats nothing (Galerne, Gousseau and Morel, "Random Phase Textures", 2011).
+    A sample is cut from the larger white side or, if there is hardly any white, from the skin under the lower
+    lid. White noise filtered by the sample has its variance, direction and colours, and repeats nothing.
+    Source: Galerne, Gousseau and Morel, "Random Phase Textures", 2011.
     """
-    far = reach(iris)
+    far = iris_hole_radius(iris)
     fields = [
         _field(lids, lids.left + 0.1, iris.u - far - 0.02),
         _field(lids, iris.u + far + 0.02, lids.right - 0.1),
     ]
     sizes = [min(f[1] - f[0], f[3] - f[2]) * (trust > 0.7) for f, trust in zip(fields, white, strict=True)]
     bottom = float(lids.at(np.array([iris.u]))[1][0])
-    fine = view.colour - smooth(view.colour, _COARSE)
-    skin = sample = _cut(fine, (iris.u - 0.25, iris.u + 0.25, bottom + 0.07, bottom + 0.25))
+    fine = view.colour - smooth_view(view.colour, _COARSE)
+    skin = sample = fine[
+        EYE_VIEW_RASTER.window((iris.u - 0.25, iris.u + 0.25), (bottom + 0.07, bottom + 0.25))
+    ]
     if max(sizes) > _LEAST_FIELD:
-        sample = _cut(fine, fields[sizes.index(max(sizes))])
+        left, right, top, bottom = fields[sizes.index(max(sizes))]
+        sample = fine[EYE_VIEW_RASTER.window((left, right), (top, bottom))]
     if min(sample.size, skin.size) < 300:
         return np.zeros((*shape, 3))
-    # Shading that is left in the sample must not make its grain louder than the skin's.
+    # Shading left in the sample must not make its grain stronger than the skin's.
     loud = float(sample.std())
     sample = np.clip(sample - sample.mean((0, 1)), -2.5 * loud, 2.5 * loud)
     across, down = (float(abs(np.diff(sample, axis=axis)).mean()) for axis in (1, 0))
-    # What runs one way is wrinkles, or the blocks of an enlarged JPEG: as grain it would be stripes.
+    # Wrinkles, and blocks of an enlarged JPEG, run in one direction; as grain they would become stripes.
     even = (min(across, down) / max(across, down, 1e-6)) ** 2
     quiet = _MUTED * even * min(1.0, float(skin.std()) / max(loud, 1e-6))
-    # Without a window the sample's edges would run through all of the texture as streaks.
+    # Without a window the sample's edges would become streaks in the texture.
     window = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in sample.shape[:2]))[..., None]
     sample *= window * quiet / math.sqrt(float((window * window).sum()))
     whole = (shape[0] + sample.shape[0], shape[1] + sample.shape[1])
@@ -338,13 +369,7 @@ def _grain(view: EyeView, lids: Lids, iris: Iris, shape: tuple[int, ...], white:
     return texture
 
 
-def _cut(image: Array, field: tuple[float, float, float, float]) -> Array:
-    left, right = np.searchsorted(columns(), field[:2])
-    top, below = np.searchsorted(rows(), field[2:])
-    return image[top:below, left:right]
-
-
-def _field(lids: Lids, left: float, right: float) -> tuple[float, float, float, float]:
+def _field(lids: Eyelids, left: float, right: float) -> tuple[float, float, float, float]:
     """Return (left, right, top, bottom) of the clean white between two u, as far as the lids leave it."""
     upper, lower = lids.at(np.linspace(left, max(right, left), 9))
     return left, right, float(upper.max()) + 0.07, float(lower.min()) - 0.05
@@ -353,14 +378,14 @@ def _field(lids: Lids, left: float, right: float) -> tuple[float, float, float, 
 def _beside(
     view: EyeView,
     calm: Array,
-    lids: Lids,
+    lids: Eyelids,
     start: Array,
     side: int,
     above: Array,
     height: Array,
     strips: Array,
 ) -> tuple[Array, Array]:
-    """Return the colour found beside the hole, and how sure it is to be the white of the eye, 0 to 1."""
+    """Return the colour found beside the hole, and how surely it is the white of the eye, 0 to 1."""
     corner = lids.left if side < 0 else lids.right
     along = smoothstep(above / height)
     colours, sure = [], []
@@ -375,11 +400,11 @@ def _beside(
         off = max(strip, 0.0)
         sure.append(inside * math.exp(-off / 0.07) + 1e-4 * math.exp(-off / 0.03))
     colour, weight = np.array(colours), np.array(sure)
-    # A catch-light at the rim is much brighter than all beyond: as white it would be a streak.
-    most = _BRIGHTEST * (colour[strips >= 0] @ _LUMA).max(0)
-    colour *= np.minimum(most / np.maximum(colour @ _LUMA, 1.0), 1)[..., None]
-    # Flesh may be lighter than white, but it is redder.
-    light = colour @ _LUMA - _REDDER * (colour[..., 0] - colour[..., 1])
+    # Limit a catch-light at the rim, which would become a streak in the white.
+    most = _BRIGHTEST * (colour[strips >= 0] @ LUMA).max(0)
+    colour *= np.minimum(most / np.maximum(colour @ LUMA, 1.0), 1)[..., None]
+    # Flesh may be lighter than white, but it is redder, so redness counts against it.
+    light = colour @ LUMA - _REDDER * (colour[..., 0] - colour[..., 1])
     brightest = np.where(weight > 0.05, light, -1).max(0)
     darker = np.minimum(light - np.where(brightest < 0, light[0], brightest), 0) / (0.12 * view.contrast)
     chosen = weight * np.exp(darker * smoothstep((above - 0.02) / 0.12))

@@ -21,24 +21,33 @@ from appliance.images import (
     open_image,
     to_rgb,
 )
-from appliance.portrait.large_pictures import Banded, cut, largest_page, open_png, open_tiff, reduce
+from appliance.portrait.large_pictures import (
+    BandedPicture,
+    cut_into_bands,
+    largest_tiff_page,
+    open_png_in_bands,
+    open_tiff_in_bands,
+    reduce_bands,
+)
 from appliance.vision.blazeface import Face, Point
 
-# Without a screen's size, a picture is kept up to this, in pixels.
+# Longest side that is kept without a screen's size, in pixels.
 _LONGEST: Final = 3840
-# What cannot be reduced while it is read is held whole, if that takes no more bytes than this, or than
-# a quarter of the free memory.
-MOST_WHOLE: Final = 140_000_000
+# A picture that cannot be reduced while it is read may take this many bytes, ...
+MAX_WHOLE_BYTES: Final = 140_000_000
+# ... or this fraction of the free memory, if that is more.
 _SHARE: Final = 0.25
 # A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
 _MOST_JPEG: Final = 36_000_000
+# EXIF's tag of the orientation, 1 to 8.
 _ORIENTATION: Final = 0x0112
-# A profile is sRGB if it moves no test colour by more than this, in grey levels: colour libraries round
-# differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by 40).
+# A profile is sRGB if it moves no test colour by more than this, in grey levels, because colour libraries
+# round differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by
+# 40).
 _SAME: Final = 2
 
 
-def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
+def read_original_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
     """Read a picture, reduced so that it still covers the screen.
 
     Parameters
@@ -57,7 +66,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
     with open_image(path) as image, open_regular(path) as file:
-        page, offset = largest_page(file) if image.format == "TIFF" else (0, 0)
+        page, offset = largest_tiff_page(file) if image.format == "TIFF" else (0, 0)
         if page:  # a scanner may put a preview before the picture
             image.seek(page)
             check_pixels(path, image)
@@ -66,7 +75,7 @@ def read_original(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, flo
         if banded is None:
             banded = _whole(image, path, longest)
         small = _reduced(banded, longest, grey_levels_of(image), _screen_colours(image))
-        # An upright picture may have its sides exchanged; the long one tells the scale.
+        # Turning it upright may exchange the sides, so compare the longer ones.
         return np.array(small, np.uint8), max(small.size) / full
 
 
@@ -79,20 +88,22 @@ def free_memory() -> int:
     return next((1024 * int(row.split()[1]) for row in rows if row.startswith("MemAvailable:")), 0)
 
 
-def _banded(image: Image.Image, file: BinaryIO, offset: int) -> Banded | None:
+def _banded(image: Image.Image, file: BinaryIO, offset: int) -> BandedPicture | None:
     """Return the bands of a picture whose file can be read so; `offset` is where a TIFF's page begins."""
     if image.format == "PNG":
-        return open_png(file)
-    # How values of 32 bits are to be scaled only the whole tells.
-    return open_tiff(file, offset) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
+        return open_png_in_bands(file)
+    # Values of 32 bits are scaled by the least and greatest of the whole picture.
+    return (
+        open_tiff_in_bands(file, offset) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
+    )
 
 
-def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
+def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
     """Read a picture whole, if there is the memory for it; a JPEG reduced."""
     width, height = image.size
     kind = image_format(image)
     if kind != "JPEG" or "progressive" in image.info:
-        most = max(MOST_WHOLE, int(_SHARE * free_memory())) // DECODING_BYTES.get(
+        most = max(MAX_WHOLE_BYTES, int(_SHARE * free_memory())) // DECODING_BYTES.get(
             kind, DECODING_BYTES_OF_OTHERS
         )
         if width * height > most:
@@ -109,8 +120,10 @@ def _whole(image: Image.Image, path: Path, longest: int) -> Banded:
             part *= 2
         image.draft(None, (max(width // part, 1), max(height // part, 1)))
     image.load()
-    turned = kind == "TIFF"  # by Pillow, as it loads it
-    return Banded(image.size, cut(image), 1 if turned else image.getexif().get(_ORIENTATION, 1))
+    turned = kind == "TIFF"  # Pillow turns a TIFF as it loads it
+    return BandedPicture(
+        image.size, cut_into_bands(image), 1 if turned else image.getexif().get(_ORIENTATION, 1)
+    )
 
 
 def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]:
@@ -126,7 +139,12 @@ def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]
         if mode != "CMYK" and _changes_nothing(transform, mode):
             return {}
         return {mode: transform}
-    except (KeyError, TypeError, OSError, ImageCms.PyCMSError):  # none, a damaged one, or of another mode
+    except (
+        KeyError,
+        TypeError,
+        OSError,
+        ImageCms.PyCMSError,
+    ):  # no profile, a damaged one, or one for another mode
         return {}
 
 
@@ -140,7 +158,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _reduced(
-    banded: Banded, longest: int, grey: GreyLevels, colours: dict[str, ImageCms.ImageCmsTransform]
+    banded: BandedPicture, longest: int, grey: GreyLevels, colours: dict[str, ImageCms.ImageCmsTransform]
 ) -> Image.Image:
     """Return the picture upright, as RGB, its long side at most `longest`."""
 
@@ -152,7 +170,7 @@ def _reduced(
     width, height = banded.size
     part = min(longest / max(width, height), 1.0)
     size = max(round(width * part), 1), max(round(height * part), 1)
-    small = reduce(map(shown, banded.bands), banded.size, size)
+    small = reduce_bands(map(shown, banded.bands), banded.size, size)
     if "RGB" in colours:
         small = colours["RGB"].apply(small)
     if "L" in colours:
@@ -163,17 +181,21 @@ def _reduced(
     return ImageOps.exif_transpose(small)
 
 
-# Where the eyes come to lie if the picture has the room, as parts of the screen.
+# Where the eyes lie if the picture has the room, as a fraction of the screen's width.
 _EYES_ACROSS: Final = 0.5
+# The same of its height (by eye).
 _EYES_DOWN: Final = 0.36
-# How much of a face's width and height must stay in view: hair and chin, and some air.
+# The width that must stay in view, in widths of BlazeFace's box: hair and some air (by eye).
 _HEAD_ACROSS: Final = 1.7
+# The height that must stay in view, in heights of that box: hair, chin and some air (by eye).
 _HEAD_DOWN: Final = 2.0
-# What a picture leaves of the screen takes the mean colour of its border, darkened.
+# What the picture leaves of the screen takes the mean colour of its border times this (by eye).
 _MAT: Final = 0.5
 
 
-def window(width: int, height: int, size: tuple[int, int], eyes: Point, head: Point = (0.0, 0.0)) -> Region:
+def screen_window(
+    width: int, height: int, size: tuple[int, int], eyes: Point, head: Point = (0.0, 0.0)
+) -> Region:
     """Return the part of a picture to show: of the screen's shape, as large as it goes, placed by the eyes.
 
     Where cropping to the screen's shape would cut the head, it reaches beyond the picture instead.
@@ -194,17 +216,25 @@ def window(width: int, height: int, size: tuple[int, int], eyes: Point, head: Po
     return Region(x, y, x + across, y + down)
 
 
-def fitted(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) -> tuple[Pixels, list[Face]]:
-    """Crop or pad a picture to a screen's shape and resize it; return it and where the faces lie in it.
+def fit_to_screen(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) -> tuple[Pixels, list[Face]]:
+    """Crop or pad a picture to a screen's shape and resize it; all heads stay in view.
 
-    All heads stay in view. A picture that already has the screen's size is returned as it is.
+    Parameters
+    ----------
+    pixels : RGB uint8 (height, width, 3)
+    faces : in its pixels
+    size : (width, height) of the screen in pixels; a picture of that size is returned unchanged
+
+    Returns
+    -------
+    The fitted picture, RGB uint8, and the faces in its pixels
     """
     height, width = pixels.shape[:2]
     if (width, height) == size:
         return pixels, list(faces)
     x0, y0, x1, y1 = _heads(faces)
     eyes = x0 + _EYES_ACROSS * (x1 - x0), y0 + _EYES_DOWN * (y1 - y0)
-    part = window(width, height, size, eyes, (x1 - x0, y1 - y0))
+    part = screen_window(width, height, size, eyes, (x1 - x0, y1 - y0))
     inside = (max(part.x0, 0.0), max(part.y0, 0.0), min(part.x1, float(width)), min(part.y1, float(height)))
 
     def moved(point: Point) -> Point:
@@ -244,6 +274,7 @@ def _placed(wanted: float, room: float) -> float:
 
 
 def _mat(pixels: Pixels) -> tuple[int, int, int]:
+    """Return the colour around a picture that does not fill the screen."""
     border = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
     red, green, blue = (border.mean(0) * _MAT).astype(int).tolist()
     return red, green, blue

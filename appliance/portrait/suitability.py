@@ -1,62 +1,74 @@
-"""Which pictures cannot be brought to life, and which only with doubt: one sentence each."""
+"""Suitability: which pictures are refused, and which get a warning (a doubt), one sentence each."""
 
 import math
 from typing import Final
 
 from appliance.errors import UnfitPortrait
-from appliance.portrait.eye_layers import Eye
-from appliance.portrait.landmarks import Landmarks
-from appliance.portrait.plan import EVEN, HEIGHT, REACH, Plan
+from appliance.portrait.eye_layers import PaintedEye
+from appliance.portrait.landmarks import FaceLandmarks
+from appliance.portrait.plan import FULL_PITCH, MAX_LOPSIDED, MIN_RANGE, FramePlan
 
-# Pixels from iris to iris in the original picture. Paintings with 32 to 57 can hang at 1080x1920; half as
-# large, with 18 to 29, their irises are 4 pixels wide and become stains. Under the second, eyes are soft.
+# Least distance from iris to iris, in pixels of the original picture: paintings with 32 to 57 can hang at
+# 1080x1920; at half their size, with 18 to 29, irises are 4 pixels wide and become stains.
 _NEAREST: Final = 30.0
+# Below this distance, in the same pixels, eyes are soft (judged on the same).
 _NEAR: Final = 40.0
-# The head's own turn and tilt, in degrees.
+# The head's own turn in degrees from which on it is a profile (by eye).
 _PROFILE: Final = 48.0
+# The most that a head may be tilted, in degrees (by eye).
 _LYING: Final = 50.0
+# Least confidence of the mesh model, 0 to 1 (by eye).
 _MESH: Final = 0.75
+# Below this confidence the face is called unusual (by eye).
 _MESH_SURE: Final = 0.9
-# The opening between the lids, in eye widths: 0.27 and more on open eyes, 0.10 and less on closed ones.
+# Least opening between the lids, in eye widths (measured: 0.27 and more on open eyes, 0.10 and less on
+# closed ones).
 _CLOSED: Final = 0.13
-# The contrast of the iris: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none; and the
-# scatter of the model's answers in eye widths: 0.015 and less on clear eyes, 0.03 and more on none.
+# Least score of the iris (measured: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none).
 _FLAT: Final = 0.1
+# Below this score the irises are called faint (measured on the same).
 _FAINT: Final = 0.2
+# Greatest scatter of the iris model's answers, in eye widths (measured: 0.015 and less on clear eyes, 0.03
+# and more on none).
 _SCATTERED: Final = 0.035
+# Above this scatter the irises are called unsure (measured on the same).
 _SCATTER_DOUBTED: Final = 0.022
-# A range that ends this near to a viewer in front, in degrees, is told to the curator.
+# A range that ends nearer to a viewer in front than this, in degrees, gets a doubt (by eye).
 _SHORT: Final = 12.0
-# A range up or down below this part of the usual one is told.
+# A range up or down below this fraction of the full one gets a doubt (by eye).
 _LOW: Final = 0.8
-# A gaze read this far aside, in degrees, yet not believed, is told too.
+# A gaze measured farther aside than this, in degrees, yet not believed, gets a doubt (by eye).
 _ASIDE: Final = 28.0
-# Doubts begin with these words; the verdict tells remarks from reasons by them.
-SOFT: Final = "the eyes are only"
-UNSURE: Final = "the irises are read unsurely"
-FAINT: Final = "the irises are faint"
-RANGE: Final = "the gaze goes"
+# A doubt begins with one of these four texts, by which the verdict tells remarks from reasons: small eyes;
+SOFT_EYES: Final = "the eyes are only"
+# irises whose readings scatter;
+UNSURE_IRISES: Final = "the irises are read unsurely"
+# irises that hardly stand out;
+FAINT_IRISES: Final = "the irises are faint"
+# a short or lopsided range.
+GAZE_RANGE: Final = "the gaze goes"
+# The refusal of eyes without a visible iris; takes what was measured.
 _HIDDEN: Final = (
     "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
     "use a picture in which iris and white are seen"
 )
 
 
-def check_face(face: Landmarks, scale: float) -> list[str]:
+def check_face_suitable(face: FaceLandmarks, scale: float) -> list[str]:
     """Check that a face can be brought to life, before its eyes are taken apart.
 
     Parameters
     ----------
-    scale : of the fitted picture, in which the face lies, against the original
+    scale : of the fitted picture, in whose pixels the face is given, against the original
 
     Returns
     -------
-    A sentence for each doubt.
+    A sentence for each doubt
 
     Raises
     ------
     UnfitPortrait
-        If it cannot; the reason and what to do.
+        If it cannot; with the reason and what to do.
     """
     if face.confidence < _MESH:
         raise UnfitPortrait(
@@ -90,50 +102,51 @@ def check_face(face: Landmarks, scale: float) -> list[str]:
         raise UnfitPortrait(_HIDDEN.format(f"readings scatter by {spread:.3f}, expected {_SCATTERED}"))
     doubts = []
     if apart < _NEAR:
-        doubts.append(f"{SOFT} {apart:.0f} pixels apart in the original picture: expect them soft")
+        doubts.append(f"{SOFT_EYES} {apart:.0f} pixels apart in the original picture: expect them soft")
     if face.confidence < _MESH_SURE:
         doubts.append(f"the face is unusual (confidence {face.confidence:.2f}): look at the contact sheet")
     if spread > _SCATTER_DOUBTED:
-        doubts.append(f"{UNSURE} (scatter {spread:.3f})")
+        doubts.append(f"{UNSURE_IRISES} (scatter {spread:.3f})")
     return doubts
 
 
-def check_eyes(eyes: tuple[Eye, Eye]) -> list[str]:
-    """Check that irises stand out in the eyes; returns doubts or raises `UnfitPortrait`, as above."""
+def check_eyes_suitable(eyes: tuple[PaintedEye, PaintedEye]) -> list[str]:
+    """Check that irises stand out in the eyes; return doubts or raise `UnfitPortrait`, as above."""
     score = min(eye.iris.score for eye in eyes)
     if score < _FLAT:
         raise UnfitPortrait(_HIDDEN.format(f"contrast {score:.2f}, expected {_FLAT}"))
     if score < _FAINT:
-        return [f"{FAINT} (contrast {score:.2f}: dark, in shadow or behind glass): they move less"]
+        return [f"{FAINT_IRISES} (contrast {score:.2f}: dark, in shadow or behind glass): they move less"]
     return []
 
 
-def check_plan(plan: Plan) -> list[str]:
-    """Check that the frames reach visitors on both sides; returns doubts or raises `UnfitPortrait`."""
+def check_plan_suitable(plan: FramePlan) -> list[str]:
+    """Check that the frames reach visitors on both sides; return doubts or raise `UnfitPortrait`."""
     sides = -plan.angles[0], plan.angles[-1]
     side = sides.index(min(sides))
     goes = (
-        f"{RANGE} from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
+        f"{GAZE_RANGE} from {plan.angles[0]:.0f} to {plan.angles[-1]:.0f} degrees, with room for the irises "
         f"of {100 * plan.room[side]:.0f} % of the eyes' width to picture {('left', 'right')[side]}"
     )
-    if min(sides) < REACH - 0.01:
+    if min(sides) < MIN_RANGE - 0.01:
         raise UnfitPortrait(
-            f"{goes}; expected at least {REACH:.0f} degrees to either side of a viewer in front; "
+            f"{goes}; expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front; "
             "use a picture in which white is seen on both sides of the irises"
         )
     doubts = []
-    if min(sides) < _SHORT or max(sides) > EVEN * min(sides):
+    if min(sides) < _SHORT or max(sides) > MAX_LOPSIDED * min(sides):
         doubts.append(f"{goes}; visitors farther to that side are not met")
     height = plan.pitches[0], -plan.pitches[-1]
-    if len(plan.pitches) > 1 and any(h < _LOW * most for h, most in zip(height, HEIGHT, strict=True)):
+    if len(plan.pitches) > 1 and any(h < _LOW * most for h, most in zip(height, FULL_PITCH, strict=True)):
         doubts.append(
             f"the gaze goes {height[0]:.0f} degrees up and {height[1]:.0f} down; expected "
-            f"{HEIGHT[0]:.0f} and {HEIGHT[1]:.0f}: children and tall visitors near the portrait are not met"
+            f"{FULL_PITCH[0]:.0f} and {FULL_PITCH[1]:.0f}: children and tall visitors near the portrait are "
+            "not met"
         )
-    if abs(plan.own_gaze) > _ASIDE and not plan.angles[plan.resting]:
+    if abs(plan.painted_gaze) > _ASIDE and not plan.angles[plan.resting_column]:
         doubts.append(
-            f"the sitter seems to look {abs(plan.own_gaze):.0f} degrees to picture "
-            f"{'right' if plan.own_gaze > 0 else 'left'}, but eyes, head and picture do not agree: "
+            f"the sitter seems to look {abs(plan.painted_gaze):.0f} degrees to picture "
+            f"{'right' if plan.painted_gaze > 0 else 'left'}, but eyes, head and picture do not agree: "
             "planned as if it looked to the front; look at the contact sheet"
         )
     return doubts

@@ -8,15 +8,17 @@ import numpy as np
 from PIL import Image
 
 from appliance.pack import FrameGrid
-from appliance.portrait.eye_faults import Figures, measure
+from appliance.portrait.eye_faults import LASTING_PART, PortraitFigures, measure_frames_of_row, measure_head
 from appliance.portrait.eye_recordings import EyeRecorder
-from appliance.portrait.plan import EVEN, REACH
+from appliance.portrait.plan import MAX_LOPSIDED, MIN_RANGE
 from appliance.portrait.sampling import Array
 from appliance.portrait.sitter import Sitter
-from appliance.portrait.suitability import FAINT, RANGE, SOFT, UNSURE
+from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
 
-Kind = Literal["hang", "look", "another"]
-WORDS: Final[dict[Kind, str]] = {
+# The three verdicts, from the best to the worst, ...
+VerdictKind = Literal["hang", "look", "another"]
+# ... and how they are told.
+VERDICT_WORDS: Final[dict[VerdictKind, str]] = {
     "hang": "hang it",
     "look": "look at these frames first",
     "another": "use another picture",
@@ -24,7 +26,7 @@ WORDS: Final[dict[Kind, str]] = {
 
 
 class _Limits(NamedTuple):
-    """From `low` to `high` nothing is seen; below `least` and above `most` a portrait cannot hang."""
+    """From `low` to `high` nothing is visible; below `least` or above `most` a portrait cannot hang."""
 
     low: float
     high: float
@@ -32,43 +34,48 @@ class _Limits(NamedTuple):
     most: float
 
 
-# All limits were set on the eyes of 50 portraits, which a curator had scored for flaws at arm's length.
-# An old rim, an arc beside the iris and an edge around the uncovered white, in grey levels. A second curator
-# saw nothing at rims of 9 on three portraits.
+# An old rim, in grey levels (50 portraits, which a curator had scored for flaws at arm's length); a second
+# curator saw nothing at rims of 9 on three portraits.
 _RIM: Final = _Limits(0, 10, 0, 80)
+# An arc beside the iris, in grey levels (50 portraits).
 _ARC: Final = _Limits(0, 8, 0, 80)
+# An edge around the uncovered white, in grey levels (50 portraits).
 _EDGE: Final = _Limits(0, 10, 0, 80)
-# A rim and an arc are seen from this part of the eye's own contrast on: beside a dark iris in bright white
-# a weak one is not. An arc, a line on even ground, is seen sooner.
+# A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a
+# weak one is not (50 portraits).
 _RIM_OF_CONTRAST: Final = 0.08
+# The same of an arc: as a line on even ground it is visible sooner (50 portraits).
 _ARC_OF_CONTRAST: Final = 0.05
-# The uncovered white's brightness against that beside it, as seen.
+# The uncovered white's brightness against that beside it, as seen (50 portraits).
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
-# The brightest white on that side against the painted one.
+# The brightest white on the side that the iris leaves against the painted one (50 portraits).
 _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
-# Its grain against that beside it: too smooth or too loud, but no reason not to hang it. A smoothness of
-# 0.3 is seen only enlarged.
+# The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it.
+# A ratio of 0.3 is visible only when enlarged (50 portraits).
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
-# Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own.
+# Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (50
+# portraits).
 _HUE: Final = _Limits(0, 23, 0, 1000)
-# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to 13.
+# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to
+# 13 (50 portraits).
 _CUT: Final = _Limits(0, 14, 0, 30)
-# The catch-light against the painted one, and the iris's way over a corner in percent of the eye's width.
+# The catch-light's strength against the painted one (50 portraits).
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
+# The iris's way over a corner, in percent of the eye's width (50 portraits).
 _CORNER: Final = _Limits(0, 4, 0, 20)
-# An eye's width in the outermost frames against the painting.
+# An eye's width in the outermost frames against the painting (50 portraits).
 _WIDTH: Final = _Limits(0.92, 1.08, 0.7, 1.4)
-# The way of the nose's tip against that of bridge and lip.
+# The way of the nose's tip against that of bridge and lip (50 portraits).
 _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
-# What is seen in an eye lasts for this part of the frames in a row (three of 33), or goes beyond its
-# limit by this factor: single frames near a limit are the measures' own scatter.
-_LASTS: Final = 1 / 11
+# A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50
+# portraits).
 _BEYOND: Final = 1.5
 # From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range
-# is no doubt about the eyes.
+# is no doubt about the eyes (by eye).
 _MANY: Final = 2
-# Doubts that show in no frame, or are measured in the frames themselves.
-_REMARKS: Final = (SOFT, UNSURE, FAINT)
+# Doubts that show in no frame, or that are measured in the frames themselves.
+_REMARKS: Final = (SOFT_EYES, UNSURE_IRISES, FAINT_IRISES)
+# Names in the JSON of the figures of which the worst frame is told.
 _WORST: Final = {
     "ghost_rim": "rims",
     "limbus_arc": "arcs",
@@ -78,16 +85,20 @@ _WORST: Final = {
     "catch_light": "lights",
     "over_corner": "corners",
 }
-# A step between frames made elsewhere, against their median, from which on it is seen as a jump.
+# A step between frames made elsewhere is a jump from this many times their median on (by eye).
 _JUMP: Final = 2.0
-ELSEWHERE: Final = (
+# The reason to look at a pack whose frames were made elsewhere.
+MADE_ELSEWHERE: Final = (
     "the frames were made elsewhere: only their range and their steps are measured; eyes, white, head and "
     "nose are not, so look at all frames on the contact sheet"
 )
+# Names of the two eyes in reasons.
 _SIDES: Final = ("left", "right")
+# What to do about a portrait that cannot hang, ...
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
 )
+# ... and about one of several sitters that cannot.
 _ALONE: Final = "or choose one of the sitters with --face N: the others rest then"
 
 
@@ -98,12 +109,12 @@ class _Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A verdict and its reasons, one sentence each: the frames first, then what is seen in them.
+    """A verdict and its reasons, one sentence each: the frames first, then what is visible in them.
 
     `remarks` are what a curator should know, but no reason to look: a small original, a short range.
     """
 
-    kind: Kind
+    kind: VerdictKind
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -119,11 +130,11 @@ class Verdict:
     def lines(self) -> list[str]:
         """Return the verdict as lines for a curator."""
         remarks = [f"  remark: {remark}" for remark in self.remarks]
-        return [f"verdict: {WORDS[self.kind]}", *(f"  {reason}" for reason in self.reasons), *remarks]
+        return [f"verdict: {VERDICT_WORDS[self.kind]}", *(f"  {reason}" for reason in self.reasons), *remarks]
 
 
-def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
-    """Judge a portrait.
+def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verdict:
+    """Judge a portrait by its level row.
 
     Parameters
     ----------
@@ -132,20 +143,21 @@ def judge(figures: Figures, doubts: Iterable[str] = ()) -> Verdict:
     doubts = list(doubts)
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
     faults = [*first, *second, *_of_head(figures), *_of_range(figures.angles, doubts)]
-    known = (*_REMARKS, *([] if _is_lopsided(figures.angles) else [RANGE]))
+    known = (*_REMARKS, *([] if _is_lopsided(figures.angles) else [GAZE_RANGE]))
     remarks = tuple(doubt for doubt in doubts if doubt.startswith(known))
     reasons = (*(fault.text for fault in faults), *(doubt for doubt in doubts if doubt not in remarks))
-    unsure = [doubt for doubt in doubts if not doubt.startswith(RANGE)]
+    unsure = [doubt for doubt in doubts if not doubt.startswith(GAZE_RANGE)]
     if min(len(first), len(second), len(unsure)) >= _MANY or any(fault.bad for fault in faults):
         return Verdict("another", (*reasons, _NEEDS), remarks)
     return Verdict("look" if reasons else "hang", reasons, remarks)
 
 
-def judge_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
-    """Judge frames that were made elsewhere, whose eyes and head no plan of ours tells: always "look".
+def judge_frame_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
+    """Judge frames that were made elsewhere, whose eyes and head no plan of ours describes: always "look".
 
     Parameters
     ----------
+    angles : the gaze of each frame, in degrees
     steps : how much each frame differs from the one before it, a mean over the patch in grey levels
     """
     usual = max(float(np.median(steps)), 1e-6)
@@ -155,15 +167,15 @@ def judge_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
         if step > _JUMP * usual
     ]
     wanting = [fault.text for fault in _of_range((angles[0], angles[-1]), [])]
-    return Verdict("look", (*jumps, *wanting, ELSEWHERE))
+    return Verdict("look", (*jumps, *wanting, MADE_ELSEWHERE))
 
 
-def with_rows(level: Verdict, rows: Mapping[str, Figures]) -> Verdict:
-    """Return the verdict on a grid: that on its level row, and what is seen in the eyes in other rows.
+def add_row_faults(level: Verdict, rows: Mapping[str, PortraitFigures]) -> Verdict:
+    """Return the verdict on a grid: that on its level row, and the faults of the eyes in other rows.
 
     Parameters
     ----------
-    rows : measures by the row's name
+    rows : figures by the row's name
     """
     reasons, kind = [reason for reason in level.reasons if reason != _NEEDS], level.kind
     for name, figures in rows.items():
@@ -176,32 +188,32 @@ def with_rows(level: Verdict, rows: Mapping[str, Figures]) -> Verdict:
     return replace(level, kind=kind, reasons=(*reasons, *([_NEEDS] if kind == "another" else [])))
 
 
-def together(verdicts: Mapping[str, Verdict], resting: Mapping[str, str] | None = None) -> Verdict:
+def combine_verdicts(verdicts: Mapping[str, Verdict], at_rest: Mapping[str, str] | None = None) -> Verdict:
     """Return the verdict on a portrait of several sitters: the worst, each remark with the sitter's name.
 
     Parameters
     ----------
-    verdicts : by the sitters' names; one alone is returned as it is
-    resting : by their names, why others rest
+    verdicts : by the sitters' names; a single one is returned unchanged
+    at_rest : by their names, why other faces rest
     """
-    if len(verdicts) == 1 and not resting:
+    if len(verdicts) == 1 and not at_rest:
         return next(iter(verdicts.values()))
     kinds = [verdict.kind for verdict in verdicts.values()]
     reasons = [f"{name}: {reason}" for name, verdict in verdicts.items() for reason in verdict.reasons]
-    reasons += [f"{name} {reason}" for name, reason in (resting or {}).items()]
+    reasons += [f"{name} {reason}" for name, reason in (at_rest or {}).items()]
     remarks = tuple(f"{name}: {remark}" for name, verdict in verdicts.items() for remark in verdict.remarks)
-    kind = max(kinds, key=list(WORDS).index)
+    kind = max(kinds, key=list(VERDICT_WORDS).index)
     if kind == "another" and len(verdicts) > 1:
         reasons.append(_ALONE)
     return Verdict(kind, tuple(reasons), remarks)
 
 
-def figures_as_json(figures: Figures) -> dict[str, Any]:
-    """Return the measures as plain numbers.
+def figures_as_json(figures: PortraitFigures) -> dict[str, Any]:
+    """Return the figures as plain numbers.
 
-    Of rims, arcs, edges, white levels, cuts, irises over corners and catch-lights each eye's worst frame,
-    and which one that is; of the uncovered white the least and the greatest value, None where it can be
-    compared in no frame.
+    Of rims, arcs, edges, white levels, cuts, irises over corners and catch-lights: each eye's worst frame,
+    and its number. Of the uncovered white: the least and the greatest value, None where no frame can be
+    compared.
     """
     out: dict[str, Any] = {"contrast": [round(contrast, 1) for contrast in figures.contrasts]}
     for name, key in _WORST.items():
@@ -217,8 +229,8 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
     return out
 
 
-def _of_eye(figures: Figures, number: int) -> list[_Fault]:
-    """Return what is seen in the eye at picture left (0) or right (1)."""
+def _of_eye(figures: PortraitFigures, number: int) -> list[_Fault]:
+    """Return the faults of the eye at picture left (0) or right (1)."""
     eye, whites = f"the eye at picture {_SIDES[number]}", figures.whites[number]
     white = f"the uncovered white of {eye}"
     rim = _RIM._replace(high=max(_RIM.high, _RIM_OF_CONTRAST * figures.contrasts[number]))
@@ -263,13 +275,13 @@ def _of_eye(figures: Figures, number: int) -> list[_Fault]:
             f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width",
         ),
     ]
-    row = max(round(_LASTS * figures.rims.shape[1]), 1)
+    row = max(round(LASTING_PART * figures.rims.shape[1]), 1)
     return [
         fault for values, limits, text in found for fault in _outside(values, limits, text, row, figures.step)
     ]
 
 
-def _of_head(figures: Figures) -> list[_Fault]:
+def _of_head(figures: PortraitFigures) -> list[_Fault]:
     frames = figures.rims.shape[1]
     faults = []
     for side, widths in zip(_SIDES, figures.widths.tolist(), strict=True):
@@ -289,19 +301,21 @@ def _at_ends(values: Sequence[float], frames: int) -> Array:
 def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
     """Return what is wrong with the range, unless a doubt tells it with more detail."""
     sides = -angles[0], angles[1]
-    goes = f"{RANGE} from {angles[0]:.0f} to {angles[1]:.0f} degrees"
-    if min(sides) < REACH - 0.01:
+    goes = f"{GAZE_RANGE} from {angles[0]:.0f} to {angles[1]:.0f} degrees"
+    if min(sides) < MIN_RANGE - 0.01:
         return [
-            _Fault(f"{goes}; expected at least {REACH:.0f} degrees to either side of a viewer in front", True)
+            _Fault(
+                f"{goes}; expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front", True
+            )
         ]
-    if _is_lopsided(angles) and not any(doubt.startswith(RANGE) for doubt in doubts):
-        return [_Fault(f"{goes}; expected one side at most {EVEN} times the other")]
+    if _is_lopsided(angles) and not any(doubt.startswith(GAZE_RANGE) for doubt in doubts):
+        return [_Fault(f"{goes}; expected one side at most {MAX_LOPSIDED} times the other")]
     return []
 
 
 def _is_lopsided(angles: tuple[float, float]) -> bool:
     sides = -angles[0], angles[1]
-    return max(sides) > EVEN * min(sides) + 0.1
+    return max(sides) > MAX_LOPSIDED * min(sides) + 0.1
 
 
 def _outside(
@@ -311,8 +325,8 @@ def _outside(
 
     Parameters
     ----------
-    text : what is seen, with `{}` for the worst value
-    lasts : how many frames in a row make a fault; one does if it is far beyond the limit
+    text : what is visible, with `{}` for the worst value
+    lasts : number of frames in a row that make a fault; one frame does if it is far beyond the limit
     step : columns of the grid from one frame to the next: frames are named by their columns
     """
     row = np.asarray(values)
@@ -346,34 +360,38 @@ def _named(runs: list[list[int]]) -> str:
     return f"frame{'s' if sum(map(len, runs)) > 1 else ''} {listed}"
 
 
-class Examined:
-    """Keeps what the measures need of a sitter's frames as they pass, and judges them."""
+class FrameExaminer:
+    """Keeps what the measures need of a sitter's frames while they pass through, and judges them."""
 
     def __init__(self, sitter: Sitter, grid: FrameGrid) -> None:
         self._sitter, self._grid = sitter, grid
         level, last = grid.resting[0], len(grid.pitches) - 1
         self._recorders = {row: EyeRecorder(sitter, grid.box, row) for row in sorted({0, level, last})}
 
-    def passing(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    def pass_through(self, patches: Iterable[Image.Image]) -> Iterator[Image.Image]:
         """Yield the patches as they come."""
         for recorder in self._recorders.values():
-            patches = recorder.passing(patches)
+            patches = recorder.pass_through(patches)
         yield from patches
 
-    def figures(self) -> tuple[Figures, dict[str, Figures]]:
-        """Return the measures of the level row, and of the others by their names.
+    def figures(self) -> tuple[PortraitFigures, dict[str, PortraitFigures]]:
+        """Return the figures of the level row, and those of the other rows by their names.
 
-        To be asked once, when all patches have passed: what was kept is large, and let go of.
+        To be asked once, when all patches have passed: what was kept is large and is released.
         """
         recorders, self._recorders = self._recorders, {}
-        found = {row: measure(recorder, self._grid.angles) for row, recorder in recorders.items()}
-        level = found.pop(self._grid.resting[0])
+        level_row, sitter, grid = self._grid.resting[0], self._sitter, self._grid
+        head = measure_head(sitter, grid.box, recorders[level_row].ends)
+        found = {
+            row: measure_frames_of_row(recorder, head, grid.angles) for row, recorder in recorders.items()
+        }
+        level = found.pop(level_row)
         return level, {self._name(row): figures for row, figures in found.items()}
 
     def verdict(self) -> Verdict:
-        """Return the verdict; as `figures`, to be asked once."""
+        """Return the verdict; to be asked once, like `figures`."""
         level, rows = self.figures()
-        return with_rows(judge(level, self._sitter.doubts), rows)
+        return add_row_faults(judge_portrait(level, self._sitter.doubts), rows)
 
     def _name(self, row: int) -> str:
         pitch = self._grid.pitches[row]

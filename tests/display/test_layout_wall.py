@@ -15,8 +15,8 @@ from appliance.display.layout import (
     pixel_size_mm,
     sitter_offsets_mm,
 )
-from appliance.pack import FrameGrid, PackInfo
-from tests.conftest import small_info
+from appliance.pack import PackInfo
+from tests.conftest import one_row, small_info
 
 CONFIG = DisplayConfig()
 LANDSCAPE = ScreenLayout((1920, 1080), rotation=90)
@@ -88,7 +88,7 @@ def test_the_measured_width_is_that_of_the_screen_as_it_hangs(tmp_path: Path) ->
 
 
 def couple() -> PackInfo:
-    grid = FrameGrid.one_row((100, 100, 300, 300), tuple(range(-16, 17)), 16)
+    grid = one_row((100, 100, 300, 300), tuple(range(-16, 17)), 16)
     other = replace(grid, eyes=(500.0, 260.0))
     return small_info(size=(540, 960), sitters=(replace(grid, eyes=(200.0, 200.0)), other))
 

@@ -14,8 +14,8 @@ from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
 from appliance.display.layout import ScreenLayout
 from appliance.display.screen import Screen
-from appliance.pack import FrameGrid, Pack, write_pack
-from tests.conftest import small_info
+from appliance.pack import Pack, write_pack
+from tests.conftest import one_row, small_info
 from tests.display.test_layout import FITS, ROTATIONS, expected
 from tests.display.x11 import cursor_is_seen, needs_xvfb, photographed, xvfb
 
@@ -54,7 +54,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     patches = [painting.crop(box) for _ in range(3)]
     for frame in (0, 2):
         patches[frame].paste((250, 240, 20), (20 + 60 * frame, 90, 50 + 60 * frame, 110))
-    info = small_info(size=painting.size, sitters=(FrameGrid.one_row(box, (-9.0, 0.0, 9.0), 1),))
+    info = small_info(size=painting.size, sitters=(one_row(box, (-9.0, 0.0, 9.0), 1),))
     folder = tmp_path_factory.mktemp("packs") / "portrait"
     write_pack(folder, info, painting, patches)
     return Pack(folder)

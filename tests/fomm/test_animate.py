@@ -26,9 +26,9 @@ from appliance.fomm.animate import Choices, animate
 from appliance.fomm.network import VOX, Generator
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.evaluate import evaluate
-from appliance.portrait.foreign_blend import Look
-from appliance.portrait.foreign_pack import render_from
+from appliance.portrait.evaluate import evaluate_pack
+from appliance.portrait.foreign_blend import BlendSettings
+from appliance.portrait.foreign_pack import render_from_frames
 from tests.fomm.recipe import TINY, checkpoint
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
@@ -86,7 +86,7 @@ def test_the_pack_has_equal_steps_and_the_painting_at_rest(done: tuple[Path, int
 
 
 def test_evaluate_finds_the_painting_untouched_around_it(done: tuple[Path, int]) -> None:
-    report = evaluate(done[0], render_again=False)
+    report = evaluate_pack(done[0], render_again=False)
     assert report["frames"] == 33
     assert report["neutral_exact"]
     assert report["changed_on_border"] == 0
@@ -192,7 +192,7 @@ def test_detail_is_put_back_by_the_part_asked_for(
 ) -> None:
     rough = {}
     for part in (0.0, 0.5, 1.0):
-        animate(PAINTING, film, weights, done[0], CHOICES, Look(detail=part), architecture=TINY)
+        animate(PAINTING, film, weights, done[0], CHOICES, BlendSettings(detail=part), architecture=TINY)
         pixels = np.asarray(Pack(done[0]).patch(4).convert("L"), np.float64)
         rough[part] = float(np.abs(np.diff(pixels[150:250, 125:250])).mean())
     assert rough[0.0] < rough[0.5] < rough[1.0]
@@ -201,7 +201,7 @@ def test_detail_is_put_back_by_the_part_asked_for(
 def test_its_frames_can_be_blended_anew_by_the_engine(done: tuple[Path, int], tmp_path: Path) -> None:
     """They are head frames as any; these show no face, as their weights were never trained."""
     with pytest.raises(UnfitPortrait, match=r"frame_16\.png: no face found"):
-        render_from(PAINTING, done[0].with_name("pack-frames"), tmp_path / "again")
+        render_from_frames(PAINTING, done[0].with_name("pack-frames"), tmp_path / "again")
 
 
 def test_wrong_inputs_are_refused_before_the_film_is_watched(

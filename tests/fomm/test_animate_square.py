@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from appliance.fomm.animate import head_square, read_square
-from appliance.portrait.foreign_blend import Detail, Place
+from appliance.portrait.foreign_blend import FineDetail, FrameSquare
 
 FACE = np.array([[100.0, 100.0], [180.0, 100.0], [100.0, 200.0], [180.0, 200.0]])
 
@@ -32,7 +32,7 @@ def test_a_head_that_moves_has_room_in_every_picture() -> None:
 def test_a_larger_square_is_averaged() -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:, ::2] = 255  # finer than the result can show
-    square = read_square(pixels, Place(0, 0, 64), 16)
+    square = read_square(pixels, FrameSquare(0, 0, 64), 16)
     assert square.shape == (16, 16, 3)
     assert square.dtype == np.float32
     assert np.abs(square[:, 2:-2] - 0.5).max() < 0.02
@@ -40,11 +40,11 @@ def test_a_larger_square_is_averaged() -> None:
 
 def test_a_model_that_repeats_its_input_gives_the_painting_back() -> None:
     painting = np.random.default_rng(7).integers(80, 180, (300, 200, 3)).astype(np.uint8)
-    place = Place(20, 60, 160)
+    place = FrameSquare(20, 60, 160)
     square = painting[60:220, 20:180]
     given = np.rint(read_square(painting, place, 64) * 255).astype(np.uint8)
     frame = np.asarray(Image.fromarray(given).resize((160, 160), Image.Resampling.LANCZOS))
     mesh = np.random.default_rng(8).uniform(40, 120, (468, 2))
-    restored = Detail(square, mesh, [], 64).put_back(frame, mesh, 1.0)
+    restored = FineDetail(square, mesh, [], 64).restore_by_landmarks(frame, mesh, 1.0)
     # At the border the model is given what lies beyond it, too.
     assert np.abs(restored.astype(int) - square)[8:-8, 8:-8].max() <= 1

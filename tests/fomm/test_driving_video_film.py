@@ -12,7 +12,7 @@ from PIL import Image
 from appliance.bench.fomm import frames_of_the_sitter, write_film
 from appliance.errors import BadFilm
 from appliance.fomm.driving_video import MOST, Film, watch
-from appliance.portrait.landmarks import Landmarker
+from appliance.portrait.landmarks import FaceLandmarker
 
 
 def marked(width: int = 64, height: int = 48, grey: int = 100) -> Image.Image:
@@ -142,7 +142,7 @@ def test_a_film_on_its_side_or_its_head_is_refused(tmp_path: Path) -> None:
     for turn, told in ((90, 90), (180, 180), (-90, 90)):
         film = Film(write_film(tmp_path / "f.mp4", [sitter.rotate(turn, expand=True)] * 4))
         with pytest.raises(BadFilm, match=r"turned by \d+ degrees .* expected an upright film") as caught:
-            watch(film, Landmarker())
+            watch(film, FaceLandmarker())
         degrees = int(str(caught.value).split("turned by ")[1].split(" ")[0])
         assert abs(degrees - told) < 10
 
@@ -150,4 +150,4 @@ def test_a_film_on_its_side_or_its_head_is_refused(tmp_path: Path) -> None:
 def test_a_film_without_a_face_is_refused_as_soon_as_it_is_clear(tmp_path: Path) -> None:
     film = Film(write_film(tmp_path / "f.mp4", [marked()] * 30))
     with pytest.raises(BadFilm, match="no face in 4 of the first 4 pictures"):
-        watch(film, Landmarker())
+        watch(film, FaceLandmarker())

@@ -26,12 +26,12 @@ from appliance.gaze.target import (
     gaze_direction_at,
     idle_gaze,
 )
-from appliance.pack import FrameGrid, PackInfo
+from appliance.pack import PackInfo
 from appliance.tracking.viewer_position import Viewer
-from tests.conftest import in_camera
+from tests.conftest import in_camera, one_row
 
 ANGLES = tuple(-26 + 52 * i / 32 for i in range(33))
-GRID = FrameGrid.one_row((10, 10, 50, 50), ANGLES, 16)
+GRID = one_row((10, 10, 50, 50), ANGLES, 16)
 PACK = PackInfo("t", "a", "l", "s", "0", (100, 100), "test", {}, (GRID,))
 TRACKING = TrackingConfig()
 

@@ -28,8 +28,8 @@ from appliance.gaze.target import (
     idle_gaze,
     nearest_frame,
 )
-from appliance.pack import FrameGrid, PackInfo
-from tests.conftest import small_info
+from appliance.pack import PackInfo
+from tests.conftest import one_row, small_info
 
 PACK = grid_pack()
 GRID = PACK.main
@@ -82,7 +82,7 @@ class TestFrame:
     def test_in_a_pack_of_one_row_the_pitch_changes_nothing(
         self, angle: float, pitch: float, shown: int, rise: float, age: float
     ) -> None:
-        one = replace(PACK, sitters=(FrameGrid.one_row((0, 0, 9, 9), GRID.angles, 16),))
+        one = replace(PACK, sitters=(one_row((0, 0, 9, 9), GRID.angles, 16),))
         level, steep = aim(angle, 0.0), aim(angle, pitch, rise=rise)
         plain = frames_for(level, age, (shown,), TRACKING, one)
         assert frames_for(steep, age, (shown,), TRACKING, one) == plain

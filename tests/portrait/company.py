@@ -1,11 +1,20 @@
-"""A picture of three sitters, put together from the portraits of the project; two heads touch."""
+"""Sitters for tests: one prepared, and a picture of three put together, two of whose heads touch."""
 
 from PIL import Image
 
 from appliance.assets import home_folder, photograph_path
+from appliance.camera.sampling import Pixels
+from appliance.portrait.landmarks import FaceLandmarker
+from appliance.portrait.sitter import RequestedMotion, Sitter, prepare_sitters
 from tests.portrait.odd import Made
 
 SIZE = (700, 480)
+
+
+def prepared(pixels: Pixels, motion: RequestedMotion) -> Sitter:
+    """The sitter of a picture of one face."""
+    landmarker = FaceLandmarker()
+    return prepare_sitters(landmarker, pixels, {1: landmarker.find_sitter(pixels)}, motion).sitters[0]
 
 
 def as_it_is(photo: Image.Image) -> Image.Image:

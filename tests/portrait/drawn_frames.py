@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.eye_recordings import EyeFrames, columns, rows
+from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames
 
 Drawing = NDArray[np.float64]
 WHITE, IRIS, PUPIL, SKIN, DARK_SKIN = (
@@ -31,7 +31,7 @@ class Canvas:
 
     def __init__(self, shift: float, radius: float = RADIUS, skin: tuple[float, float, float] = SKIN) -> None:
         self.shift, self.skin = shift, skin
-        self.u, self.v = np.meshgrid(columns(), rows())
+        self.u, self.v = EYE_FRAME_RASTER.mesh()
         self.old = np.hypot(self.u, self.v)
         self.new = np.hypot(self.u - shift, self.v)
         # The white is a ball: darker towards the corners.
@@ -53,7 +53,7 @@ class Canvas:
 
 def lids() -> tuple[Drawing, Drawing]:
     """The lids' v at the columns."""
-    part = np.clip(1 - np.square(columns() / 0.5), -0.2, 1)
+    part = np.clip(1 - np.square(EYE_FRAME_RASTER.columns() / 0.5), -0.2, 1)
     return -0.22 * part, 0.2 * part
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.landmarks import EyeMarks, Landmarks
+from appliance.portrait.landmarks import EyeLandmarks, FaceLandmarks
 
 SIZE = (400, 120)
 # A catch-light glows over some pixels, as in photographs.
@@ -56,11 +56,11 @@ class DrawnEye:
         part = np.clip(1 - (2 * (x - self.x) / self.width) ** 2, 0, None)
         return self.y + height * self.width * part
 
-    def marks(self, wrong_by: float = 0.0) -> EyeMarks:
+    def marks(self, wrong_by: float = 0.0) -> EyeLandmarks:
         """What a model would say: right, or with the iris off by a part of the eye's width."""
         half = self.width / 2 * (1 + self.model_wider)
         x = np.linspace(self.x - half, self.x + half, 9)
-        return EyeMarks(
+        return EyeLandmarks(
             lower=np.column_stack([x, self.lid(x, 0.9 * self.upper)]),
             upper=np.column_stack([x, self.lid(x, -self.upper)]),
             iris=(self.x + self.gaze + wrong_by * self.width, self.middle - wrong_by / 2 * self.width),
@@ -99,8 +99,8 @@ def draw(eyes: list[DrawnEye], seed: int = 1) -> NDArray[np.uint8]:
     return drawn
 
 
-def landmarks(eyes: list[DrawnEye], wrong_by: float = 0.0) -> Landmarks:
+def landmarks(eyes: list[DrawnEye], wrong_by: float = 0.0) -> FaceLandmarks:
     """Landmarks of a face with those two eyes, the mesh left out."""
     left, right = (eye.marks(wrong_by) for eye in eyes)
     half_width = 0.2 * (eyes[0].width + eyes[1].width) / 2 / 0.08
-    return Landmarks(np.zeros((468, 3)), 1.0, 0.0, half_width, (left, right))
+    return FaceLandmarks(np.zeros((468, 3)), 1.0, 0.0, half_width, (left, right))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.landmarks import EyeMarks, Landmarks
+from appliance.portrait.landmarks import EyeLandmarks, FaceLandmarks
 
 Points = NDArray[np.float64]
 SIZE, HALF = (1080, 1920), 150.0
@@ -31,14 +31,14 @@ def depth(x: Points, y: Points) -> Points:
     return barrel + nose
 
 
-def sitter(yaw: float = 0.0, tilt: float = 0.0, middle: tuple[float, float] = MIDDLE) -> Landmarks:
+def sitter(yaw: float = 0.0, tilt: float = 0.0, middle: tuple[float, float] = MIDDLE) -> FaceLandmarks:
     """Landmarks of the head turned by `yaw` degrees to picture right and tilted by `tilt` degrees."""
     flat = _flat()
     turned = _turned(np.column_stack([flat, depth(flat[:, 0], flat[:, 1])]), yaw, tilt, middle)
     corners = [_turned(_on_face(np.array(eye), -0.2), yaw, tilt, middle) for eye in EYES]
     left, right = (_marks(pair[:, :2]) for pair in corners)
     half_width = math.dist(turned[234, :2], turned[454, :2]) / 2
-    return Landmarks(turned, 1.0, math.radians(tilt), half_width, (left, right))
+    return FaceLandmarks(turned, 1.0, math.radians(tilt), half_width, (left, right))
 
 
 def _flat() -> Points:
@@ -66,7 +66,7 @@ def _turned(points: Points, yaw: float, tilt: float, middle: tuple[float, float]
     return np.column_stack([middle[0] + HALF * across, middle[1] + HALF * down, -HALF * z])
 
 
-def _marks(corners: Points) -> EyeMarks:
+def _marks(corners: Points) -> EyeLandmarks:
     lid = np.linspace(corners[0], corners[1], 9)
     x, y = lid[4].tolist()
-    return EyeMarks(lower=lid, upper=lid, iris=(x, y), radius=12.0, spread=0.0)
+    return EyeLandmarks(lower=lid, upper=lid, iris=(x, y), radius=12.0, spread=0.0)

@@ -1,12 +1,14 @@
+"""A catch-light stays with the lamp while the iris moves."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from appliance.camera.sampling import Pixels
-from appliance.portrait.catch_light import KEEPS_UP, painted_over
-from appliance.portrait.eye_layers import Eye, fit_eyes
-from appliance.portrait.lids import columns, rows
+from appliance.portrait.catch_light import CATCH_LIGHT_FOLLOWS, inpaint
+from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.lids import EYE_VIEW_RASTER
 from tests.portrait.synthetic import SIZE, DrawnEye, draw, landmarks
 
 Y, X = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
@@ -28,10 +30,12 @@ def eyes_with(lamp: tuple[float, float] | None, shift: float = 0.0) -> list[Draw
     return [DrawnEye(x, 60, 80, shift, lamp) for x in (110, 290)]
 
 
-def moved(painting: Pixels, eyes: tuple[Eye, Eye], shift: float, down: float = 0.0) -> NDArray[np.float64]:
+def moved(
+    painting: Pixels, eyes: tuple[PaintedEye, PaintedEye], shift: float, down: float = 0.0
+) -> NDArray[np.float64]:
     out = painting.astype(float)
     for eye in eyes:
-        inside = eye.reaches(X, Y, bool(down))
+        inside = eye.can_change(X, Y, bool(down))
         out[inside] = eye.draw(painting, X[inside], Y[inside], shift, down)
     return out
 
@@ -43,7 +47,7 @@ def test_a_catch_light_stays_with_the_lamp(lamp: tuple[float, float], least: flo
     fitted = fit_eyes(painting, landmarks(eyes))
     for shift in (-8.0, 8.0):
         frame = moved(painting, fitted, shift)
-        lit = (lamp[0] + KEEPS_UP * shift, lamp[1])
+        lit = (lamp[0] + CATCH_LIGHT_FOLLOWS * shift, lamp[1])
         truth, unlit = (draw(eyes_with(at, shift)).astype(float) for at in (lit, None))
         light, found = (truth - unlit).mean(-1), (frame - unlit).mean(-1)
         for x in (110, 290):
@@ -102,7 +106,7 @@ def test_a_light_at_the_border_of_what_is_looked_at_is_no_error() -> None:
     image = np.ones((9, 9, 3))
     gone = np.zeros((9, 9), bool)
     gone[:4, 5:] = True
-    assert painted_over(image, gone, ~gone) == pytest.approx(image)
+    assert inpaint(image, gone, ~gone) == pytest.approx(image)
 
 
 def test_without_a_lamp_no_catch_light_is_found() -> None:
@@ -114,7 +118,7 @@ def test_without_a_lamp_no_catch_light_is_found() -> None:
 @pytest.mark.parametrize("lamp", [(-11.0, -5.0), (11.0, -5.0)])
 def test_no_white_beside_the_rim_moves_with_the_catch_light(lamp: tuple[float, float]) -> None:
     eyes = eyes_with(lamp)
-    u, v = np.meshgrid(columns(), rows())
+    u, v = EYE_VIEW_RASTER.mesh()
     for eye, truth in zip(fit_eyes(draw(eyes), landmarks(eyes)), eyes, strict=True):
         x, y = eye.view.axes.to_picture(u, v)
         # Three sigmas of the lamp's glow; beyond them its light is below 3 grey levels,

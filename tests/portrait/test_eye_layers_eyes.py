@@ -1,3 +1,5 @@
+"""Drawn eyes of known truth: iris, lids and corners are found, and a moved iris leaves no trace."""
+
 import math
 from dataclasses import replace
 
@@ -9,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from appliance.camera.sampling import Pixels
-from appliance.portrait.eye_layers import Eye, fit_eyes
-from appliance.portrait.sampling import crisp
+from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.sampling import sample_sharp
 from tests.portrait.measure import iris_shift
 from tests.portrait.synthetic import SIZE, WHITE, DrawnEye, draw, landmarks
 
@@ -26,11 +28,14 @@ FARTHEST = 0.14 * 80
 
 
 def drawn(
-    shift: float, eyes: tuple[Eye, Eye] = FITTED, painting: Pixels = PAINTING, down: float = 0.0
+    shift: float,
+    eyes: tuple[PaintedEye, PaintedEye] = FITTED,
+    painting: Pixels = PAINTING,
+    down: float = 0.0,
 ) -> Floats:
     out = painting.astype(float)
     for eye in eyes:
-        inside = eye.reaches(*ALL, bool(down))
+        inside = eye.can_change(*ALL, bool(down))
         out[inside] = eye.draw(painting, ALL[0][inside], ALL[1][inside], shift, down)
     return out
 
@@ -49,7 +54,7 @@ def test_a_drawn_iris_is_found_within_3_percent_of_the_width(gaze: float, wrong_
         x, y = eye.view.axes.to_picture(np.array(eye.iris.u), np.array(eye.iris.v))
         assert abs(x - truth.x - truth.gaze) < 0.03 * truth.width
         assert abs(y - truth.y) < 0.03 * truth.width
-        assert abs(eye.radius - truth.radius) < 0.03 * truth.width
+        assert abs(eye.radius_px - truth.radius) < 0.03 * truth.width
 
 
 def test_lids_are_found_at_the_opening_or_a_little_outside() -> None:
@@ -70,7 +75,7 @@ def test_an_iris_moved_by_nothing_is_the_painting() -> None:
 @given(shift=st.floats(-15, 15))
 def test_beyond_the_lids_nothing_changes_and_no_number_breaks(shift: float) -> None:
     out = drawn(shift)
-    hidden = ~np.any([eye.reaches(X, Y) for eye in FITTED], 0)
+    hidden = ~np.any([eye.can_change(X, Y) for eye in FITTED], 0)
     assert np.isfinite(out).all()
     assert np.array_equal(out[ROWS][hidden], PAINTING[ROWS][hidden])
 
@@ -124,7 +129,7 @@ def test_the_skin_gives_way_to_the_lids_without_a_seam(down: float) -> None:
 @given(shift=st.floats(-12, 12), down=st.floats(-9, 9))
 def test_no_number_breaks_in_any_direction(shift: float, down: float) -> None:
     out = drawn(shift, down=down)
-    hidden = ~np.any([eye.reaches(*ALL, True) for eye in FITTED], 0)
+    hidden = ~np.any([eye.can_change(*ALL, True) for eye in FITTED], 0)
     assert np.isfinite(out).all()
     assert np.array_equal(out[hidden], PAINTING[hidden])
 
@@ -166,7 +171,7 @@ def test_a_mirrored_painting_moves_mirrored() -> None:
 def test_an_iris_near_its_corner_has_room_to_the_other_side_only() -> None:
     eyes = [DrawnEye(110, 60, 80, 24), DrawnEye(290, 60, 80, 24)]
     for eye in fit_eyes(draw(eyes), landmarks(eyes)):
-        left, right = eye.room
+        left, right = eye.room_px
         assert right < 0.12 * 80
         assert left > 0.4 * 80
 
@@ -184,8 +189,8 @@ def test_an_iris_painted_at_its_corner_stays_within_it() -> None:
     eyes = [DrawnEye(x, 60, 80, 22, model_wider=0.25) for x in (110, 290)]
     for eye in fit_eyes(draw(eyes), landmarks(eyes)):
         # 7 pixels with the model's corners right; 27 if they were believed.
-        assert eye.room[1] < 0.12 * 80
-        assert eye.room[0] > 0.3 * 80
+        assert eye.room_px[1] < 0.12 * 80
+        assert eye.room_px[0] > 0.3 * 80
 
 
 def test_a_half_hidden_iris_is_whole_where_it_moves() -> None:
@@ -265,7 +270,7 @@ def test_a_sitter_without_colours_moves_the_eyes_as_far() -> None:
     grey = PAINTING.mean(-1, keepdims=True)
     grey = rounded(grey + (grey > 190) * np.array((-2, 0, 3)))
     for eye, coloured in zip(fit_eyes(grey, landmarks(EYES)), FITTED, strict=True):
-        for room, wanted in zip(eye.room, coloured.room, strict=True):
+        for room, wanted in zip(eye.room_px, coloured.room_px, strict=True):
             assert room > wanted - 0.1 * 80
 
 
@@ -343,9 +348,11 @@ def test_nothing_beside_the_painted_iris_changes_when_it_moves(eye: DrawnEye, si
     for fitted, truth in zip(fit_eyes(painting, landmarks(eyes)), eyes, strict=True):
         away = [np.hypot(ALL[0] - truth.x - truth.gaze - way, ALL[1] - truth.middle) for way in (0, shift)]
         # The rims are blurred by 1.7 pixels.
-        beside = fitted.reaches(*ALL) & (np.minimum(*away) > truth.radius + 4)
+        beside = fitted.can_change(*ALL) & (np.minimum(*away) > truth.radius + 4)
         x, y = (values[beside] for values in ALL)
-        change = fitted.draw(painting, x, y, shift) - crisp(painting, *fitted.follow(x, y, shift))
+        change = fitted.draw(painting, x, y, shift) - sample_sharp(
+            painting, *fitted.lids_content_from(x, y, shift)
+        )
         assert abs(change).mean(-1).max() < 14
 
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from appliance.camera.sampling import Pixels
-from appliance.portrait.foreign_blend import Detail
-from appliance.portrait.landmarks import EyeMarks
-from appliance.portrait.sampling import Array, Image2D, blur, cubic
+from appliance.portrait.foreign_blend import FineDetail
+from appliance.portrait.landmarks import EyeLandmarks
+from appliance.portrait.sampling import Array, Image2D, gaussian_blur, sample_cubic
 
 SIDE, HELD = 256, 90
 
@@ -23,9 +23,9 @@ def painting() -> Array:
 MESH = np.stack(np.meshgrid(np.linspace(60, 196, 22), np.linspace(50, 210, 22)), -1).reshape(-1, 2)
 
 
-def far_eyes() -> list[EyeMarks]:
+def far_eyes() -> list[EyeLandmarks]:
     lower = np.linspace((100, 110), (120, 110), 9)
-    return [EyeMarks(lower, lower - 4, (110.0, 110.0), 4.0, 0.0)]
+    return [EyeLandmarks(lower, lower - 4, (110.0, 110.0), 4.0, 0.0)]
 
 
 def shifted(points: Array) -> Array:
@@ -35,13 +35,13 @@ def shifted(points: Array) -> Array:
 
 def moved(painting: Array) -> Array:
     y, x = np.mgrid[0:SIDE, 0:SIDE] + 0.5
-    return cubic(painting, x - 6.3, y)
+    return sample_cubic(painting, x - 6.3, y)
 
 
 def grain(picture: Image2D) -> Array:
     middle = np.s_[130:200, 80:180]
     values = np.asarray(picture, float)
-    return (values - blur(values, 1.0))[middle].ravel()
+    return (values - gaussian_blur(values, 1.0))[middle].ravel()
 
 
 def byte(picture: Array) -> Pixels:
@@ -50,21 +50,25 @@ def byte(picture: Array) -> Pixels:
 
 
 def test_the_grain_comes_back_where_the_face_has_moved_to(painting: Array) -> None:
-    soft = byte(blur(moved(painting), 2.0))
-    restored = Detail(byte(painting), MESH, far_eyes(), HELD).put_back(soft, shifted(MESH), 1.0)
+    soft = byte(gaussian_blur(moved(painting), 2.0))
+    restored = FineDetail(byte(painting), MESH, far_eyes(), HELD).restore_by_landmarks(
+        soft, shifted(MESH), 1.0
+    )
     truth = grain(moved(painting))
     assert np.corrcoef(grain(soft), truth)[0, 1] < 0.6
     assert np.corrcoef(grain(restored), truth)[0, 1] > 0.9
 
 
 def test_no_strength_changes_nothing(painting: Array) -> None:
-    soft = byte(blur(painting, 2.0))
-    assert np.array_equal(Detail(byte(painting), MESH, [], HELD).put_back(soft, shifted(MESH), 0.0), soft)
+    soft = byte(gaussian_blur(painting, 2.0))
+    assert np.array_equal(
+        FineDetail(byte(painting), MESH, [], HELD).restore_by_landmarks(soft, shifted(MESH), 0.0), soft
+    )
 
 
 def test_the_eyes_are_left_alone(painting: Array) -> None:
-    soft = byte(blur(painting, 2.0))
-    restored = Detail(byte(painting), MESH, far_eyes(), HELD).put_back(soft, MESH, 1.0)
+    soft = byte(gaussian_blur(painting, 2.0))
+    restored = FineDetail(byte(painting), MESH, far_eyes(), HELD).restore_by_landmarks(soft, MESH, 1.0)
     assert np.abs(restored[106:114, 104:116].astype(int) - soft[106:114, 104:116]).max() <= 1
     assert np.abs(restored[150:200].astype(int) - soft[150:200]).mean() > 3
 
@@ -73,5 +77,5 @@ def test_a_face_that_did_not_move_gets_its_own_detail_back(painting: Array) -> N
     exact = byte(painting)
     small = Image.fromarray(exact).resize((HELD, HELD), Image.Resampling.BILINEAR)
     soft = np.array(small.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-    restored = Detail(exact, MESH, [], HELD).put_back(soft, MESH, 1.0)
+    restored = FineDetail(exact, MESH, [], HELD).restore_by_landmarks(soft, MESH, 1.0)
     assert np.abs(restored.astype(int) - exact).max() <= 1

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home_folder
+from appliance.cli import main
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.pack import Pack
-from appliance.portrait.foreign_directions import grid_files
-from appliance.portrait.foreign_pack import render_from
+from appliance.portrait.foreign_directions import find_head_picture_grid
+from appliance.portrait.foreign_pack import render_from_frames
 from appliance.portrait.render import render
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
@@ -53,7 +54,7 @@ def pictures(pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_grid_of_121_pictures_gets_the_angles_it_was_made_with(
     pack: Pack, pictures: Path, tmp_path: Path
 ) -> None:
-    info = render_from(PAINTING, pictures, tmp_path / "pack", size=(540, 960))
+    info = render_from_frames(PAINTING, pictures, tmp_path / "pack", size=(540, 960))
     made, found = pack.info.main, info.main
     assert (len(found.angles), len(found.pitches)) == (11, 11)
     assert np.abs(np.array(found.angles) - made.angles[::2]).max() < 2
@@ -75,7 +76,7 @@ def test_pictures_that_look_to_the_other_side_are_refused(pictures: Path, tmp_pa
     with pytest.raises(
         UnfitPortrait, match=r"do not look to where they should \(yaw, given: read in degrees"
     ):
-        render_from(mirrored, folder, tmp_path / "pack", size=(540, 960))
+        render_from_frames(mirrored, folder, tmp_path / "pack", size=(540, 960))
 
 
 def drawn(folder: Path, *names: str) -> Path:
@@ -87,22 +88,22 @@ def drawn(folder: Path, *names: str) -> Path:
 
 def test_file_names_give_rows_downwards_and_columns_rightwards(tmp_path: Path) -> None:
     places = [(x, y) for x in (-4.5, 0, 4.5) for y in (-3, 0, 6)]
-    found = grid_files(drawn(tmp_path, *(name(*place) for place in places)))
+    found = find_head_picture_grid(drawn(tmp_path, *(name(*place) for place in places)))
     assert found is not None
     assert (found.yaws, found.pitches, found.degrees) == ((-4.5, 0.0, 4.5), (6.0, 0.0, -3.0), False)
     assert found.files[0][2].name == name(4.5, 6)
-    assert found.resting == (1, 1)
+    assert found.ahead_place == (1, 1)
 
 
 def test_other_pictures_are_no_grid(tmp_path: Path) -> None:
-    assert grid_files(drawn(tmp_path, "a.png", "b.png")) is None
+    assert find_head_picture_grid(drawn(tmp_path, "a.png", "b.png")) is None
 
 
 def test_a_gap_in_a_grid_is_named(tmp_path: Path) -> None:
     places = [(x, y) for x in (-3, 0, 3) for y in (0, 3)]
     drawn(tmp_path, *(name(*place) for place in places[:-1]))
     with pytest.raises(BadImage, match="no picture looks to 3, 3; expected all 3 yaws in each of 2 rows"):
-        grid_files(tmp_path)
+        find_head_picture_grid(tmp_path)
 
 
 def test_angles_are_listed_in_a_file(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_angles_are_listed_in_a_file(tmp_path: Path) -> None:
     )
     (tmp_path / "angles.toml").write_text(text)
     assert tomllib.loads(text)
-    found = grid_files(tmp_path)
+    found = find_head_picture_grid(tmp_path)
     assert found is not None and found.degrees
     assert [path.name for path in found.listed] == ["a.png", "b.png", "c.png"]
     assert (found.yaws, found.ahead.name) == ((-20.0, 0.0, 21.0), "b.png")
@@ -136,4 +137,56 @@ def test_a_wrong_list_of_angles_is_named(tmp_path: Path, text: str, fault: str) 
     drawn(tmp_path, "a.png", "b.png", "c.png")
     (tmp_path / "angles.toml").write_text(text)
     with pytest.raises(ConfigError, match=fault):
-        grid_files(tmp_path)
+        find_head_picture_grid(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--place", "0,0,64"], "--place has no effect without --frames-from"),
+        (["--blend-steepness", "0.1"], "--blend-steepness has no effect without --frames-from"),
+        (["--k", "90"], "--blend-extent has no effect without --frames-from"),
+        (["--detail", "0"], "--detail has no effect without --frames-from"),
+        (["--frames-from", ".", "--yaw", "8"], "--yaw has no effect with --frames-from"),
+        (["--frames-from", ".", "--eyes", "1"], "--eyes has no effect with --frames-from"),
+        (["--frames-from", ".", "--rows", "9"], "--rows has no effect with --frames-from"),
+    ],
+)
+def test_an_option_without_effect_is_refused_in_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["portrait", "render", str(PAINTING), "--out", str(tmp_path / "pack"), *options]) == 2
+    assert capsys.readouterr().err == f"mona-lisa: {message}; expected it left out\n"
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_number_of_frames_is_refused_for_a_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = drawn(tmp_path / "heads", *(name(x, 0) for x in (-3, 0, 3)))
+    command = ["portrait", "render", str(PAINTING), "--out", str(tmp_path / "pack")]
+    assert main([*command, "--frames-from", str(folder), "--frames", "3"]) == 2
+    assert "--frames has no effect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [["--j", "0.2", "--k", "90"], ["--blend-steepness", "0.2", "--blend-extent", "90"]]
+)
+def test_old_and_new_names_of_the_blend_options_agree(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    painting = Image.open(PAINTING).resize((540, 960))
+    for number in range(3):
+        painting.crop((0, 50, 540, 590)).save(tmp_path / f"head{number}.png")
+    out = tmp_path / "pack"
+    command = ["portrait", "render", str(PAINTING), "--size", "540x960", "--out", str(out)]
+    command += ["--frames-from", str(tmp_path), "--place", "0,50,540", "--frames", "3"]
+    assert main([*command, *options]) == 0
+    settings = Pack(out).info.settings
+    assert (settings["steepness"], settings["extent"]) == (0.2, 90)
+
+
+def test_the_help_shows_only_the_new_names_of_the_blend_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["portrait", "render", "--help"])
+    text = capsys.readouterr().out
+    assert "--blend-steepness" in text and "--blend-extent" in text
+    assert "--j " not in text and "--k " not in text

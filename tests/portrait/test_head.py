@@ -1,3 +1,5 @@
+"""The head's turn and nod on drawn meshes: nothing folds, the background stands still."""
+
 import functools
 import re
 import shutil
@@ -11,33 +13,32 @@ from appliance.assets import home_folder
 from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.evaluate import evaluate
-from appliance.portrait.head import Head, build_head
-from appliance.portrait.landmarks import Landmarker, Landmarks
+from appliance.portrait.evaluate import evaluate_pack
+from appliance.portrait.head import HeadMotion, build_head_motion
+from appliance.portrait.landmarks import FaceLandmarks
 from appliance.portrait.render import render
 from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.sitter import Motion, Sitter, sit
+from appliance.portrait.sitter import RequestedMotion, Sitter
 from tests.portrait import synthetic_head as drawn
+from tests.portrait.company import prepared
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 @pytest.fixture(scope="module")
 def sitter() -> Sitter:
-    pixels = read_pixels(PAINTING)
-    landmarker = Landmarker()
-    return sit(landmarker, pixels, landmarker.find(pixels), Motion(33))
+    return prepared(read_pixels(PAINTING), RequestedMotion(33))
 
 
 def test_a_head_that_does_not_turn_is_where_it_was(sitter: Sitter) -> None:
-    for there, here in zip(sitter.head.sources(0.0), sitter.head.nodes(), strict=True):
+    for there, here in zip(sitter.head.source_nodes(0.0), sitter.head.nodes(), strict=True):
         assert np.array_equal(there, here)
 
 
-def left_after_inverting(head: Head, turn: float, nod: float) -> float:
+def left_after_inverting(head: HeadMotion, turn: float, nod: float) -> float:
     """How far from the nodes their content lands, in pixels."""
-    x, y = head.sources(turn, nod)
-    right, down = head.shifts(x, y, turn, nod)
+    x, y = head.source_nodes(turn, nod)
+    right, down = head.picture_shifts(x, y, turn, nod)
     here = head.nodes()
     return max(float(np.abs(x + right - here[0]).max()), float(np.abs(y + down - here[1]).max()))
 
@@ -50,8 +51,8 @@ def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(sitter: Sitter, turn: fl
 
 def test_the_nose_turns_with_the_head_and_the_outline_stays(sitter: Sitter) -> None:
     nose, sides = sitter.face.mesh[1], sitter.face.mesh[[127, 234, 93, 356, 454, 323]]
-    assert float(sitter.head.moves(nose[0], nose[1], 8.0).along) > 0.1 * sitter.face.half_width
-    assert np.abs(sitter.head.moves(sides[:, 0], sides[:, 1], 8.0).along).max() < 2.0
+    assert float(sitter.head.displacement(nose[0], nose[1], 8.0).along) > 0.1 * sitter.face.half_width
+    assert np.abs(sitter.head.displacement(sides[:, 0], sides[:, 1], 8.0).along).max() < 2.0
     assert not sitter.head.depth[[0, -1]].any()
     assert not sitter.head.depth[:, [0, -1]].any()
 
@@ -64,36 +65,38 @@ def test_a_head_stops_where_a_neighbour_begins_without_a_fold(sitter: Sitter) ->
         return there
 
     height, width = sitter.pixels.shape[:2]
-    head = build_head(sitter.face, width, height, beyond)
+    head = build_head_motion(sitter.face, width, height, beyond)
     x, _ = head.nodes()
     for field, alone in ((head.depth, sitter.head.depth), (head.rise, sitter.head.rise)):
         assert not field[x > border - head.step].any()
         assert field.max() > 0.8 * alone.max()
-    assert min(head.squeeze(12.0), head.squeeze(-12.0)) >= 0.5
-    assert head.highest(8.0) >= 6.0
+    assert min(head.least_jacobian(12.0), head.least_jacobian(-12.0)) >= 0.5
+    assert head.highest_nod(8.0) >= 6.0
 
 
 def test_nothing_is_squeezed_to_less_than_half(sitter: Sitter) -> None:
-    assert min(sitter.head.squeeze(12.0), sitter.head.squeeze(-12.0)) >= 0.5
-    assert sitter.head.widest() >= 12.0
+    assert min(sitter.head.least_jacobian(12.0), sitter.head.least_jacobian(-12.0)) >= 0.5
+    assert sitter.head.widest_turn() >= 12.0
 
 
 VIEWS = [(yaw, tilt) for yaw in (-25.0, -15.0, 0.0, 15.0, 25.0) for tilt in (0.0, 14.0)]
 
 
 @functools.cache
-def head_of(yaw: float, tilt: float, middle: tuple[float, float] = drawn.MIDDLE) -> tuple[Landmarks, Head]:
+def head_of(
+    yaw: float, tilt: float, middle: tuple[float, float] = drawn.MIDDLE
+) -> tuple[FaceLandmarks, HeadMotion]:
     face = drawn.sitter(yaw, tilt, middle)
-    return face, build_head(face, *drawn.SIZE)
+    return face, build_head_motion(face, *drawn.SIZE)
 
 
-def way(head: Head, face: Landmarks, point: int, turn: float = 8.0) -> float:
+def way(head: HeadMotion, face: FaceLandmarks, point: int, turn: float = 8.0) -> float:
     """How far a mesh point moves, in half faces."""
     x, y = face.mesh[point, :2]
-    return float(head.moves(x, y, turn).along) / face.half_width
+    return float(head.displacement(x, y, turn).along) / face.half_width
 
 
-def around(face: Landmarks, angles: drawn.Points, out: drawn.Points) -> tuple[drawn.Points, drawn.Points]:
+def around(face: FaceLandmarks, angles: drawn.Points, out: drawn.Points) -> tuple[drawn.Points, drawn.Points]:
     """Points at `out` times the outline, in directions clockwise from along the face."""
     ways = np.stack([np.cos(angles + face.tilt), np.sin(angles + face.tilt)])
     farthest = ((face.mesh[:, :2] - drawn.MIDDLE) @ ways).max(0)
@@ -104,8 +107,8 @@ def around(face: Landmarks, angles: drawn.Points, out: drawn.Points) -> tuple[dr
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
 def test_a_turn_of_twelve_degrees_folds_no_face(yaw: float, tilt: float) -> None:
     _, head = head_of(yaw, tilt)
-    assert min(head.squeeze(12.0), head.squeeze(-12.0)) >= 0.5
-    assert head.widest() >= 12.0
+    assert min(head.least_jacobian(12.0), head.least_jacobian(-12.0)) >= 0.5
+    assert head.widest_turn() >= 12.0
 
 
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
@@ -114,7 +117,7 @@ def test_each_eye_keeps_its_width_when_the_head_turns(yaw: float, tilt: float, t
     face, head = head_of(yaw, tilt)
     for eye in face.eyes:
         corners = eye.lower[[0, -1]]
-        first, second = head.moves(corners[:, 0], corners[:, 1], turn).along
+        first, second = head.displacement(corners[:, 0], corners[:, 1], turn).along
         assert 0.92 < 1 + (second - first) / eye.width < 1.08
 
 
@@ -144,7 +147,7 @@ def test_the_background_stands_still_when_the_head_turns(yaw: float, tilt: float
     angle = np.radians(np.r_[-180:35:5, 145:180:5])
     out = 1.16 + 0.14 * np.clip(-np.sin(angle), 0, 1)  # from the sides to above the hair
     x, y = around(face, angle, out)
-    assert np.abs(head.moves(x, y, 8.0).along).max() < 1.0
+    assert np.abs(head.displacement(x, y, 8.0).along).max() < 1.0
 
 
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
@@ -154,7 +157,7 @@ def test_the_outline_of_the_face_shifts_less_than_a_pixel(yaw: float, tilt: floa
     angles = np.radians([-30, -15, 0, 15, 30, 40, 50, 130, 140, 150, 165, 180, 195, 210])
     x, y = around(face, angles, np.ones(len(angles)))
     # Only a shift across the outline is seen; one along it is not.
-    assert np.abs(head.moves(x, y, turn).along * np.cos(angles)).max() < 1.0
+    assert np.abs(head.displacement(x, y, turn).along * np.cos(angles)).max() < 1.0
 
 
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
@@ -162,7 +165,7 @@ def test_the_background_above_stands_still_when_the_head_nods(yaw: float, tilt: 
     face, head = head_of(yaw, tilt)
     angles = np.radians(np.r_[-120:-59:5])
     x, y = around(face, angles, np.full(len(angles), 1.3))
-    assert np.abs(head.moves(x, y, 0.0, 6.0).down).max() < 1.0
+    assert np.abs(head.displacement(x, y, 0.0, 6.0).down).max() < 1.0
 
 
 @pytest.mark.parametrize("middle", [(160.0, 260.0), (930.0, 800.0), (540.0, 1700.0)])
@@ -173,14 +176,14 @@ def test_a_face_at_the_pictures_edge_moves_nothing_there(middle: tuple[float, fl
     for field in (head.depth, head.rise):
         assert not field[[0, -1]].any()
         assert not field[:, [0, -1]].any()
-    assert min(head.squeeze(8.0), head.squeeze(-8.0)) > 0.5
+    assert min(head.least_jacobian(8.0), head.least_jacobian(-8.0)) > 0.5
 
 
 def test_a_face_that_fills_the_picture_does_not_turn() -> None:
-    head = build_head(drawn.sitter(middle=(30.0, 40.0)), 60, 80)
+    head = build_head_motion(drawn.sitter(middle=(30.0, 40.0)), 60, 80)
     assert not head.depth.any()
     assert not head.rise.any()
-    assert head.squeeze(12.0, 6.0) == 1
+    assert head.least_jacobian(12.0, 6.0) == 1
 
 
 @pytest.mark.parametrize("turn", [-12.0, 12.0])
@@ -195,16 +198,16 @@ POSES = [(float(turn), float(nod)) for turn in range(-8, 9, 4) for nod in range(
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
 def test_turn_and_nod_together_fold_no_face(yaw: float, tilt: float) -> None:
     _, head = head_of(yaw, tilt)
-    assert min(head.squeeze(turn, nod) for turn, nod in POSES) >= 0.5
-    assert head.highest(8.0) >= 6.0
+    assert min(head.least_jacobian(turn, nod) for turn, nod in POSES) >= 0.5
+    assert head.highest_nod(8.0) >= 6.0
 
 
 @pytest.mark.parametrize("turn", [0.0, 5.0, 8.0])
 def test_the_highest_nod_is_the_last_that_folds_nothing(turn: float) -> None:
     _, head = head_of(15.0, 14.0)
-    highest = head.highest(turn)
+    highest = head.highest_nod(turn)
     ways = [(t, side) for t in (-turn, 0.0, turn) for side in (-1, 1)]
-    assert min(head.squeeze(t, side * highest) for t, side in ways) == pytest.approx(0.5)
+    assert min(head.least_jacobian(t, side * highest) for t, side in ways) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("deeper", "least"), [(1.0, 12.0), (3.0, 4.0), (8.0, 1.0)])
@@ -212,20 +215,20 @@ def test_the_widest_turn_is_the_last_that_folds_nothing(deeper: float, least: fl
     """A head as steep as the engine makes them, and steeper ones."""
     _, found = head_of(15.0, 14.0)
     head = replace(found, depth=deeper * found.depth)
-    widest = head.widest()
+    widest = head.widest_turn()
     assert widest >= least
-    assert min(head.squeeze(widest), head.squeeze(-widest)) == pytest.approx(0.5)
+    assert min(head.least_jacobian(widest), head.least_jacobian(-widest)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("turn", [-8.0, 0.0, 5.0])
 def test_a_level_head_is_where_it_was_before_heads_could_nod(turn: float) -> None:
     face, head = head_of(15.0, 14.0)
     x, y = face.mesh[:, 0], face.mesh[:, 1]
-    level = head.moves(x, y, turn, 0.0)
+    level = head.displacement(x, y, turn, 0.0)
     assert not level.down.any()
-    assert np.array_equal(level.along, head.moves(x, y, turn, 6.0).along)
+    assert np.array_equal(level.along, head.displacement(x, y, turn, 6.0).along)
     no_nod = replace(head, rise=np.zeros_like(head.rise))
-    for with_rise, without in zip(head.sources(turn), no_nod.sources(turn), strict=True):
+    for with_rise, without in zip(head.source_nodes(turn), no_nod.source_nodes(turn), strict=True):
         assert np.array_equal(with_rise, without)
 
 
@@ -238,7 +241,7 @@ def test_each_eye_keeps_its_shape_when_the_head_nods(yaw: float, tilt: float, no
         middle, across = (left + right) / 2, right - left
         down = np.array([-across[1], across[0]]) * 0.2  # half an open eye's height
         around = np.stack([left, right, middle - down, middle + down])
-        moves = head.moves(around[:, 0], around[:, 1], 0.0, nod)
+        moves = head.displacement(around[:, 0], around[:, 1], 0.0, nod)
         assert not moves.along.any()
         assert abs(moves.down[3] - moves.down[2]) < 0.02 * eye.width
         assert abs(moves.down[1] - moves.down[0]) < 0.08 * eye.width
@@ -250,7 +253,7 @@ def test_the_face_rises_and_its_sides_stay_when_looking_up(yaw: float, tilt: flo
 
     def up(point: int) -> float:
         x, y = face.mesh[point, :2]
-        return -float(head.moves(x, y, 0.0, 6.0).down) / face.half_width
+        return -float(head.displacement(x, y, 0.0, 6.0).down) / face.half_width
 
     # A rigid head's chin and bridge rise by the sine of 6 degrees times about one half face.
     chin, lip, bridge = (up(point) for point in (drawn.CHIN, drawn.LIP, drawn.BRIDGE))
@@ -259,7 +262,7 @@ def test_the_face_rises_and_its_sides_stay_when_looking_up(yaw: float, tilt: flo
     assert 0 < up(drawn.HAIRLINE) < up(drawn.FOREHEAD) < 0.14
     angles = np.radians([-30, -15, 0, 15, 150, 165, 180, 195])
     x, y = around(face, angles, np.ones(8))
-    assert np.abs(head.moves(x, y, 0.0, 6.0).down).max() < 0.01 * face.half_width
+    assert np.abs(head.displacement(x, y, 0.0, 6.0).down).max() < 0.01 * face.half_width
 
 
 @pytest.mark.parametrize(("yaw", "tilt"), VIEWS)
@@ -267,8 +270,8 @@ def test_a_head_moves_only_within_its_reach(yaw: float, tilt: float) -> None:
     _, head = head_of(yaw, tilt)
     y, x = np.mgrid[0 : drawn.SIZE[1] : 3, 0 : drawn.SIZE[0] : 3].astype(float)
     for turn, nod in ((8.0, 0.0), (0.0, 6.0), (8.0, 6.0)):
-        x0, y0, x1, y1 = head.reach(bool(turn), bool(nod))
-        right, down = head.shifts(x, y, turn, nod)
+        x0, y0, x1, y1 = head.moving_box(bool(turn), bool(nod))
+        right, down = head.picture_shifts(x, y, turn, nod)
         moves = (right != 0) | (down != 0)
         assert moves.any()
         assert not (moves & ((x <= x0) | (x >= x1) | (y <= y0) | (y >= y1))).any()
@@ -276,26 +279,24 @@ def test_a_head_moves_only_within_its_reach(yaw: float, tilt: float) -> None:
 
 def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None:
     plan = sitter.plan
-    assert plan.angles[plan.resting] == 0
+    assert plan.angles[plan.resting_column] == 0
     assert np.ptp(np.diff(plan.angles)) < 1e-9
     assert plan.angles[0] == pytest.approx(-plan.angles[-1])
     assert 7 < plan.turns[-1] <= 8 + 1e-9  # less of it where an eye's room is found a little smaller
     assert (np.diff(plan.shifts, axis=0) > 0).all()
-    assert not plan.shifts[plan.resting].any()
+    assert not plan.shifts[plan.resting_column].any()
 
 
 def test_both_eyes_meet_on_a_viewer_who_is_near(sitter: Sitter) -> None:
-    landmarker = Landmarker()
-    found = landmarker.find(sitter.pixels)
-    near = sit(landmarker, sitter.pixels, found, Motion(33, distance_mm=400)).plan.shifts
-    far = sit(landmarker, sitter.pixels, found, Motion(33, distance_mm=1e6)).plan.shifts
+    near = prepared(sitter.pixels, RequestedMotion(33, distance_mm=400)).plan.shifts
+    far = prepared(sitter.pixels, RequestedMotion(33, distance_mm=1e6)).plan.shifts
     # Off to a side a viewer is farther from both eyes' line: they turn towards each other less.
     assert (near - far)[0, 0] < 0 < (near - far)[0, 1]
 
 
 def test_the_bundled_painting_measures_as_promised(tmp_path: Path) -> None:
     render(PAINTING, tmp_path / "pack", 9, rows=1)
-    found = evaluate(tmp_path / "pack", render_again=False)
+    found = evaluate_pack(tmp_path / "pack", render_again=False)
     assert found["neutral_exact"]
     assert found["changed_outside"] == found["changed_on_border"] == 0
     assert min(found["iris_travel_percent"]) > 24
@@ -323,4 +324,4 @@ def test_impossible_settings_of_a_pack_are_refused(tmp_path: Path, line: str) ->
     (tmp_path / "pack" / "pack.toml").write_text(re.sub(rf"(?m)^{key} = .*$", line, text, count=1), "utf-8")
     assert line in (tmp_path / "pack" / "pack.toml").read_text("utf-8")
     with pytest.raises(BadPack, match=rf"pack\.toml: {key} = .*; expected [\d.]+ to [\d,.]+$"):
-        evaluate(tmp_path / "pack", render_again=False)
+        evaluate_pack(tmp_path / "pack", render_again=False)

@@ -1,3 +1,5 @@
+"""Ctrl-C while rendering leaves the old portrait or the new one."""
+
 import signal
 import subprocess
 import sys

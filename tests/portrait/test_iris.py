@@ -1,3 +1,5 @@
+"""The iris is found at its rim in drawings of every size and style."""
+
 import pytest
 
 from appliance.portrait.eye_layers import find_irises

@@ -1,3 +1,5 @@
+"""PNG files read in large_pictures are the pictures that Pillow reads."""
+
 import io
 import itertools
 import struct
@@ -13,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from appliance.images import DECODER_ERRORS, GreyLevels, to_rgb
 from appliance.portrait import large_pictures
-from appliance.portrait.large_pictures import Banded, open_png
+from appliance.portrait.large_pictures import BandedPicture, open_png_in_bands
 
 KINDS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4), (3, 8)]
 KINDS += [(4, 8), (4, 16), (6, 8), (6, 16)]
@@ -44,8 +46,8 @@ def drawn(
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
-def banded(data: bytes) -> Banded:
-    found = open_png(io.BytesIO(data))
+def banded(data: bytes) -> BandedPicture:
+    found = open_png_in_bands(io.BytesIO(data))
     assert found is not None
     return found
 
@@ -64,7 +66,7 @@ def test_the_bands_of_a_png_are_the_picture_that_pillow_reads(
 ) -> None:
     data = drawn(width, height, kind, seed, piece, clear and kind[0] in {0, 2, 3})
     with pytest.MonkeyPatch.context() as patch, Image.open(io.BytesIO(data)) as whole:
-        patch.setattr(large_pictures, "BAND", band)
+        patch.setattr(large_pictures, "BAND_BYTES", band)
         found = banded(data)
         parts = list(found.bands)
         whole.load()
@@ -92,13 +94,13 @@ def test_how_to_turn_it_is_read_wherever_it_stands(kind: bytes, after: bool) -> 
 
 def test_interlaced_and_animated_pictures_are_left_to_pillow() -> None:
     header = struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 1)
-    assert open_png(io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))) is None
+    assert open_png_in_bands(io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))) is None
     film = io.BytesIO()
     first = Image.new("RGB", (8, 8), "red")
     first.save(film, "PNG", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
     with Image.open(film) as image:
         assert isinstance(image, PngImageFile) and image.is_animated
-    assert open_png(io.BytesIO(film.getvalue())) is None
+    assert open_png_in_bands(io.BytesIO(film.getvalue())) is None
 
 
 def test_a_damaged_or_cut_png_is_refused() -> None:

@@ -1,3 +1,5 @@
+"""TIFF files read in large_pictures are the pictures that Pillow reads."""
+
 import contextlib
 import io
 import struct
@@ -12,7 +14,7 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.images import DECODER_ERRORS, to_rgb
 from appliance.portrait import large_pictures
-from appliance.portrait.large_pictures import Banded, open_tiff
+from appliance.portrait.large_pictures import BandedPicture, open_tiff_in_bands
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]
 PACKINGS = ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"]
@@ -61,12 +63,12 @@ def tiff(
 
 def small_bands(patch: pytest.MonkeyPatch, pixels: int) -> None:
     """Read in bands of that size; the limit on what a file may ask to hold at once stays."""
-    patch.setattr(large_pictures, "_SPARE", large_pictures._SPARE * large_pictures.BAND // pixels)
-    patch.setattr(large_pictures, "BAND", pixels)
+    patch.setattr(large_pictures, "_SPARE", large_pictures._SPARE * large_pictures.BAND_BYTES // pixels)
+    patch.setattr(large_pictures, "BAND_BYTES", pixels)
 
 
-def banded(data: bytes) -> Banded:
-    found = open_tiff(io.BytesIO(data))
+def banded(data: bytes) -> BandedPicture:
+    found = open_tiff_in_bands(io.BytesIO(data))
     assert found is not None
     return found
 
@@ -134,9 +136,9 @@ def test_one_strip_without_compression_is_cut() -> None:
 
 def test_one_giant_strip_and_separate_planes_are_left_to_pillow() -> None:
     giant = tiff(10_000, 1000, [b"packed"], {278: [1000], 259: [5]}, "<", False)
-    assert open_tiff(io.BytesIO(giant)) is None
+    assert open_tiff_in_bands(io.BytesIO(giant)) is None
     planes = tiff(4, 4, [bytes(16)] * 3, {278: [4], 284: [2]}, "<", False)
-    assert open_tiff(io.BytesIO(planes)) is None
+    assert open_tiff_in_bands(io.BytesIO(planes)) is None
 
 
 def test_a_strip_beyond_the_end_of_the_file_is_refused() -> None:
@@ -154,6 +156,6 @@ def test_a_damaged_tiff_is_read_or_refused_but_never_more(places: list[int], val
         data[-1 - place % 220] = value  # where its directory lies
     with warnings.catch_warnings(), contextlib.suppress(*DECODER_ERRORS):
         warnings.simplefilter("ignore")
-        found = open_tiff(io.BytesIO(bytes(data)))
+        found = open_tiff_in_bands(io.BytesIO(bytes(data)))
         for band in found.bands if found else ():
             assert band.width * band.height < 10**7

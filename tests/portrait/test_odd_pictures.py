@@ -1,3 +1,5 @@
+"""Whatever picture people feed to the engine ends in a pack or in a clear refusal."""
+
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from PIL import Image
 from appliance.assets import photograph_path
 from appliance.errors import ApplianceError, UnfitPortrait
 from appliance.pack import Pack
-from appliance.portrait.evaluate import evaluate
+from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.render import render
 from tests.portrait.odd import EITHER, REFUSED, beside
 
@@ -58,7 +60,7 @@ def test_a_pack_of_one_of_two_faces_is_measured(tmp_path: Path) -> None:
     with Image.open(photograph_path("astronaut.png")) as image:
         beside(image.convert("RGB")).save(tmp_path / "two.png")
     render(tmp_path / "two.png", tmp_path / "right", 3, choose=2, rows=1)
-    found = evaluate(tmp_path / "right")
+    found = evaluate_pack(tmp_path / "right")
     assert found["neutral_exact"] and found["changed_outside"] == 0
     assert min(found["iris_travel_percent"]) > 15
     assert found["cpu_seconds"] > 0

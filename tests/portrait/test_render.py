@@ -1,3 +1,5 @@
+"""A painting becomes a pack whose resting frame is the painting bit for bit."""
+
 import hashlib
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Installing a portrait: by name or from a picture, and never half."""
+
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from appliance.library import current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
 from appliance.portrait import render as module
 from appliance.portrait import verdict
-from appliance.portrait.render import install, render
+from appliance.portrait.render import install_portrait, render
 from tests.conftest import base_image, small_info, small_patches
 
 SIZE = (270, 480)
@@ -31,7 +33,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_known_name_is_rendered_with_its_facts_and_hung(shelf: Path) -> None:
-    pack = install("sconosciuta", SIZE, quiet)
+    pack = install_portrait("sconosciuta", SIZE, quiet)
     assert current_folder() == pack.folder == shelf / "sconosciuta"
     assert (pack.info.title, pack.info.licence, pack.info.size) == ("La Sconosciuta", "CC0-1.0", SIZE)
     Pack(shelf / "sconosciuta").check()
@@ -41,12 +43,12 @@ def test_a_known_name_is_rendered_with_its_facts_and_hung(shelf: Path) -> None:
 def test_a_curators_picture_is_hung_under_its_own_name(shelf: Path, tmp_path: Path) -> None:
     picture = tmp_path / "My Aunt.PNG"
     picture.write_bytes((home_folder() / "frames" / "astronaut.png").read_bytes())
-    assert install(str(picture), SIZE, quiet).folder == shelf / "my-aunt"
+    assert install_portrait(str(picture), SIZE, quiet).folder == shelf / "my-aunt"
 
 
 def test_what_is_neither_name_nor_file_is_refused(shelf: Path) -> None:
     with pytest.raises(BadImage, match="nobody: neither a file nor one of sconosciuta, mona-lisa"):
-        install("nobody", SIZE, quiet)
+        install_portrait("nobody", SIZE, quiet)
 
 
 @pytest.mark.parametrize("what", ["mona-lisa", "noface", "broken"])
@@ -59,7 +61,7 @@ def test_on_any_failure_the_present_portrait_stays(
     base_image().save(tmp_path / "noface.png")
     known = what == "mona-lisa"
     with pytest.raises(OSError if known else ApplianceError):
-        install(what if known else str(tmp_path / f"{what}.png"), SIZE, quiet)
+        install_portrait(what if known else str(tmp_path / f"{what}.png"), SIZE, quiet)
     assert current_folder() == shelf / "old"
     assert sorted(path.name for path in shelf.iterdir()) == before
 
@@ -71,7 +73,7 @@ def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     monkeypatch.setattr(verdict, "_EDGE", verdict._Limits(-2, -1, -2, -1))
     before = sorted(path.name for path in shelf.iterdir())
     with pytest.raises(UnfitPortrait, match="sconosciuta: not hung, the present portrait stays; --anyway"):
-        install("sconosciuta", SIZE, quiet)
+        install_portrait("sconosciuta", SIZE, quiet)
     assert current_folder() == shelf / "old"
     assert sorted(path.name for path in shelf.iterdir()) == before
     (tmp_path / "config.toml").write_text("[display]\nwidth = 270\nheight = 480\n")

@@ -1,3 +1,5 @@
+"""Sampling between pixels, blurring, and soft steps."""
+
 from collections.abc import Callable
 
 import numpy as np
@@ -5,19 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.portrait.sampling import Array, Image2D, bilinear, blur, cubic, smoothstep, soft_edge
+from appliance.portrait.sampling import (
+    Array,
+    Image2D,
+    gaussian_blur,
+    sample_bilinear,
+    sample_cubic,
+    smoothstep,
+    soft_edge,
+)
 
 Sampler = Callable[[Image2D, Array, Array], Array]
 PICTURE = np.random.default_rng(5).integers(0, 256, (9, 12, 3), np.uint8)
 
 
-@pytest.mark.parametrize("sample", [bilinear, cubic])
+@pytest.mark.parametrize("sample", [sample_bilinear, sample_cubic])
 def test_a_pixels_centre_gives_the_pixel(sample: Sampler) -> None:
     y, x = np.mgrid[0:9, 0:12] + 0.5
     assert np.array_equal(sample(PICTURE, x, y), PICTURE)
 
 
-@pytest.mark.parametrize("sample", [bilinear, cubic])
+@pytest.mark.parametrize("sample", [sample_bilinear, sample_cubic])
 @given(x=st.floats(2, 10), y=st.floats(2, 7))
 def test_a_ramp_is_sampled_exactly(sample: Sampler, x: float, y: float) -> None:
     rows, columns = np.mgrid[0:9, 0:12] + 0.5
@@ -25,7 +35,7 @@ def test_a_ramp_is_sampled_exactly(sample: Sampler, x: float, y: float) -> None:
     assert value[0] == pytest.approx(3 * x - 2 * y)
 
 
-@pytest.mark.parametrize("sample", [bilinear, cubic])
+@pytest.mark.parametrize("sample", [sample_bilinear, sample_cubic])
 @given(x=st.floats(-1e6, 1e6), y=st.floats(-1e6, 1e6))
 def test_beyond_the_border_its_edge_goes_on(sample: Sampler, x: float, y: float) -> None:
     flat = np.full((4, 5), 7.0)
@@ -33,10 +43,10 @@ def test_beyond_the_border_its_edge_goes_on(sample: Sampler, x: float, y: float)
 
 
 def test_blurring_keeps_an_even_picture_and_spreads_a_point() -> None:
-    assert blur(np.full((6, 7, 3), 5.0), 1.3) == pytest.approx(np.full((6, 7, 3), 5.0))
+    assert gaussian_blur(np.full((6, 7, 3), 5.0), 1.3) == pytest.approx(np.full((6, 7, 3), 5.0))
     point = np.zeros((21, 21))
     point[10, 10] = 1
-    blurred = blur(point, 2.0)
+    blurred = gaussian_blur(point, 2.0)
     assert blurred.sum() == pytest.approx(1, abs=1e-6)
     assert blurred == pytest.approx(blurred.T)
     spread = (blurred.sum(0) * (np.arange(21) - 10) ** 2).sum() ** 0.5

@@ -1,3 +1,5 @@
+"""Several sitters in one painting: each changes only its own pixels."""
+
 from itertools import permutations
 from pathlib import Path
 
@@ -8,8 +10,8 @@ from PIL import Image
 
 from appliance.errors import UnfitPortrait
 from appliance.pack import Pack, boxes_overlap
-from appliance.portrait.evaluate import evaluate
-from appliance.portrait.landmarks import Landmarker, chosen
+from appliance.portrait.evaluate import evaluate_pack
+from appliance.portrait.landmarks import FaceLandmarker, choose_faces
 from appliance.portrait.render import render
 from appliance.portrait.verdict import Verdict
 from tests.portrait import company
@@ -84,7 +86,7 @@ def test_what_a_neighbour_owns_is_clear_and_not_moved(three_sitters: Pack) -> No
 
 @pytest.mark.slow
 def test_each_of_three_sitters_is_measured(three_sitters: Pack) -> None:
-    found = evaluate(three_sitters.folder, render_again=False)
+    found = evaluate_pack(three_sitters.folder, render_again=False)
     assert list(found["others"]) == ["face 2 (middle)", "face 3 (right)"]
     for figures in (found, *found["others"].values()):
         assert figures["neutral_exact"]
@@ -150,6 +152,6 @@ def test_a_small_face_in_the_background_rests_and_is_counted(tmp_path: Path) -> 
     info = render(tmp_path / "wall.png", tmp_path / "pack", 3, say=told.append)
     assert len(info.sitters) == 3
     assert any(line.endswith("; 1 smaller face rests (--face all takes it, too)") for line in told)
-    found = Landmarker().numbered(np.array(picture))
-    assert list(chosen(found, None)) == [1, 2, 3]
-    assert list(chosen(found, "all")) == [1, 2, 3, 4]
+    found = FaceLandmarker().numbered_faces(np.array(picture))
+    assert list(choose_faces(found, None)) == [1, 2, 3]
+    assert list(choose_faces(found, "all")) == [1, 2, 3, 4]

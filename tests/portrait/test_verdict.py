@@ -14,30 +14,37 @@ from appliance.assets import home_folder
 from appliance.cli import main
 from appliance.pack import Pack
 from appliance.portrait import eye_faults, verdict
-from appliance.portrait.evaluate import evaluate
-from appliance.portrait.eye_faults import Figures, uncovered_white, white_levels
+from appliance.portrait.evaluate import evaluate_pack
+from appliance.portrait.eye_faults import PortraitFigures, compare_uncovered_white, white_brightness
 from appliance.portrait.eye_recordings import EyeFrames
-from appliance.portrait.landmarks import Landmarker
 from appliance.portrait.render import render
-from appliance.portrait.sitter import Motion, sit
-from appliance.portrait.verdict import ELSEWHERE, Verdict, judge, judge_steps, together, with_rows
+from appliance.portrait.sitter import RequestedMotion
+from appliance.portrait.verdict import (
+    MADE_ELSEWHERE,
+    Verdict,
+    add_row_faults,
+    combine_verdicts,
+    judge_frame_steps,
+    judge_portrait,
+)
 from tests.portrait import drawn_frames as eye
+from tests.portrait.company import prepared
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
-def figures(left: EyeFrames, right: EyeFrames | None = None) -> Figures:
+def figures(left: EyeFrames, right: EyeFrames | None = None) -> PortraitFigures:
     """What is measured on a portrait with these eyes, whose head, corners and range are as they should be."""
     first, second = eyes = left, right or left
-    return Figures(
-        contrasts=(eye_faults.contrast(first), eye_faults.contrast(second)),
-        rims=np.array([eye_faults.ghost_rim(e) for e in eyes]),
+    return PortraitFigures(
+        contrasts=(eye_faults.eye_contrast(first), eye_faults.eye_contrast(second)),
+        rims=np.array([eye_faults.ghost_rims(e) for e in eyes]),
         arcs=np.array([eye_faults.limbus_arcs(e) for e in eyes]),
-        edges=np.array([eye_faults.new_edges(e) for e in eyes]),
-        whites=(uncovered_white(first), uncovered_white(second)),
-        levels=np.array([white_levels(e) for e in eyes]),
-        cuts=np.array([eye_faults.cut_iris(e) for e in eyes]),
-        lights=np.array([eye_faults.catch_lights(e) for e in eyes]),
+        edges=np.array([eye_faults.new_hard_edges(e) for e in eyes]),
+        whites=(compare_uncovered_white(first), compare_uncovered_white(second)),
+        levels=np.array([white_brightness(e) for e in eyes]),
+        cuts=np.array([eye_faults.missing_iris_part(e) for e in eyes]),
+        lights=np.array([eye_faults.catch_light_strengths(e) for e in eyes]),
         corners=np.zeros((2, len(first.shifts))),
         widths=np.ones((2, 2)),
         nose=1.1,
@@ -51,15 +58,15 @@ CLEAN = figures(eye.drawn())
 def test_what_is_seen_looking_down_is_told_with_its_row() -> None:
     down = replace(CLEAN, rims=np.where(np.arange(CLEAN.rims.shape[1]) < 4, 40.0, CLEAN.rims))
     name = "row 8, looking down 15 degrees"
-    assert with_rows(judge(CLEAN), {name: CLEAN}) == judge(CLEAN)
-    verdict = with_rows(judge(CLEAN), {name: down})
+    assert add_row_faults(judge_portrait(CLEAN), {name: CLEAN}) == judge_portrait(CLEAN)
+    verdict = add_row_faults(judge_portrait(CLEAN), {name: down})
     assert verdict.kind == "look"
     assert verdict.reasons[0].startswith(f"{name}: frames 0 to 3: an old rim or edge stays in the eye")
 
 
 def test_a_clean_portrait_is_to_be_hung() -> None:
-    assert judge(CLEAN) == Verdict("hang")
-    assert judge(CLEAN).lines() == ["verdict: hang it"]
+    assert judge_portrait(CLEAN) == Verdict("hang")
+    assert judge_portrait(CLEAN).lines() == ["verdict: hang it"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +87,7 @@ def test_a_clean_portrait_is_to_be_hung() -> None:
 def test_each_fault_of_an_eye_is_named_with_its_frames(
     under: eye.Fault | None, over: eye.Fault | None, named: str
 ) -> None:
-    found = judge(figures(eye.drawn(), eye.drawn(under, over)))
+    found = judge_portrait(figures(eye.drawn(), eye.drawn(under, over)))
     assert found.kind == ("another" if under is eye.annulus else "look"), found  # two irises are too much
     assert any(named in reason for reason in found.reasons), found.reasons
     found_in_eye = [reason for reason in found.reasons if not reason.startswith("use a picture")]
@@ -89,7 +96,7 @@ def test_each_fault_of_an_eye_is_named_with_its_frames(
 
 def named(frames: EyeFrames) -> list[str]:
     """What is named where one eye is clean and the other has these frames."""
-    return list(judge(figures(eye.drawn(), frames)).reasons)
+    return list(judge_portrait(figures(eye.drawn(), frames)).reasons)
 
 
 def test_only_a_catch_light_that_fades_is_named() -> None:
@@ -120,7 +127,7 @@ def test_what_a_curator_would_not_see_is_not_named(harmless: EyeFrames) -> None:
 def test_the_frames_to_look_at_are_named_in_runs() -> None:
     rims = np.zeros((2, 33))
     rims[0, [0, 1, 2, 9, 30, 31, 32]] = 20
-    (reason,) = judge(replace(CLEAN, rims=rims)).reasons
+    (reason,) = judge_portrait(replace(CLEAN, rims=rims)).reasons
     assert (
         reason
         == "frames 0 to 2, 9 and 30 to 32: an old rim or edge stays in the eye at picture left (20 grey levels)"
@@ -146,7 +153,7 @@ def test_the_frames_to_look_at_are_named_in_runs() -> None:
     ],
 )
 def test_faults_of_head_and_range_are_named(changes: dict[str, Any], kind: str, named: str) -> None:
-    found = judge(replace(CLEAN, **changes))
+    found = judge_portrait(replace(CLEAN, **changes))
     assert found.kind == kind
     assert kind == "hang" or any(named in reason for reason in found.reasons), found.reasons
     assert (found.exit_code == 1) == (kind == "another") == ("use a picture in which" in str(found.reasons))
@@ -155,41 +162,41 @@ def test_faults_of_head_and_range_are_named(changes: dict[str, Any], kind: str, 
 def test_a_flaw_near_its_limit_counts_if_it_lasts() -> None:
     still, cuts = replace(CLEAN, rims=np.zeros((2, 33))), np.zeros((2, 33))
     cuts[0, 31:] = 0.16
-    assert judge(replace(still, cuts=cuts)).kind == "hang"
+    assert judge_portrait(replace(still, cuts=cuts)).kind == "hang"
     cuts[0, 30] = 0.16
-    assert judge(replace(still, cuts=cuts)).reasons[0].startswith("frames 30 to 32: the iris")
+    assert judge_portrait(replace(still, cuts=cuts)).reasons[0].startswith("frames 30 to 32: the iris")
     cuts[0, :] = 0
     cuts[0, 32] = 0.24  # far beyond it: one frame is enough
-    assert judge(replace(still, cuts=cuts)).reasons[0].startswith("frame 32: the iris")
+    assert judge_portrait(replace(still, cuts=cuts)).reasons[0].startswith("frame 32: the iris")
 
 
 def test_a_rim_counts_against_the_eyes_own_contrast() -> None:
     weak = replace(CLEAN, rims=np.full((2, 33), 12.0))
-    assert judge(replace(weak, contrasts=(200.0, 200.0))).kind == "hang"
-    assert judge(replace(weak, contrasts=(60.0, 60.0))).kind == "look"
+    assert judge_portrait(replace(weak, contrasts=(200.0, 200.0))).kind == "hang"
+    assert judge_portrait(replace(weak, contrasts=(60.0, 60.0))).kind == "look"
 
 
 def test_two_doubts_and_two_faults_in_each_eye_are_too_many() -> None:
     bad = np.full((2, 33), 20.0)
     faint, unsure = "the irises are faint: they move less", "the irises are read unsurely"
     short = "the gaze goes from -11 to 24 degrees; visitors farther to that side are not met"
-    assert judge(replace(CLEAN, rims=bad, arcs=bad)).kind == "look"
-    assert judge(replace(CLEAN, rims=bad, arcs=bad), [faint, short]).kind == "look"
-    assert judge(replace(CLEAN, rims=bad), [faint, unsure]).kind == "look"
-    assert judge(replace(CLEAN, rims=bad, arcs=bad), [faint, unsure]).kind == "another"
+    assert judge_portrait(replace(CLEAN, rims=bad, arcs=bad)).kind == "look"
+    assert judge_portrait(replace(CLEAN, rims=bad, arcs=bad), [faint, short]).kind == "look"
+    assert judge_portrait(replace(CLEAN, rims=bad), [faint, unsure]).kind == "look"
+    assert judge_portrait(replace(CLEAN, rims=bad, arcs=bad), [faint, unsure]).kind == "another"
 
 
 def test_what_no_frame_shows_is_a_remark_and_no_reason_to_look() -> None:
     soft = "the eyes are only 38 pixels apart in the original picture: expect them soft"
     faint = "the irises are faint (contrast 0.16; spectacles?): they move less"
     short = "the gaze goes from -11 to 12 degrees; visitors farther to that side are not met"
-    found = judge(CLEAN, [soft, faint, short])
+    found = judge_portrait(CLEAN, [soft, faint, short])
     assert found == Verdict("hang", (), (soft, faint, short))
     assert found.lines()[:2] == ["verdict: hang it", f"  remark: {soft}"]
     unmet = "the sitter seems to look 30 degrees to picture left, but eyes, head and picture do not agree"
-    assert judge(CLEAN, [soft, unmet]) == Verdict("look", (unmet,), (soft,))
+    assert judge_portrait(CLEAN, [soft, unmet]) == Verdict("look", (unmet,), (soft,))
     lopsided = replace(CLEAN, angles=(-8.0, 20.0))
-    assert judge(lopsided, [short]) == Verdict("look", (short,))
+    assert judge_portrait(lopsided, [short]) == Verdict("look", (short,))
 
 
 @pytest.fixture(scope="module")
@@ -202,34 +209,34 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verdict]:
 
 def test_the_worst_sitter_decides_and_remarks_name_theirs() -> None:
     soft, bent = Verdict("look", ("frame 3: soft",)), Verdict("another", ("frame 1: bent",))
-    found = together(
+    found = combine_verdicts(
         {"face 1 (left)": soft, "face 2 (right)": Verdict("hang")}, {"face 3 (middle)": "rests: asleep"}
     )
     assert found == Verdict("look", ("face 1 (left): frame 3: soft", "face 3 (middle) rests: asleep"))
-    found = together({"face 1 (left)": bent, "face 2 (right)": soft})
+    found = combine_verdicts({"face 1 (left)": bent, "face 2 (right)": soft})
     assert found.kind == "another"
     assert found.reasons[:2] == ("face 1 (left): frame 1: bent", "face 2 (right): frame 3: soft")
     assert "--face N" in found.reasons[2]
-    assert together({"face 2 (right)": bent}) == bent
+    assert combine_verdicts({"face 2 (right)": bent}) == bent
 
 
 @pytest.mark.slow
 def test_render_and_evaluate_come_to_the_same_verdict(pack: tuple[Path, Verdict]) -> None:
-    found = evaluate(pack[0], render_again=False)
+    found = evaluate_pack(pack[0], render_again=False)
     assert (found["verdict"], tuple(found["reasons"])) == (pack[1].kind, pack[1].reasons) == ("hang", ())
     assert max(found["ghost_rim"] + found["limbus_arc"] + found["hard_edge"]) < 14
     assert found["jump_ratio"] < 1.3  # the figures that were there before still are
 
 
 def test_frames_made_elsewhere_are_judged_by_range_and_steps() -> None:
-    found = judge_steps((-30.0, -10.0, 0.0, 10.0, 15.0), (2.0, 2.1, 6.3, 1.9))
+    found = judge_frame_steps((-30.0, -10.0, 0.0, 10.0, 15.0), (2.0, 2.1, 6.3, 1.9))
     assert found.kind == "look" and found.exit_code == 0
     assert found.reasons == (
         "frames 2 to 3: the picture jumps, by 3.1 times the usual step",
         "the gaze goes from -30 to 15 degrees; expected one side at most 1.5 times the other",
-        ELSEWHERE,
+        MADE_ELSEWHERE,
     )
-    assert judge_steps((-20.0, 0.0, 20.0), (2.0, 2.1)).reasons == (ELSEWHERE,)
+    assert judge_frame_steps((-20.0, 0.0, 20.0), (2.0, 2.1)).reasons == (MADE_ELSEWHERE,)
 
 
 @pytest.mark.slow
@@ -251,8 +258,8 @@ def test_head_frames_from_elsewhere_are_never_called_good(
     command = ["portrait", "render", str(PAINTING), "--frames-from", str(heads), "--frames", "9"]
     assert main([*command, "--place", f"{left},{top},{side}", "--out", str(tmp_path / "pack")]) == 0
     assert "verdict: look at these frames first" in capsys.readouterr().out
-    found = evaluate(tmp_path / "pack", render_again=False)
-    assert found["verdict"] == "look" and found["reasons"][-1] == ELSEWHERE
+    found = evaluate_pack(tmp_path / "pack", render_again=False)
+    assert found["verdict"] == "look" and found["reasons"][-1] == MADE_ELSEWHERE
     assert "ghost_rim" not in found
 
 
@@ -261,8 +268,8 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
     pack: tuple[Path, Verdict], tmp_path: Path
 ) -> None:
     spoilt = Pack(shutil.copytree(pack[0], tmp_path / "spoilt"))
-    base, landmarker, (x0, y0) = np.array(spoilt.base()), Landmarker(), spoilt.info.main.box[:2]
-    sitter = sit(landmarker, base, landmarker.find(base), Motion(9))
+    base, (x0, y0) = np.array(spoilt.base()), spoilt.info.main.box[:2]
+    sitter = prepared(base, RequestedMotion(9))
     right = sitter.eyes[1]
     x, y = right.view.axes.to_picture(np.array(right.iris.u), np.array(right.iris.v))
     grid = spoilt.info.main
@@ -270,11 +277,11 @@ def test_a_ring_painted_into_a_pack_is_found_in_its_frames(
         frame = grid.number(grid.resting[0], column)
         pixels = np.array(spoilt.patch(frame))
         down, across = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] + 0.5
-        gone = float(sitter.head.moves(x, y, sitter.plan.turns[column]).along)
-        away = np.hypot(across + x0 - x - gone, down + y0 - y) - right.radius
+        gone = float(sitter.head.displacement(x, y, sitter.plan.turns[column]).along)
+        away = np.hypot(across + x0 - x - gone, down + y0 - y) - right.radius_px
         pixels[abs(away) < 1.5] = (30, 20, 15)
         Image.fromarray(pixels).save(spoilt.folder / spoilt.info.patch_name(frame))
-    found = evaluate(spoilt.folder, render_again=False)
+    found = evaluate_pack(spoilt.folder, render_again=False)
     assert found["verdict"] in ("look", "another")
     assert any(
         "frames 0 and 8: an old rim or edge stays in the eye at picture right" in r for r in found["reasons"]

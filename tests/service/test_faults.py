@@ -19,10 +19,10 @@ import pytest
 from appliance import assets
 from appliance.camera.base import RgbPicture
 from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
-from appliance.pack import FrameGrid, Pack, write_pack
+from appliance.pack import Pack, write_pack
 from appliance.service import app, camera_feed, health, reporter, settings, vision_thread
 from appliance.vision import runtime
-from tests.conftest import ANGLES, BOX, base_image, packs, small_info, small_patches
+from tests.conftest import ANGLES, BOX, base_image, one_row, packs, small_info, small_patches
 from tests.service.running import Running
 
 pytestmark = pytest.mark.faults
@@ -215,7 +215,7 @@ def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: Running, t
     service.until(lambda: service.status()["counts"]["pictures"] > before + 30)
     service.camera.on_picture = failing(CameraAbsent("unplugged"))
     service.until_state("blind")
-    wider = small_info(title="new", sitters=(FrameGrid.one_row(BOX, ANGLES, 0),))
+    wider = small_info(title="new", sitters=(one_row(BOX, ANGLES, 0),))
     write_pack(tmp_path / "new", wider, base_image(), [base_image().crop(BOX), *small_patches()[1:]])
     service.settings.pack = tmp_path / "new"
     service.until(lambda: service.status()["portrait"] == "new")

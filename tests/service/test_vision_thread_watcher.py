@@ -9,11 +9,10 @@ from appliance.camera.base import Camera, Picture
 from appliance.config import OPENING, CameraConfig, Config, GazeConfig
 from appliance.errors import BadModel, DisplayLost
 from appliance.gaze.target import GazeTarget
-from appliance.pack import FrameGrid
 from appliance.service import camera_feed
 from appliance.service.vision_thread import ALSO_FAILED, Setup, Watcher
 from appliance.vision.blazeface import Face
-from tests.conftest import ANGLES, BOX, FRAMES, small_info
+from tests.conftest import ANGLES, BOX, FRAMES, one_row, small_info
 from tests.service.running import FaultyCamera
 
 # More than the watchdog's patience, as config.toml allows.
@@ -70,7 +69,7 @@ def test_no_picture_is_understood_with_half_of_a_new_setup(monkeypatch: pytest.M
     # As the 2020 piece did: the place in the picture chooses one of the portrait's own angles.
     original = Config(camera=CameraConfig(source="gallery"), gaze=GazeConfig(mapping="original"))
     other_angles = tuple(2 * angle + 1 for angle in ANGLES)
-    wider = small_info(sitters=(FrameGrid.one_row(BOX, other_angles, FRAMES // 2),))
+    wider = small_info(sitters=(one_row(BOX, other_angles, FRAMES // 2),))
     first, second = Setup(original, small_info()), Setup(Config(camera=original.camera), wider)
     watcher = Watcher(first, stop, targets)
 
