@@ -14,11 +14,11 @@ from appliance.cli import main
 def test_refused_pictures_have_their_rows_in_sheet_and_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    portrait = tmp_path / "portrait"
-    portrait.mkdir()
-    Image.linear_gradient("L").save(portrait / "sky.png")
-    (portrait / "read\nme.txt").write_text("no picture")
-    command = ["bench", "portrait", "--portrait", str(portrait), "--out", str(tmp_path / "sheet.png")]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.linear_gradient("L").save(pictures / "sky.png")
+    (pictures / "read\nme.txt").write_text("no picture")
+    command = ["bench", "portrait", "--pictures", str(pictures), "--out", str(tmp_path / "sheet.png")]
     assert main(command) == 0
     heading, text, sky = capsys.readouterr().out.splitlines()
     assert heading.split()[0] == "picture" and heading.endswith("verdict")
@@ -33,9 +33,9 @@ def test_refused_pictures_have_their_rows_in_sheet_and_table(
 
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "portrait", "--portrait", str(tmp_path)]) == 2
-    assert f"--portrait {tmp_path}: no files there; expected a folder of portrait" in capsys.readouterr().err
-    assert main(["bench", "vision", "--portrait", str(tmp_path)]) == 2
+    assert main(["bench", "portrait", "--pictures", str(tmp_path)]) == 2
+    assert f"--pictures {tmp_path}: no files there; expected a folder of pictures" in capsys.readouterr().err
+    assert main(["bench", "vision", "--pictures", str(tmp_path)]) == 2
 
 
 @pytest.mark.slow
