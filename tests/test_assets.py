@@ -288,7 +288,7 @@ def test_models_and_photographs_lie_in_the_home_that_is_set(
         photograph_path("face.png")
 
 
-def test_the_projects_own_manifests_are_sound_and_every_file_is_as_pinned() -> None:
+def test_the_own_manifests_are_valid_and_every_file_is_as_pinned() -> None:
     assets = load_assets()
     assert (
         {asset.path.parent.name for asset in assets}

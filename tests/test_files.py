@@ -118,7 +118,7 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_folder_abandoned_half_way_leaves_the_old_one_and_no_trace(
+def test_an_abandoned_folder_leaves_the_old_one_and_no_trace(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     path = tmp_path / "portrait"
@@ -144,7 +144,7 @@ def test_a_folder_with_subfolders_is_moved_with_them(tmp_path: Path) -> None:
     assert (tmp_path / "outer" / "inner" / "file").read_text() == "deep"
 
 
-def test_power_cut_in_the_instant_of_the_swap_leaves_the_old_folder_to_restore(tmp_path: Path) -> None:
+def test_after_a_power_cut_in_the_swap_the_old_one_is_restored(tmp_path: Path) -> None:
     path = tmp_path / "portrait"
     with new_folder(path) as new:
         (new / "old").touch()
@@ -168,7 +168,7 @@ def test_an_old_folder_left_aside_never_displaces_the_new_one(tmp_path: Path) ->
     assert names(tmp_path) == {"portrait"}
 
 
-def test_a_reader_meanwhile_finds_the_old_folder_or_the_new_one_never_none(tmp_path: Path) -> None:
+def test_a_reader_always_finds_the_old_or_the_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "portrait"
     with new_folder(path) as new:
         (new / "file").touch()
@@ -190,7 +190,7 @@ def test_a_reader_meanwhile_finds_the_old_folder_or_the_new_one_never_none(tmp_p
         assert reader.stderr.read() == b""
 
 
-def test_where_folders_cannot_be_exchanged_they_are_swapped_in_two_steps(
+def test_folders_without_exchange_are_swapped_in_two_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -229,7 +229,7 @@ with new_folder(Path({str(tmp_path / "portrait")!r})) as new:
 @pytest.mark.parametrize(
     "write", [lambda path: write_atomic(path, b""), lambda path: touch_in(new_folder(path))]
 )
-def test_what_a_killed_process_left_is_gone_with_the_next_write_of_that_name(
+def test_the_next_write_deletes_what_a_killed_process_left(
     tmp_path: Path, writer: "subprocess.Popen[str]", write: Callable[[Path], None]
 ) -> None:
     assert len(names(tmp_path)) == 1
@@ -318,7 +318,7 @@ def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
         files.read_regular(tmp_path / "file", len(data) - 1)
 
 
-def test_a_card_that_takes_longer_than_the_watchdog_waits_is_given_up(tmp_path: Path) -> None:
+def test_reading_a_very_slow_card_ends_before_the_watchdog(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(3 << 20))
     clock = itertools.count(0.0, files.READ_TIMEOUT / 2)  # half the limit for each look at it
     with pytest.raises(OSError, match="not read within 20 s"):

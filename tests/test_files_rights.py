@@ -36,9 +36,7 @@ def test_whoever_can_turn_the_way_elsewhere_is_its_owner(service_folder: Path, r
     assert owner_of(roots_folder / "planted") == 0, "nobody else gets there"
 
 
-def test_root_has_its_rights_again_afterwards_also_after_an_error(
-    service_folder: Path, secrets: Path
-) -> None:
+def test_root_has_its_rights_again_even_after_an_error(service_folder: Path, secrets: Path) -> None:
     with pytest.raises(RuntimeError), as_owner(service_folder):
         with as_owner(secrets), pytest.raises(PermissionError):
             (secrets / "key").read_text()
@@ -79,9 +77,7 @@ def test_what_root_writes_in_a_users_folder_is_that_users(service_folder: Path) 
         assert (service_folder / made).stat().st_uid == SERVICE
 
 
-def test_root_writes_through_no_folder_that_a_user_turned_elsewhere(
-    service_folder: Path, secrets: Path
-) -> None:
+def test_root_writes_through_no_folder_that_a_user_redirected(service_folder: Path, secrets: Path) -> None:
     (service_folder / "away").symlink_to(secrets)
     with pytest.raises(CannotWrite, match="Permission denied"):
         write_atomic(service_folder / "away" / "key", b"")
@@ -106,7 +102,7 @@ def test_what_a_link_names_is_not_taken_for_abandoned(service_folder: Path, secr
     assert (secrets / "key").exists() and len(list(service_folder.iterdir())) == 2
 
 
-def test_a_portrait_that_root_hangs_is_hung_with_the_services_rights(
+def test_root_chooses_a_portrait_with_the_services_rights(
     service_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(service_folder))
@@ -118,7 +114,7 @@ def test_a_portrait_that_root_hangs_is_hung_with_the_services_rights(
 
 
 @pytest.mark.parametrize("name", ["pack.toml", "base.png"])
-def test_root_reads_nothing_that_only_root_may_read_for_a_portrait(
+def test_root_reads_no_file_for_a_portrait_that_only_root_may(
     service_folder: Path, secrets: Path, name: str
 ) -> None:
     write_pack(service_folder / "duchess", small_info(), base_image(), small_patches())

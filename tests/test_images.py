@@ -53,7 +53,7 @@ def test_every_kind_of_picture_becomes_rgb(
     assert read_pixels(path).dtype == np.uint8
 
 
-def test_a_palette_gives_its_colours_and_its_transparent_one_is_black(tmp_path: Path) -> None:
+def test_a_palette_has_its_colours_and_transparent_is_black(tmp_path: Path) -> None:
     image = Image.new("P", (2, 1), 0)
     image.putpalette([9, 8, 7, 200, 100, 50])
     image.putpixel((1, 0), 1)

@@ -120,7 +120,7 @@ def test_a_picture_whose_name_is_no_utf_8_has_a_pack_too(tmp_path: Path) -> None
     assert Pack(tmp_path / "pack").info.source == "Gr?fin.jpg"
 
 
-def test_a_pack_made_by_root_with_a_strict_umask_can_be_read_by_the_service(tmp_path: Path) -> None:
+def test_the_service_reads_a_pack_of_root_with_a_strict_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         write_pack(tmp_path / "pack", INFO, base(), patches())
@@ -218,7 +218,7 @@ def test_a_truncated_image_is_named(folder: Path, name: str, left: int) -> None:
     assert refusal(folder).startswith(f"{path}: damaged (")
 
 
-def test_a_byte_changed_anywhere_in_an_image_is_noticed_or_harmless(folder: Path) -> None:
+def test_any_changed_byte_of_an_image_is_noticed_or_harmless(folder: Path) -> None:
     path = folder / "patch_01.png"
     data = path.read_bytes()
     whole = read_all(folder)
@@ -301,7 +301,7 @@ def edit(folder: Path, old: str, new: str) -> None:
         ("[settings]", "[settings.more]", "settings = {'more': {'softness': 0.5"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_value_and_what_was_expected(
+def test_a_wrong_key_is_named_with_value_and_expectation(
     folder: Path, old: str, new: str, fault: str
 ) -> None:
     edit(folder, old, new)
@@ -381,7 +381,7 @@ def test_a_pack_too_large_to_be_read_is_not_written(tmp_path: Path, info: PackIn
     assert not (tmp_path / "pack").exists()
 
 
-def test_an_error_while_the_frames_are_rendered_leaves_the_old_pack(folder: Path) -> None:
+def test_an_error_while_rendering_leaves_the_old_pack(folder: Path) -> None:
     def failing() -> Iterator[Image.Image]:
         yield from itertools.islice(patches(9), 2)
         raise RuntimeError("out of paint")
@@ -425,7 +425,7 @@ def test_a_process_killed_while_writing_leaves_the_old_pack(folder: Path) -> Non
     assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 7, 0)
 
 
-def test_power_cut_in_the_instant_of_the_swap_shows_the_old_portrait(folder: Path) -> None:
+def test_a_power_cut_during_the_swap_shows_the_old_portrait(folder: Path) -> None:
     folder.rename(folder.with_name(".pack.old"))
     assert Pack(folder).info == INFO
 
@@ -452,7 +452,7 @@ def test_nothing_but_an_earlier_pack_is_ever_replaced(tmp_path: Path, what: str)
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_patches_that_meet_another_sitters_say_which_pixels_are_its(folder: Path) -> None:
+def test_overlapping_patches_mark_the_other_sitters_pixels(folder: Path) -> None:
     near = dataclasses.replace(PAIR.sitters[1], box=(20, 12, 30, 22))
     info = dataclasses.replace(PAIR, sitters=(PAIR.main, near))
     sizes = [(g.box[2] - g.box[0], g.box[3] - g.box[1]) for g in info.sitters for _ in range(g.count)]
@@ -473,7 +473,7 @@ def test_a_pack_may_be_named_from_inside_itself(pack: Pack, monkeypatch: pytest.
         Pack(Path("/"))
 
 
-def test_a_pack_is_replaced_where_a_link_leads_to_and_the_link_stays(folder: Path, tmp_path: Path) -> None:
+def test_a_pack_behind_a_link_is_replaced_and_the_link_stays(folder: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("pack")
     for shade in (5, 6):
@@ -500,7 +500,7 @@ def test_ctrl_c_before_all_is_drawn_leaves_the_old_pack_alone(folder: Path) -> N
     assert [path.name for path in folder.parent.iterdir()] == ["pack"]
 
 
-def test_ctrl_c_between_the_pack_and_what_lies_beside_it_waits_for_both(folder: Path) -> None:
+def test_ctrl_c_waits_until_pack_and_files_beside_are_written(folder: Path) -> None:
     class Interrupting(dict[str, bytes]):
         def items(self) -> Any:
             assert Pack(folder).patch(0).getpixel((0, 0)) == (0, 9, 0)

@@ -26,7 +26,7 @@ def test_every_message_is_one_line_that_fits_on_a_screen(text: str) -> None:
     assert not {"\x1b", "\x9b", "\u202e"} & set(line)
 
 
-def test_of_a_message_that_is_too_long_beginning_and_end_are_told() -> None:
+def test_a_long_message_keeps_its_beginning_and_end() -> None:
     line = printable_line(f"config.toml:3: gaze.{'x' * 70_000} = 1; expected one of gain, contact")
     assert line.startswith("config.toml:3: gaze.xxx") and line.endswith("; expected one of gain, contact")
     assert "characters left out" in line and len(line) == MAX_LENGTH

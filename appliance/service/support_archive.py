@@ -338,4 +338,4 @@ def _said(command: str, known: Known, names: Iterable[str]) -> str:
         done = subprocess.run(command.split(), capture_output=True, text=True, errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command}: {type(error).__name__}\n"
-    return known(done.stdout[-_MOST_BYTES:], names)
+    return known(done.stdout[-_LONGEST:], names)

@@ -164,7 +164,7 @@ class TestInVirtualTime:
         for first, second in zip(*runs, strict=True):
             np.testing.assert_array_equal(first, second)
 
-    def test_turned_by_180_degrees_it_shows_every_picture_upside_down(self, tmp_path: Path) -> None:
+    def test_a_rotation_of_180_degrees_turns_every_picture(self, tmp_path: Path) -> None:
         Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 160, 3), np.uint8)).save(
             tmp_path / "a.png"
         )

@@ -141,7 +141,7 @@ IMX477 = [
         (IMX477, (640, 480), (2028, 1520), 12),
     ],
 )
-def test_an_unknown_sensor_gets_its_smallest_mode_that_keeps_the_width(
+def test_an_unknown_sensor_gets_its_smallest_full_width_mode(
     modes: list[dict[str, Any]], size: tuple[int, int], chosen: tuple[int, int], bits: int
 ) -> None:
     assert widest_sensor_mode(modes, size) == {"output_size": chosen, "bit_depth": bits}

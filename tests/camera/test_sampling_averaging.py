@@ -50,7 +50,7 @@ def test_at_n_pixels_to_m_every_value_is_the_exact_mean(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.integers(-30, 60), st.integers(-30, 60))
-def test_what_lies_beyond_the_image_is_border_and_the_rest_the_same(n: int, x: int, y: int) -> None:
+def test_pixels_beyond_the_image_have_the_border_value(n: int, x: int, y: int) -> None:
     image = noise(40, 50, 3)
     found = read(image, Region(x, y, x + 10 * n, y + 8 * n), 8, 10)
     padded = np.zeros((40 + 200, 50 + 200, 3), np.uint8)
@@ -107,7 +107,7 @@ def test_an_image_inside_longer_rows_reads_the_same(ratio: tuple[int, int]) -> N
     )
 
 
-def test_pictures_give_rgb_from_minus_one_to_one_and_black_around() -> None:
+def test_pictures_are_read_as_rgb_from_minus_one_to_one() -> None:
     pixels = np.zeros((48, 64, 3), np.uint8)
     pixels[:] = (0, 255, 51)
     out = np.empty((64, 64, 3), np.float32)

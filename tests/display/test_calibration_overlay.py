@@ -20,9 +20,7 @@ def shown(pack: Pack, out: Path, text: str, frame: int = 0, **changes: int) -> n
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_lines_stand_at_the_foot_of_the_upright_portrait_and_the_frame_above_them(
-    pack: Pack, tmp_path: Path, rotation: int
-) -> None:
+def test_text_is_at_the_lower_edge_and_the_frame_above_it(pack: Pack, tmp_path: Path, rotation: int) -> None:
     width, height = (160, 90) if rotation % 180 else (90, 160)
     screen = DisplayConfig(f"offscreen:{tmp_path}", width, height, rotation=rotation)
     with calibration_overlay(screen, pack, pytest.fail) as show:
@@ -48,9 +46,7 @@ def test_words_are_legible_and_keep_their_size() -> None:
     assert rows.sum() > 18, "letters as high as 1/60 of the screen's width at least"
 
 
-def test_other_lines_take_the_place_of_those_before_and_nothing_stays_for_the_next_screen(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_new_text_replaces_the_old_and_none_stays_afterwards(pack: Pack, tmp_path: Path) -> None:
     one = shown(pack, tmp_path / "one", "one")
     with calibration_overlay(display(f"offscreen:{tmp_path / 'two'}"), pack, pytest.fail) as show:
         show((3,), "one\ntwo\nthree")

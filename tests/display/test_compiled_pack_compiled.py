@@ -64,9 +64,7 @@ def caches() -> list[Path]:
 
 
 @packs
-def test_what_was_compiled_is_lit_bit_for_bit_without_reading_the_pack_again(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_a_compiled_pack_is_shown_bit_for_bit(pack: Pack, tmp_path: Path) -> None:
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     written = cache.stat().st_ino
@@ -74,7 +72,7 @@ def test_what_was_compiled_is_lit_bit_for_bit_without_reading_the_pack_again(
     assert [path.stat().st_ino for path in caches()] == [written]
 
 
-def test_a_start_from_the_compiled_file_loads_neither_numpy_nor_pillow(pack: Pack, tmp_path: Path) -> None:
+def test_a_start_from_the_cache_loads_no_numpy_or_pillow(pack: Pack, tmp_path: Path) -> None:
     shown(pack, tmp_path / "one")
     script = (
         "import sys, threading; from pathlib import Path; import appliance.cli, appliance.cli.commands;"
@@ -118,7 +116,7 @@ def test_a_damaged_compiled_file_is_noticed_and_made_anew(
 
 
 @packs
-def test_a_compiled_file_of_another_version_is_made_anew_without_a_word(
+def test_a_file_of_another_version_is_replaced_silently(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = shown(pack, tmp_path / "one")
@@ -153,9 +151,7 @@ def test_a_portrait_rendered_again_is_compiled_again(pack: Pack, tmp_path: Path)
 
 
 @packs
-def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_kept(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_each_size_and_rotation_has_a_file_and_few_are_kept(pack: Pack, tmp_path: Path) -> None:
     for rotation in (0, 90, 180, 270):
         shown(pack, tmp_path / str(rotation), rotation=rotation)
         assert len(caches()) == min(rotation // 90, compiled_pack.MAX_KEPT) + 1
@@ -163,7 +159,7 @@ def test_screens_of_other_sizes_and_turns_have_files_of_their_own_and_few_are_ke
 
 @packs
 @pytest.mark.parametrize("lost", [DisplayLost("unplugged"), CameraStalled("hung")])
-def test_what_is_lost_while_it_is_compiled_is_not_taken_for_a_disk_that_is_full(
+def test_a_display_lost_while_compiling_is_no_full_disk(
     pack: Pack, tmp_path: Path, lost: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     def each() -> None:
@@ -178,9 +174,7 @@ def test_what_is_lost_while_it_is_compiled_is_not_taken_for_a_disk_that_is_full(
     assert not list(compiled_pack.cache_folder().glob(".*.part"))
 
 
-def test_a_start_changes_nothing_on_the_disk_unless_another_portrait_was_lit_since(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_a_start_writes_nothing_unless_the_portrait_changed(pack: Pack, tmp_path: Path) -> None:
     shown(pack, tmp_path / "one")
     (first,) = caches()
     os.utime(first, (1e9, 1e9))  # on an overlay any change of it is a copy of it, in memory
@@ -248,7 +242,7 @@ def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
         assert screen.show(all_frames(pack)[0]) and np.array_equal(pixels(screen), first[0])
 
 
-def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, tmp_path: Path) -> None:
+def test_a_fifo_instead_of_a_compiled_file_stops_nothing(pack: Pack, tmp_path: Path) -> None:
     first = shown(pack, tmp_path / "one")
     (cache,) = caches()
     cache.unlink()
@@ -258,7 +252,7 @@ def test_a_fifo_in_place_of_a_compiled_file_does_not_stop_the_start(pack: Pack, 
 
 
 @packs
-def test_the_base_is_let_go_of_once_it_is_drawn_from_a_compiled_file(pack: Pack, tmp_path: Path) -> None:
+def test_the_base_of_a_compiled_file_is_freed_once_drawn(pack: Pack, tmp_path: Path) -> None:
     shown(pack, tmp_path / "one")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
     with Screen(config) as screen:
@@ -271,7 +265,7 @@ def test_the_base_is_let_go_of_once_it_is_drawn_from_a_compiled_file(pack: Pack,
 
 @packs
 @pytest.mark.parametrize("obstacle", ["read-only", "full", "busy"])
-def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
+def test_a_portrait_is_shown_without_a_place_for_its_cache(
     pack: Pack,
     tmp_path: Path,
     obstacle: str,
@@ -302,7 +296,7 @@ def test_without_a_place_for_the_compiled_file_it_is_lit_all_the_same(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
-def test_what_calibrating_as_root_compiled_is_no_obstacle_to_the_service(
+def test_the_service_can_replace_what_root_compiled(
     pack: Pack, tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(service_folder / ".cache"))
@@ -323,7 +317,7 @@ def test_what_calibrating_as_root_compiled_is_no_obstacle_to_the_service(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
 @pytest.mark.parametrize("place", [".cache/.lock", ".cache"])
-def test_root_who_calibrates_does_not_give_away_what_a_link_names(
+def test_root_does_not_give_away_the_target_of_a_link(
     pack: Pack,
     tmp_path: Path,
     service_folder: Path,
@@ -345,7 +339,7 @@ def test_root_who_calibrates_does_not_give_away_what_a_link_names(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
-def test_root_who_calibrates_does_not_write_over_what_a_link_names(
+def test_root_does_not_overwrite_the_target_of_a_link(
     pack: Pack, tmp_path: Path, service_folder: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(service_folder / ".cache"))
@@ -372,9 +366,7 @@ def test_a_damaged_pack_is_shown_as_it_was_last_compiled(
 
 
 @packs
-def test_a_damaged_pack_that_was_never_compiled_leaves_the_resting_picture(
-    pack: Pack, tmp_path: Path
-) -> None:
+def test_a_damaged_pack_without_a_cache_is_shown_at_rest(pack: Pack, tmp_path: Path) -> None:
     name = pack.info.patch_name(7)
     (pack.folder / name).write_bytes(b"damaged")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
@@ -389,7 +381,7 @@ def test_a_damaged_pack_that_was_never_compiled_leaves_the_resting_picture(
 
 
 @packs
-def test_frames_beyond_the_bound_of_memory_are_shown_all_the_same(
+def test_frames_beyond_the_memory_limit_are_still_shown(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")
@@ -426,7 +418,7 @@ def test_what_is_lit_is_composed_of_each_sitters_own_pixels(pack: Pack, tmp_path
 
 
 @packs
-def test_without_a_file_and_the_room_for_all_frames_those_nearest_are_shown(
+def test_without_a_cache_the_nearest_kept_frames_are_shown(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = shown(pack, tmp_path / "one")

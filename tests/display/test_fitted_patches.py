@@ -17,9 +17,7 @@ def contain(picture: tuple[int, int], screen: tuple[int, int]) -> PlacedPicture:
 
 
 @given(SIDES, SIDES, SIDES, SIDES)
-def test_the_whole_picture_is_shown_as_large_as_it_can_be_and_centred(
-    w: int, h: int, sw: int, sh: int
-) -> None:
+def test_the_whole_picture_is_centred_and_as_large_as_possible(w: int, h: int, sw: int, sh: int) -> None:
     fit = contain((w, h), (sw, sh))
     assert fit.left >= 0 and fit.left + fit.size[0] <= sw
     assert fit.top >= 0 and fit.top + fit.size[1] <= sh

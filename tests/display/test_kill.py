@@ -54,7 +54,7 @@ def started(state: Path, out: Path, seconds: float) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sitters", [1, 2])
-def test_whenever_the_power_is_cut_the_next_start_shows_a_whole_portrait(
+def test_after_any_power_cut_a_whole_portrait_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sitters: int
 ) -> None:
     state = tmp_path / "state"

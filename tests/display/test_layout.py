@@ -39,7 +39,7 @@ def test_a_cover_leaves_no_border_and_keeps_the_face_in_view(
 
 
 @given(pictures(), SIDES, SIDES, st.sampled_from(ROTATIONS), st.integers(0, 400))
-def test_a_contained_picture_is_whole_centred_and_as_large_as_can_be(
+def test_a_contained_picture_is_whole_centred_and_largest(
     picture: tuple[tuple[int, int], tuple[int, int, int, int]], w: int, h: int, rotation: int, margin: int
 ) -> None:
     fit = ScreenLayout((w, h), rotation, "contain", margin).place(*picture)

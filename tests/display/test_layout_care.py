@@ -7,7 +7,7 @@ from appliance.display.layout import pixel_shift_at
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 8])
-def test_the_picture_wanders_over_every_place_alike_one_pixel_at_a_time(reach: int) -> None:
+def test_the_shift_visits_every_place_equally_pixel_by_pixel(reach: int) -> None:
     places = (2 * reach + 1) ** 2
     walk = [pixel_shift_at(180.0 * step, reach, 180.0) for step in range(4 * places)]
     assert walk[0] == (0, 0)

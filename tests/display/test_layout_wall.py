@@ -103,7 +103,7 @@ def test_sitters_are_as_far_apart_as_their_eyes_on_the_wall(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("block", [None, edid((0, 0), (0, 0))])
-def test_a_monitor_that_states_no_size_counts_as_27_inches_and_the_log_says_so(
+def test_a_monitor_without_a_size_counts_as_27_inches(
     tmp_path: Path, block: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

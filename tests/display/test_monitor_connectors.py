@@ -86,7 +86,7 @@ def test_the_wait_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
         ("connected", ("1024x768",), "HDMI-A-1 1024x768 now"),
     ],
 )
-def test_a_monitor_that_goes_or_changes_its_mode_ends_the_process_after_a_moment(
+def test_a_monitor_that_goes_or_changes_its_mode_is_lost(
     tmp_path: Path, status: str, modes: tuple[str, ...], said: str
 ) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
@@ -110,7 +110,7 @@ def test_a_line_let_go_for_a_moment_is_forgiven(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("back", [True, False])
-def test_a_monitor_in_standby_may_let_go_of_the_line_until_it_was_woken(tmp_path: Path, back: bool) -> None:
+def test_a_monitor_in_standby_may_disconnect_until_woken(tmp_path: Path, back: bool) -> None:
     plug(tmp_path, "card0-HDMI-A-1", "connected", "1080x1920")
     monitor = MonitorWatch(tmp_path)
     plug(tmp_path, "card0-HDMI-A-1", "disconnected")

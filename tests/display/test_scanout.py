@@ -40,7 +40,7 @@ def test_a_screen_that_takes_every_flip_is_never_lost(kernel: Kernel) -> None:
         watch.check(float(second))
 
 
-def test_a_screen_that_another_program_took_is_lost_after_two_seconds(kernel: Kernel) -> None:
+def test_a_screen_taken_by_another_program_is_lost_after_2_s(kernel: Kernel) -> None:
     watch = ScanoutObserver(DrmCard(3))
     flip(watch, kernel, 0.0)
     kernel.master = False
@@ -160,7 +160,7 @@ def test_a_process_without_a_card_says_that_it_cannot_observe(caplog: pytest.Log
 
 
 @pytest.mark.parametrize("master", [True, False])
-def test_whether_another_program_holds_a_card_is_asked_in_passing(
+def test_asking_whether_a_card_is_taken_does_not_keep_it(
     kernel: Kernel, tmp_path: Path, master: bool
 ) -> None:
     kernel.master = master

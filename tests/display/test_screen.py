@@ -66,7 +66,7 @@ def test_every_flip_is_noted_in_order_with_its_time(pack: Pack, tmp_path: Path) 
 
 
 @two_sitters
-def test_of_two_sitters_every_flip_has_both_frames_and_new_ones_a_picture(pack: Pack, tmp_path: Path) -> None:
+def test_of_two_sitters_every_flip_and_new_frame_is_recorded(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
     order = [(9, 2), (3, 2), (3, 7), (9, 7), (9, 2)]
     with Screen(display(f"offscreen:{out}")) as screen:
@@ -82,7 +82,7 @@ def test_of_two_sitters_every_flip_has_both_frames_and_new_ones_a_picture(pack: 
 
 
 @two_sitters
-def test_a_change_lights_the_rectangles_of_the_sitters_that_change_in_one_flip(
+def test_only_changed_sitters_are_drawn_and_in_one_flip(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flips: list[list[tuple[int, ...]]] = []
@@ -109,7 +109,7 @@ def test_a_change_lights_the_rectangles_of_the_sitters_that_change_in_one_flip(
         ((8, 4), [0]),  # one sitter to a neighbour, the other one farther
     ],
 )
-def test_a_cross_fade_goes_by_the_half_to_neighbours_in_both_directions(
+def test_a_cross_fade_shows_the_mean_of_neighbouring_frames(
     pack: Pack, tmp_path: Path, to: tuple[int, int], halves: list[int]
 ) -> None:
     with Screen(display(f"offscreen:{tmp_path}", crossfade=True, shift=0)) as screen:
@@ -165,7 +165,7 @@ def test_a_painting_as_magenta_as_the_colour_key_is_lit(tmp_path: Path) -> None:
             assert np.abs(pixels(screen).astype(int) - composed(pack, moved)).max() <= 8
 
 
-def test_an_earlier_runs_pictures_are_cleared_and_other_files_kept(pack: Pack, tmp_path: Path) -> None:
+def test_only_pictures_of_an_earlier_run_are_deleted(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "frame_00.png").write_bytes(b"old")
     (tmp_path / "notes.txt").write_text("mine")
     with Screen(display(f"offscreen:{tmp_path}")) as screen:

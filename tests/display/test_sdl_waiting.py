@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.display import sdl
-from appliance.display.sdl import wait_for_card, wait_for_display, wait_for_free_card
+from appliance.display.sdl import wait_for_card_permissions, wait_for_display, wait_for_free_card
 from tests.display.kernel import Kernel
 from tests.display.test_monitor_connectors import plug
 
@@ -18,21 +18,21 @@ def test_a_card_that_may_not_be_opened_yet_is_waited_for(tmp_path: Path) -> None
     later = threading.Timer(0.3, (tmp_path / "opens").touch)
     began = time.monotonic()
     later.start()
-    assert wait_for_card(threading.Event(), began + 60, tmp_path)
+    assert wait_for_card_permissions(threading.Event(), began + 60, tmp_path)
     assert 0.3 <= time.monotonic() - began < 30
     later.join()
 
 
-def test_one_that_never_may_is_tried_all_the_same_so_that_sdl_says_why(tmp_path: Path) -> None:
+def test_a_card_that_stays_closed_is_tried_so_that_sdl_says_why(tmp_path: Path) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
-    assert wait_for_card(threading.Event(), time.monotonic() + 0.3, tmp_path)
+    assert wait_for_card_permissions(threading.Event(), time.monotonic() + 0.3, tmp_path)
 
 
 def test_that_wait_too_ends_when_the_service_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    assert not wait_for_card(stop, time.monotonic() + 60, tmp_path)
+    assert not wait_for_card_permissions(stop, time.monotonic() + 60, tmp_path)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_wait_for_a_held_screen_ends_with_the_service(kernel: Kernel, tmp_pa
     assert not wait(tmp_path, threading.Event(), 0, [])
 
 
-def test_a_monitor_unplugged_while_the_screen_is_held_is_waited_for(
+def test_a_monitor_unplugged_while_held_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sdl, "_HELD_INTERVAL", 0.01)

@@ -66,7 +66,7 @@ def window(size: tuple[int, int], **changes: object) -> DisplayConfig:
 @pytest.mark.parametrize("size", SMALL, ids=lambda size: "x".join(map(str, size)))
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("rotation", ROTATIONS)
-def test_what_the_server_shows_is_the_portrait_turned_and_fitted_pixel_by_pixel(
+def test_a_window_shows_the_rotated_portrait_pixel_by_pixel(
     desktop: str, portrait: Pack, size: tuple[int, int], fit: str, rotation: int
 ) -> None:
     turned_and_fitted(desktop, portrait, size, fit, rotation)
@@ -135,7 +135,7 @@ def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> N
     assert np.abs(half - (before + after) / 2).max() <= 2
 
 
-def test_the_shift_against_burn_in_moves_the_whole_picture_by_a_pixel(desktop: str, portrait: Pack) -> None:
+def test_the_pixel_shift_moves_the_whole_picture_by_a_pixel(desktop: str, portrait: Pack) -> None:
     size = (540, 960)
     with Screen(window(size, shift_time=1.0)) as screen:
         screen.light(portrait)
@@ -147,7 +147,7 @@ def test_the_shift_against_burn_in_moves_the_whole_picture_by_a_pixel(desktop: s
     assert np.array_equal(after[:, 1:], before[:, :-1]) or np.array_equal(after[:, :-1], before[:, 1:])
 
 
-def test_the_heartbeat_flips_every_two_seconds_while_nothing_changes(desktop: str, portrait: Pack) -> None:
+def test_the_heartbeat_flips_every_2_s_while_nothing_changes(desktop: str, portrait: Pack) -> None:
     with Screen(window((540, 960))) as screen:
         screen.light(portrait)
         first = screen.flipped

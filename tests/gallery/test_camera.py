@@ -47,9 +47,7 @@ def walked(name: str, rate: float = 4.0) -> Iterator[tuple[RgbPicture, list[Visi
 
 class TestHonesty:
     @pytest.mark.parametrize("name", ["demo", "cross"])
-    def test_the_full_range_model_finds_the_visitor_wherever_the_whole_head_is_in_view(
-        self, name: str
-    ) -> None:
+    def test_the_full_model_finds_every_head_that_is_wholly_in_view(self, name: str) -> None:
         detector = FaceDetector("full")
         found = []
         for picture, truth in walked(name):
@@ -66,7 +64,7 @@ class TestHonesty:
             ("cross", "grace_hopper.jpg", (264.35, 189.2), 82.8),
         ],
     )
-    def test_a_face_in_the_room_is_seen_like_the_untouched_photograph(
+    def test_a_drawn_face_is_detected_like_its_photograph(
         self, name: str, photograph: str, midpoint: tuple[float, float], distance: float
     ) -> None:
         """BlazeFace's own bias is the photograph's; what is left is the gallery's, in face widths."""
@@ -117,7 +115,7 @@ class TestTime:
         difference = pictures[3].astype(int) - pictures[3 + duration]
         assert 0 < np.abs(difference).mean() < 6
 
-    def test_a_lower_rate_takes_pictures_farther_apart_and_the_truth_keeps_its_clock(self) -> None:
+    def test_a_lower_rate_leaves_the_true_positions_in_time(self) -> None:
         with GalleryCamera("cross", 160, 90, rate=30, pace=False) as camera:
             times = [camera.newest().captured for _ in range(4)]
             camera.set_rate(5)

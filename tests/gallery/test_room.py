@@ -85,7 +85,7 @@ class TestProjection:
         assert down == pytest.approx(y / z, abs=1e-4)
         assert lens.project(math.tan(math.radians(fov / 2)), 0, 1)[0] == pytest.approx(640)
 
-    def test_the_edges_of_the_picture_are_half_the_field_of_view_away(self) -> None:
+    def test_the_pictures_edges_are_half_the_field_of_view_away(self) -> None:
         assert LENS.angle(0) == pytest.approx(-33)
         assert LENS.angle(320) == 0
         assert LENS.angle(640) == pytest.approx(33)
@@ -177,7 +177,7 @@ class TestRoom:
         )
         assert half == pytest.approx(full / 2, rel=0.01)
 
-    def test_who_is_nearer_hides_who_is_farther_whatever_the_scripts_order(self) -> None:
+    def test_nearer_people_hide_farther_ones_in_any_order(self) -> None:
         near, far = standing(50, 1000), standing(0, 2000, "grace_hopper.jpg")
         together = picture(near, far)
         np.testing.assert_array_equal(together, picture(far, near))

@@ -108,7 +108,7 @@ class TestTruth:
             change = (getattr(after, f"{axis}_mm") - getattr(before, f"{axis}_mm")) / 2e-4
             assert change == pytest.approx(getattr(here, f"v{axis}_mm_s"), abs=0.5)
 
-    def test_the_head_rises_and_falls_with_steps_and_rests_when_standing(self) -> None:
+    def test_the_head_rises_and_falls_only_while_walking(self) -> None:
         stop = load_walk("stop")
         walking = [only(stop, t / 20).y_mm for t in range(30)]
         assert 10 < max(walking) - min(walking) < 20
@@ -136,7 +136,7 @@ class TestBundledWalks:
                 assert not in_view(start)
                 assert not in_view(end)
 
-    def test_the_demo_crosses_the_whole_view_and_leaves_the_room_empty(self) -> None:
+    def test_the_demo_crosses_the_view_and_leaves_an_empty_room(self) -> None:
         demo = load_walk("demo")
         assert demo.duration == 20
         angles = []
@@ -321,7 +321,7 @@ class TestWrongWalks:
 
 
 class TestKinds:
-    def test_a_file_says_who_lives_who_turns_away_and_who_is_a_picture(self) -> None:
+    def test_a_walk_file_has_life_turning_away_and_kinds(self) -> None:
         life = PERSON.replace("keys", "life = 0.5\nturned_away = [{ from = 1.5, to = 2 }]\nkeys")
         hung = PERSON.replace("anna", "bert").replace("keys", 'kind = "poster"\neye_distance_mm = 200\nkeys')
         walk = parse_walk(HEAD + life + hung + "[room]\nback_light = 0.5\n", "w")

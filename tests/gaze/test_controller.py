@@ -65,7 +65,7 @@ def crossing(rate: float = 30.0) -> list[int]:
     return [frame for moment, _, frame in walked(walk, rate=rate) if moment > 0.39]
 
 
-def test_a_viewer_walking_to_their_right_is_followed_to_picture_right() -> None:
+def test_a_viewer_walking_right_is_followed_to_picture_right() -> None:
     frames = crossing()
     assert frames[0] < 9 and frames[-1] > 26
     assert frames == sorted(frames)
@@ -155,9 +155,7 @@ def test_before_anybody_came_the_sitter_rests() -> None:
 
 
 @given(st.floats(-26, 26), st.floats(0, 20))
-def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
-    angle: float, gone: float
-) -> None:
+def test_after_a_lost_viewer_the_sitter_waits_then_rests(angle: float, gone: float) -> None:
     value = gaze_direction_at(aim(angle), gone, GRID, TRACKING)[0]
     if gone <= 1.5:
         assert value == angle
@@ -192,7 +190,7 @@ def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, a
     )
 
 
-def test_motion_goes_on_until_the_light_leaves_the_screen_unless_prediction_is_off() -> None:
+def test_motion_is_predicted_to_the_moment_of_light() -> None:
     walking = replace(aim(10.0), speed=20.0)
     assert gaze_direction_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
     assert gaze_direction_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
@@ -245,12 +243,12 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
 
 
 @pytest.mark.parametrize("every", [0.5, 3.0, 5.0, 7.0])
-def test_however_often_the_sitter_looks_about_the_eyes_never_jump(every: float) -> None:
+def test_the_eyes_never_jump_in_an_empty_room(every: float) -> None:
     way = [idle_gaze(t, every)[0] for t in np.arange(0, 60, 0.02)]
     assert max(way) > 0.2 and np.abs(np.diff(way)).max() < 0.03
 
 
-def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
+def test_a_newcomer_ends_the_idle_gaze_with_a_saccade() -> None:
     tracking = replace(TRACKING, wander_every=5.0)
     follower, shown, frames = GazeController(Config(tracking=tracking)), PACK.main.rest, []
     room = np.full((360, 640, 3), 120, np.uint8)
@@ -264,7 +262,7 @@ def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
     assert np.abs(np.diff(frames)).max() <= 3
 
 
-def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_the_first_hit() -> None:
+def test_an_empty_room_gets_fewer_pictures_until_somebody_comes() -> None:
     follower = GazeController(Config())
     room = np.full((360, 640, 3), 120, np.uint8)
     for second in range(0, 90, 3):
@@ -277,7 +275,7 @@ def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_
     assert aim.viewer is not None
 
 
-def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hangs_in_view() -> None:
+def test_noise_and_a_portrait_in_view_do_not_keep_it_awake() -> None:
     follower = GazeController(Config(tracking=replace(TRACKING, fixture_after=10.0, idle_after=20.0)))
     wall = scene(HOPPER, (640, 360), 0.035, (0.625, 0.33))
     rates = []
@@ -406,7 +404,7 @@ def test_two_who_stop_are_looked_at_in_turn() -> None:
 
 
 @pytest.mark.parametrize("rate", [10.0, 15.0, 30.0])
-def test_a_visitor_is_met_at_once_though_a_photograph_hangs_in_view(rate: float) -> None:
+def test_a_visitor_is_met_at_once_beside_a_photograph(rate: float) -> None:
     """The gallery's figures are photographs: one stands there from the start, a visitor walks in."""
     photograph = visitor("photograph", [(0, 800, 3500), (6, 800, 3500)])
     comes = visitor("comes", [(3, -1700, 2200), (4.5, -400, 2200), (6, -400, 2200)], face=1)

@@ -15,7 +15,7 @@ from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import Walk, load_walk
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import direction_from, elevation_of_point, gaze_angle_to
+from appliance.gaze.geometry import direction_from_sitter, elevation_of_point, gaze_angle_to
 from appliance.gaze.target import (
     CONTACT_TIME,
     ROW_HYSTERESIS,
@@ -98,7 +98,7 @@ class TestTime:
         part = (way - way[0]) / (way[-1] - way[0])
         assert part[:, 0] == pytest.approx(part[:, 1])
 
-    def test_a_lost_viewer_is_looked_for_a_while_then_the_eyes_return_row_by_row(self) -> None:
+    def test_after_a_lost_viewer_the_eyes_return_row_by_row(self) -> None:
         shown, rows = (GRID.number(8, 24),), []
         for t in np.arange(0, 5, 1 / 60):
             shown = frames_for(aim(13.0, -16.25), float(t), shown, TRACKING, PACK)
@@ -148,7 +148,7 @@ class TestSitters:
             flat = math.hypot(right, ahead)
             return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, flat))
 
-        look = direction_from(towards(right, up), ahead, (aside, above))
+        look = direction_from_sitter(towards(right, up), ahead, (aside, above))
         assert look == pytest.approx(towards(right - aside, up - above), abs=1e-6)
 
     def test_all_of_them_converge_on_the_viewer(self) -> None:
@@ -234,7 +234,7 @@ class TestWalks:
             point = there[0].x_mm, there[0].y_mm, there[0].z_mm
             true = gaze_angle_to(*point, GazeConfig()), elevation_of_point(*point, GazeConfig())
             for sitter, number in enumerate(numbers):
-                one = direction_from(true, point[2], APART[sitter])
+                one = direction_from_sitter(true, point[2], APART[sitter])
                 if abs(one[0]) < 26:
                     errors.append([abs(a - b) for a, b in zip(seen(THREE, number, sitter), one, strict=True)])
         assert len(errors) > 200

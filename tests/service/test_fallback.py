@@ -188,7 +188,7 @@ def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
     run_and_hurt(pack, tmp_path, monkeypatch, lambda: hurt(caches()[0], how))
     (line,) = warnings(caplog)
     assert str(caches()[0]) in line and line.endswith("compiling the portrait again")
-    CompiledPack(caches()[0], None).check(bool)
+    CompiledPack(caches()[0], None).verify_patches(bool)
     x0, y0, x1, y1 = BOX
     for path in (tmp_path / "lit").glob("frame_*.png"):
         expected = base.copy()

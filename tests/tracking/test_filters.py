@@ -7,8 +7,8 @@ from appliance.tracking.filters import (
     AngleFilter,
     advance_filter,
     apply_hysteresis,
+    ease_in_out,
     prediction_time,
-    smoothstep,
     start_filter,
 )
 
@@ -99,7 +99,7 @@ class TestWalking:
             return [
                 s.value
                 for s in smooth(
-                    [start + size * smoothstep(float(t - 0.5) / seconds) for t in times], 1 / rate
+                    [start + size * ease_in_out(float(t - 0.5) / seconds) for t in times], 1 / rate
                 )
             ]
 
@@ -121,7 +121,7 @@ def test_the_lead_is_the_age_at_first_and_never_more(age: float, reach: float) -
 
 
 @given(st.floats(-5, 40), st.integers(0, 32), st.floats(0, 0.49))
-def test_the_frame_shown_is_never_further_off_than_half_a_frame_and_the_hysteresis(
+def test_the_frame_is_off_by_at_most_half_a_frame_and_hysteresis(
     position: float, shown: int, hysteresis: float
 ) -> None:
     frame = apply_hysteresis(position, shown, hysteresis, 33)

@@ -47,7 +47,7 @@ def test_tiles_cover_the_picture_and_overlap(width: int, height: int, side: int)
 
 
 @given(st.floats(5, 300))
-def test_a_crop_is_a_whole_multiple_or_half_of_the_models_input_and_holds_the_face(width: float) -> None:
+def test_a_crop_fits_the_models_input_and_holds_the_face(width: float) -> None:
     side = crop_side(width)
     assert side == 64 or side % 128 == 0
     assert side >= 2.6 * width
@@ -62,7 +62,7 @@ def test_every_region_has_its_turn_and_what_moves_comes_sooner() -> None:
     moved = picture.copy()
     moved[100:300, 500:600] = 160
     motion.update(RgbPicture(moved, 0.1, 1))
-    assert motion.anywhere
+    assert motion.certain_motion
     turns = [rotation.next(motion) for _ in range(4)]
     assert sum(region.x1 == 640 for region in turns) >= 3
 
@@ -74,7 +74,7 @@ def test_noise_is_no_motion() -> None:
         motion.update(
             RgbPicture(np.clip(rng.normal(90, 8, (360, 640, 3)), 0, 255).astype(np.uint8), i / 30, i)
         )
-    assert not motion.anywhere
+    assert not motion.certain_motion
 
 
 @pytest.mark.parametrize("walk", [Walk("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
@@ -92,7 +92,7 @@ def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("right", [-1100.0, 0.0, 700.0])
-def test_a_face_at_two_and_a_half_metres_is_found_within_a_second(right: float) -> None:
+def test_a_face_at_2_5_metres_is_found_within_a_second(right: float) -> None:
     found = [p.captured for p, aim, _ in followed(standing(2.5, right), 1.0) if aim.viewer]
     assert found and found[0] < 0.8
 
@@ -106,7 +106,7 @@ def test_who_walks_away_to_five_metres_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("near", "far"), [(1000, 1800), (2000, 3000)])
-def test_who_comes_in_farther_back_is_known_while_somebody_is_followed(near: float, far: float) -> None:
+def test_a_newcomer_is_found_while_somebody_is_followed(near: float, far: float) -> None:
     stands = visitor("stands", [(0, 300, near), (4, 300, near)])
     comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
     walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
@@ -144,4 +144,4 @@ def test_either_model_can_search_the_room(model: str) -> None:
 
 
 def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
-    assert MotionMap().share(Region(5000, 5000, 5100, 5100)) == 0
+    assert MotionMap().moving_share_of(Region(5000, 5000, 5100, 5100)) == 0

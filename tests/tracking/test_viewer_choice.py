@@ -57,7 +57,7 @@ class TestOneViewer:
         leaving, stays = here(600, width=80.0, vx=200.0), here(100, width=40.0)
         assert chosen([leaving, stays], None) is stays
 
-    def test_a_clearly_nearer_newcomer_wins_a_slightly_nearer_does_not(self) -> None:
+    def test_only_a_clearly_nearer_newcomer_takes_the_gaze(self) -> None:
         present = here(100)
         slightly, clearly = (here(x, width=w, still_since=NOW - 2) for x, w in ((400, 70.0), (500, 100.0)))
         assert chosen([slightly, present], present) is present

@@ -18,7 +18,7 @@ from tests.tracking.faces import DT, face_at, take, track_at
     st.floats(-1500, 1500), st.floats(-800, 800), st.floats(400, 6000), st.floats(30, 110),
     st.integers(64, 2000), st.floats(-0.1, 0.1),
 )  # fmt: skip
-def test_a_point_in_the_room_projected_into_the_picture_is_found_again(
+def test_a_projected_point_in_the_room_is_located_again(
     x_mm: float, y_mm: float, z_mm: float, fov: float, width: int, distortion: float
 ) -> None:
     x_mm, y_mm = (max(-z_mm, min(z_mm, v)) for v in (x_mm, y_mm))

@@ -33,7 +33,7 @@ def picture(pixels: np.ndarray) -> RgbPicture:
 
 
 @pytest.mark.parametrize(("file", "x", "within"), [("astronaut.png", 225, 2), ("grace_hopper.jpg", 266.6, 4)])
-def test_each_photograph_has_one_face_with_its_eyes_where_they_are(
+def test_each_photograph_has_one_face_with_correct_eyes(
     detector: FaceDetector, file: str, x: float, within: float
 ) -> None:
     faces = detector.detect(picture(read_pixels(photograph_path(file))))
@@ -135,7 +135,7 @@ boxes = st.tuples(
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 1), boxes), max_size=12))
-def test_suppression_keeps_the_best_and_means_of_what_it_was_given(
+def test_suppression_keeps_the_best_score_and_mean_values(
     found: list[tuple[float, list[float]]],
 ) -> None:
     merged = weighted_nms(found)
@@ -168,7 +168,7 @@ def test_overlapping_faces_merge_by_score_and_distant_ones_stay() -> None:
     assert merged[1][1] == pytest.approx(far)
 
 
-def test_boxes_that_overlap_by_less_than_three_tenths_are_two_faces() -> None:
+def test_boxes_with_an_overlap_below_30_percent_are_two_faces() -> None:
     # Shifted by s of a width, two boxes share (1 - s) / (1 + s): three tenths at s = 0.538.
     def shifted(by: float) -> int:
         return len(weighted_nms([(0.9, [50.0, 50, 100, 100]), (0.8, [50.0 + by, 50, 100, 100])]))
@@ -203,7 +203,7 @@ def other_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_truncated_model_is_refused_before_it_can_crash_the_runtime(other_home: Path) -> None:
+def test_a_truncated_model_is_refused_and_crashes_nothing(other_home: Path) -> None:
     path = other_home / "models" / MODEL_SPECS["short"].file
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(BadAsset) as caught:

@@ -8,7 +8,7 @@ from appliance.vision.blazeface import PointSampledPicture, letterbox_region
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(-9, 40), st.floats(-9, 40), st.floats(0.2, 60))
-def test_a_point_sample_is_the_bilinear_value_there_and_black_outside(
+def test_a_point_sample_is_bilinear_and_black_outside(
     width: int, height: int, x0: float, y0: float, side: float
 ) -> None:
     pixels = np.random.default_rng(width * 41 + height).integers(0, 256, (height, width, 3), np.uint8)

@@ -61,9 +61,7 @@ def test_detections_agree_with_mediapipes_own(peer: Peer, kind: str, sitting: Si
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_as_the_camera_is_read_faces_are_where_mediapipe_finds_them(
-    peer: Peer, kind: str, share: float
-) -> None:
+def test_faces_are_where_mediapipe_finds_them(peer: Peer, kind: str, share: float) -> None:
     detector = FaceDetector(kind)
     # Corner pixel on corner pixel puts MediaPipe's points this far to picture right and down: 2.0 and
     # 1.2 px of 640. Ours have no such offset, as pictures and their mirror images show.
@@ -81,7 +79,7 @@ def test_as_the_camera_is_read_faces_are_where_mediapipe_finds_them(
     assert abs(np.mean(scores)) < SCORE
 
 
-def test_our_samples_scatter_less_over_the_models_grid_than_mediapipes(peer: Peer) -> None:
+def test_our_eye_points_scatter_less_than_mediapipes(peer: Peer) -> None:
     """The short model, a face 20 % wide: where point samples are furthest apart on the face."""
     detector = FaceDetector("short")
     scatter = {"ours": [], "theirs": []}
