@@ -102,7 +102,7 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Time limit for reading one file, in seconds: below the watchdog's 30, because the display's thread reads
 # files.
 READ_TIMEOUT: Final = 20.0
-# Bytes that are read between two checks of that limit (chosen, not measured).
+# Bytes that are read between two checks of that limit (origin unknown).
 _READ_BLOCK: Final = 1 << 20
 
 

@@ -39,11 +39,11 @@ _BYTES_WHOLE: Final = 8
 # Bytes per pixel while a format is decoded: Pillow's copy, and what the format's library holds, such as all
 # coefficients of a progressive JPEG.
 DECODING_BYTES: Final = {"BMP": 4, "GIF": 4, "JPEG": 6, "PNG": 4, "PPM": 4, "TIFF": 8}
-# The same for all other formats: the largest that was seen.
+# The same for all other formats (origin unknown).
 DECODING_BYTES_OF_OTHERS: Final = 16
 # The same for a progressive JPEG in four colours, read at full size (measured: 11).
 _BYTES_CMYK: Final = 11
-# Rows that are converted at a time, so that a picture is not held in two modes (chosen, not measured).
+# Rows that are converted at a time, so that a picture is not held in two modes (origin unknown).
 _BAND_ROWS: Final = 64
 # Suffixes of image files in a folder.
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})

@@ -355,8 +355,7 @@ def write_pack(
     ----------
     patches : in the order of `PackInfo.patch_names`; may be a generator, which is consumed one by one
     beside : returns further files, by name, that are written beside the folder together with the pack or not
-    at
-        all; it is called after the last patch
+        at all; it is called after the last patch
 
     Raises
     ------

@@ -225,7 +225,7 @@ FAR: Final = 1200.0
 
 
 @dataclass
-class Track:
+class GazeRun:
     """What one rule did on one walk: an entry per display refresh at which somebody was to be followed."""
 
     errors: list[float] = field(default_factory=list)
@@ -330,7 +330,7 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
     """Run both rules over one walk; return its row, and errors and distance at every refresh."""
     ours, original = Ours(trial, pack), Original(trial)
     watch(trial, (ours, original))
-    tracks = {"ours": Track(frame=pack.main.rest), "original": Track(frame=FRAMES // 2)}
+    runs = {"ours": GazeRun(frame=pack.main.rest), "original": GazeRun(frame=FRAMES // 2)}
     errors, still_for, came, still_time, who = [], 0.0, None, 0.0, ""
     for k in range(int(trial.walk.duration * REFRESH)):
         refresh = k / REFRESH
@@ -347,10 +347,10 @@ def run_trial(trial: Trial, pack: PackInfo) -> tuple[dict[str, Any], list[tuple[
         still_time += still / REFRESH
         true = gaze_angle_to(target.x_mm, target.y_mm, target.z_mm, GazeConfig())
         ours_error, original_error = (abs(shown.angle - true) for shown in pair)
-        for track, shown, error in zip(tracks.values(), pair, (ours_error, original_error), strict=True):
-            track.note(shown.frame, error, _is_right(shown, trial, target), still, lit - came)
+        for run, shown, error in zip(runs.values(), pair, (ours_error, original_error), strict=True):
+            run.note(shown.frame, error, _is_right(shown, trial, target), still, lit - came)
         errors.append((ours_error, original_error, target.z_mm))
-    row = {name: track.report(still_time) for name, track in tracks.items()}
+    row = {name: run.report(still_time) for name, run in runs.items()}
     ratio = row["ours"]["mean_degrees"] / row["original"]["mean_degrees"]
     return {"title": trial.walk.title, **row, "ratio": round(ratio, 4)}, errors
 

@@ -1,1 +1,1 @@
-"""Where pictures come from: the Pi camera, a folder, or a simulated gallery."""
+"""Cameras: the Raspberry Pi camera, a folder of pictures, and a simulated gallery."""

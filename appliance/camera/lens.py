@@ -140,14 +140,16 @@ def widest_sensor_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -
     return {"output_size": best["size"], "bit_depth": best["bit_depth"]}
 
 
-def advice_on_error(error: str) -> str:
+def camera_listing_advice(error: str) -> str:
     """Return what to do if listing the cameras failed, by the last line of the traceback."""
     if error.endswith("No module named 'picamera2'"):
         return "sudo apt-get install python3-picamera2"
     if error.startswith(("ImportError:", "ModuleNotFoundError:", "AttributeError:")):
         return (
-            "picamera2 and libcamera do not fit each other: sudo apt-get update; sudo apt-get full-upgrade; "
+            "picamera2 and libcamera do not match: sudo apt-get update; sudo apt-get full-upgrade; "
             "sudo apt-get install --reinstall python3-picamera2 python3-libcamera; "
-            "take away copies in /usr/local that were built by hand"
+            "remove copies in /usr/local that were built by hand"
         )
-    return "restart the Pi; if it stays so, check the camera's cable and send `mona-lisa logs` to support"
+    return (
+        "restart the Pi; if that does not help, check the camera's cable and send `mona-lisa logs` to support"
+    )

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from appliance.camera.base import YuvPicture
 from appliance.camera.lens import (
     DEFAULT_FIELD_OF_VIEW,
-    advice_on_error,
+    camera_listing_advice,
     choose_field_of_view,
     is_usb_camera,
     known_sensor_mode,
@@ -52,10 +52,9 @@ class PiCamera:
         width, height : pixels
         rate : pictures per second
         configured : field of view across the sensor's full width in degrees; 0 for that of the camera's own
-        lens
+            lens
         timeout : seconds without a picture after which the camera counts as stalled; the first picture may
-        take
-            `OPENING` seconds longer, because an AI Camera loads its firmware first
+            take `OPENING` seconds longer, because an AI Camera loads its firmware first
         rotation : 180 for a camera mounted upside down, else 0
         """
         self.horizontal_fov = configured or DEFAULT_FIELD_OF_VIEW
@@ -73,11 +72,9 @@ class PiCamera:
         try:
             from picamera2 import Picamera2
 
-            libcamera = importlib.import_module(
-                "libcamera"
-            )  # after picamera2, whose message names what is missing
+            libcamera = importlib.import_module("libcamera")  # picamera2 must report first what is missing
         except (ImportError, AttributeError) as error:
-            advice = advice_on_error(f"{type(error).__name__}: {error}")
+            advice = camera_listing_advice(f"{type(error).__name__}: {error}")
             raise CameraAbsent(f"picamera2 cannot be loaded ({error}); {advice}") from error
         number, self.model = _first_camera(Picamera2)
         self.horizontal_fov, doubt = choose_field_of_view(self.model, self._configured)

@@ -38,8 +38,7 @@ class ReplayCamera:
         rate : pictures per second
         horizontal_fov : degrees across the width
         pace : whether it plays in real time on the monotonic clock, where a slow reader gets the newest
-        picture;
-            otherwise time is virtual, begins at 0, and no picture is skipped
+            picture; otherwise time is virtual, begins at 0, and no picture is skipped
         loop : whether it starts again after the last picture, with rising numbers and times
         rotation : degrees by which the pictures are turned, 0 or 180
         """

@@ -1,1 +1,1 @@
-"""From a frame number to light."""
+"""The display: show the frames of a portrait on a screen."""

@@ -71,9 +71,7 @@ def draw_text_plate(text: str, width: int) -> Image.Image:
     font = ImageFont.load_default()
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _LINE_LENGTH)]
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-    across = int(
-        ruler.textbbox((0, 0), "e" * _LINE_LENGTH, font=font)[2]
-    )  # a full line, so that the letters' size does not depend on the text
+    across = int(ruler.textbbox((0, 0), "e" * _LINE_LENGTH, font=font)[2])  # a full line
     down = int(ruler.multiline_textbbox((0, 0), "\n".join(lines), font=font)[3])
     small = Image.new("L", (across + 2 * _PLATE_MARGIN, down + 2 * _PLATE_MARGIN))
     ImageDraw.Draw(small).multiline_text(

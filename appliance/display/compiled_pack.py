@@ -168,10 +168,12 @@ class CompiledPack:
                 with pixels[done:] as rest:
                     got = os.preadv(self._file, [rest], start + done)
                 if not got:
-                    raise BadCache(f"{self.path}: its {name} is cut off")
+                    raise BadCache(f"{self.path}: its {name} is incomplete")
                 done += got
         except OSError as error:
-            raise BadCache(f"{self.path}: the disk does not give its {name} ({error.strerror})") from error
+            raise BadCache(
+                f"{self.path}: its {name} cannot be read from the disk ({error.strerror})"
+            ) from error
         if zlib.crc32(pixels) != self._sums[part]:
             raise BadCache(f"{self.path}: its {name} is damaged")
 
@@ -336,7 +338,7 @@ def write_to_cache(path: Path, contents: CompiledContents, parts: Iterable[memor
                     part.unlink(missing_ok=True)
         return CompiledPack(path, contents.key)
     except BadCache as error:
-        raise CannotWrite(f"{path}: does not read as written ({error})") from error
+        raise CannotWrite(f"{path}: damaged right after writing ({error})") from error
     except ApplianceError:
         raise  # of drawing; DisplayLost is an OSError, too
     except OSError as error:
@@ -363,9 +365,7 @@ def _write_lock(folder: Path) -> Iterator[None]:
     """
     with as_owner(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(
-            folder / ".lock", _LOCK, 0o644
-        )  # for reading only, because the lock of an earlier version may belong to root
+        lock = os.open(folder / ".lock", _LOCK, 0o644)  # read only: an earlier lock may be root's
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

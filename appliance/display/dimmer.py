@@ -179,7 +179,7 @@ class OpeningController:
         if self._waker:
             self._waker.step(now, self.open and (known or now - self._began >= _CLOCK_TIMEOUT))
 
-    def black(self) -> None:
+    def send_standby(self) -> None:
         """Send the monitor to standby, because the picture has faded to black."""
         if self._waker:
             self._waker.standby()
@@ -237,7 +237,7 @@ class Dimmer:
         self._check_hours(now, wall)
         self.level = float(self.open)
         if not self.open:
-            self._opening.black()
+            self._opening.send_standby()
 
     def step(self, now: float, wall: float) -> bool:
         """Continue a fade; return whether the level has changed.
@@ -256,7 +256,7 @@ class Dimmer:
         self._moved = now
         self.level = min(self.level + reach, 1.0) if self.open else max(self.level - reach, 0.0)
         if self.level == 0:
-            self._opening.black()
+            self._opening.send_standby()
         return reach > 0
 
     def _check_hours(self, now: float, wall: float) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # loaded when there is something to compile: the first light 
 # 4.0 246 MB were computed, too near the bound of 250.
 KEPT_SCREENS: Final = 3.5
 # Largest memory of the patches if there is no compiled file to read them from, in bytes: four screens of 4K
-# (chosen, not measured).
+# (origin unknown).
 MAX_KEPT_BYTES: Final = 4 * 2160 * 3840 * 4
 # Frames up to this many columns beside the one shown are read ahead: a gaze that follows a visitor moves by
 # one or two between two flips.
@@ -72,11 +72,8 @@ class FrameSurfaces:
         self._kept: list[dict[int, pygame.Surface]] = [{} for _ in patches]
         depth = screen.get_bytesize()
         whole = sum(each.frames * each.size[0] * each.size[1] * depth for each in patches)
-        bound = (
-            int(KEPT_SCREENS * screen.get_width() * screen.get_height() * depth)
-            if compiled
-            else MAX_KEPT_BYTES
-        )
+        screens = int(KEPT_SCREENS * screen.get_width() * screen.get_height() * depth)
+        bound = screens if compiled else MAX_KEPT_BYTES
         self._capacity = [max(1, each.frames * bound // max(whole, bound)) for each in patches]
         self._ahead: Iterator[tuple[int, int]] = iter(())
         self._asked: LitFrames = ()
@@ -228,9 +225,8 @@ CACHE_DAMAGED: Final = "%s; compiling the portrait again"
 CACHE_NOT_KEPT: Final = "the compiled portrait is not kept, the next start is slower: %s"
 SHOWING_LAST_COMPILED: Final = "%s; showing it as it was last compiled"
 
-# Time limit for loading all frames of a pack, in seconds; the display continues meanwhile. It is a guess: a
-# slow card and a slow processor need one second for the bundled portrait. If a pack takes longer, visitors
-# see it at rest.
+# Time limit for loading all frames of a pack, in seconds (guess, for a slow card and a slow processor). The
+# display continues meanwhile; a pack that takes longer is only shown at rest.
 LOAD_TIMEOUT: Final = 300.0
 # Largest compiled file, as a multiple of one screen: twice that of 33 frames that change the whole screen.
 _MAX_SCREENS: Final = 64
@@ -339,7 +335,7 @@ class FrameLoader:
         """Return the frames of a compiled file; raises `BadCache` unless they fit the screen and the pack."""
         contents = compiled.contents
         if (contents.size, contents.depth) != (self._screen.get_size(), self._screen.get_bytesize()):
-            raise BadCache(f"{compiled.path}: of another screen than its name says")
+            raise BadCache(f"{compiled.path}: made for another screen than its name says")
         found = [(patches.frames, patches.resting) for patches in contents.sitters]
         if found != [(grid.count, grid.rest) for grid in pack.info.sitters]:
             raise BadCache(f"{compiled.path}: its frames are not those of pack.toml")
@@ -381,13 +377,12 @@ class FrameLoader:
         size, depth = self._screen.get_size(), self._screen.get_bytesize()
         contents = CompiledContents(key, str(pack.folder.absolute()), size, depth, patches)
         if contents.patches_bytes > _MAX_SCREENS * contents.base_bytes:
-            raise BadPack(f"{pack.folder}: its frames are larger than {_MAX_SCREENS} of this screen")
+            raise BadPack(f"{pack.folder}: its frames are larger than {_MAX_SCREENS} screens")
         path = compiled_pack.cache_path(pack, self._layout, self._pixels)
         drawn = itertools.chain.from_iterable(map(surfaces, range(len(grids))))
         try:
-            compiled = compiled_pack.write_to_cache(
-                path, contents, map(surface_pixels, itertools.chain([base], drawn))
-            )
+            parts = map(surface_pixels, itertools.chain([base], drawn))
+            compiled = compiled_pack.write_to_cache(path, contents, parts)
         except CannotWrite as error:
             log.warning(CACHE_NOT_KEPT, error)
         else:

@@ -25,7 +25,7 @@ _CHECK_INTERVAL: Final = 1.0
 # Time between two log lines about the same wait, in seconds.
 _LOG_INTERVAL: Final = 60.0
 # Time after which a missing monitor is lost, in seconds: one that changes its input disconnects for a moment
-# (chosen, not measured).
+# (origin unknown).
 _LOST_AFTER: Final = 3.0
 
 

@@ -48,10 +48,10 @@ def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
 
 # Name of the log of flips in the folder.
 FLIP_LOG: Final = "lit.jsonl"
-# Largest size of the pictures that wait to be written, in bytes; one picture may always wait (chosen, not
-# measured).
+# Largest size of the pictures that wait to be written, in bytes; one picture may always wait (origin
+# unknown).
 _MAX_WAITING_BYTES: Final = 10_000_000
-# Rows of a picture that are in memory at once (chosen, not measured).
+# Rows of a picture that are in memory at once (origin unknown).
 _STRIP_ROWS: Final = 64
 
 
@@ -217,9 +217,7 @@ class FrameRecording:
 def _packed(frames: LitFrames | None, surface: pygame.Surface) -> bytes:
     scale = min(1.0, _LONG_SIDE / max(surface.get_size()))
     size = max(1, round(surface.get_width() * scale)), max(1, round(surface.get_height() * scale))
-    small = pygame.transform.scale(
-        surface, size
-    )  # without averaging, because the display's thread waits for it
+    small = pygame.transform.scale(surface, size)  # not averaged, because the display waits for it
     image = Image.new("RGB", (size[0], size[1] + _LABEL_ROWS))
     image.paste(Image.frombuffer("RGB", size, pygame.image.tostring(small, "RGB")))
     label = f"frame {' '.join(map(str, frames))}" if frames else "black"

@@ -44,9 +44,11 @@ def _request(direction: int, number: int, form: struct.Struct) -> int:
     return direction << 30 | form.size << 16 | ord("d") << 8 | number
 
 
-# The codes of the ioctls.
+# The ioctl by which a master authenticates another process.
 AUTH_MAGIC: Final = _request(1, 0x11, _AUTH)
+# The ioctl for framebuffers and CRTCs.
 GET_RESOURCES: Final = _request(3, 0xA0, _RESOURCES)
+# The ioctl for the framebuffer of a CRTC.
 GET_CRTC: Final = _request(3, 0xA1, _CRTC)
 
 
@@ -173,11 +175,9 @@ class ScanoutObserver:
         if asleep and self._card.is_master:
             self._flipped = None
         elif (waited := now - self._flipped) >= FLIP_TIMEOUT:
-            raise (
-                DisplayStuck(DISPLAY_STUCK % waited)
-                if self._card.is_master
-                else DisplayLost(DISPLAY_TAKEN % waited)
-            )
+            if self._card.is_master:
+                raise DisplayStuck(DISPLAY_STUCK % waited)
+            raise DisplayLost(DISPLAY_TAKEN % waited)
 
 
 def observe_scanout() -> ScanoutObserver | None:

@@ -20,7 +20,7 @@ from appliance.errors import BadCache, CannotWrite, DisplayLost
 from appliance.pack import Pack
 
 
-class Recorder(Protocol):
+class ScreenRecorder(Protocol):
     """Records what the screen shows."""
 
     def open(self) -> None:
@@ -36,7 +36,7 @@ class Recorder(Protocol):
         """End; may raise `CannotWrite`."""
 
 
-def create_recorders(folder: str, film: str) -> Iterator[Recorder]:
+def create_recorders(folder: str, film: str) -> Iterator[ScreenRecorder]:
     """Yield the recorders for a `folder` of pictures and for a `film`; either path may be empty."""
     if folder:
         from appliance.display.recorders import OffscreenFolder
@@ -48,7 +48,7 @@ def create_recorders(folder: str, film: str) -> Iterator[Recorder]:
         yield FrameRecording(Path(film))
 
 
-def close_recorders(recorders: list[Recorder]) -> None:
+def close_recorders(recorders: list[ScreenRecorder]) -> None:
     """Close all recorders, even if one fails; then raise the failure."""
     with ExitStack() as stack:
         for recorder in recorders:
@@ -92,7 +92,7 @@ class Screen:
         self._loader: FrameLoader
         self._began: float
         self._dimmer = Dimmer(self._opening)
-        self._recorders: list[Recorder] = []
+        self._recorders: list[ScreenRecorder] = []
         self._frames: FrameSurfaces | None = None
         self._monitor: MonitorWatch | None = None
         self.damage = ""

@@ -242,7 +242,7 @@ def wait_for_free_card(
     """
     said = ""
     while wait_for_monitor(stop, end, each, system):
-        if not wait_for_card(stop, min(end, time.monotonic() + _UDEV_TIMEOUT), cards):
+        if not wait_for_card_permissions(stop, min(end, time.monotonic() + _UDEV_TIMEOUT), cards):
             return False
         lit = sorted({cards / plug.card for plug in usable_connectors(system)})
         free = [card for card in lit if not is_card_taken(card)]
@@ -260,7 +260,7 @@ def wait_for_free_card(
     return False
 
 
-def wait_for_card(stop: threading.Event, end: float, cards: Path = CARDS) -> bool:
+def wait_for_card_permissions(stop: threading.Event, end: float, cards: Path = CARDS) -> bool:
     """Wait until the graphics cards may be opened, because udev sets their group after a monitor is found.
 
     Parameters

@@ -125,7 +125,7 @@ _GRID_COLUMNS: Final = (
 )
 # Rows in which the warp is computed, chosen in the same way.
 _GRID_ROWS: Final = (-2.5, -1.9, -1.3, -0.7, -0.3, 0.0, 0.25, 0.5, 0.7, 0.9, 1.15, 1.5, 1.9, 2.4, 3.3)
-# Iterations of Newton's method (chosen, not measured).
+# Iterations of Newton's method (origin unknown).
 _ITERATIONS: Final = 3
 
 
@@ -199,19 +199,11 @@ def _source(across: _Floats, down: _Floats, pose: HeadPose) -> tuple[_Floats, _F
     sin, cos = np.sin(yaw), np.cos(yaw)
     x, y = across - _EYES_AHEAD * sin, down
     for _ in range(_ITERATIONS):  # Newton's method across; down, where the angles are small, plain iteration
-        front = _RELIEF_DEPTH * np.exp(
-            -(np.abs(x / _RELIEF_WIDTH) ** _RELIEF_POWER)
-            - (np.minimum(y - _BROW_Y, 0) / _FOREHEAD_SPREAD) ** 2
-        )
+        side, forehead = np.abs(x / _RELIEF_WIDTH), np.minimum(y - _BROW_Y, 0) / _FOREHEAD_SPREAD
+        front = _RELIEF_DEPTH * np.exp(-(side**_RELIEF_POWER) - forehead**2)
         nose = _NOSE_DEPTH * np.exp(-((x / _NOSE_WIDTH) ** 2) - ((y - _NOSE_Y) / _NOSE_HEIGHT) ** 2)
         depth = front + nose
-        slope = (
-            -_RELIEF_POWER
-            * np.abs(x / _RELIEF_WIDTH) ** (_RELIEF_POWER - 1)
-            * np.sign(x)
-            / _RELIEF_WIDTH
-            * front
-        )
+        slope = -_RELIEF_POWER * side ** (_RELIEF_POWER - 1) * np.sign(x) / _RELIEF_WIDTH * front
         slope -= 2 * x / _NOSE_WIDTH**2 * nose
         x = x - (x * cos + depth * sin - across) / (cos + slope * sin)
         y = _JOINT_Y + (down - _JOINT_Y - (depth * cos - x * sin) * np.sin(pitch)) / np.cos(pitch)
@@ -261,9 +253,8 @@ def head_pose_at(who: str, time: float, amount: float) -> HeadPose:
     yaw = _waves(_YAW_WAVES, phases[1:3], time)
     pitch = _waves(_PITCH_WAVES, phases[3:5], time)
     turn, into = divmod(time + phases[5] / math.tau * 2 * _TURN_EVERY, _TURN_EVERY)
-    aside = smooth_rise(into / TURN_SECONDS) - smooth_rise(
-        (into - TURN_SECONDS - _TURN_HOLD_SECONDS) / TURN_SECONDS
-    )
+    back = into - TURN_SECONDS - _TURN_HOLD_SECONDS
+    aside = smooth_rise(into / TURN_SECONDS) - smooth_rise(back / TURN_SECONDS)
     yaw += (math.copysign(TURN_DEGREES, turn % 2 - 0.5) - yaw) * aside
     into = (time + phases[6] / math.tau * _NOD_EVERY) % _NOD_EVERY
     if into < _NOD_SECONDS:

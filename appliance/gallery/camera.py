@@ -38,8 +38,7 @@ class GalleryCamera:
         horizontal_fov : degrees across the width; a Camera Module 3 has 66
         latency : seconds from the middle of an exposure to the picture
         pace : whether time is real, on the monotonic clock; otherwise it is virtual, begins at 0, advances
-        with
-            every picture read, and no picture is skipped
+            with every picture read, and no picture is skipped
         rotation : degrees by which the pictures are turned, 0 or 180
 
         Raises

@@ -125,8 +125,7 @@ class RoomSpec:
     exposure : exposure time in seconds; people who move meanwhile are blurred
     seed : of the room's appearance and of the noise
     back_light : from 0, no window, to 1, a wide window of the greatest brightness, in front of which people
-    are
-        dark
+        are dark
     """
 
     light: float = 1.0

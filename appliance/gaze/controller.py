@@ -23,22 +23,20 @@ from appliance.tracking.viewer_choice import ViewerSelector, is_standing
 from appliance.tracking.viewer_position import locate_viewer
 from appliance.vision.blazeface import Face
 
-# Time after which a person who turned away or left is not recognised any more, in seconds (chosen, not
-# measured).
+# Time after which a person who turned away or left is not recognised any more, in seconds (origin unknown).
 _TRACK_MEMORY: Final = 8.0
 # Cut-off of the filter on the pitch while the viewer stands, as a multiple of that on the angle: eyes that
 # come nearer rise or sink too slowly to count as walking (measured: bench gaze, heights).
 _PITCH_CUTOFF: Final = 2.0
-# Change of direction below which the eyes move without a saccade, in degrees (chosen, not measured).
+# Change of direction below which the eyes move without a saccade, in degrees (origin unknown).
 _MIN_SACCADE: Final = 3.0
-# Time after the last measurement in a crop from which a coarser one counts, in seconds (chosen, not
-# measured).
+# Time after the last measurement in a crop from which a coarser one counts, in seconds (origin unknown).
 _SHARP_TIME: Final = 0.2
 # Time after which a viewer who is seen only in part still counts as seen, so that the eyes stay in place
-# instead of returning to rest, in seconds (chosen, not measured).
+# instead of returning to rest, in seconds (origin unknown).
 _HOLD_AFTER: Final = 0.3
 # Pace above which coarse measurements always count, in face widths per second: a new position matters more
-# than an exact one (chosen, not measured).
+# than an exact one (origin unknown).
 _WALKING_PACE: Final = 1.5
 # Fraction of the viewer's mean score below which the face is half hidden and does not move the eyes (films:
 # faces that turn away fall below it before they are lost).
@@ -92,27 +90,23 @@ class GazeController:
         ----------
         horizontal_fov : angle of view across the picture's width, degrees
         pack : that of the portrait on the screen
-        lit : when the new gaze can first be seen on the screen, in monotonic seconds; by default the moment
-        of
-            the picture
+        lit : when the new gaze can first be seen on the screen, in monotonic seconds; by default when the
+            picture was taken
         apart : as for `frames_for`
         """
         if picture.captured < self._target.captured - _TRACK_MEMORY:
             self._reset()  # the clock went back, so all known moments lie in the future
         now, before, followed = picture.captured, self._target, self._selector.viewer
         light = now if lit is None else lit
-        observation = self._scheduler.observe(
-            picture, self._tracker, self._selector, self._angle_filter.doubted is not None
-        )
-        self._tracker.update(
-            observation.faces, observation.region, observation.sought, picture, self._scheduler.motion.share
-        )
+        motion, doubted = self._scheduler.motion, self._angle_filter.doubted is not None
+        found = self._scheduler.observe(picture, self._tracker, self._selector, doubted)
+        self._tracker.update(found.faces, found.region, found.sought, picture, motion.moving_share_of)
         known = self._tracker.confirmed()
         # Tracks are asked, because the faces observed may be wall pictures or other false positives.
         if (
             self._last_activity is None
             or any(track.seen == now for track in known)
-            or (followed is None and self._scheduler.motion.anywhere)
+            or (followed is None and motion.certain_motion)
         ):
             self._last_activity = now
         chosen = self._selector.choose(self._in_view(known, picture), now, picture.width)
@@ -126,11 +120,7 @@ class GazeController:
             size = picture.width, picture.height
             viewer = locate_viewer(chosen, now, size, horizontal_fov, self._config.camera.distortion)
             here = replace(here, viewer=viewer, identity=chosen.identity)
-            own = (
-                observation.sharp
-                and observation.sought is not None
-                and observation.sought.identity == chosen.identity
-            )
+            own = found.sharp and found.sought is not None and found.sought.identity == chosen.identity
             sharp = own or now - before.seen > _SHARP_TIME or chosen.pace > _WALKING_PACE
             fresh = chosen.seen == now and sharp
             if not changed and not (fresh and self._is_whole(chosen, size[0])):
@@ -138,9 +128,8 @@ class GazeController:
                 in_part = fresh and now - before.seen > _HOLD_AFTER
                 self._target = replace(here, seen=now, speed=0.0, rise=0.0) if in_part else here
             elif self._config.gaze.mapping == "original":
-                frame = frame_of_original_piece(
-                    self._unmirrored(viewer.x, size[0]), size[0], len(pack.main.angles)
-                )
+                x = self._unmirrored(viewer.x, size[0])
+                frame = frame_of_original_piece(x, size[0], len(pack.main.angles))
                 self._target = replace(here, angle=pack.main.angles[frame], seen=now, speed=0.0)
             else:
                 self._target = self._aim(before, here, chosen, changed, pack, light, apart)
@@ -193,25 +182,25 @@ class GazeController:
         else:
             distance, cutoff = viewer.distance_mm, tracking.min_cutoff
             self._angle_filter = advance_filter(angle, now, distance, self._angle_filter, cutoff)
-            self._pitch_filter = advance_filter(
-                pitch, now, distance, self._pitch_filter, _PITCH_CUTOFF * cutoff
-            )
+            cutoff *= _PITCH_CUTOFF
+            self._pitch_filter = advance_filter(pitch, now, distance, self._pitch_filter, cutoff)
+        yaw, nod = self._angle_filter, self._pitch_filter
         _, up, ahead = relative_to_sitter(*point, gaze)
         target = replace(
             here,
-            angle=self._angle_filter.value + self._angle_filter.speed * (now - self._angle_filter.at),
-            pitch=self._pitch_filter.value + self._pitch_filter.speed * (now - self._pitch_filter.at),
+            angle=yaw.value + yaw.speed * (now - yaw.at),
+            pitch=nod.value + nod.speed * (now - nod.at),
             seen=now,
-            speed=self._angle_filter.speed,
-            rise=self._pitch_filter.speed,
+            speed=yaw.speed,
+            rise=nod.speed,
             ahead_mm=ahead,
             eye_height_mm=up,
             elevation=elevation_of_point(*point, gaze),
         )
-        still = is_standing(chosen) and self._angle_filter.speed == self._pitch_filter.speed == 0
+        still = is_standing(chosen) and yaw.speed == nod.speed == 0
         target = self._update_contact(target, still, changed, lit)
-        stepped = doubted is not None and self._angle_filter.doubted is None
-        nodded = nod_doubted is not None and self._pitch_filter.doubted is None
+        stepped = doubted is not None and yaw.doubted is None
+        nodded = nod_doubted is not None and nod.doubted is None
         if changed or not before.viewer or stepped or nodded:
             return self._saccade(before, target, pack, lit, apart)
         return target

@@ -54,7 +54,7 @@ def gaze_pitch_to(x_mm: float, y_mm: float, z_mm: float, place: GazeConfig) -> f
     return min(max(pitch, place.limit_down), place.limit_up)
 
 
-def direction_from(direction: Direction, ahead_mm: float, apart: tuple[float, float]) -> Direction:
+def direction_from_sitter(direction: Direction, ahead_mm: float, apart: tuple[float, float]) -> Direction:
     """Return the direction in which another sitter looks at the same point.
 
     Parameters

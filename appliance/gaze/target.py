@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.config import TrackingConfig
-from appliance.gaze.geometry import Direction, direction_from, fractional_index
+from appliance.gaze.geometry import Direction, direction_from_sitter, fractional_index
 from appliance.pack import FrameGrid, PackInfo
-from appliance.tracking.filters import apply_hysteresis, prediction_time, smoothstep
+from appliance.tracking.filters import apply_hysteresis, ease_in_out, prediction_time
 from appliance.tracking.viewer_position import Viewer
 
 # Duration of a saccade to another viewer, in seconds (chosen by eye).
@@ -47,8 +47,7 @@ class GazeTarget:
     visitors : how many people are in view
     saccade_from, saccade_at : a saccade goes from these directions, one for each sitter, from that moment on
     eye_height_mm, elevation : how far the viewer's eyes are above the sitter's, and the pitch at which they
-    are
-        seen from there; both not smoothed, None until measured, which the mapping "original" does not do
+        are seen from there; both not smoothed, None until measured, which the mapping "original" does not do
     contact_from, contact_to, contact_at : eye contact takes this fraction of both angles away, so that a
         standing viewer feels looked at; it changes from one to the other, beginning at that moment
     """
@@ -74,7 +73,7 @@ class GazeTarget:
 
 def eye_contact_share(target: GazeTarget, now: float) -> float:
     """Return the fraction of the angles that eye contact takes away at a moment, 0 to 1."""
-    part = smoothstep((now - target.contact_at) / CONTACT_TIME)
+    part = ease_in_out((now - target.contact_at) / CONTACT_TIME)
     return target.contact_from + (target.contact_to - target.contact_from) * part
 
 
@@ -105,11 +104,13 @@ def gaze_direction_at(
         return rest, level
     motion = prediction_time(now - target.seen, tracking.prediction)
     pitch = level if target.pitch is None else target.pitch + target.rise * motion
-    angle, pitch = direction_from((target.angle + target.speed * motion, pitch), target.ahead_mm, apart)
+    angle, pitch = direction_from_sitter(
+        (target.angle + target.speed * motion, pitch), target.ahead_mm, apart
+    )
     away = 1 - eye_contact_share(target, now)
     angle *= away
     pitch = min(max(pitch * away, grid.pitches[-1]), grid.pitches[0])
-    back = smoothstep((now - target.seen - tracking.hold) / tracking.return_time)
+    back = ease_in_out((now - target.seen - tracking.hold) / tracking.return_time)
     angle += (rest - angle) * back
     pitch += (level - pitch) * back
     if sitter >= len(target.saccade_from):
@@ -141,7 +142,7 @@ def idle_gaze(empty: float, every: float) -> tuple[float, float]:
     aside = math.cos(2 * math.pi * 0.618034 * number) * _IDLE_REACH
     up = math.cos(2 * math.pi * 0.414214 * number) * _IDLE_REACH
     back = into - _IDLE_MOVE_TIME - _IDLE_STAY_TIME
-    part = smoothstep(into / _IDLE_MOVE_TIME) - smoothstep(back / _IDLE_MOVE_TIME)
+    part = ease_in_out(into / _IDLE_MOVE_TIME) - ease_in_out(back / _IDLE_MOVE_TIME)
     return aside * part, up * part
 
 

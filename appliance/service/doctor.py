@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance import assets
-from appliance.camera.lens import advice_on_error, choose_field_of_view, is_usb_camera
+from appliance.camera.lens import camera_listing_advice, choose_field_of_view, is_usb_camera
 from appliance.config import CameraConfig, Config, load_config, system_config
 from appliance.display import monitor as plugs
 from appliance.display.dimmer import clock_is_set
@@ -150,7 +150,7 @@ def cameras(config: CameraConfig) -> Finding:
         return fail("listing the cameras takes more than 30 s", "restart the Pi; then check cable and power")
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no more is known"])[-1]
-        return fail(f"picamera2: {last}", advice_on_error(last))
+        return fail(f"picamera2: {last}", camera_listing_advice(last))
     listed = json.loads(done.stdout.splitlines()[-1])
     found = [camera["Model"] for camera in listed if not is_usb_camera(camera)]
     if listed and not found:

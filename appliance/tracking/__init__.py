@@ -1,1 +1,1 @@
-"""From faces to the one viewer the sitter looks at."""
+"""Tracking: from the faces in each picture to the viewer, the person whom the sitter looks at."""

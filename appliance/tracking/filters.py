@@ -16,9 +16,9 @@ _PACE_TIME: Final = 0.21
 # Standard deviation of three samples' bend (first minus twice the second plus the third), as a multiple of
 # one sample's: sqrt(1 + 4 + 1).
 _BEND_PER_NOISE: Final = 6**0.5
-# Weight of the newest bend in the estimated noise: a mean over ten samples (chosen, not measured).
+# Weight of the newest bend in the estimated noise: a mean over ten samples (origin unknown).
 _NOISE_WEIGHT: Final = 0.1
-# Largest bend that counts as noise, in mm: a person who starts to walk bends more (chosen, not measured).
+# Largest bend that counts as noise, in mm: a person who starts to walk bends more (origin unknown).
 _MAX_BEND: Final = 20.0
 # Speed that noise of 1 mm appears to have within `_PACE_TIME` in one of a hundred samples, per second.
 _NOISE_PACE: Final = 2.6 * 2**0.5 / _PACE_TIME
@@ -26,9 +26,9 @@ _NOISE_PACE: Final = 2.6 * 2**0.5 / _PACE_TIME
 # face's width, which is more than a standing person's head moves between two pictures.
 _SUDDEN_STEP: Final = 45.0
 # Fraction of the distance walked since the last sample by which a step may be larger, because walkers change
-# their speed (chosen, not measured).
+# their speed (origin unknown).
 _SPEED_CHANGE: Final = 0.3
-# Speed up to which the second sample of a new viewer is believed, in mm/s (chosen, not measured).
+# Speed up to which the second sample of a new viewer is believed, in mm/s (origin unknown).
 _RUNNING_SPEED: Final = 3000.0
 
 
@@ -91,15 +91,13 @@ def advance_filter(
     dt = moment - state.at
     if dt <= 0:
         return state
-    millimetres = math.radians(1) * distance_mm
+    mm = math.radians(1) * distance_mm
     low, high = sorted((state.value, state.value + state.speed * dt))
     off = value - min(max(value, low), high)  # stopping or slowing down is not a sudden step
     before, since, known = state.raw, dt, state.recent
-    allowed = _SUDDEN_STEP + _SPEED_CHANGE * abs(state.speed) * dt * millimetres
-    sets_off = (
-        len(known) > 1 and off * (known[-1][1] - known[-2][1]) * millimetres > abs(off) * _SUDDEN_STEP / 2
-    )
-    if abs(off) * millimetres > (allowed if state.known else _RUNNING_SPEED * dt) and not sets_off:
+    allowed = _SUDDEN_STEP + _SPEED_CHANGE * abs(state.speed) * dt * mm
+    sets_off = len(known) > 1 and off * (known[-1][1] - known[-2][1]) * mm > abs(off) * _SUDDEN_STEP / 2
+    if abs(off) * mm > (allowed if state.known else _RUNNING_SPEED * dt) and not sets_off:
         doubted = state.doubted
         if doubted is None or moment <= doubted.at or off * doubted.off <= 0:
             return replace(state, doubted=UnconfirmedStep(value, off, moment))
@@ -109,8 +107,8 @@ def advance_filter(
     slow = state.slow + _low_pass_weight(_SPEED_CUTOFF, since) * (fast - state.slow)
     lately = tuple(pair for pair in known if moment - pair[0] < _PACE_TIME) or known[-1:]
     recent = (*lately, (moment, value))
-    pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * millimetres
-    bent = abs(value - 2 * state.raw + known[-2][1]) * millimetres if len(known) > 1 else 0.0
+    pace = abs(value - recent[0][1]) / max(moment - recent[0][0], dt) * mm
+    bent = abs(value - 2 * state.raw + known[-2][1]) * mm if len(known) > 1 else 0.0
     noise = state.noise + _NOISE_WEIGHT * (min(bent / _BEND_PER_NOISE, _MAX_BEND) - state.noise)
     stands = max(_STANDING_SPEED, _NOISE_PACE * noise)  # in the dark, noise alone looks like motion
     walks = min(max((pace - stands) / (_WALKING_SPEED - _STANDING_SPEED), 0.0), 1.0)
@@ -132,7 +130,7 @@ def prediction_time(age: float, reach: float) -> float:
     return reach * math.tanh(max(age, 0.0) / reach) if reach > 0 else 0.0
 
 
-def smoothstep(part: float) -> float:
+def ease_in_out(part: float) -> float:
     """Return the fraction of a movement that is done after `part` of its time; it starts and ends at rest."""
     t = min(max(part, 0.0), 1.0)
     return t * t * (3 - 2 * t)

@@ -27,8 +27,8 @@ _SAMPLES_ACROSS: Final = 20
 # Ratio of a change to what noise explains, as variances, from which it is a sign of life. Measured on films
 # of five people at 1 to 5 m and on still pictures: stills reach 1.2, people at 5 m begin at 2.
 _SIGN_OF_LIFE: Final = 1.5
-# Time without a sign of life after which other people may take the gaze from a face, in seconds (chosen, not
-# measured).
+# Time without a sign of life after which other people may take the gaze from a face, in seconds (origin
+# unknown).
 _SUSPECT_TIME: Final = 4.5
 # Smallest sway that a living person makes, as a fraction of the face's width: 2 mm.
 _MIN_SWAY: Final = 0.0133
@@ -39,17 +39,17 @@ _CLEAR_CHANGE: Final = 1.0
 _LARGE_WIDTH: Final = 20.0
 # Change by that sway below which nobody could tell a picture from a person: the face counts as a person.
 _FAINT_CHANGE: Final = 0.25
-# Factor on `fixture_after` for small faces and for changes between the two (chosen, not measured).
+# Factor on `fixture_after` for small faces and for changes between the two (origin unknown).
 _FAINT_FACTOR: Final = 3.0
 # Time between two samples of a face, in seconds: more samples cost time and tell little more.
 _SAMPLE_INTERVAL: Final = 0.09
 # Time for which a sign of life counts, in seconds: a person who stands very still shows none in some windows.
 _LIFE_MEMORY: Final = 6.0
-# Time between two samples from which the face was not watched in between, in seconds (chosen, not measured).
+# Time between two samples from which the face was not watched in between, in seconds (origin unknown).
 _GAP_TIME: Final = 0.5
 # Distance from the sampled place from which a face has moved, in face widths: crops measure to within 0.05.
 _MOVED_WIDTHS: Final = 0.2
-# Score from which a face at a doubted spot is a person (chosen, not measured).
+# Score from which a face at a doubted spot is a person (origin unknown).
 _REAL_SCORE: Final = 0.7
 # Smallest variance of a pixel's noise, in squared grey levels: twice that of rounding to whole levels (1/12).
 _ROUNDING_NOISE: Final = 1 / 6

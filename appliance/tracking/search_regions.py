@@ -23,10 +23,10 @@ from appliance.vision.blazeface import Face, FaceDetector
 _MODEL_SIDE: Final = 128
 # Smallest side of a crop, in face widths: BlazeFace's points move when the edges are nearer (bench gaze).
 _CROP_WIDTHS: Final = 2.6
-# A crop keeps its side while that lies between these, in face widths (chosen, not measured).
+# A crop keeps its side while that lies between these, in face widths (origin unknown).
 _KEPT_CROP_WIDTHS: Final = (2.2, 5.5)
-# Distance of a face from the crop's middle at which the crop moves, as a fraction of the crop's side (chosen,
-# not measured).
+# Distance of a face from the crop's middle at which the crop moves, as a fraction of the crop's side (origin
+# unknown).
 _CROP_DEAD_ZONE: Final = 0.13
 # Enlargement of a crop for each second between pictures beyond `_QUICK_INTERVAL`, as a fraction: it then
 # still holds a person who starts to walk at 1.2 m/s (8 face widths/s).
@@ -43,9 +43,9 @@ _CROP_LEAD: Final = 0.1
 _TILE_SIDES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
 # Overlap of neighbouring tiles as a fraction of their side: a face at 5 m lies whole in one of them.
 _TILE_OVERLAP: Final = 1 / 6
-# While somebody is followed, one picture in this many is searched elsewhere (chosen, not measured).
+# While somebody is followed, one picture in this many is searched elsewhere (origin unknown).
 ROOM_SCAN_EVERY: Final = 4
-# Smallest score of an expected face; new ones need `vision.threshold` (chosen, not measured).
+# Smallest score of an expected face; new ones need `vision.threshold` (origin unknown).
 _FOLLOW_SCORE: Final = 0.4
 # Weight of motion in the choice of the next tile (tuned on bench gaze).
 _MOTION_WEIGHT: Final = 200.0
@@ -54,35 +54,35 @@ _MOTION_WEIGHT: Final = 200.0
 _STIRRED_SHARE: Final = 0.003
 # Pace above which somebody walks, in face widths per second: standing people on the films stay below 1.
 _WALKING_PACE: Final = 1.5
-# Interval between pictures at which seven of eight pictures are searched for a walker, in seconds (chosen,
-# not measured).
+# Interval between pictures at which seven of eight pictures are searched for a walker, in seconds (origin
+# unknown).
 _SLOW_INTERVAL: Final = 0.1
 # Noise as a fraction of brightness from which two pictures are averaged for a standing person: lit rooms have
 # 0.03, dim ones 0.17.
 _DIM_NOISE: Final = 0.1
 # The same for anybody else, in every other picture because the mean blurs walkers: dark rooms have 0.35.
 _DARK_NOISE: Final = 0.22
-# Time between two observations of somebody in view who is not the viewer, in seconds (chosen, not measured).
+# Time between two observations of somebody in view who is not the viewer, in seconds (origin unknown).
 _OTHERS_INTERVAL: Final = 0.3
-# The same at the last place of somebody who was lost, in seconds (chosen, not measured).
+# The same at the last place of somebody who was lost, in seconds (origin unknown).
 _LOST_INTERVAL: Final = 1.5
 # Time between two measurements of motion while somebody is followed, in seconds: one costs 0.1 ms.
 _MOTION_INTERVAL: Final = 0.12
-# Half of a person's width, and the height of the head above the eyes, in face widths (chosen, not measured).
+# Half of a person's width, and the height of the head above the eyes, in face widths (origin unknown).
 _BODY_WIDTHS: Final = 1.8
-# Score from which a new face is observed again at once (chosen, not measured).
+# Score from which a new face is observed again at once (origin unknown).
 _URGENT_SCORE: Final = 0.7
 # Smallest width of such a face, as a fraction of the viewer's: people farther away can wait.
 _URGENT_WIDTH: Final = 0.7
-# A walking person whose face is this many times wider than the viewer's counts as new (chosen, not measured).
+# A walking person whose face is this many times wider than the viewer's counts as new (origin unknown).
 _NEARER_RATIO: Final = 1.2
-# Time for which a face is new, in seconds (chosen, not measured).
+# Time for which a face is new, in seconds (origin unknown).
 _NEW_TIME: Final = 1.5
 # Pace of an unseen walking person, in face widths per second: 1.2 m/s.
 _UNSEEN_WALK_PACE: Final = 8.0
 # Pace of an unseen standing person, in face widths per second: they may sway.
 _UNSEEN_SWAY_PACE: Final = 0.5
-# Time unseen after which a person may have left the kept crop, in seconds (chosen, not measured).
+# Time unseen after which a person may have left the kept crop, in seconds (origin unknown).
 _CROP_MEMORY: Final = 0.2
 
 
@@ -131,9 +131,9 @@ class RoundRobin:
     def next(self, motion: "MotionMap") -> Region:
         """Return the region that waited longest; motion in a region multiplies its wait."""
         self._turn += 1
-        self._cells = self._cells or [motion.cells(region) for region in self._regions]
+        self._cells = self._cells or [motion.cells_of(region) for region in self._regions]
         waits = [
-            (self._turn - last) * (1 + _MOTION_WEIGHT * motion.moving(cells))
+            (self._turn - last) * (1 + _MOTION_WEIGHT * motion.moving_share(cells))
             for cells, last in zip(self._cells, self._last, strict=True)
         ]
         chosen = waits.index(max(waits))
@@ -181,28 +181,28 @@ class MotionMap:
         return self._noise / max(self._brightness, 1.0)
 
     @property
-    def outside(self) -> float:
+    def moving_elsewhere(self) -> float:
         """The share of the picture that moves, without the people ignored."""
         return float(np.count_nonzero(self._moving)) / self._moving.size
 
-    def cells(self, region: Region) -> tuple[slice, slice]:
+    def cells_of(self, region: Region) -> tuple[slice, slice]:
         """Return the part of the sample that is a region; it depends on the picture's size only."""
         x0, y0, x1, y1 = (
             max(0, int(edge / self._step)) for edge in (region.x0, region.y0, region.x1, region.y1)
         )
         return slice(y0, y1), slice(x0, x1)
 
-    def moving(self, cells: tuple[slice, slice]) -> float:
+    def moving_share(self, cells: tuple[slice, slice]) -> float:
         """Return how much of a part of the sample moves, 0 to 1."""
         part = self._moving[cells]
         return np.count_nonzero(part) / part.size if part.size else 0.0
 
-    def share(self, region: Region) -> float:
+    def moving_share_of(self, region: Region) -> float:
         """Return how much of a region moves, 0 to 1."""
-        return self.moving(self.cells(region))
+        return self.moving_share(self.cells_of(region))
 
     @property
-    def anywhere(self) -> bool:
+    def certain_motion(self) -> bool:
         """Whether something certainly moves, and more than a speck."""
         # The median in whole grey levels may be half of the true one, so the bound is higher than in
         # `update`.
@@ -260,9 +260,8 @@ class RegionScheduler:
             newcomer = tracker.tentative()
             if newcomer is None:
                 return self._scan_room(picture)
-            return (
-                self._look_around(picture, newcomer) if newcomer.misses else self._look_at(picture, newcomer)
-            )
+            look = self._look_around if newcomer.misses else self._look_at
+            return look(picture, newcomer)
         if viewer.misses:
             return self._look_for_lost(picture, tracker, viewer)
         return self._look_with_viewer(picture, tracker, viewer, selector.is_surveying(now), doubted)
@@ -278,7 +277,7 @@ class RegionScheduler:
 
     def _look_for_lost(self, picture: Picture, tracker: Tracker, viewer: Track) -> Observation:
         """Look for a lost viewer in their expected place, and every few pictures for somebody new."""
-        turn = viewer.misses % (2 if self.motion.outside > _STIRRED_SHARE else 3)
+        turn = viewer.misses % (2 if self.motion.moving_elsewhere > _STIRRED_SHARE else 3)
         if turn == 1:
             return self._look_around(picture, viewer)
         if turn == 2:
@@ -297,7 +296,7 @@ class RegionScheduler:
             and newcomer.score > _URGENT_SCORE
             and newcomer.width > _URGENT_WIDTH * viewer.width
         )
-        stirs, alive = self.motion.outside > _STIRRED_SHARE, viewer.life.is_alive(now)
+        stirs, alive = self.motion.moving_elsewhere > _STIRRED_SHARE, viewer.life.is_alive(now)
         if stirs and not alive and not urgent and self._turn % ROOM_SCAN_EVERY:
             return self._scan_room(picture)  # a picture on the wall can wait
         every = 2 if urgent or stirs or not alive else 3 if surveying else ROOM_SCAN_EVERY
@@ -352,9 +351,8 @@ class RegionScheduler:
         region = _square_around(picture, x, y, crop_side(track.width * (1 + 2 * reach / _CROP_WIDTHS)))
         if region.width > _KEPT_CROP_WIDTHS[1] * track.width:
             return self._look_around(picture, track)
-        return Observation(
-            self._crop_model.detect(self._denoised(picture, track), region), region, track, sharp=True
-        )
+        faces = self._crop_model.detect(self._denoised(picture, track), region)
+        return Observation(faces, region, track, sharp=True)
 
     def _look_around(self, picture: Picture, track: Track) -> Observation:
         """Look around the expected place of a person who was not found, with the model for the room."""

@@ -38,38 +38,37 @@ def head_yaw_tangent(face: Face) -> float:
 
 # Score that confirms a track at its first sighting (bench gaze: no wall pattern reaches it).
 _CERTAIN_SCORE: Final = 0.85
-# Score that confirms a track at a later sighting (chosen, not measured).
+# Score that confirms a track at a later sighting (origin unknown).
 _SURE_SCORE: Final = 0.7
-# Mean score that confirms a track after `_FAIR_SIGHTINGS`, for dim light (chosen, not measured).
+# Mean score that confirms a track after `_FAIR_SIGHTINGS`, for dim light (origin unknown).
 _FAIR_SCORE: Final = 0.6
-# Sightings after which a low mean score or motion may confirm a track (chosen, not measured).
+# Sightings after which a low mean score or motion may confirm a track (origin unknown).
 _FAIR_SIGHTINGS: Final = 4
-# Distance that confirms the track of a faint face that moved so far, in face widths (chosen, not measured).
+# Distance that confirms the track of a faint face that moved so far, in face widths (origin unknown).
 _CONFIRMING_MOVE: Final = 0.8
-# Sightings within which a tentative track must be confirmed (chosen, not measured).
+# Sightings within which a tentative track must be confirmed (origin unknown).
 _MAX_TENTATIVE: Final = 6
-# Time for which the place of a track that was not confirmed is ignored, in seconds (chosen, not measured).
+# Time for which the place of a track that was not confirmed is ignored, in seconds (origin unknown).
 _IGNORED_TIME: Final = 20.0
-# Fraction of a new face's box that must change between two pictures to confirm it at once (chosen, not
-# measured).
+# Fraction of a new face's box that must change between two pictures to confirm it at once (origin unknown).
 _MOVING_SHARE: Final = 0.1
-# Time after which a wall picture that is no longer seen is forgotten, in seconds (chosen, not measured).
+# Time after which a wall picture that is no longer seen is forgotten, in seconds (origin unknown).
 _STATIC_MEMORY: Final = 600.0
-# Half of a body's width, in face widths (chosen, not measured).
+# Half of a body's width, in face widths (origin unknown).
 _BODY_HALF: Final = 1.8
-# Where a body begins and ends below the eyes, in face widths (chosen, not measured).
+# Where a body begins and ends below the eyes, in face widths (origin unknown).
 _BODY: Final = (0.8, 9.0)
-# Score below which a face on somebody's body is clothes or a bag (chosen, not measured).
+# Score below which a face on somebody's body is clothes or a bag (origin unknown).
 _CLOTHES_SCORE: Final = 0.75
 # Largest motion of a face printed on a shirt relative to the wearer's eyes, in face widths: two people sway
 # by 9 mm (0.06) each on their own.
 _PRINT_TOLERANCE: Final = 0.06
-# Distance from the place of the last step that counts as another step, in face widths (chosen, not measured).
+# Distance from the place of the last step that counts as another step, in face widths (origin unknown).
 _STEP_WIDTHS: Final = 0.5
-# Alpha-beta filter of a face's position: fraction of the deviation that the position follows (chosen, not
-# measured).
+# Alpha-beta filter of a face's position: fraction of the deviation that the position follows (origin
+# unknown).
 _POSITION_GAIN: Final = 0.8
-# The same for the speed (chosen, not measured).
+# The same for the speed (origin unknown).
 _SPEED_GAIN: Final = 0.4
 # Highest speed of a person, in face widths per second: 2 m/s.
 _MAX_PACE: Final = 13.0
@@ -79,41 +78,40 @@ _COAST_TIME: Final = 0.6
 _WIDTH_TIME: Final = 0.25
 # Time constant of the eyes' distance, in seconds: longer, because its noise changes the viewer's distance.
 _EYES_TIME: Final = 0.4
-# Misses after which a person is out of view; they are recognised when they return (chosen, not measured).
+# Misses after which a person is out of view; they are recognised when they return (origin unknown).
 _MAX_MISSES: Final = 3
-# Time unseen without misses after which a person is out of view, in seconds (chosen, not measured).
+# Time unseen without misses after which a person is out of view, in seconds (origin unknown).
 _VIEW_TIMEOUT: Final = 3.0
-# Time unseen after which the filter of position and speed starts anew, in seconds (chosen, not measured).
+# Time unseen after which the filter of position and speed starts anew, in seconds (origin unknown).
 _RESTART_TIME: Final = 0.6
-# Time away after which a person who returns counts as new, in seconds (chosen, not measured).
+# Time away after which a person who returns counts as new, in seconds (origin unknown).
 _RETURN_TIME: Final = 2.0
-# Width of a region below which it is a crop with sharp measurements, in face widths (chosen, not measured).
+# Width of a region below which it is a crop with sharp measurements, in face widths (origin unknown).
 _CROP_WIDTHS: Final = 6.0
-# Smallest distance of a face from a region's edges for a sharp measurement, in face widths (chosen, not
-# measured).
+# Smallest distance of a face from a region's edges for a sharp measurement, in face widths (origin unknown).
 _EDGE_MARGIN: Final = 0.5
 # Localisation error of a face that no crop has measured yet, in pixels: that of a tile.
 _TILE_ERROR: Final = 6.0
-# Difference of size between two sharp measurements of one face, as a logarithm (chosen, not measured).
+# Difference of size between two sharp measurements of one face, as a logarithm (origin unknown).
 _SIZE_SHARP: Final = 0.3
 # The same for coarse measurements: small faces are measured up to half as large again.
 _SIZE_COARSE: Final = 0.6
-# Increase of both for each second unseen, for up to one second (chosen, not measured).
+# Increase of both for each second unseen, for up to one second (origin unknown).
 _SIZE_SPEED: Final = 0.3
-# Time unseen after which a face must also have the track's usual score, in seconds (chosen, not measured).
+# Time unseen after which a face must also have the track's usual score, in seconds (origin unknown).
 _SCORE_TIME: Final = 0.15
 # Fraction of the mean score that is still usual (films: faces that turn away fall below it).
 _USUAL_SCORE: Final = 0.75
-# How far a score may be below the usual one; below that it is somebody else or a wall pattern (chosen, not
-# measured).
+# How far a score may be below the usual one; below that it is somebody else or a wall pattern (origin
+# unknown).
 _SCORE_TOLERANCE: Final = 0.1
-# Weight of a usual score in the running mean (chosen, not measured).
+# Weight of a usual score in the running mean (origin unknown).
 _SCORE_WEIGHT: Final = 0.1
-# Weight of a score below usual: small, so that the mean stays while a head turns away (chosen, not measured).
-_WEAK_SCORE_WEIGHT: Final = 0.02
-# Largest number of faces in a picture that are assigned to tracks, best first (chosen, not measured).
+# Weight of a score below usual: small, so that the mean stays while a head turns away (origin unknown).
+_WEAK_WEIGHT: Final = 0.02
+# Largest number of faces in a picture that are assigned to tracks, best first (origin unknown).
 _MAX_ASSIGNED: Final = 10
-# Partial assignments that are kept, cheapest first: this bounds the time in a crowd (chosen, not measured).
+# Partial assignments that are kept, cheapest first: this bounds the time in a crowd (origin unknown).
 _MAX_ASSIGNMENTS: Final = 64
 
 
@@ -130,8 +128,8 @@ class AssociationGate:
 
 
 # From one picture to the next: a standing person may start to walk at 1.2 m/s (8 face widths/s).
-_NEXT_PICTURE_GATE: Final = AssociationGate(0.5, 8.0, 2.5)
-# When a lost person returns: wider, because their expected position is uncertain (chosen, not measured).
+_PICTURE_GATE: Final = AssociationGate(0.5, 8.0, 2.5)
+# When a lost person returns: wider, because their expected position is uncertain (origin unknown).
 _RETURN_GATE: Final = AssociationGate(1.0, 8.0, 3.5)
 
 
@@ -237,9 +235,7 @@ class Track:
             self.face, self.face_at = face, (self.x, self.y)
         self.seen, self.misses = moment, 0
         usual = face.score > _USUAL_SCORE * self.score
-        self.score += max(_SCORE_WEIGHT if usual else _WEAK_SCORE_WEIGHT, 1 / self.hits) * (
-            face.score - self.score
-        )
+        self.score += max(_SCORE_WEIGHT if usual else _WEAK_WEIGHT, 1 / self.hits) * (face.score - self.score)
         step = math.dist((self.x, self.y), self.step_from) - _STEP_WIDTHS * self.width
         if step > 0:
             self.step_from, self.still_since = (self.x, self.y), moment
@@ -338,14 +334,10 @@ class Tracker:
             and not any(spot.hides(face, region, picture) for spot in self.static)
             and not any(p.is_at(face, track, moment) for track in here for p in track.prints)
         ]
-        expected = [
-            track for track in self.tracks if track is sought or _should_be_found(track, region, moment)
-        ]
+        expected = [track for track in self.tracks if track is sought or _is_searched(track, region, moment)]
         matched, new = self._associate(real[:_MAX_ASSIGNED], moment, LOCALISATION_ERROR * region.width)
         for track, face in matched:
-            sharp = region.width < _CROP_WIDTHS * face.width and (
-                track is sought or _is_away_from_edges(face, region)
-            )
+            sharp = region.width < _CROP_WIDTHS * face.width and (track is sought or _is_inner(face, region))
             if not track.life.is_alive(moment) and moving(Region(*face.box)) > _MOVING_SHARE:
                 track.stirred = True
                 if face.score >= _SURE_SCORE:
@@ -380,10 +372,7 @@ class Tracker:
         """
         options = []
         for face in faces:
-            near = [
-                (_assignment_cost(track, face, moment, coarse, _NEXT_PICTURE_GATE), track)
-                for track in self.tracks
-            ]
+            near = [(_match_cost(track, face, moment, coarse, _PICTURE_GATE), track) for track in self.tracks]
             options.append([(cost, track) for cost, track in near if cost < 1])
 
         best: list[tuple[float, tuple[Track | None, ...]]] = [(0.0, ())]
@@ -426,7 +415,7 @@ class Tracker:
         """Join each lost track with the track of the same person that started after the loss."""
         for lost in [track for track in self.tracks if track.misses and track.confirmed]:
             heirs = [
-                (_assignment_cost(lost, t.face, moment, 0.0 if t.sharp else _TILE_ERROR, _RETURN_GATE), t)
+                (_match_cost(lost, t.face, moment, 0.0 if t.sharp else _TILE_ERROR, _RETURN_GATE), t)
                 for t in self.tracks
                 if t.first > lost.seen and not t.misses
             ]
@@ -496,7 +485,7 @@ def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
     return abs(x - own_x) < _BODY_HALF * track.width and _BODY[0] < down < _BODY[1]
 
 
-def _assignment_cost(track: Track, face: Face, moment: float, coarse: float, gate: AssociationGate) -> float:
+def _match_cost(track: Track, face: Face, moment: float, coarse: float, gate: AssociationGate) -> float:
     """Return the cost of assigning a face to a track, from position, size and score; from 1 on it cannot be.
 
     `coarse` is the localisation error of the face, in pixels.
@@ -523,14 +512,14 @@ def _distance_to_path(point: Point, start: Point, end: Point) -> float:
     return math.dist(point, (start[0] + along * dx, start[1] + along * dy))
 
 
-def _is_away_from_edges(face: Face, region: Region) -> bool:
+def _is_inner(face: Face, region: Region) -> bool:
     """Tell whether a face is far from a region's edges: the measured position is wrong if they cut it."""
     room = _EDGE_MARGIN * face.width
     x0, y0, x1, y1 = face.box
     return region.x0 < x0 - room and x1 + room < region.x1 and region.y0 < y0 - room and y1 + room < region.y1
 
 
-def _should_be_found(track: Track, region: Region, moment: float) -> bool:
+def _is_searched(track: Track, region: Region, moment: float) -> bool:
     """Tell whether searching the region should have found the track's face."""
     x, y = track.position_at(moment)
     half = 0.6 * track.width

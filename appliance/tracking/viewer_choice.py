@@ -16,42 +16,41 @@ _STEP_TIME: Final = 0.7
 # Time after the first face in which other people may not have been seen yet, in seconds: scanning the whole
 # room takes as long.
 _SURVEY_TIME: Final = 0.7
-# How many times wider a face must be to take the gaze within `_SURVEY_TIME` (chosen, not measured).
+# How many times wider a face must be to take the gaze within `_SURVEY_TIME` (origin unknown).
 _SURVEY_RATIO: Final = 1.2
-# Up to this many sightings a new face may be clothes, so it does not take the gaze (chosen, not measured).
+# Up to this many sightings a new face may be clothes, so it does not take the gaze (origin unknown).
 _MIN_SIGHTINGS: Final = 3
-# Time in which a new viewer has to show life before a livelier face takes the gaze, in seconds (chosen, not
-# measured).
+# Time in which a new viewer has to show life before a livelier face takes the gaze, in seconds (origin
+# unknown).
 _LIFE_DEADLINE: Final = 2.5
-# A newcomer whose last step is at most this old takes the gaze from a face without life, in seconds (chosen,
-# not measured).
+# A newcomer whose last step is at most this old takes the gaze from a face without life, in seconds (origin
+# unknown).
 _RECENT_STEP_TIME: Final = 1.0
 # Time for which the gaze waits for a missing viewer while somebody else is in view, in seconds (guess; the
 # detector loses a face for 0.2 s).
 _MISSING_TIMEOUT: Final = 0.4
 # Faces of at least this fraction of the largest width count as equally near: widths vary by a tenth.
 _EQUALLY_NEAR: Final = 0.85
-# Time unseen for which a standing person is assumed to be in place, in seconds (chosen, not measured).
+# Time unseen for which a standing person is assumed to be in place, in seconds (origin unknown).
 _STANDING_MEMORY: Final = 2.0
-# The same for a walking person, in seconds (chosen, not measured).
+# The same for a walking person, in seconds (origin unknown).
 _WALKING_MEMORY: Final = 0.5
-# A person who leaves the picture within this time is chosen last, in seconds (chosen, not measured).
+# A person who leaves the picture within this time is chosen last, in seconds (origin unknown).
 _LEAVING_SOON: Final = 1.0
-# A viewer who leaves the picture within this time loses the gaze to somebody who stays, in seconds (chosen,
-# not measured).
+# A viewer who leaves the picture within this time loses the gaze to somebody who stays, in seconds (origin
+# unknown).
 _LEAVING_NOW: Final = 0.1
 # Largest number of people who share the gaze (required: four).
 _MAX_SHARERS: Final = 4
 # Smallest face that shares the gaze, as a fraction of the picture's width: a person at 4 m (66 degrees).
-_MIN_SHARING_WIDTH: Final = 0.028
+_SHARING_WIDTH: Final = 0.028
 # Duration of a turn in seconds, by the number of people who share the gaze: four turns fit into 15 s.
 _TURN_TIMES: Final = {2: 6.0, 3: 5.0, 4: 4.0}
 # Duration of a turn while somebody waits for a first or an overdue turn, in seconds: three fit into 8 s.
 _FIRST_TURN_TIME: Final = 2.3
-# Time after a person's last step in which their turns are longer, in seconds (chosen, not measured).
+# Time after a person's last step in which their turns are longer, in seconds (origin unknown).
 _NEWCOMER_TIME: Final = 20.0
-# Factor on the turns of newcomers and of the nearest person, and divisor for the farthest (chosen, not
-# measured).
+# Factor on the turns of newcomers and of the nearest person, and divisor for the farthest (origin unknown).
 _TURN_STRETCH: Final = 1.15
 # Everybody who shares the gaze gets a turn within this time, in seconds (required: 15).
 _ROUND_TIME: Final = 15.0
@@ -139,9 +138,7 @@ class ViewerSelector:
         """Return a viewer when there is none: with sharing, a standing person who had no turn lately."""
         if self._tracking.share:
             standing = [track for track in tracks if is_standing(track)]
-            tracks = (
-                [track for track in standing if not self._was_looked_at(track, moment)] or standing or tracks
-            )
+            tracks = [track for track in standing if not self._had_turn(track, moment)] or standing or tracks
         return self._best(tracks, moment)
 
     def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
@@ -182,7 +179,7 @@ class ViewerSelector:
         # A passer-by must be nearer by that ratio squared, because they leave soon.
         known = other.hits > _MIN_SIGHTINGS and moment - other.first > 0.5
         if known and other.sharp and nearer > self._tracking.stickiness ** (1 if is_standing(other) else 2):
-            return not (self._tracking.share and is_standing(viewer) and self._was_looked_at(other, moment))
+            return not (self._tracking.share and is_standing(viewer) and self._had_turn(other, moment))
         if not self._has_stood_long(viewer, moment) or self._tracking.share:
             return False
         # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
@@ -192,7 +189,7 @@ class ViewerSelector:
     def _whose_turn(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
         """Return whose turn it is among the standing people who are near enough to share the gaze."""
         standing = sorted((t for t in others if is_standing(t)), key=lambda t: -t.width)
-        waiting = [track for track in standing if track.width > _MIN_SHARING_WIDTH * self._width][
+        waiting = [track for track in standing if track.width > _SHARING_WIDTH * self._width][
             : _MAX_SHARERS - 1
         ]
         if not waiting:
@@ -210,7 +207,7 @@ class ViewerSelector:
             return viewer
         return min(late or waiting, key=lambda track: (track.looked_at, track.still_since))
 
-    def _was_looked_at(self, track: Track, moment: float) -> bool:
+    def _had_turn(self, track: Track, moment: float) -> bool:
         """Tell whether the sitter looked at a person within `_ROUND_TIME`."""
         return moment - track.looked_at < _ROUND_TIME
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.bench.gaze import Track, over_scenes, run_trial, summary
+from appliance.bench.gaze import GazeRun, over_scenes, run_trial, summary
 from appliance.bench.gaze_rules import FRAMES, LENS, column_angle
 from appliance.bench.gaze_walks import Trial, meeting, standing, trials
 from appliance.bench.vision import meetings, models_used
@@ -57,7 +57,7 @@ def test_two_who_meet_are_not_exchanged() -> None:
 
 
 def test_a_change_of_frame_counts_only_while_the_visitor_stands() -> None:
-    track = Track(frame=3)
+    track = GazeRun(frame=3)
     for frame, still in ((4, False), (5, True), (5, True), (6, True)):
         track.note(frame, error=1.0, right=True, still=still, since=0.5)
     assert track.report(still=2.0)["still_changes_per_second"] == 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.display import monitor, sdl
-from appliance.display.sdl import wait_for_card, wait_for_display, wait_for_free_card
+from appliance.display.sdl import wait_for_card_permissions, wait_for_display, wait_for_free_card
 from tests.display.kernel import Kernel
 from tests.display.patience import Patience
 from tests.display.test_monitor_connectors import plug
@@ -20,7 +20,7 @@ def test_a_card_that_may_not_be_opened_yet_is_waited_for(
     stop = Patience(monkeypatch, sdl)
     stop.after(10.3, (tmp_path / "opens").touch)
     began = stop.now
-    assert wait_for_card(stop, began + 60, tmp_path)
+    assert wait_for_card_permissions(stop, began + 60, tmp_path)
     assert 10.3 <= stop.now - began < 10.6
 
 
@@ -30,7 +30,7 @@ def test_a_card_never_opened_is_tried_so_that_sdl_says_why(
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
     stop = Patience(monkeypatch, sdl)
     end = stop.now + 60
-    assert wait_for_card(stop, end, tmp_path)
+    assert wait_for_card_permissions(stop, end, tmp_path)
     assert end <= stop.now < end + 0.3
 
 
@@ -41,7 +41,7 @@ def test_the_wait_for_a_card_ends_when_the_service_is_stopped(
     stop = Patience(monkeypatch, sdl)
     end = stop.now + 60
     stop.after(12.5, stop.set)
-    assert not wait_for_card(stop, end, tmp_path)
+    assert not wait_for_card_permissions(stop, end, tmp_path)
     assert stop.now == end - 47.5
 
 

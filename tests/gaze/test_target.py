@@ -16,7 +16,7 @@ from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import Walk, load_walk
 from appliance.gaze.controller import GazeController
-from appliance.gaze.geometry import direction_from, elevation_of_point, gaze_angle_to
+from appliance.gaze.geometry import direction_from_sitter, elevation_of_point, gaze_angle_to
 from appliance.gaze.target import (
     CONTACT_TIME,
     ROW_HYSTERESIS,
@@ -150,7 +150,7 @@ class TestSitters:
             flat = math.hypot(right, ahead)
             return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, flat))
 
-        look = direction_from(towards(right, up), ahead, (aside, above))
+        look = direction_from_sitter(towards(right, up), ahead, (aside, above))
         assert look == pytest.approx(towards(right - aside, up - above), abs=1e-6)
 
     def test_all_of_them_converge_on_the_viewer(self) -> None:
@@ -236,7 +236,7 @@ class TestWalks:
             point = there[0].x_mm, there[0].y_mm, there[0].z_mm
             true = gaze_angle_to(*point, GazeConfig()), elevation_of_point(*point, GazeConfig())
             for sitter, number in enumerate(numbers):
-                one = direction_from(true, point[2], APART[sitter])
+                one = direction_from_sitter(true, point[2], APART[sitter])
                 if abs(one[0]) < 26:
                     errors.append([abs(a - b) for a, b in zip(seen(THREE, number, sitter), one, strict=True)])
         assert len(errors) > 200

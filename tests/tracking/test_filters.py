@@ -7,8 +7,8 @@ from appliance.tracking.filters import (
     AngleFilter,
     advance_filter,
     apply_hysteresis,
+    ease_in_out,
     prediction_time,
-    smoothstep,
     start_filter,
 )
 
@@ -99,7 +99,7 @@ class TestWalking:
             return [
                 s.value
                 for s in smooth(
-                    [start + size * smoothstep(float(t - 0.5) / seconds) for t in times], 1 / rate
+                    [start + size * ease_in_out(float(t - 0.5) / seconds) for t in times], 1 / rate
                 )
             ]
 

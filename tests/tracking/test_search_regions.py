@@ -62,7 +62,7 @@ def test_every_region_has_its_turn_and_what_moves_comes_sooner() -> None:
     moved = picture.copy()
     moved[100:300, 500:600] = 160
     motion.update(RgbPicture(moved, 0.1, 1))
-    assert motion.anywhere
+    assert motion.certain_motion
     turns = [rotation.next(motion) for _ in range(4)]
     assert sum(region.x1 == 640 for region in turns) >= 3
 
@@ -74,7 +74,7 @@ def test_noise_is_no_motion() -> None:
         motion.update(
             RgbPicture(np.clip(rng.normal(90, 8, (360, 640, 3)), 0, 255).astype(np.uint8), i / 30, i)
         )
-    assert not motion.anywhere
+    assert not motion.certain_motion
 
 
 @pytest.mark.parametrize("walk", [Walk("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
@@ -144,4 +144,4 @@ def test_either_model_can_search_the_room(model: str) -> None:
 
 
 def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
-    assert MotionMap().share(Region(5000, 5000, 5100, 5100)) == 0
+    assert MotionMap().moving_share_of(Region(5000, 5000, 5100, 5100)) == 0
