@@ -29,7 +29,6 @@ from appliance.gaze.target import (
     wander,
 )
 from appliance.pack import FrameGrid, PackInfo
-from tests.conftest import small_info
 
 PACK = grid_pack()
 GRID = PACK.main
@@ -238,8 +237,3 @@ class TestWalks:
         assert len(errors) > 200
         assert np.mean(errors, axis=0) == pytest.approx([0, 0], abs=1.7)
         assert np.percentile(np.array(errors)[:, 0], 95) < 3.25
-
-
-def test_the_eyes_of_a_pack_of_format_1_stay_level() -> None:
-    pack = small_info()
-    assert all(pack.main.place(number)[0] == 0 for _, _, (number,) in lit(load_walk("still"), pack))
