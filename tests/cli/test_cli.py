@@ -405,3 +405,27 @@ def test_a_forbidden_pack_size_is_refused_before_drawing(
     with pytest.raises(SystemExit):
         main(["portrait", "render", "none.png", "--size", size])
     assert f"argument --size: {size}; expected " in capsys.readouterr().err
+
+
+def test_a_portrait_is_rendered_then_measured_by_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    options = ["--frames", "3", "--size", "270x480", "--rows", "1", "--title", "A Visitor"]
+    code = main(["portrait", "render", str(photograph_path("astronaut.png")), "--out", str(out), *options])
+    verdict = capsys.readouterr().out.splitlines()
+    assert (Pack(out).info.title, Pack(out).info.main.count) == ("A Visitor", 3)
+    assert main(["portrait", "evaluate", str(out)]) == code
+    figures = capsys.readouterr().out.splitlines()
+    assert "neutral_exact                    True" in figures
+    assert [line for line in figures if line in verdict] == verdict
+
+
+def test_head_frames_of_all_faces_at_once_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(photograph_path("astronaut.png"))
+    options = ["--frames-from", str(tmp_path), "--face", "all", "--out", str(tmp_path / "pack")]
+    assert main(["portrait", "render", picture, *options]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "--face all: head frames made elsewhere show one sitter" in said

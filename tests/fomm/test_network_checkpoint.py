@@ -48,7 +48,8 @@ def refused(path: Path) -> str:
 
 def key_points(path: Path) -> torch.Tensor:
     picture = torch.from_numpy(pictures(TINY.side)["source"] / 255).permute(2, 0, 1)[None].float()
-    return load_checkpoint(path, TINY).kp_detector(picture).value
+    value: torch.Tensor = load_checkpoint(path, TINY).kp_detector(picture).value
+    return value
 
 
 class Evil:

@@ -136,14 +136,15 @@ def test_the_original_mapping_is_kept_as_it_was(x: float, frame: int) -> None:
 
 def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
-    follower = GazeController(config)
+    follower, looks = GazeController(config), 0
     for i in range(6):
         aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
         if aim.viewer and aim.seen == aim.captured:
+            looks += 1
             expected = frame_of_original_piece(aim.viewer.x, 640, 33)
             assert frames_for(aim, aim.captured, (16,), config.tracking, PACK) == (expected,)
             assert aim.angle == ANGLES[expected]
-    assert aim.viewer is not None
+    assert looks >= 4
 
 
 def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:

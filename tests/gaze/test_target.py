@@ -29,7 +29,7 @@ from appliance.gaze.target import (
     nearest_frame,
 )
 from appliance.pack import PackInfo
-from tests.conftest import one_row, small_info
+from tests.conftest import one_row
 
 PACK = grid_pack()
 GRID = PACK.main
@@ -242,8 +242,3 @@ class TestWalks:
         assert len(errors) > 200
         assert np.mean(errors, axis=0) == pytest.approx([0, 0], abs=1.7)
         assert np.percentile(np.array(errors)[:, 0], 95) < 3.25
-
-
-def test_the_eyes_of_a_pack_of_format_1_stay_level() -> None:
-    pack = small_info()
-    assert all(pack.main.place(number)[0] == 0 for _, _, (number,) in lit(load_walk("still"), pack))

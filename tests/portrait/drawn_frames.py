@@ -1,13 +1,14 @@
 """All frames of a drawn eye, upright, with a fault of known kind where it is asked for."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames
 
-Drawing = NDArray[np.float64]
+Drawing = NDArray[np.floating[Any]]
 WHITE, IRIS, PUPIL, SKIN, DARK_SKIN = (
     (205.0, 195.0, 180.0),
     (90.0, 65.0, 45.0),

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from appliance.pack import Box
 from appliance.portrait import eye_faults
 from appliance.portrait.eye_faults import UncoveredWhite
 from appliance.portrait.head import HeadMotion
 from appliance.portrait.plan import FramePlan
+from appliance.portrait.sampling import Array
 from appliance.portrait.sitter import Sitter
 from tests.portrait import drawn_frames as eye
 from tests.portrait import synthetic_head as head
@@ -123,7 +123,7 @@ def test_an_iris_that_slides_over_a_corner_is_measured() -> None:
 SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
 
 
-def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[NDArray[np.float64]]]:
+def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[Array]]:
     """A textured head that turns: the far eye squeezed, the nose's tip left behind by a part."""
     face = head.sitter()
     x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)

@@ -267,8 +267,8 @@ def test_an_iris_stays_off_the_inner_corner_of_grey_sitters() -> None:
 def test_a_sitter_without_colours_moves_the_eyes_as_far() -> None:
     # The model's corners are believed then, but for the flesh in the inner one: 8 % of the eye's width. In
     # this print the brightest greys, which are the whites, are a little bluer than the skin.
-    grey = PAINTING.mean(-1, keepdims=True)
-    grey = rounded(grey + (grey > 190) * np.array((-2, 0, 3)))
+    light = PAINTING.mean(-1, keepdims=True)
+    grey = rounded(light + (light > 190) * np.array((-2, 0, 3)))
     for eye, coloured in zip(fit_eyes(grey, landmarks(EYES)), FITTED, strict=True):
         for room, wanted in zip(eye.room_px, coloured.room_px, strict=True):
             assert room > wanted - 0.1 * 80

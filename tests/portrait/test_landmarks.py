@@ -102,6 +102,7 @@ def test_the_question_says_and_shows_where_faces_are(landmarker: FaceLandmarker)
         landmarker.find_sitter(np.array(both))
     changed = np.abs(np.asarray(asked.value.picture, int) - np.asarray(both, int)).max(2) > 100
     faces = landmarker.find_faces(np.array(both))
+    assert len(faces) == 2
     for face in faces:
         x0, y0, x1, y1 = (round(v) for v in face.box)
         assert changed[y0 : y0 + 30, x0 : x0 + 30].mean() > 0.3, "the number stands in the box's corner"

@@ -1,11 +1,18 @@
+import grp
 import os
+import pwd
+import shutil
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from appliance.config import CameraConfig, Config, DisplayConfig
 from appliance.display import dimmer as system_clock
+from appliance.display import sdl
 from appliance.pack import Pack
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
@@ -263,3 +270,121 @@ def test_a_portrait_with_one_damaged_frame_fails(pack: Pack) -> None:
     assert finding.grade is Grade.FAIL
     assert finding.found.startswith(f"{patch}: damaged")
     assert finding.todo == "mona-lisa portrait install sconosciuta"
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let a program `systemctl` print some lines in place of systemd's own."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def says(*lines: str) -> None:
+        text = "\n".join(lines)
+        (tmp_path / "bin" / "systemctl").write_text(f"#!/bin/sh\nprintf '%s\\n' '{text}'\n")
+        (tmp_path / "bin" / "systemctl").chmod(0o755)
+
+    return says
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "loaded", "expected"),
+    [
+        ("active", "success", "loaded", doctor.ok("active, 3 restarts")),
+        ("failed", "exit-code", "loaded", doctor.fail("failed (exit-code)", "sudo systemctl start mona-lisa")),
+        ("inactive", "success", "not-found", doctor.warn("mona-lisa.service is not installed", "see systemd/README.md")),
+    ],
+)  # fmt: skip
+def test_a_service_that_does_not_run_is_told(
+    systemctl: Callable[..., None], state: str, result: str, loaded: str, expected: doctor.Finding
+) -> None:
+    systemctl(f"ActiveState={state}", f"Result={result}", "NRestarts=3", f"LoadState={loaded}")
+    assert doctor.service() == expected
+
+
+@pytest.mark.parametrize(("time", "grade"), [("1min", Grade.OK), ("0", Grade.WARN), ("infinity", Grade.WARN)])
+def test_a_hardware_watchdog_that_is_not_armed_is_told(
+    systemctl: Callable[..., None], time: str, grade: Grade
+) -> None:
+    systemctl(time)
+    assert doctor.watchdog().grade is grade
+
+
+def test_a_machine_without_systemd_is_told(systemctl: Callable[..., None]) -> None:
+    assert doctor.watchdog() == doctor.warn("no systemd", "use Raspberry Pi OS")
+    assert doctor.service().found == "mona-lisa.service is not installed"
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "grade"), [(19, Grade.FAIL), (20, Grade.WARN), (199, Grade.WARN), (200, Grade.OK)]
+)
+def test_a_disk_that_is_nearly_full_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int, grade: Grade
+) -> None:
+    usage = SimpleNamespace(free=megabytes << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    finding = doctor.disk(tmp_path)
+    assert (finding.grade, finding.found) == (grade, f"{megabytes} MB free")
+
+
+@pytest.mark.parametrize(
+    ("there", "found", "todo"),
+    [
+        (("dri/card1", "media0", "dma_heap/linux,cma"), "/dev/dri/card*, /dev/media*, /dev/dma_heap/*", ""),
+        (("media0", "dma_heap/linux,cma"), "no /dev/dri/card*", "vc4-kms-v3d"),
+        (("dri/card1", "dma_heap/linux,cma"), "no /dev/media*", "camera_auto_detect=1"),
+        (("dri/card1", "media0"), "no /dev/dma_heap/*", "Raspberry Pi OS kernel"),
+    ],
+)
+def test_a_missing_device_is_named_with_what_brings_it(
+    tmp_path: Path, there: tuple[str, ...], found: str, todo: str
+) -> None:
+    root = write(tmp_path, {f"dev/{name}": "" for name in there})
+    finding = doctor.devices(root, camera=True, kms=True)
+    assert finding.found == found and todo in finding.todo
+    assert (finding.grade is Grade.OK) == (todo == "")
+
+
+def test_a_device_closed_to_this_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    finding = doctor.devices(write(tmp_path, {"dev/dri/card1": ""}), camera=False, kms=True)
+    assert finding == doctor.warn(
+        "card1: closed to this user", "run it as mona-lisa: sudo -u mona-lisa mona-lisa doctor"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({"video": ["mona-lisa"], "render": ["mona-lisa"]}, "mona-lisa is in video and render"),
+        ({"video": ["mona-lisa"], "render": ["pi"]}, "mona-lisa is not in render"),
+        ({"video": ["pi"]}, "mona-lisa is not in video, render"),
+    ],
+)
+def test_groups_that_the_services_user_lacks_are_named(
+    monkeypatch: pytest.MonkeyPatch, members: dict[str, list[str]], found: str
+) -> None:
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: name)
+    monkeypatch.setattr(
+        grp,
+        "getgrall",
+        lambda: [grp.struct_group((name, "x", 44, users)) for name, users in members.items()],
+    )
+    finding = doctor.groups()
+    assert finding.found == found
+    assert (finding.grade is Grade.OK) == ("is in" in found)
+
+
+def test_cameras_that_take_long_to_list_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(command: list[str], timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    finding = doctor.cameras(CameraConfig())
+    assert finding.grade is Grade.FAIL and "takes more than 30 s" in finding.found
+
+
+@pytest.mark.parametrize(("kms", "grade"), [(True, Grade.FAIL), (False, Grade.OK)])
+def test_an_sdl_without_kmsdrm_is_told(monkeypatch: pytest.MonkeyPatch, kms: bool, grade: Grade) -> None:
+    monkeypatch.setattr(sdl, "video_drivers", lambda: ["x11", "dummy"])
+    finding = doctor.sdl(kms)
+    assert finding.grade is grade and "x11, dummy" in finding.found

@@ -157,6 +157,48 @@ def test_a_lost_display_or_camera_is_no_fault_of_the_portrait(
             fallback.load_or_rest(screen, pack, NEVER, each)
 
 
+def test_a_portrait_that_is_whole_again_is_lit_again(pack: Pack, other: Path, tmp_path: Path) -> None:
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        fallback.light_best(screen, other)
+        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        assert again is not None and again.folder == pack.folder
+        assert wrong == "" and screen.show((0,))
+
+
+def test_with_damaged_frames_the_sitter_rests_and_is_told(
+    pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    patch = pack.folder / "patch_07.png"
+    patch.write_bytes(b"damaged")
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        assert again is not None and again.folder == pack.folder
+        assert not screen.show((0,)), "it rests"
+    assert wrong.startswith(f"{patch}: damaged") and wrong.endswith("; the sitter rests")
+    assert warnings(caplog) == [wrong]
+
+
+def test_a_damaged_base_lights_the_other_portrait_again(
+    pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_pixels(pack.folder)
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        assert again is not None and again.folder == other
+    assert warnings(caplog) == [wrong] and wrong.startswith(f"{pack.folder}")
+
+
+def test_without_any_readable_portrait_the_picture_stays(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "empty"))
+    without_pixels(pack.folder)
+    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+    assert again is None
+    assert warnings(caplog) == [wrong] and wrong.endswith("; the picture stays as it is")
+
+
 def run_and_hurt(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[], None]
 ) -> None:
@@ -191,7 +233,9 @@ def test_a_compiled_file_damaged_while_it_is_shown_is_made_anew(
     assert str(caches()[0]) in line and line.endswith("compiling the portrait again")
     CompiledPack(caches()[0], None).verify_patches(bool)
     x0, y0, x1, y1 = BOX
-    for path in (tmp_path / "lit").glob("frame_*.png"):
+    pictures = list((tmp_path / "lit").glob("frame_*.png"))
+    assert len(pictures) >= 3
+    for path in pictures:
         expected = base.copy()
         expected[y0:y1, x0:x1] = patches[int(path.stem[-2:])]
         assert np.array_equal(np.asarray(Image.open(path)), expected)

@@ -1,10 +1,16 @@
 import logging
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance import __version__
+from appliance.assets import home_folder
 from appliance.service import journal
 from appliance.service.journal import BURST, REFILL, Bucket, Fields, RateLimit, pour
 from appliance.terminal import MAX_LENGTH
@@ -136,3 +142,31 @@ def test_lines_of_two_threads_are_counted_one_after_the_other() -> None:
     others[0].join()
     passed += sum(limit.filter(record("camera lost")) for _ in range(20))
     assert passed == BURST
+
+
+@pytest.mark.parametrize("library", [True, False], ids=["systemd-python", "without"])
+def test_to_the_journal_it_logs_with_fields_if_it_can(tmp_path: Path, library: bool) -> None:
+    """In a process of its own, whose standard error is a file that counts as the journal."""
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "__init__.py").touch()
+    if library:
+        (tmp_path / "systemd" / "journal.py").write_text(
+            "import logging, sys\n"
+            "class JournalHandler(logging.Handler):\n"
+            "    def __init__(self, **options): super().__init__(); self.options = options\n"
+            "    def emit(self, record): print('journal', self.options, record.MONA_LISA_VERSION, self.format(record))\n"
+        )
+    program = (
+        "import os, logging; error = os.fstat(2)\n"
+        "os.environ['JOURNAL_STREAM'] = f'{error.st_dev}:{error.st_ino}'\n"
+        "from appliance.service import journal; journal.set_up()\n"
+        "logging.getLogger('appliance.test').info('lit')"
+    )
+    with (tmp_path / "error").open("w") as error:
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{home_folder()}"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=error, text=True, env=environment
+        )
+    told = f"journal {{'SYSLOG_IDENTIFIER': 'mona-lisa'}} {__version__} lit\n"
+    assert (done.returncode, done.stdout) == (0, told if library else "")
+    assert (tmp_path / "error").read_text() == ("" if library else "INFO lit\n")

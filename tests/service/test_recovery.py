@@ -76,17 +76,21 @@ def test_a_service_that_was_stopped_is_told_from_one_that_fails(
     assert recovery.was_stopped({"Result": result, **dict(moments)}) == stopped
 
 
+def it_is(folder: Path, state: str, moments: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+    """Let systemd say of the service that it is in a state, and when it began, was ready, stopped and ended."""
+    rows = [f"{name}={moment}" for name, moment in zip(recovery._MOMENTS, moments, strict=True)]
+    (folder / "known").write_text("\n".join([f"ActiveState={state}", "Result=exit-code", *rows]))
+
+
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What systemd was asked for, a line each; it says that the service crashed. No pause takes time."""
     asked = tmp_path / "asked"
     asked.touch()
-    crashed = "\n".join(
-        ["ActiveState=failed", "Result=exit-code", *(f"{name}=0" for name in recovery._MOMENTS)]
-    )
+    it_is(tmp_path, "failed")
     systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()
-    systemctl.write_text(f"#!/bin/sh\n[ $1 = show ] && echo '{crashed}' || echo $* >>{asked}\n")
+    systemctl.write_text(f"#!/bin/sh\n[ $1 = show ] && cat {tmp_path}/known || echo $* >>{asked}\n")
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
@@ -118,7 +122,23 @@ def test_where_no_reboot_can_be_noted_none_is_made(
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["mona-lisa.service"] * 2
 
 
-def test_a_service_stopped_meanwhile_is_left_alone(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "given_up", lambda: False)
+@pytest.mark.parametrize(
+    ("state", "moments"),
+    [
+        ("activating", (0, 0, 0, 0)),  # systemd is about to start it again
+        ("active", (1, 2, 0, 0)),
+        ("failed", (1, 2, 3, 4)),  # somebody stopped it, and it ended badly
+    ],
+)
+def test_a_service_restarted_or_stopped_meanwhile_is_left_alone(
+    asked: Path, tmp_path: Path, state: str, moments: tuple[int, int, int, int]
+) -> None:
+    it_is(tmp_path, state, moments)
     recovery.main()
     assert asked.read_text() == ""
+
+
+def test_a_service_that_systemd_no_longer_starts_reboots(asked: Path, tmp_path: Path) -> None:
+    it_is(tmp_path, "inactive")
+    recovery.main()
+    assert asked.read_text() == "--no-block reboot\n"

@@ -2,7 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from appliance.assets import home_folder, model_path
+from appliance.errors import NoRuntime
+from appliance.vision import runtime
 
 GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n"
 # Stands in for the runtime: it speaks as the real one does, past Python, and may end the process.
@@ -44,3 +48,18 @@ def test_without_grep_a_model_is_loaded_all_the_same(tmp_path: Path) -> None:
         "print(model.path, file=sys.stderr)"
     )
     assert stderr_of(program).endswith(f"{path}\n")
+
+
+def test_without_any_runtime_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_RUNTIMES", ("no_such_runtime.interpreter", "nor_this.interpreter"))
+    with pytest.raises(NoRuntime, match="no TFLite runtime: install tflite-runtime"):
+        runtime.find_interpreter()
+
+
+def test_the_second_runtime_is_used_where_the_first_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "second_runtime.py").write_text("class Interpreter: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(runtime, "_RUNTIMES", ("no_such_runtime.interpreter", "second_runtime"))
+    assert runtime.find_interpreter().__module__ == "second_runtime"
