@@ -13,11 +13,11 @@ from appliance.cli import main
 def test_refused_pictures_have_their_rows_in_sheet_and_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    portrait = tmp_path / "portrait"
+    portrait = tmp_path / "pictures"
     portrait.mkdir()
     Image.linear_gradient("L").save(portrait / "sky.png")
     (portrait / "read\nme.txt").write_text("no picture")
-    command = ["bench", "portrait", "--portrait", str(portrait), "--out", str(tmp_path / "sheet.png")]
+    command = ["bench", "portrait", "--pictures", str(portrait), "--out", str(tmp_path / "sheet.png")]
     assert main(command) == 0
     heading, text, sky = capsys.readouterr().out.splitlines()
     assert heading.split()[0] == "picture" and heading.endswith("verdict")
@@ -32,9 +32,9 @@ def test_refused_pictures_have_their_rows_in_sheet_and_table(
 
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "portrait", "--portrait", str(tmp_path)]) == 2
-    assert f"--portrait {tmp_path}: no files there; expected a folder of portrait" in capsys.readouterr().err
-    assert main(["bench", "vision", "--portrait", str(tmp_path)]) == 2
+    assert main(["bench", "portrait", "--pictures", str(tmp_path)]) == 2
+    assert f"--pictures {tmp_path}: no files there; expected a folder of portrait" in capsys.readouterr().err
+    assert main(["bench", "vision", "--pictures", str(tmp_path)]) == 2
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bench import peer
 from appliance.bench.peer import make_venv
 from appliance.bench.vision import bench_vision
 from appliance.errors import AssetUnavailable
@@ -47,7 +46,7 @@ def test_while_the_peer_is_installed_another_bench_waits(
         held.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(peer.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert make_venv(venv) == make_venv(venv) == venv / "bin" / "python"
     assert len(held) == 2, "the venv, and MediaPipe into it, once"
 

@@ -59,7 +59,7 @@ def test_a_film_is_bounded(
 def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path; from appliance.display import recorders\n"
-        "recorders._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
+        "film._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
         "for frame in range(recorders.MOST):\n"
         "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
         "    taken.lit((frame,), surface)\n"

@@ -32,9 +32,9 @@ TRACKING = TrackingConfig()
 @functools.cache
 def noise(sigma: float) -> NDArray[np.int16]:
     """White noise of a whole picture in grey levels, (360, 640, 3)."""
-    return np.rint(sigma * np.random.default_rng(1).standard_normal((360, 640, 3), np.float32)).astype(
-        np.int16
-    )
+    drawn = np.random.default_rng(1).standard_normal((360, 640, 3), np.float32)
+    levels: NDArray[np.int16] = np.rint(sigma * drawn).astype(np.int16)
+    return levels
 
 
 def noisy(pixels: Pixels, number: int, sigma: float = 1.5) -> Pixels:
