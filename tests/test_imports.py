@@ -18,7 +18,7 @@ PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"errors", "rights", "text", "files", "toml", "images", "config", "assets", "grid"}
+HELPERS = {"errors", "rights", "text", "files", "toml", "rules", "images", "config", "assets", "grid"}
 MAY_IMPORT = {
     "errors": set(),
     "rights": set(),
@@ -26,9 +26,9 @@ MAY_IMPORT = {
     "files": {"errors", "rights"},
     "toml": {"files"},
     "images": {"errors", "files"},
-    "rules": set(),
-    "config": {"errors", "rules", "toml"},
-    "assets": {"errors", "files", "toml"},
+    "rules": {"text", "toml"},
+    "config": {"errors", "rules", "text", "toml"},
+    "assets": {"errors", "files", "rules", "toml"},
     "download": {"errors"},
     "progress": {"text"},
     "grid": set(),

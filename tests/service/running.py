@@ -105,7 +105,7 @@ class Running:
         )
         read = self.settings._read
         monkeypatch.setattr(self.settings, "_read", lambda: replace(read(), display=self._display))
-        self._thread = threading.Thread(target=self._run, name="app")
+        self._thread = threading.Thread(target=self._run, name="loop")
 
     def _run(self) -> None:
         try:

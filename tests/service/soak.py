@@ -102,7 +102,7 @@ def main(total: int, log: Path) -> None:
         (folder / "pictures").mkdir()
 
         def camera_named(source: str, config: CameraConfig) -> Camera:
-            camera: Camera = ReplayCamera(folder / "pictures", FAST, NARROW, app=True)
+            camera: Camera = ReplayCamera(folder / "pictures", FAST, NARROW, loop=True)
             if source == "gallery":
                 camera = GalleryCamera(folder / "walk.toml", 128, 72, FAST, NARROW, latency=0.0)
             camera.set_rate = lambda _: None  # type: ignore[method-assign]  # as fast as it can
