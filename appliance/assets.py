@@ -10,12 +10,13 @@ from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
 from appliance.files import check_contents, open_regular, write_atomic
-from appliance.schema import parse_toml, read_toml
+from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse_toml, read_toml
 
 MODEL_MANIFEST: Final = "models/manifest.toml"
 PORTRAIT_MANIFEST: Final = "frames/portraits.toml"
 # The manifests of fetched files.
 MANIFESTS: Final = (MODEL_MANIFEST, PORTRAIT_MANIFEST)
+_RULES: Final[dict[type, ValueRule]] = {str: ANY_TEXT, int: ANY_WHOLE}
 _PACKAGE: Final = Path(__file__).parent
 _IN_WHEEL: Final = _PACKAGE / "shipped"  # made by setup.py; a checkout does not have it
 
@@ -200,10 +201,10 @@ def _load(path: Path, folder: Path) -> list[Asset]:
     for row in _rows(tree, "file", path):
         name, wheel = row["name"], row.get("wheel")
         if not isinstance(wheel, str) or wheel not in wheels:
-            raise BadManifest(f"{path}: {name}: wheel = {wheel!r}, expected a [[wheel]]")
+            raise _checked(row, path).refusal("wheel", "expected a [[wheel]]")
         if Path(name).name != name:
             raise BadManifest(f"{path}: {name}: expected the name of a file")
-        assets.append(_entry(Asset, row | {"wheel": wheels[wheel], "folder": folder}, path))
+        assets.append(_entry(Asset, row, path, wheel=wheels[wheel], folder=folder))
     return assets
 
 
@@ -217,15 +218,16 @@ def _rows(tree: dict[str, Any], kind: str, path: Path) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def _entry(kind: Any, row: dict[str, Any], path: Path) -> Any:
-    expected = get_type_hints(kind)
-    if wrong := expected.keys() ^ row.keys():
-        raise BadManifest(f"{path}: {row['name']}: missing or unknown key {', '.join(sorted(wrong))}")
-    for key, value in row.items():
-        if not isinstance(value, expected[key]):
-            what = {int: "a whole number", str: "text"}[expected[key]]
-            raise BadManifest(f"{path}: {row['name']}: {key} = {value!r}, expected {what}")
-    return kind(**row)
+def _checked(row: dict[str, Any], path: Path) -> CheckedTable:
+    return CheckedTable(row, lambda _: f"{path}: {row['name']}: ", BadManifest)
+
+
+def _entry(kind: Any, row: dict[str, Any], path: Path, **made: Any) -> Any:
+    """Make an entry of a row: `made` are the fields that are not in it, or are of another kind there."""
+    table = _checked({key: value for key, value in row.items() if key not in made}, path)
+    expected = {name: plain for name, plain in get_type_hints(kind).items() if name not in made}
+    table.check_keys(expected)
+    return kind(**{name: table.get(name, plain, _RULES[plain]) for name, plain in expected.items()}, **made)
 
 
 def _check_file(path: Path, size: int, sha256: str, name: str) -> None:

@@ -1,17 +1,32 @@
-"""The configuration: one typed, frozen tree, read from TOML; what it does not know it refuses."""
+"""The settings: every key with its type, default, range, unit and meaning; read from layers of TOML files.
 
+Each layer is a file of its own and sets some of the keys. A higher layer goes over a lower one:
+
+    defaults  <  config.toml (a person)  <  card.toml (from the card)  <  calibration.toml (`calibrate`)
+
+No program writes config.toml. Every value knows the file and line it comes from. A layer that holds anything
+unknown or out of range is refused as a whole.
+
+The same description checks the files and prints `appliance/config.toml` (`mona-lisa config print`).
+"""
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, get_origin, get_type_hints
 
 from appliance.errors import ConfigError
 from appliance.schema import (
+    CheckedTable,
     ListOf,
     OneOf,
     Pattern,
     Range,
     Text,
     TimeZone,
+    ValueRule,
     YesNo,
     ZeroOr,
     names,
@@ -19,18 +34,16 @@ from appliance.schema import (
     read_toml,
     toml_value,
 )
+from appliance.terminal import printable_line
 
-SYSTEM_CONFIG: Final = Path("/etc/mona-lisa/config.toml")
-
-# The types a key's value may have in TOML, by the type it has here.
-_IN_TOML: Final[dict[type, tuple[type, ...]]] = {
-    bool: (bool,),
-    int: (int,),
-    float: (float, int),
-    str: (str,),
-    tuple: (list,),
-}
-
+SYSTEM_FOLDER: Final = Path("/etc/mona-lisa")
+# What a person sets; what stands on the card's boot partition, as deploy/card_config.py copied it; what
+# `mona-lisa calibrate` measured.
+CONFIG_FILE: Final = "config.toml"
+CARD_FILE: Final = "card.toml"
+CALIBRATION_FILE: Final = "calibration.toml"
+# The layers in the system's folder, the lowest first.
+LAYERS: Final = (CONFIG_FILE, CARD_FILE, CALIBRATION_FILE)
 
 CAMERAS: Final = Pattern(
     r"picamera|gallery(:.+)?|replay:.+", "picamera, gallery, gallery:WALK or replay:FOLDER"
@@ -60,105 +73,358 @@ REMOVED: Final = {
     "tracking.beta": "a walking viewer is followed without a filter",
 }
 
+# Characters of a value that are quoted where several values share a line: any number, and most texts.
+_LONGEST_VALUE: Final = 60
+
+_PRINTED_HEAD: Final = """\
+# Settings of the framed screen. Every key stands here with its default, behind a "#": take the "#" away and
+# change the value. What you do not set keeps the program's default.
+# Then: mona-lisa config check; sudo systemctl reload mona-lisa. `mona-lisa config show` prints all in force.
+# What stands on the card (mona-lisa.toml) and what `mona-lisa calibrate` measured go over this file."""
+
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+_T = TypeVar("_T")
+
+
+def setting(default: _T, rule: ValueRule, meaning: str = "", restart: bool = False) -> _T:
+    """Describe a key: its default, what a value may be, what it means, and whether it needs a restart.
+
+    A key without a meaning belongs to the one above it. A key that needs no restart counts after a reload.
+    """
+    return field(default=default, metadata={"rule": rule, "meaning": meaning, "restart": restart})
 
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
     """How pictures are taken."""
 
-    source: Annotated[str, CAMERAS] = "picamera"
-    width: Annotated[int, Range(64, 4608, "pixels")] = 640
-    height: Annotated[int, Range(64, 2592, "pixels")] = 360
-    rate: Annotated[float, Range(1, 120, "pictures/s")] = 30.0
-    field_of_view: Annotated[float, ZeroOr("the camera's own lens", Range(10, 170, "degrees"))] = 0.0
-    rotation: Annotated[int, OneOf((0, 180))] = 0
-    distortion: Annotated[float, Range(-0.3, 0.3)] = 0.0
-    timeout: Annotated[float, Range(0.5, 60, "seconds")] = 5.0
+    source: str = setting(
+        "picamera",
+        CAMERAS,
+        'Where pictures come from: "picamera" (the Pi\'s camera), "gallery" (a simulated room), '
+        '"gallery:WALK" '
+        '(one of its walks) or "replay:FOLDER" (a folder of pictures).',
+    )
+    width: int = setting(
+        640,
+        Range(64, 4608, "pixels"),
+        "Size of the pictures searched for faces. Keep the sensor's shape (16:9 for Camera Module 3) and a "
+        "width that is a multiple of 128.",
+    )
+    height: int = setting(360, Range(64, 2592, "pixels"))
+    rate: float = setting(
+        30.0,
+        Range(1, 120, "pictures/s"),
+        "Pictures per second asked of the camera. In the dark it may give down to half of it.",
+    )
+    field_of_view: float = setting(
+        0.0,
+        ZeroOr("the camera's own lens", Range(10, 170, "degrees")),
+        "Horizontal field of view. 0 takes that of the camera's own lens, by its name (Camera Module 3 has "
+        "66 "
+        "degrees, its wide version 102). With a lens of your own (HQ or GS camera) write its angle.",
+    )
+    rotation: int = setting(
+        0,
+        OneOf((0, 180)),
+        "180 for a camera that is mounted upside down, because no face is found in an upside-down picture.",
+    )
+    distortion: float = setting(
+        0.0,
+        Range(-0.3, 0.3),
+        "The lens's first radial distortion coefficient (Brown's k1): below 0 for a barrel, 0 for none.",
+    )
+    timeout: float = setting(
+        5.0,
+        Range(0.5, 60, "seconds"),
+        "Time without a picture after which the camera counts as stalled. The first picture may take "
+        f"{OPENING:g} s longer.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
     """How faces are found."""
 
-    model: Annotated[str, OneOf(("short", "full"))] = "full"
-    threshold: Annotated[float, Range(0.1, 0.99)] = 0.5
+    model: str = setting(
+        "full",
+        OneOf(("short", "full")),
+        'The model that searches the room, tile by tile, while nobody is followed. "full" sees all of it in '
+        'seven pictures, to 5 m at 66 degrees. "short" needs a third of the time for each picture, but four '
+        "times as many pictures.",
+    )
+    threshold: float = setting(
+        0.5, Range(0.1, 0.99), "A newcomer's face with a lower score is not looked at again."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
     """Whom the sitter follows, and how calmly."""
 
-    stickiness: Annotated[float, Range(1, 5)] = 1.45
-    attention: Annotated[float, Range(1, 3600, "seconds")] = 8.0
-    dwell: Annotated[float, Range(0, 60, "seconds")] = 1.5
-    fixture_after: Annotated[float, Range(0, 86400, "seconds")] = 8.0
-    hold: Annotated[float, Range(0.2, 60, "seconds")] = 1.5
-    return_time: Annotated[float, Range(0.1, 60, "seconds")] = 2.0
-    min_cutoff: Annotated[float, Range(0.01, 30, "Hz")] = 0.7
-    hysteresis: Annotated[float, Range(0, 0.49, "frames")] = 0.15
-    prediction: Annotated[float, Range(0, 5, "seconds")] = 0.3
-    display_latency: Annotated[float, Range(0, 1, "seconds")] = 0.02
-    wander_every: Annotated[float, Range(0, 3600, "seconds")] = 0.0
-    share: Annotated[bool, YesNo()] = True
-    idle_after: Annotated[float, Range(1, 86400, "seconds")] = 60.0
-    idle_rate: Annotated[float, Range(1, 120, "pictures/s")] = 5.0
+    stickiness: float = setting(
+        1.45,
+        Range(1, 5),
+        "How much nearer a newcomer must stand to take the gaze from the current viewer: 1.45 means 1.45 "
+        "times. Someone who only walks past must be that ratio squared nearer.",
+    )
+    attention: float = setting(
+        8.0,
+        Range(1, 3600, "seconds"),
+        "Only with share = false: after the viewer has stood still for this time, the gaze goes to somebody "
+        "who walks, or to somebody who came later and stands nearer.",
+    )
+    dwell: float = setting(
+        1.5, Range(0, 60, "seconds"), "The gaze stays with a viewer for at least this time."
+    )
+    fixture_after: float = setting(
+        8.0,
+        Range(0, 86400, "seconds"),
+        "A face that shows no sign of life for this time (no sway, no turn, no blink) is a picture or a "
+        "statue, and is ignored. Faces narrower than 20 pixels take three times as long. 0: no face is "
+        "ignored.",
+    )
+    hold: float = setting(
+        1.5,
+        Range(0.2, 60, "seconds"),
+        "How long the sitter keeps looking at the place where the viewer was last seen.",
+    )
+    return_time: float = setting(
+        2.0, Range(0.1, 60, "seconds"), "How long the eyes then take to return to rest."
+    )
+    min_cutoff: float = setting(
+        0.7,
+        Range(0.01, 30, "Hz"),
+        "Cut-off frequency of the filter on the gaze while the viewer stands: lower is calmer. A walking "
+        "viewer is followed without a filter.",
+    )
+    hysteresis: float = setting(
+        0.15,
+        Range(0, 0.49, "frames"),
+        "How far past the middle between two frames the gaze must go before the frame changes.",
+    )
+    prediction: float = setting(
+        0.3,
+        Range(0, 5, "seconds"),
+        "The viewer's motion is continued to the moment when the light leaves the screen, for at most this "
+        "time. 0: nothing is predicted.",
+    )
+    display_latency: float = setting(
+        0.02,
+        Range(0, 1, "seconds"),
+        "Time between the choice of a frame and the moment when its light leaves the screen.",
+    )
+    wander_every: float = setting(
+        0.0,
+        Range(0, 3600, "seconds"),
+        "How often the sitter looks around in an empty room. Less than 5 counts as 5. 0: never.",
+    )
+    share: bool = setting(
+        True,
+        YesNo(),
+        "Whether the sitter looks at everybody who stops in front of the portrait, in turn. With false one "
+        "visitor keeps the gaze until they leave or somebody clearly nearer comes.",
+    )
+    idle_after: float = setting(
+        60.0,
+        Range(1, 86400, "seconds"),
+        "When nobody was there and nothing moved for this time, the camera takes only idle_rate pictures.",
+    )
+    idle_rate: float = setting(5.0, Range(1, 120, "pictures/s"))
 
 
 @dataclass(frozen=True, slots=True)
 class GazeConfig:
     """How a viewer's place becomes a frame."""
 
-    mapping: Annotated[str, OneOf(("angle", "original"))] = "angle"
-    camera_right: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
-    camera_forward: Annotated[float, Range(-5000, 5000, "mm")] = 0.0
-    camera_up: Annotated[float, CAMERA_UP] = 0.0
-    camera_pitch: Annotated[float, CAMERA_PITCH] = 0.0
-    mirrored: Annotated[bool, YesNo()] = False
-    limit_left: Annotated[float, Range(-90, 0, "degrees")] = -90.0
-    limit_right: Annotated[float, Range(0, 90, "degrees")] = 90.0
-    limit_up: Annotated[float, Range(0, 90, "degrees")] = 90.0
-    limit_down: Annotated[float, Range(-90, 0, "degrees")] = -90.0
-    gain: Annotated[float, Range(0.1, 5)] = 1.0
-    contact: Annotated[float, Range(0, 1)] = 0.0
+    mapping: str = setting(
+        "angle",
+        OneOf(("angle", "original")),
+        '"angle": the sitter looks at the viewer\'s true place. "original": the 2020 piece, which uses the '
+        "viewer's horizontal place in the picture alone.",
+    )
+    camera_right: float = setting(
+        0.0,
+        Range(-5000, 5000, "mm"),
+        "Place of the camera relative to the sitter's eyes: to the right as the visitor sees it, forward "
+        "(towards the visitor), and up (below 0: the camera is lower than the sitter's eyes). `mona-lisa "
+        "calibrate` measures camera_right and camera_up.",
+    )
+    camera_forward: float = setting(0.0, Range(-5000, 5000, "mm"))
+    camera_up: float = setting(0.0, CAMERA_UP)
+    camera_pitch: float = setting(
+        0.0,
+        CAMERA_PITCH,
+        "Tilt of the camera: above 0 it looks up, below 0 down. `mona-lisa calibrate` measures it.",
+    )
+    mirrored: bool = setting(
+        False,
+        YesNo(),
+        "Whether the camera's pictures are mirrored. `mona-lisa calibrate` finds out.",
+    )
+    limit_left: float = setting(
+        -90.0,
+        Range(-90, 0, "degrees"),
+        "The outermost angles to the sides at which the sitter looks. `mona-lisa calibrate` measures them.",
+    )
+    limit_right: float = setting(90.0, Range(0, 90, "degrees"))
+    limit_up: float = setting(
+        90.0,
+        Range(0, 90, "degrees"),
+        "The outermost angles up and down. The portrait's own frames reach less far.",
+    )
+    limit_down: float = setting(-90.0, Range(-90, 0, "degrees"))
+    gain: float = setting(
+        1.0,
+        Range(0.1, 5),
+        "Degrees that the sitter's gaze turns for each degree by which the viewer walks round the portrait, "
+        "or "
+        "is higher or lower.",
+    )
+    contact: float = setting(
+        0.0,
+        Range(0, 1),
+        "How much the sitter meets the eyes of a viewer who stands still: 0 looks to the viewer's true "
+        "place, "
+        "1 straight out of the picture. deploy/guide/contact.md says why, and how to try it.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class DisplayConfig:
     """Where the light goes."""
 
-    output: Annotated[str, DISPLAYS] = "auto"
-    width: Annotated[int, Range(64, 7680, "pixels")] = 1080
-    height: Annotated[int, Range(64, 7680, "pixels")] = 1920
-    width_mm: Annotated[float, ZeroOr("what the monitor says", Range(50, 10000, "mm"))] = 0.0
-    pack: Annotated[str, Text("a pack's folder, or empty for the portrait that hangs")] = ""
-    rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
-    fit: Annotated[str, OneOf(("contain", "cover"))] = "contain"
-    border: Annotated[str, Pattern(r"#[0-9a-fA-F]{6}", 'a colour like "#000000"')] = "#000000"
-    margin: Annotated[int, Range(0, 400, "pixels")] = 0
-    brightness: Annotated[float, Range(0.05, 1)] = 1.0
-    crossfade: Annotated[bool, YesNo()] = False
-    shift: Annotated[int, Range(0, 8, "pixels")] = 2
-    shift_time: Annotated[float, Range(0.05, 1440, "minutes")] = 3.0
-    film: Annotated[str, FILMS] = ""
+    output: str = setting(
+        "auto",
+        DISPLAYS,
+        '"auto" (a window on a desktop, else the screen itself), "kmsdrm", "window" or "offscreen:FOLDER".',
+        restart=True,
+    )
+    width: int = setting(
+        1080,
+        Range(64, 7680, "pixels"),
+        "Size of a window or of an offscreen picture; a real screen keeps its own. Portraits are rendered "
+        "for "
+        "this size: set it to the real screen's as it hangs, upright if the monitor is.",
+        restart=True,
+    )
+    height: int = setting(1920, Range(64, 7680, "pixels"), restart=True)
+    width_mm: float = setting(
+        0.0,
+        ZeroOr("what the monitor says", Range(50, 10000, "mm")),
+        "Width of the lit part of the screen as it hangs. It is needed where several sitters turn to one "
+        "visitor, each by its own angle. A monitor that does not say its size counts as one of 27 inches.",
+        restart=True,
+    )
+    pack: str = setting(
+        "",
+        Text("a pack's folder, or empty for the portrait that hangs"),
+        "Folder of the portrait to show. Empty: the one that hangs (`mona-lisa portrait use`).",
+    )
+    rotation: int = setting(
+        0,
+        OneOf((0, 90, 180, 270)),
+        "Degrees by which the picture is turned clockwise on the screen. A monitor that hangs upright but is "
+        "driven as a wide one needs 90 or 270.",
+        restart=True,
+    )
+    fit: str = setting(
+        "contain",
+        OneOf(("contain", "cover")),
+        '"contain": all of the picture, with borders where its shape is another. "cover": no borders; the '
+        "picture's edges are cut off, and the face stays in view.",
+        restart=True,
+    )
+    border: str = setting(
+        "#000000",
+        Pattern(r"#[0-9a-fA-F]{6}", 'a colour like "#000000"'),
+        'Colour of the borders, like "#000000".',
+        restart=True,
+    )
+    margin: int = setting(
+        0,
+        Range(0, 400, "pixels"),
+        "Width of a border on every side: for a frame's rabbet, or a television that cuts off the edges.",
+        restart=True,
+    )
+    brightness: float = setting(
+        1.0, Range(0.05, 1), "Part of full brightness that is never exceeded.", restart=True
+    )
+    crossfade: bool = setting(
+        False,
+        YesNo(),
+        "Whether to fade between neighbouring frames, in two steps instead of one: calmer, at twice the "
+        "work.",
+        restart=True,
+    )
+    shift: int = setting(
+        2,
+        Range(0, 8, "pixels"),
+        "Against burn-in the whole picture moves by a pixel every shift_time minutes, and at most this far "
+        "from its place. 0: it stays where it is.",
+        restart=True,
+    )
+    shift_time: float = setting(3.0, Range(0.05, 1440, "minutes"), restart=True)
+    film: str = setting(
+        "",
+        FILMS,
+        "Record what is shown in this .webp or .gif file, for support. Empty: do not. Also `run --film "
+        "FILE`.",
+        restart=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class HoursConfig:
     """When the screen is lit."""
 
-    timezone: Annotated[str, TimeZone()] = ""
-    monday: Annotated[str, OPENINGS] = "always"
-    tuesday: Annotated[str, OPENINGS] = "always"
-    wednesday: Annotated[str, OPENINGS] = "always"
-    thursday: Annotated[str, OPENINGS] = "always"
-    friday: Annotated[str, OPENINGS] = "always"
-    saturday: Annotated[str, OPENINGS] = "always"
-    sunday: Annotated[str, OPENINGS] = "always"
-    closed_days: Annotated[tuple[str, ...], ListOf(DAYS)] = ()
-    clock: Annotated[str, OneOf(("synchronised", "any"))] = "synchronised"
-    fade: Annotated[float, Range(0, 60, "seconds")] = 3.0
-    cec: Annotated[bool, YesNo()] = False
+    timezone: str = setting(
+        "",
+        TimeZone(),
+        'Time zone of the opening hours, like "Europe/Berlin". Empty: the system\'s.',
+        restart=True,
+    )
+    monday: str = setting(
+        "always",
+        OPENINGS,
+        'When the screen is lit, by the day on which it opens: "always" (all day), "closed", or times like '
+        '"10:00-18:00". Separate several with commas. An end before its beginning is on the next day '
+        '("18:00-02:00").',
+        restart=True,
+    )
+    tuesday: str = setting("always", OPENINGS, restart=True)
+    wednesday: str = setting("always", OPENINGS, restart=True)
+    thursday: str = setting("always", OPENINGS, restart=True)
+    friday: str = setting("always", OPENINGS, restart=True)
+    saturday: str = setting("always", OPENINGS, restart=True)
+    sunday: str = setting("always", OPENINGS, restart=True)
+    closed_days: tuple[str, ...] = setting(
+        (),
+        ListOf(DAYS),
+        'Days on which it does not open: "12-25" is every year, "2027-04-05" once. Like ["12-25", '
+        '"2027-04-05"].',
+        restart=True,
+    )
+    clock: str = setting(
+        "synchronised",
+        OneOf(("synchronised", "any")),
+        '"synchronised": the screen counts as open until the clock was set, by the network or by a clock '
+        "with "
+        'a battery. "any": believe whatever the clock says.',
+        restart=True,
+    )
+    fade: float = setting(3.0, Range(0, 60, "seconds"), "Time to fade in and out.", restart=True)
+    cec: bool = setting(
+        False,
+        YesNo(),
+        "Whether to send the monitor to standby and to wake it, by HDMI-CEC (needs `cec-ctl` of v4l-utils). "
+        "A "
+        "monitor that is switched off with its remote control during opening hours wakes again: use "
+        "closed_days, or its plug.",
+        restart=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,98 +439,218 @@ class Config:
     hours: HoursConfig = field(default_factory=HoursConfig)
 
 
-def system_config() -> Path | None:
-    """Return the system's config file, None if there is none; reading one that is closed to us tells so."""
-    try:
-        SYSTEM_CONFIG.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        pass
-    return SYSTEM_CONFIG
+# A section and a key in it.
+Key = tuple[str, str]
 
 
-def load_config(path: Path | None = None) -> Config:
-    """Read a config file; without one, the system's if it exists, else the defaults.
+@dataclass(frozen=True)
+class Layer:
+    """The keys that one file sets; `name` is what messages call the file."""
+
+    name: str
+    values: Mapping[Key, Any]
+    text: str = field(repr=False)
+
+    @functools.cached_property
+    def _lines(self) -> dict[tuple[str, ...], int]:
+        return _lines(self.text)
+
+    def place(self, key: Key) -> str:
+        """Return "file:line" of a key, with lines counted from 1."""
+        return f"{self.name}:{_line(self._lines, *key)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayeredConfig:
+    """The settings in force, and the layers they come from, the lowest first."""
+
+    config: Config
+    layers: tuple[Layer, ...]
+
+    def origin(self, key: Key) -> str:
+        """Return where a value comes from: "file:line", or "default"."""
+        setters = [layer for layer in self.layers if key in layer.values]
+        return setters[-1].place(key) if setters else "default"
+
+    def overridden(self) -> list[str]:
+        """Return a line for every value that does not count because a higher layer sets the same key."""
+        found = []
+        for number, layer in enumerate(self.layers):
+            for key, value in layer.values.items():
+                above = [other for other in self.layers[number + 1 :] if key in other.values]
+                if above:
+                    said = f"{layer.place(key)}: {'.'.join(key)} = {_short(value)}"
+                    wins = f"{above[-1].place(key)} sets {_short(above[-1].values[key])}"
+                    found.append(f"{said}; overridden: {wins}")
+        return found
+
+
+def config_folder() -> Path:
+    """Return the folder of the layers: systemd's CONFIGURATION_DIRECTORY, else the system's."""
+    given = os.environ.get("CONFIGURATION_DIRECTORY")
+    return Path(given.split(":")[0]) if given else SYSTEM_FOLDER
+
+
+def layer_files(path: Path | None = None) -> list[Path]:
+    """Return the files that are read, the lowest layer first: `path` alone, or the system's that are there.
+
+    One that cannot be looked at is among them, so that reading it says why.
+    """
+    if path is not None:
+        return [path]
+    return [file for name in LAYERS if _may_exist(file := config_folder() / name)]
+
+
+def read_layer(path: Path) -> Layer:
+    """Read one file of settings.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read or holds anything unknown or out of range: names file, line,
-        key, value and what was expected.
+        If it cannot be read or holds anything unknown or out of range: names file, line, key, value and
+        what was expected.
     """
-    path = path or system_config()
-    if path is None:
-        return Config()
     try:
         text = read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return parse_config(text, str(path))
+    return parse_layer(text, str(path))
 
 
-def parse_config(text: str, name: str) -> Config:
-    """Read a config from text; `name` is what errors call it. Raises `ConfigError`."""
+def parse_layer(text: str, name: str) -> Layer:
+    """Read a layer from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
         tree = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
     sections = get_type_hints(Config)
-    values: dict[str, Any] = {}
+    values: dict[Key, Any] = {}
     for section, keys in tree.items():
         if section not in sections:
-            where = f"{name}:{_line(text, section)}"
+            where = f"{name}:{_line(_lines(text), section)}"
             raise ConfigError(f"{where}: unknown section [{section}]; expected one of {', '.join(sections)}")
         if not isinstance(keys, dict):
-            where = f"{name}:{_line(text, section)}"
+            where = f"{name}:{_line(_lines(text), section)}"
             raise ConfigError(f"{where}: {section} = {toml_value(keys)}; expected a section [{section}]")
-        values[section] = _section(sections[section], section, keys, text, name)
-    return Config(**values)
+        found = _section(sections[section], section, keys, text, name)
+        values.update({(section, key): value for key, value in found.items()})
+    return Layer(name, values, text)
 
 
-def dump_config(config: Config) -> str:
-    """Write a config as TOML, every key with its value."""
+def merge(layers: Iterable[Layer]) -> LayeredConfig:
+    """Return the settings that layers give together, the lowest first; what none of them sets is default."""
+    layers = tuple(layers)
+    values: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for (section, key), value in layer.values.items():
+            values.setdefault(section, {})[key] = value
+    kinds = get_type_hints(Config)
+    return LayeredConfig(Config(**{name: kinds[name](**keys) for name, keys in values.items()}), layers)
+
+
+def load_layers(path: Path | None = None) -> LayeredConfig:
+    """Read one file over the defaults, or without one all of the system's layers; raises `ConfigError`."""
+    return merge(map(read_layer, layer_files(path)))
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Return the settings in force, as `load_layers` reads them; raises `ConfigError`."""
+    return load_layers(path).config
+
+
+def parse_config(text: str, name: str) -> Config:
+    """Read a config from text; `name` is what errors call it. Raises `ConfigError`."""
+    return merge([parse_layer(text, name)]).config
+
+
+def show_config(layered: LayeredConfig) -> str:
+    """Write the settings in force as TOML, every key with its value and where that comes from."""
     parts = []
-    for part in fields(config):
-        section = getattr(config, part.name)
-        rows = [f"{f.name} = {toml_value(getattr(section, f.name))}" for f in fields(section)]
-        parts.append("\n".join([f"[{part.name}]", *rows]))
+    for part in fields(Config):
+        section = getattr(layered.config, part.name)
+        rows = [f"[{part.name}]"]
+        for each in fields(section):
+            origin = printable_line(layered.origin((part.name, each.name)))
+            rows.append(f"{each.name} = {toml_value(getattr(section, each.name))}  # {origin}")
+        parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str) -> Any:
-    hints = get_type_hints(kind, include_extras=True)
-    values: dict[str, Any] = {}
+def print_config() -> str:
+    """Write a config.toml in which every key stands as a comment, with its default, meaning and range."""
+    import textwrap  # not before the first light
 
-    def wrong(key: str, why: str) -> ConfigError:
-        where = f"{name}:{_line(text, section, key)}: {section}.{key}"
-        return ConfigError(f"{where} = {toml_value(keys[key])}; {why}")
+    rows = [_PRINTED_HEAD]
+    for part in fields(Config):
+        rows += ["", f"[{part.name}]"]
+        keys = fields(get_type_hints(Config)[part.name])
+        if any(each.metadata["restart"] for each in keys):
+            live = ", ".join(each.name for each in keys if not each.metadata["restart"])
+            told = "Changes here count after `sudo systemctl restart mona-lisa`"
+            rows.append(f"# {told}{f'; {live} after a reload' if live else ''}.")
+        for each in keys:
+            rows += [""] * bool(each.metadata["meaning"] and rows[-1][0] == "#")
+            rows += textwrap.wrap(each.metadata["meaning"], 108, initial_indent="# ", subsequent_indent="# ")
+            rule = each.metadata["rule"]
+            allowed = f"  # {rule}" if isinstance(rule, Range | ZeroOr | OneOf | YesNo) else ""
+            rows.append(f"#{each.name} = {toml_value(each.default)}{allowed}")
+    return "\n".join(rows) + "\n"
 
-    for key, value in keys.items():
+
+def needs_restart(old: Config, new: Config) -> list[str]:
+    """Name the sections in which a key changes that counts after a restart only."""
+    return [
+        part.name
+        for part in fields(Config)
+        if any(
+            each.metadata["restart"]
+            and getattr(getattr(old, part.name), each.name) != getattr(getattr(new, part.name), each.name)
+            for each in fields(getattr(old, part.name))
+        )
+    ]
+
+
+def _short(value: Any) -> str:
+    """Write a value for one line of a message."""
+    return printable_line(toml_value(value), _LONGEST_VALUE)
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _section(kind: Any, section: str, keys: dict[str, Any], text: str, name: str) -> dict[str, Any]:
+    def place(key: str) -> str:
+        return f"{name}:{_line(_lines(text), section, key)}: {section}."
+
+    table = CheckedTable(keys, place, ConfigError)
+    for key in keys:
         if why := REMOVED.get(f"{section}.{key}"):
-            raise wrong(key, f"no longer used, because {why}: delete the line")
-        if key not in hints:
-            raise wrong(key, f"unknown key, expected one of {', '.join(hints)}")
-        assert get_origin(hints[key]) is Annotated
-        wanted, rule = get_args(hints[key])
-        plain = get_origin(wanted) or wanted
-        right_type = type(value) in _IN_TOML[plain]
-        if not right_type or not rule.accepts(value):
-            kind_name = {int: "a whole number, ", float: "a number, "}.get(plain, "")
-            kind_name = "" if isinstance(rule, OneOf) else kind_name
-            raise wrong(key, f"expected {kind_name}{rule}")
-        values[key] = plain(value)
-    return kind(**values)
+            raise table.refusal(key, f"no longer used, because {why}: delete the line")
+    known = {each.name: each for each in fields(kind)}
+    table.check_keys(known)
+    types = get_type_hints(kind)
+    plain = {key: get_origin(types[key]) or types[key] for key in keys}
+    return {key: table.get(key, plain[key], known[key].metadata["rule"]) for key in keys}
 
 
-def _line(text: str, section: str, *key: str) -> int:
-    """Find the line of a section or of a key in it, 1 where it cannot be told."""
-    found = 0
+def _line(lines: Mapping[tuple[str, ...], int], section: str, *key: str) -> int:
+    """Return the line of a section or of a key in it; a table that stands within one line holds its keys."""
+    return lines.get((section, *key)) or lines.get((section,)) or 1
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """Return the line on which each section, and each key in one, stands first."""
+    found: dict[tuple[str, ...], int] = {}
     for name in names(text):
-        if name.path[: 1 + len(key)] == (section, *key):
-            return name.line
-        if name.path[0] == section:  # a table inside of a line holds the key
-            found = found or name.line
-    return found or 1
+        for parts in (1, 2):
+            found.setdefault(name.path[:parts], name.line)
+    return found

@@ -23,6 +23,7 @@ from appliance.files import (
     restore_interrupted,
     write_atomic,
 )
+from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, OneOf, Predicate
 
 if TYPE_CHECKING:  # a compiled pack is shown without Pillow, which takes long to import
     from PIL import Image
@@ -124,7 +125,7 @@ _MAX_PNG_OVERHEAD: Final = 1 << 20
 # Largest number of chunks in a PNG: encoders write 8 kB and more into each, which is 12,000 in the largest
 # picture.
 _MAX_PNG_CHUNKS: Final = 100_000
-# Longest wrong value that a message shows, in characters.
+# Longest part of a decoder's own words that an error quotes, in characters.
 _MAX_SHOWN_VALUE: Final = 200
 # Largest number of sitters in a picture: more than any painting has with faces that are large enough.
 _MAX_SITTERS: Final = 24
@@ -134,6 +135,7 @@ _MAX_ROWS: Final = 99
 _MAX_COLUMNS: Final = 999
 # zlib's fastest strategy, Z_HUFFMAN_ONLY: a third less time than the default, for 1 % more bytes of a
 # painting.
+_INSIDE: Final = "[x0, y0, x1, y1] inside the picture"
 _HUFFMAN: Final = 2
 # The first bytes of every PNG.
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -438,79 +440,87 @@ def _read_info(folder: Path) -> PackInfo:
 
 
 def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
-    found = tree.pop("format", None)
-    if found not in (1, FORMAT) or type(found) is not int:
-        raise BadPack(f"{path}: format = {_shown(found)}, expected 1 or {FORMAT}; render the portrait again")
-    _check_keys(path, tree, {*_PLAIN_KEYS, "settings", *(_FORMAT_1_KEYS if found == 1 else ("sitters",))})
-    for name, right, expected in _rules(tree):
-        _check(path, name, tree[name], right, expected)
-    if found == 1:
-        grids = [_grid_of_format_1(path, {name: tree.pop(name) for name in _FORMAT_1_KEYS})]
+    def table(values: dict[str, Any]) -> CheckedTable:
+        return CheckedTable(values, lambda _: f"{path}: ", BadPack, _ADVICE)
+
+    top = table(tree)
+    number = top.get("format", int, OneOf((1, FORMAT)))
+    top.check_keys(("format", *_PLAIN_KEYS, "settings", *(_FORMAT_1_KEYS if number == 1 else ("sitters",))))
+    texts = {name: top.get(name, str, ANY_TEXT) for name in _PLAIN_KEYS if name != "size"}
+    settings = top.get("settings", dict, Predicate(_are_plain, "a table of numbers, texts and booleans"))
+    width, height = top.get("size", list, Predicate(_is_size, "[width, height]"))
+    if number == 1:
+        grids = [_grid_of_format_1(top)]
     else:
-        grids = tree.pop("sitters")
-        listed = isinstance(grids, list) and all(isinstance(grid, dict) for grid in grids)
-        right = listed and 0 < len(grids) <= _MAX_SITTERS
-        _check(path, "sitters", grids, right, f"1 to {_MAX_SITTERS} tables")
-    size = tree["size"] = (tree["size"][0], tree["size"][1])
-    sitters: list[FrameGrid] = []
-    for grid in grids:
-        _check_keys(path, grid, {field.name for field in fields(FrameGrid)})
-        for name, right, expected in _grid_rules(grid, size):
-            _check(path, name, grid[name], right, expected)
-        sitters.append(FrameGrid(**{name: tuple(value) for name, value in grid.items()}))
-    info = PackInfo(**tree, sitters=tuple(sitters))
+        listed = Predicate(_are_sitters, f"1 to {_MAX_SITTERS} tables")
+        grids = top.get("sitters", list, listed)
+    sitters = tuple(_grid(table(grid), (width, height)) for grid in grids)
+    info = PackInfo(**texts, size=(width, height), settings=settings, sitters=sitters)
     for name, value, right, expected in _bounds(info):
-        _check(path, name, value, right, expected)
+        if not right:
+            raise table({name: value}).refusal(name, f"expected {expected}")
     return info
 
 
-def _check(path: Path, name: str, value: Any, right: bool, expected: str) -> None:
-    if not right:
-        raise BadPack(f"{path}: {name} = {_shown(value)}; expected {expected}; render the portrait again")
-
-
-def _check_keys(path: Path, tree: dict[str, Any], names: set[str]) -> None:
-    if wrong := names ^ tree.keys():
-        keys = _shown(", ".join(sorted(wrong)))
-        raise BadPack(f"{path}: missing or unknown key {keys}; render the portrait again")
-
-
-def _grid_of_format_1(path: Path, tree: dict[str, Any]) -> dict[str, Any]:
+def _grid_of_format_1(top: CheckedTable) -> dict[str, Any]:
     """Return the keys of format 1 as those of a grid of one row."""
-    frames, angles, box = tree["frames"], tree["angles"], tree["box"]
-    _check(path, "frames", frames, type(frames) is int and frames >= 2, "a whole number from 2")
-    counted = isinstance(angles, list) and len(angles) == frames
-    _check(path, "angles", angles, counted, f"{frames} rising numbers")
-    eyes = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2] if _integers(box, 4) else box
-    resting = [0, tree["resting"]]
-    return {"box": box, "eyes": eyes, "angles": angles, "pitches": [0], "steps": [1], "resting": resting}
+    frames = top.get("frames", int, Predicate(lambda n: n >= 2, "a whole number from 2"))
+    angles = top.get("angles", list, Predicate(lambda a: len(a) == frames, f"{frames} rising numbers"))
+    box = top.get("box", list, Predicate(lambda v: _integers(v, 4), _INSIDE))
+    resting = top.get("resting", int, ANY_WHOLE)
+    eyes = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+    return {
+        "box": box, "eyes": eyes, "angles": angles, "pitches": [0], "steps": [1], "resting": [0, resting]
+    }  # fmt: skip
 
 
-def _rules(tree: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:
-    for name in ("title", "artist", "licence", "source", "source_sha256", "engine"):
-        yield name, isinstance(tree[name], str), "text"
-    settings = tree["settings"]
-    plain = isinstance(settings, dict) and all(type(v) in (float, int, str, bool) for v in settings.values())
-    yield "settings", plain, "a table of numbers, texts and booleans"
-    yield "size", _integers(tree["size"], 2) and min(tree["size"]) > 0, "[width, height]"
+def _grid(table: CheckedTable, size: tuple[int, int]) -> FrameGrid:
+    """Return a sitter's grid of frames; raises `BadPack`."""
+    table.check_keys(field.name for field in fields(FrameGrid))
+
+    def get(name: str, right: Callable[[list[Any]], bool], what: str) -> tuple[Any, ...]:
+        return table.get(name, tuple, Predicate(right, what))
+
+    def inside(box: list[Any]) -> bool:
+        return _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
+
+    def rising(angles: list[Any]) -> bool:
+        there = _numbers(angles, 360) and 2 <= len(angles) <= _MAX_COLUMNS
+        return there and all(a < b for a, b in pairwise(angles))
+
+    def falling(pitches: list[Any]) -> bool:
+        there = _numbers(pitches, 360) and 1 <= len(pitches) <= _MAX_ROWS
+        return there and all(a > b for a, b in pairwise(pitches))
+
+    box = get("box", inside, _INSIDE)
+    eyes = get("eyes", lambda v: _numbers(v, LONGEST_SIDE) and len(v) == 2, "[x, y]")
+    angles = get("angles", rising, f"2 to {_MAX_COLUMNS} rising numbers")
+    pitches = get("pitches", falling, f"1 to {_MAX_ROWS} falling numbers")
+    rows, last = len(pitches), len(angles) - 1
+
+    def divide(steps: list[Any]) -> bool:
+        return _integers(steps, rows) and all(step > 0 and last % step == 0 for step in steps)
+
+    steps = get("steps", divide, f"for each of {rows} rows a divisor of {last}")
+
+    def is_frame(place: list[Any]) -> bool:
+        there = _integers(place, 2) and 0 <= place[0] < rows and 0 <= place[1] <= last
+        return bool(there and place[1] % steps[place[0]] == 0)
+
+    resting = get("resting", is_frame, "[row, column] of one of the frames")
+    return FrameGrid(box=box, eyes=eyes, angles=angles, pitches=pitches, steps=steps, resting=resting)
 
 
-def _grid_rules(tree: dict[str, Any], size: tuple[int, int]) -> Iterable[tuple[str, bool, str]]:
-    box, angles, pitches, steps, resting = (
-        tree[name] for name in ("box", "angles", "pitches", "steps", "resting")
-    )
-    inside = _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
-    yield "box", inside, "[x0, y0, x1, y1] inside the picture"
-    yield "eyes", _numbers(tree["eyes"], LONGEST_SIDE) and len(tree["eyes"]) == 2, "[x, y]"
-    rising = _numbers(angles, 360) and all(a < b for a, b in pairwise(angles))
-    yield "angles", rising and 2 <= len(angles) <= _MAX_COLUMNS, f"2 to {_MAX_COLUMNS} rising numbers"
-    falling = _numbers(pitches, 360) and all(a > b for a, b in pairwise(pitches))
-    yield "pitches", falling and 1 <= len(pitches) <= _MAX_ROWS, f"1 to {_MAX_ROWS} falling numbers"
-    last = len(angles) - 1
-    whole = _integers(steps, len(pitches)) and all(step > 0 and last % step == 0 for step in steps)
-    yield "steps", whole, f"for each of {len(pitches)} rows a divisor of {last}"
-    there = _integers(resting, 2) and 0 <= resting[0] < len(pitches) and 0 <= resting[1] <= last
-    yield "resting", there and resting[1] % steps[resting[0]] == 0, "[row, column] of one of the frames"
+def _are_plain(settings: dict[str, Any]) -> bool:
+    return all(type(value) in (float, int, str, bool) for value in settings.values())
+
+
+def _is_size(size: list[Any]) -> bool:
+    return _integers(size, 2) and min(size) > 0
+
+
+def _are_sitters(grids: list[Any]) -> bool:
+    return 0 < len(grids) <= _MAX_SITTERS and all(isinstance(grid, dict) for grid in grids)
 
 
 def _bounds(info: PackInfo) -> Iterable[tuple[str, Any, bool, str]]:
@@ -527,11 +537,6 @@ def _bounds(info: PackInfo) -> Iterable[tuple[str, Any, bool, str]]:
     expected = f"at most {MAX_BOX_PIXELS:,} pixels, and {MAX_PATCHES_PIXELS:,} in all frames"
     for area, grid in zip(areas, info.sitters, strict=True):
         yield "box", list(grid.box), area <= MAX_BOX_PIXELS and whole <= MAX_PATCHES_PIXELS, expected
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= _MAX_SHOWN_VALUE else f"{text[:_MAX_SHOWN_VALUE]}..."
 
 
 def _numbers(value: Any, most: int) -> bool:

@@ -1,14 +1,19 @@
-"""What a TOML file from outside may hold: reading within bounds, lines of names, rules for values."""
+"""What a TOML file from outside may hold: reading within bounds, lines of names, rules for values.
+
+Each rule accepts a value or not, and says what it expects. Settings, packs, walks, manifests and the
+gallery's catalogue are all checked by `CheckedTable`, so that their errors read alike.
+"""
 
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from appliance.files import read_regular
+from appliance.terminal import printable_line
 
 # Largest file that is read, in bytes: ten times the commented config.toml.
 MOST_BYTES: Final = 65_536
@@ -72,14 +77,20 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def toml_value(value: Any) -> str:
     """Write a value of a TOML file as it may stand in one; dates and tables, for errors, as JSON has them."""
-    if isinstance(value, float):
-        return repr(value)  # nan and inf, which JSON spells otherwise
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _written(value)
     except ValueError:  # Python writes no number of more than 4300 digits; in hexadecimal it reads one
         return "a number too long to write"
     except RecursionError:
         return "a value nested too deeply to write"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)  # nan and inf, which JSON spells otherwise
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def names(text: str) -> Iterator[Name]:
@@ -110,6 +121,28 @@ def _parts(head: list[str]) -> tuple[str, ...]:
     """Return the parts of a name from its tokens."""
     words = (token for token in head if token not in {"[", "]", "."})
     return tuple(tomllib.loads(f"_ = {word}")["_"] if word[0] in "\"'" else word for word in words)
+
+
+# The types that a value may have in TOML, by the type that it has here.
+_IN_TOML: Final[dict[type, tuple[type, ...]]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    tuple: (list,),
+    list: (list,),
+    dict: (dict,),
+}
+# Characters of a wrong value that an error quotes: several lines of a terminal.
+_MOST_QUOTED: Final = 200
+_T = TypeVar("_T")
+
+
+class ValueRule(Protocol):
+    """What a value may be; as text it says what is expected."""
+
+    def accepts(self, value: Any) -> bool:
+        """Tell whether a value of the right type is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +262,68 @@ class ListOf:
 
     def __str__(self) -> str:
         return f"a list, each entry {self.rule}"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A value for which a function holds; says in words what that is."""
+
+    holds: Callable[[Any], bool]
+    what: str
+
+    def accepts(self, value: Any) -> bool:
+        """Ask the function."""
+        return self.holds(value)
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTable:
+    """A table read from TOML, whose values are checked one by one.
+
+    `place` gives what stands before a key in an error, such as "config.toml:3: camera."; `error` makes the
+    exception of a message; `advice` ends each message.
+    """
+
+    values: Mapping[str, Any]
+    place: Callable[[str], str]
+    error: Callable[[str], Exception]
+    advice: str = ""
+
+    def refusal(self, key: str, why: str) -> Exception:
+        """Return the error of a key: its place, its value and why it is wrong."""
+        value = printable_line(toml_value(self.values[key]), _MOST_QUOTED) if key in self.values else None
+        shown = "missing" if value is None else f"= {value}"
+        return self.error(f"{self.place(key)}{key} {shown}; {why}{self.advice}")
+
+    def check_keys(self, known: Iterable[str]) -> None:
+        """Raise the error of the first key that is not among the known ones."""
+        names = tuple(known)
+        for key in self.values:
+            if key not in names:
+                raise self.refusal(key, f"unknown key, expected one of {', '.join(names)}")
+
+    def get(self, key: str, kind: type[_T], rule: ValueRule, default: _T | None = None) -> _T:
+        """Return a value as `kind`: bool, int, float, str, tuple, list or dict.
+
+        A key that is missing gives `default`. Without a default, and where type or rule do not fit, this
+        raises the table's error.
+        """
+        if key not in self.values and default is not None:
+            return default
+        value = self.values.get(key)
+        if type(value) not in _IN_TOML[kind] or not rule.accepts(value):
+            numbers: dict[type, str] = {int: "a whole number, ", float: "a number, "}
+            what = "" if isinstance(rule, OneOf | Predicate) else numbers.get(kind, "")
+            raise self.refusal(key, f"expected {what}{rule}")
+        make: Any = kind
+        made: _T = make(value)
+        return made
+
+
+ANY_TEXT: Final = Predicate(lambda _: True, "text")
+ANY_WHOLE: Final = Predicate(lambda _: True, "a whole number")
+ANY_TABLE: Final = Predicate(lambda _: True, "a table")
+TABLES: Final = Predicate(lambda rows: all(isinstance(row, dict) for row in rows), "a list of tables")

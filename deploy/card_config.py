@@ -1,8 +1,9 @@
-"""The config from the card: mona-lisa.toml on the boot partition, checked and applied at boot.
+"""The settings on the card: mona-lisa.toml on the boot partition, checked and copied at boot.
 
-It holds only what shall differ; its keys go over those of config.toml. It is applied once for every
-change of it, so that what was set over SSH since then (`mona-lisa calibrate`) stays. What became of
-it is said in the log and in mona-lisa.txt beside it.
+It holds only what shall differ. The copy, card.toml beside config.toml, is a layer of the settings
+(appliance/config.py) and goes over config.toml, which stays as it is. A wrong file changes nothing: the copy
+of the last right one stays. When the file is taken off the card, its copy goes, too. What became of it is
+said in the log and in mona-lisa.txt beside it.
 """
 
 import argparse
@@ -11,73 +12,51 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from appliance.config import SYSTEM_CONFIG, dump_config, load_config, parse_config
+from appliance.config import CARD_FILE, config_folder, parse_layer
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import read_regular, write_atomic
-from appliance.schema import MOST_BYTES, parse_toml, toml_value
+from appliance.schema import MOST_BYTES
 from appliance.terminal import printable_line
 
 BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
-REFUSED: Final = "{fault}; nothing of it is applied, the config stays as it was"
-HEAD: Final = "# Every setting in force, after mona-lisa.toml of the card was applied.\n\n"
+REFUSED: Final = "{fault}; nothing of it is applied, the settings stay as they were"
+GONE: Final = "{card}: taken off the card; its settings no longer count"
+# Where an earlier version kept the SHA-256 of the text that it had written into config.toml.
+_MARK: Final = ".card-sha256"
 
 
-def merged(card: str, name: str, config: Path) -> str:
-    """Return the config with the card's keys over it, as TOML.
+def apply(card: Path, layer: Path) -> str | None:
+    """Make the layer a copy of the card's settings; return what became of it, None if nothing changed.
 
-    Raises
-    ------
-    ConfigError
-        If the card's text, or the config it goes over, holds anything wrong: names file, line, key,
-        value and what was expected.
-    """
-    parse_config(card, name)
-    keys = parse_toml(dump_config(load_config(config) if config.exists() else parse_config("", "")))
-    for section, values in parse_toml(card).items():
-        keys[section].update(values)
-    text = "\n\n".join(
-        "\n".join(
-            [
-                f"[{section}]",
-                *(f"{key} = {toml_value(value)}" for key, value in values.items()),
-            ]
-        )
-        for section, values in keys.items()
-    )
-    return HEAD + dump_config(parse_config(text, name))
-
-
-def apply(card: Path, config: Path, mark: Path) -> str | None:
-    """Apply the card's config if it changed since it was last looked at; return what became of it.
-
-    None when there is none, or nothing changed. `mark` remembers the hash of the text last looked at.
+    A text that an earlier version wrote into config.toml is not copied, because it is in force there already,
+    and may have been changed over SSH since then.
 
     Raises
     ------
     ConfigError
-        If it is wrong; the old config stays.
+        If the card's file is wrong; the layer stays.
     CannotWrite
-        If the config cannot be written.
+        If the layer cannot be written.
     """
     if not card.exists():
-        return None
+        if not layer.exists():
+            return None
+        layer.unlink()
+        return GONE.format(card=card)
     try:
         data = bytes(read_regular(card, MOST_BYTES))
     except OSError as error:
         raise ConfigError(f"{card}: cannot be read ({error.strerror})") from error
-    seen = hashlib.sha256(data).hexdigest()
-    if mark.exists() and mark.read_text("ascii", "replace").strip() == seen:
+    text = _decoded(data, card)
+    parse_layer(text, str(card))
+    mark = layer.with_name(_MARK)
+    if mark.exists() and mark.read_text("ascii", "replace").strip() == hashlib.sha256(data).hexdigest():
         return None
-    try:
-        text = merged(_decoded(data, card), str(card), config)
-    except ConfigError:
-        write_atomic(mark, b"refused\n")
-        raise
-    if config.exists():
-        write_atomic(config.with_name(config.name + ".old"), config.read_bytes())
-    write_atomic(config, text.encode())
-    write_atomic(mark, f"{seen}\n".encode())
+    if layer.exists() and layer.read_bytes() == text.encode():
+        return None
+    write_atomic(layer, text.encode())
+    mark.unlink(missing_ok=True)
     return APPLIED.format(card=card)
 
 
@@ -93,12 +72,11 @@ def main() -> int:
     """Apply mona-lisa.toml and say so; exit 1 when it is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boot", type=Path, default=BOOT, metavar="DIR", help="the boot partition's folder")
-    parser.add_argument("--config", type=Path, default=SYSTEM_CONFIG, metavar="F")
     arguments = parser.parse_args()
     card = arguments.boot / "mona-lisa.toml"
     code = 0
     try:
-        told = apply(card, arguments.config, arguments.config.with_name(".card-sha256"))
+        told = apply(card, config_folder() / CARD_FILE)
     except (ApplianceError, OSError) as error:
         told, code = REFUSED.format(fault=printable_line(error)), 1
     if told is None:

@@ -2,11 +2,10 @@ import dataclasses
 import os
 import re
 import time
-import tomllib
 from datetime import date
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -14,15 +13,29 @@ from hypothesis import strategies as st
 
 import appliance
 from appliance import config
-from appliance.config import DAYS, Config, GazeConfig, dump_config, load_config, parse_config
+from appliance.cli import main
+from appliance.config import (
+    CALIBRATION_FILE,
+    CARD_FILE,
+    CONFIG_FILE,
+    DAYS,
+    LAYERS,
+    Config,
+    LayeredConfig,
+    load_config,
+    load_layers,
+    merge,
+    parse_config,
+    parse_layer,
+    show_config,
+)
 from appliance.errors import ConfigError
 from appliance.schema import ListOf, OneOf, Pattern, Range, TimeZone, YesNo, ZeroOr
-from appliance.service.calibration import write_gaze
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
 SECTIONS = get_type_hints(Config)
 KEYS = [
-    (section, field.name, *get_args(get_type_hints(kind, include_extras=True)[field.name]))
+    (section, field.name, get_type_hints(kind)[field.name], field.metadata["rule"])
     for section, kind in SECTIONS.items()
     for field in dataclasses.fields(kind)
 ]
@@ -34,20 +47,50 @@ def refusal(text: str) -> str:
     return str(caught.value)
 
 
-def test_the_commented_file_is_the_default() -> None:
-    assert load_config(COMMENTED) == Config()
+def uncommented(text: str) -> str:
+    """Set every key of a printed config, as people do by taking the "#" away."""
+    return re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)
 
 
-def test_every_key_is_in_the_commented_file_under_a_comment() -> None:
+def test_config_toml_is_what_config_print_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "print"]) == 0
+    printed = capsys.readouterr().out
+    assert COMMENTED.read_text("utf-8") == printed, "mona-lisa config print > appliance/config.toml"
+
+
+def test_config_toml_sets_nothing_and_shows_every_default() -> None:
     text = COMMENTED.read_text("utf-8")
-    tree = tomllib.loads(text)
-    assert {(section, key) for section, keys in tree.items() for key in keys} == {
-        (section, key) for section, key, _, _ in KEYS
-    }
-    # A comment stands above each key, or above the one it belongs with (width, height).
-    groups = re.split(r"\n(?=#|\[)", text.split("[camera]")[1])
-    lonely = [group for group in groups if "=" in group and "#" not in group]
+    assert parse_layer(text, "config.toml").values == {}
+    layer = parse_layer(uncommented(text), "config.toml")
+    assert list(layer.values) == [(section, key) for section, key, _, _ in KEYS]
+    assert merge([layer]).config == Config()
+
+
+def test_config_toml_has_a_comment_above_every_key_or_group() -> None:
+    groups = re.split(r"\n\n(?:\[\w+\]\n)?", COMMENTED.read_text("utf-8").split("[camera]\n")[1])
+    lonely = [group for group in groups if "=" in group and not group.startswith("# ")]
     assert lonely == []
+    assert max(map(len, COMMENTED.read_text("utf-8").splitlines())) <= 110
+
+
+def test_config_toml_says_range_and_unit_of_every_number() -> None:
+    text = COMMENTED.read_text("utf-8")
+    for _, key, _, rule in KEYS:
+        if isinstance(rule, Range | ZeroOr):
+            assert re.search(rf"^#{key} = .*  # {re.escape(str(rule))}$", text, re.MULTILINE), key
+
+
+def test_config_toml_says_which_keys_need_a_restart() -> None:
+    told = "# Changes here count after `sudo systemctl restart mona-lisa`"
+    parts = re.split(r"^\[(\w+)\]\n", COMMENTED.read_text("utf-8"), flags=re.MULTILINE)
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        keys = dataclasses.fields(SECTIONS[name])
+        needing = {key.name for key in keys if key.metadata["restart"]}
+        if not needing:
+            assert told not in text
+            continue
+        live = [key.name for key in keys if key.name not in needing]
+        assert text.startswith(told + (f"; {', '.join(live)} after a reload.\n" if live else ".\n"))
 
 
 def test_an_empty_file_is_the_default() -> None:
@@ -241,7 +284,7 @@ def test_without_a_file_the_systems_or_the_defaults_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = tmp_path / "config.toml"
-    monkeypatch.setattr(config, "SYSTEM_CONFIG", system)
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
     assert load_config() == Config()
     system.write_text("[gaze]\ngain = 2\n")
     assert load_config().gaze.gain == 2.0
@@ -254,7 +297,7 @@ def test_an_unreadable_system_config_is_an_error(tmp_path: Path, monkeypatch: py
         (link, "No such file or directory"),
         (tmp_path / ("x" * 300) / "config.toml", "File name too long"),  # any error but that there is none
     ):
-        monkeypatch.setattr(config, "SYSTEM_CONFIG", system)
+        monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(system.parent))
         with pytest.raises(ConfigError, match=rf"cannot be read \({reason}\)"):
             load_config()
 
@@ -263,8 +306,6 @@ def test_a_byte_order_mark_from_windows_is_skipped(tmp_path: Path) -> None:
     marked = tmp_path / "config.toml"
     marked.write_bytes("[gaze]\r\ngain = 2\r\n".encode("utf-8-sig"))
     assert load_config(marked).gaze.gain == 2.0
-    write_gaze(marked, GazeConfig(camera_right=12.0))
-    assert load_config(marked).gaze.camera_right == 12.0
 
 
 def value_of(wanted: type, rule: Any) -> st.SearchStrategy[Any]:
@@ -299,7 +340,7 @@ configs = st.builds(
 
 @given(configs)
 def test_a_config_written_and_read_is_the_same(changed: Config) -> None:
-    assert parse_config(dump_config(changed), "config.toml") == changed
+    assert parse_config(show_config(LayeredConfig(changed, ())), "config.toml") == changed
 
 
 @given(st.sampled_from([key for key in KEYS if isinstance(key[3], Range)]), st.integers() | st.floats())
@@ -343,3 +384,88 @@ def test_every_default_is_accepted_by_its_own_rule() -> None:
 )
 def test_a_fault_in_a_later_section_is_named_by_its_line(text: str, where: str) -> None:
     assert refusal(text).startswith(where)
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the system's settings, with a value of its own in each layer."""
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    (tmp_path / CONFIG_FILE).write_text("# mine\n[gaze]\ngain = 2\ncamera_up = 1\ncontact = 0.5\n")
+    (tmp_path / CARD_FILE).write_text("[gaze]\ncamera_up = 2\ncontact = 0.25\n")
+    (tmp_path / CALIBRATION_FILE).write_text("[gaze]\n\ncamera_up = 3\n")
+    return tmp_path
+
+
+def test_a_higher_layer_goes_over_a_lower_one(system: Path) -> None:
+    gaze = load_config().gaze
+    assert (gaze.gain, gaze.contact, gaze.camera_up) == (2.0, 0.25, 3.0)
+    assert gaze == dataclasses.replace(config.GazeConfig(), gain=2.0, contact=0.25, camera_up=3.0)
+    (system / CALIBRATION_FILE).unlink()
+    assert load_config().gaze.camera_up == 2.0
+    (system / CARD_FILE).unlink()
+    assert load_config().gaze.camera_up == 1.0
+
+
+def test_every_value_knows_file_and_line_or_that_it_is_a_default(system: Path) -> None:
+    layered = load_layers()
+    assert layered.origin(("gaze", "gain")) == f"{system / CONFIG_FILE}:3"
+    assert layered.origin(("gaze", "contact")) == f"{system / CARD_FILE}:3"
+    assert layered.origin(("gaze", "camera_up")) == f"{system / CALIBRATION_FILE}:3"
+    assert layered.origin(("gaze", "mirrored")) == "default"
+
+
+def test_every_value_that_does_not_count_is_named(system: Path) -> None:
+    own, card, measured = (system / name for name in LAYERS)
+    assert load_layers().overridden() == [
+        f"{own}:4: gaze.camera_up = 1.0; overridden: {measured}:3 sets 3.0",
+        f"{own}:5: gaze.contact = 0.5; overridden: {card}:3 sets 0.25",
+        f"{card}:2: gaze.camera_up = 2.0; overridden: {measured}:3 sets 3.0",
+    ]
+    assert load_layers(own).overridden() == []
+
+
+def test_config_show_prints_value_and_origin_of_every_key(
+    system: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "show"]) == 0
+    shown = capsys.readouterr().out
+    assert f"gain = 2.0  # {system / CONFIG_FILE}:3\n" in shown
+    assert f"camera_up = 3.0  # {system / CALIBRATION_FILE}:3\n" in shown
+    assert "mirrored = false  # default\n" in shown
+    assert len(re.findall(r"^\w+ = .*  # .+$", shown, re.MULTILINE)) == len(KEYS)
+    assert parse_config(shown, "shown") == load_config()
+
+
+def test_config_check_names_every_file_and_value_overridden(
+    system: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "check"]) == 0
+    right = [f"{system / name}: right" for name in LAYERS]
+    assert capsys.readouterr().out.splitlines() == [*right, *load_layers().overridden()]
+    (system / CARD_FILE).write_text("[gaze]\ncontact = 7\n")
+    assert main(["config", "check"]) == 2
+    assert f"{system / CARD_FILE}:2: gaze.contact = 7; expected" in capsys.readouterr().err
+
+
+def test_a_file_named_by_hand_is_read_alone_over_the_defaults(system: Path) -> None:
+    alone = load_config(system / CARD_FILE)
+    expected = dataclasses.replace(config.GazeConfig(), contact=0.25, camera_up=2.0)
+    assert alone == dataclasses.replace(Config(), gaze=expected)
+
+
+@given(configs, configs)
+def test_what_a_layer_does_not_set_comes_from_below(low: Config, high: Config) -> None:
+    layers = [
+        parse_layer(show_config(LayeredConfig(low, ())), "low"),
+        parse_layer("[gaze]\n" + show_config(LayeredConfig(high, ())).split("[gaze]\n")[1], "high"),
+    ]
+    merged = merge(layers).config
+    assert (merged.gaze, merged.display, merged.hours) == (high.gaze, high.display, high.hours)
+    assert (merged.camera, merged.vision, merged.tracking) == (low.camera, low.vision, low.tracking)
+
+
+def test_a_long_value_is_quoted_short() -> None:
+    days = ", ".join(['"12-25"'] * 1000)
+    layers = [parse_layer(f"[hours]\nclosed_days = [{days}]\n", f"{name}.toml") for name in "ab"]
+    (line,) = merge(layers).overridden()
+    assert line.startswith('a.toml:2: hours.closed_days = ["12-25", ') and len(line) < 250

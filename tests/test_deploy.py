@@ -1,5 +1,6 @@
 """What of the deploy scripts needs no machine: boot options, the first boot's card, the card's config."""
 
+import hashlib
 import importlib.util
 import io
 import os
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from appliance.assets import photograph_path
-from appliance.config import load_config
-from appliance.errors import ConfigError
+from appliance.config import CALIBRATION_FILE, CARD_FILE, GazeConfig, load_config, load_layers
+from appliance.errors import CannotWrite, ConfigError
 from appliance.pack import Pack, write_pack
 from tests.conftest import SERVICE, base_image, small_info, small_patches
 from tests.portrait.odd import asleep
@@ -36,6 +37,7 @@ def _module(name: str) -> ModuleType:
 
 
 boot, first, card = _module("boot_options"), _module("first_boot"), _module("card_config")
+moving = _module("move_calibration")
 
 WORDS = st.lists(
     st.sampled_from(
@@ -271,20 +273,140 @@ def test_a_card_with_another_first_boot_script_is_refused() -> None:
 
 
 def applied(folder: Path) -> str | None:
-    told: str | None = card.apply(folder / "mona-lisa.toml", folder / "config.toml", folder / "mark")
+    told: str | None = card.apply(folder / "mona-lisa.toml", folder / CARD_FILE)
     return told
 
 
-def test_the_cards_keys_go_over_the_config_and_the_rest_stays(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text(
-        '[camera]\nsource = "gallery"\n[gaze]\ngain = 2\ncamera_right = 40\n'
-    )
+def test_the_cards_settings_go_over_the_config_which_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    text = '[camera]\nsource = "gallery"\n[gaze]\ngain = 2\ncamera_right = 40\n'
+    (tmp_path / "config.toml").write_text(text)
     assert applied(tmp_path) is None
-    (tmp_path / "mona-lisa.toml").write_text("[gaze]\ngain = 1.5\n")
+    (tmp_path / "mona-lisa.toml").write_bytes(b"\xef\xbb\xbf[gaze]\r\ngain = 1.5\r\n")
     assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
-    config = load_config(tmp_path / "config.toml")
+    config = load_config()
     assert (config.camera.source, config.gaze.gain, config.gaze.camera_right) == ("gallery", 1.5, 40)
+    assert (tmp_path / "config.toml").read_text() == text
     assert applied(tmp_path) is None
+
+
+def test_settings_taken_off_the_card_no_longer_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    (tmp_path / "mona-lisa.toml").write_text("[gaze]\ngain = 1.5\n")
+    applied(tmp_path)
+    assert load_config().gaze.gain == 1.5
+    (tmp_path / "mona-lisa.toml").unlink()
+    assert applied(tmp_path) == card.GONE.format(card=tmp_path / "mona-lisa.toml")
+    assert load_config().gaze.gain == 1.0
+    assert applied(tmp_path) is None
+
+
+def test_a_card_applied_by_an_earlier_version_waits_for_a_change(tmp_path: Path) -> None:
+    """Earlier versions wrote the card's values into config.toml, where they may have been changed since."""
+    text = b"[display]\nrotation = 90\n"
+    (tmp_path / "mona-lisa.toml").write_bytes(text)
+    (tmp_path / ".card-sha256").write_text(hashlib.sha256(text).hexdigest() + "\n")
+    assert applied(tmp_path) is None
+    assert not (tmp_path / CARD_FILE).exists()
+    (tmp_path / "mona-lisa.toml").write_bytes(text + b"# changed\n")
+    assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
+    (tmp_path / "mona-lisa.toml").write_bytes(text)
+    assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
+    assert load_config(tmp_path / CARD_FILE).display.rotation == 90
+
+
+CALIBRATED = (
+    "# mine\n[gaze]\n# how far\ncamera_right = 12.5\ngain = 1.5\ncamera_up = -350.5 # measured\n"
+    "mirrored = true\nlimit_left = -31.0\n\n[camera]\nrate = 20.0\n"
+)
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine's folder of settings, with a config.toml that an earlier `calibrate` wrote into."""
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text(CALIBRATED)
+    return tmp_path
+
+
+def moved(folder: Path) -> str | None:
+    told: str | None = moving.move(folder)
+    return told
+
+
+def test_moving_the_calibration_changes_nothing_in_force(etc: Path) -> None:
+    before = load_config()
+    own, layer, kept = (etc / name for name in ("config.toml", CALIBRATION_FILE, moving.KEPT))
+    assert moved(etc) == moving.MOVED.format(config=own, layer=layer, kept=kept)
+    assert load_config() == before
+    assert load_layers().overridden() == []
+    assert load_layers().origin(("gaze", "camera_up")).startswith(f"{layer}:")
+    assert kept.read_text() == CALIBRATED
+    gaze = load_config(own).gaze
+    assert gaze == GazeConfig(gain=1.5)
+    for line in CALIBRATED.splitlines():
+        assert line in own.read_text()
+    assert moved(etc) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[gaze]\ngain = 2\n", (DEPLOY.parent / "appliance/config.toml").read_text()]
+)
+def test_a_config_that_was_never_calibrated_stays_as_it_is(etc: Path, text: str) -> None:
+    (etc / "config.toml").write_text(text)
+    assert moved(etc) is None
+    assert [path.name for path in etc.iterdir()] == ["config.toml"]
+    (etc / "config.toml").unlink()
+    assert moved(etc) is None
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_power_cut_while_a_calibration_is_moved_loses_nothing(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    before, left = load_config(), [writes]
+
+    def cut(*arguments: object, **more: object) -> None:
+        if not left[0]:
+            raise OSError("cut")
+        left[0] -= 1
+        replaced(*arguments, **more)  # type: ignore[arg-type]
+
+    replaced = os.replace
+    with monkeypatch.context() as power, pytest.raises(CannotWrite):
+        power.setattr(os, "replace", cut)
+        moved(etc)
+    assert load_config() == before
+    assert moved(etc)
+    assert load_config() == before
+    assert load_config(etc / "config.toml").gaze == GazeConfig(gain=1.5)
+
+
+def test_a_newer_calibration_is_not_replaced_by_an_older_one(etc: Path) -> None:
+    (etc / CALIBRATION_FILE).write_text("[gaze]\ncamera_right = 99\n")
+    assert moved(etc)
+    assert load_config().gaze == GazeConfig(gain=1.5, camera_right=99.0)
+
+
+def test_a_calibration_within_one_line_counts_and_its_line_stays(etc: Path) -> None:
+    text = "gaze = {camera_up = -350.5, gain = 1.5}\n"
+    (etc / "config.toml").write_text(text)
+    assert moved(etc) == moving.COPIED.format(config=etc / "config.toml", layer=etc / CALIBRATION_FILE)
+    assert (etc / "config.toml").read_text() == text
+    assert load_config().gaze == GazeConfig(gain=1.5, camera_up=-350.5)
+
+
+def test_a_wrong_config_is_told_and_its_calibration_moved_later(etc: Path) -> None:
+    (etc / "config.toml").write_text(CALIBRATED + "widht = 3\n")
+    command = [sys.executable, str(DEPLOY / "move_calibration.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=DEPLOY.parent)
+    assert done.returncode == 1 and "camera.widht" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert [path.name for path in etc.iterdir()] == ["config.toml"]
+    (etc / "config.toml").write_text(CALIBRATED)
+    assert subprocess.run(command, cwd=DEPLOY.parent).returncode == 0
+    assert load_config(etc / "config.toml").gaze == GazeConfig(gain=1.5)
 
 
 @pytest.mark.parametrize(
@@ -298,12 +420,12 @@ def test_the_cards_keys_go_over_the_config_and_the_rest_stays(tmp_path: Path) ->
 def test_a_wrong_config_on_the_card_is_refused_at_every_boot(
     tmp_path: Path, data: bytes, expected: str
 ) -> None:
-    (tmp_path / "config.toml").write_text("[gaze]\ngain = 2\n")
+    (tmp_path / CARD_FILE).write_text("[gaze]\ngain = 2\n")
     (tmp_path / "mona-lisa.toml").write_bytes(data)
     for _ in range(2):
         with pytest.raises(ConfigError, match=expected):
             applied(tmp_path)
-    assert (tmp_path / "config.toml").read_text() == "[gaze]\ngain = 2\n"
+    assert (tmp_path / CARD_FILE).read_text() == "[gaze]\ngain = 2\n"
 
 
 def test_a_pipe_or_endless_config_on_the_card_is_refused(tmp_path: Path) -> None:
@@ -319,7 +441,7 @@ def test_a_pipe_or_endless_config_on_the_card_is_refused(tmp_path: Path) -> None
 
 def test_a_damaged_note_of_the_last_config_does_not_end_the_boot(tmp_path: Path) -> None:
     (tmp_path / "mona-lisa.toml").write_text("[gaze]\ngain = 1.5\n")
-    (tmp_path / "mark").write_bytes(b"\xff\x00")
+    (tmp_path / ".card-sha256").write_bytes(b"\xff\x00")
     assert applied(tmp_path) == card.APPLIED.format(card=tmp_path / "mona-lisa.toml")
 
 
@@ -714,3 +836,50 @@ def test_swap_with_a_file_behind_it_is_noticed(behind: str, told: str) -> None:
     disk = f"mount -t tmpfs none /sys/block; mkdir /sys/block/zram0; echo {behind} >/sys/block/zram0/backing_dev\n"
     done = in_fake_root(f"{disk} if swap_has_file; then echo file; else echo memory; fi")
     assert done.stdout == f"{told}\n", done.stderr
+
+
+RELEASES = f"""
+    mkdir -p $BASE/releases/old $BASE/releases/new/{{deploy,venv/bin}} /etc/mona-lisa
+    rm -f /etc/mona-lisa/*
+    cp {DEPLOY}/move_calibration.py $BASE/releases/new/deploy/
+    printf '#!/bin/sh\\nPYTHONPATH={DEPLOY.parent} exec {sys.executable} "$@"\\n' >$BASE/releases/new/venv/bin/python
+    chmod 755 $BASE/releases/new/venv/bin/python
+    ln -s releases/new $BASE/current
+    printf '[gaze]\\ncamera_up = -350.0\\n' >$CONFIG
+    show() {{ for each in /etc/mona-lisa/*; do echo "$(basename $each): $(grep camera_up $each)"; done; }}
+"""
+
+
+@as_root
+def test_an_update_moves_the_calibration_once() -> None:
+    script = f"""
+        {RELEASES}
+        move_calibration; show
+        printf 'camera_up = -20\\n' >>$CONFIG; rm /etc/mona-lisa/calibration.toml
+        move_calibration; echo again; show
+    """
+    done = in_fake_root(script)
+    assert done.returncode == 0, done.stderr
+    first, again = done.stdout.split("again\n")
+    moved_line = "config.toml: # now in calibration.toml: camera_up = -350.0"
+    kept_line = "config.toml.with-calibration: camera_up = -350.0"
+    assert first.splitlines()[-3:] == ["calibration.toml: camera_up = -350.0", moved_line, kept_line]
+    assert again.splitlines() == [moved_line, "camera_up = -20", kept_line]
+
+
+@as_root
+def test_a_version_that_reads_one_file_gets_its_config_back() -> None:
+    script = f"""
+        {RELEASES}
+        move_calibration; give_back_config new; show; echo back
+        give_back_config old; show; noted calibration
+    """
+    done = in_fake_root(script)
+    assert done.returncode == 0, done.stderr
+    first, back = done.stdout.split("back\n", 1)
+    assert "calibration.toml: camera_up = -350.0" in first.splitlines()
+    assert back.splitlines()[-3:] == [
+        "calibration.toml.old: camera_up = -350.0",
+        "config.toml: camera_up = -350.0",
+        "config.toml.old: # now in calibration.toml: camera_up = -350.0",
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.camera import picamera
 from appliance.camera.lens import Lens
-from appliance.config import GazeConfig, dump_config, parse_config
+from appliance.config import Config, GazeConfig, LayeredConfig, needs_restart, parse_config, show_config
 from appliance.display import cec, dimmer, frame_loader, monitor, scanout, screen, sdl
 from appliance.service import (
     app,
@@ -57,7 +57,7 @@ def _boot_lines() -> list[str]:
     scripts = "".join((CHECKOUT / "deploy" / name).read_text("utf-8") for name in ("at-boot", "readonly"))
     card = (CHECKOUT / "deploy/card_config.py").read_text("utf-8")
     told = re.findall(r'^ +step "(.*)"$', scripts, re.MULTILINE)
-    return told + re.findall(r'^(?:APPLIED|REFUSED): Final = "(.*)"$', card, re.MULTILINE)
+    return told + re.findall(r'^(?:APPLIED|REFUSED|GONE): Final = "(.*)"$', card, re.MULTILINE)
 
 
 def _quoted(part: str) -> list[str]:
@@ -99,7 +99,7 @@ def test_another_line_is_not_taken_for_one_of_ours() -> None:
 def test_every_key_the_pages_name_is_in_the_config() -> None:
     known = set()
     section = ""
-    for row in dump_config(parse_config("", "")).splitlines():
+    for row in show_config(LayeredConfig(Config(), ())).splitlines():
         if row.startswith("["):
             section = row.strip("[]")
         elif " = " in row:
@@ -164,10 +164,10 @@ def test_what_the_map_names_is_found_in_the_modules_of_its_row(row: str) -> None
 def test_the_map_names_every_section_that_waits_for_a_restart() -> None:
     (row,) = [row for row in _rows_of_the_map() if "need a restart" in row]
     old = parse_config("", "")
-    assert settings._later(old, replace(old, display=replace(old.display, pack="elsewhere"))) == []
+    assert needs_restart(old, replace(old, display=replace(old.display, pack="elsewhere"))) == []
     named = set(re.findall(r"`\[(\w+)\]`", row))
     for section in fields(old):
-        waits = settings._later(old, replace(old, **{section.name: _changed(getattr(old, section.name))}))
+        waits = needs_restart(old, replace(old, **{section.name: _changed(getattr(old, section.name))}))
         assert bool(waits) == (section.name in named), section.name
 
 

@@ -19,14 +19,14 @@ PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"errors", "terminal", "files", "schema", "images", "config", "assets"}
+HELPERS = {"errors", "terminal", "files", "schema", "rules", "images", "config", "assets"}
 MAY_IMPORT = {
     "errors": set(),
     "terminal": set(),
     "files": {"errors"},
-    "schema": {"files"},
+    "schema": {"files", "terminal"},
     "images": {"errors", "files"},
-    "config": {"errors", "schema"},
+    "config": {"errors", "schema", "terminal"},
     "assets": {"errors", "files", "schema"},
     "camera": HELPERS,
     "gallery": HELPERS | {"camera"},

@@ -95,3 +95,9 @@ def test_any_value_can_be_written_in_an_error() -> None:
     assert toml_value(deep) == "a value nested too deeply to write"
     assert toml_value(1 << 50_000) == "a number too long to write"
     assert [toml_value(v) for v in (float("nan"), True, "\u00e9", [1])] == ["nan", "true", '"é"', "[1]"]
+
+
+def test_numbers_in_a_list_are_written_as_toml_has_them() -> None:
+    text = toml_value([1, 2.5, float("inf"), float("-inf"), ["a", True]])
+    assert text == '[1, 2.5, inf, -inf, ["a", true]]'
+    assert tomllib.loads(f"x = {text}")["x"] == [1, 2.5, float("inf"), float("-inf"), ["a", True]]

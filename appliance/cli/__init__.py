@@ -17,6 +17,7 @@ from appliance.terminal import printable_line
 Command = Callable[[argparse.Namespace], int]
 
 
+_ONE_FILE: Final = "read this file of settings alone, instead of the system's layers"
 _WHOSE: Final = "which face, from picture left, or all that can follow; those of a sitter's size by default"
 
 
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "show the portrait and follow the viewer",
         "run --camera gallery --seconds 20",
     )
-    run.add_argument("--config", type=Path, metavar="F", help="config file")
+    run.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
     run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
     run.add_argument("--pack", type=Path, metavar="DIR", help="the portrait to show")
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     status = _add(words, "status", commands.status, "tell how the service is", "status --json")
     status.add_argument("--json", action="store_true", help="all that is known, as JSON")
     doctor = _add(words, "doctor", commands.doctor, "check all that is needed", "doctor")
-    doctor.add_argument("--config", type=Path, metavar="F", help="config file")
+    doctor.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     logs = _add(words, "logs", commands.logs, "pack logs for support", "logs --out mona-lisa-logs.tar.gz")
     logs.add_argument(
         "--out", type=Path, default=Path("mona-lisa-logs.tar.gz"), metavar="FILE", help="archive"
@@ -171,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     track.add_argument("folder", type=Path, metavar="DIR")
     track.add_argument("--fps", type=_number(0.1, 1000), default=30.0, metavar="N", help="pictures/s (30)")
-    track.add_argument("--config", type=Path, metavar="F", help="config file")
+    track.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     track.add_argument(
         "--refresh",
         type=_number(1, 1000),
@@ -225,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         "portrait install sconosciuta",
     )
     install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
-    install.add_argument("--config", type=Path, metavar="F", help="config file: the size of the screen")
+    install.add_argument("--config", type=Path, metavar="F", help=f"{_ONE_FILE}, for the screen's size")
     install.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
     install.add_argument(
         "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
@@ -257,20 +258,34 @@ def _parser() -> argparse.ArgumentParser:
 
     settings = _group(words, "config", "settings")
     for name, command, text in (
-        ("check", commands.config_check, "check a file"),
-        ("show", commands.config_show, "show all in force"),
+        (
+            "check",
+            commands.config_check,
+            "check the settings, and name the values that do not count",
+        ),
+        ("show", commands.config_show, "print every setting in force, and where it comes from"),
     ):
-        part = _add(settings, name, command, text, f"config {name} /etc/mona-lisa/config.toml")
-        part.add_argument("file", type=Path, nargs="?", metavar="F", help="the system's by default")
+        part = _add(settings, name, command, text, f"config {name}")
+        part.add_argument("file", type=Path, nargs="?", metavar="F", help=_ONE_FILE)
+    text = "print a config.toml to begin with: every key with its meaning and default"
+    _add(settings, "print", commands.config_print, text, "config print")
 
     calibrate = _add(
         words,
         "calibrate",
         commands.calibrate,
         "fit camera and portrait together: two heights, then marks to stand at",
-        "calibrate --config /etc/mona-lisa/config.toml",
+        "calibrate",
     )
-    calibrate.add_argument("--config", type=Path, metavar="F", help="config file, changed in the end")
+    calibrate.add_argument(
+        "--config",
+        type=Path,
+        metavar="F",
+        help=f"{_ONE_FILE}; print what is measured, write nothing",
+    )
+    calibrate.add_argument(
+        "--reset", action="store_true", help="remove what was measured; your own settings count again"
+    )
     calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
     calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
 from appliance.library import current_folder
-from appliance.schema import Pattern
+from appliance.schema import Pattern, toml_value
 from appliance.terminal import print_step, printable_line
 
 if TYPE_CHECKING:
@@ -100,7 +100,12 @@ def status(arguments: argparse.Namespace) -> int:
     from appliance.service.status import condition, folder
 
     found = condition(folder())
-    print(json.dumps(asdict(found), indent=2) if arguments.json else printable_line(found.line))
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print(printable_line(found.line))
+        for line in (found.status or {}).get("overridden", ()):
+            print(printable_line(line))
     return 0 if found.healthy else 1
 
 
@@ -201,18 +206,26 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def config_check(arguments: argparse.Namespace) -> int:
-    """Check a config file."""
-    config.load_config(arguments.file)
-    used = arguments.file or config.system_config()
-    print(
-        f"{printable_line(used)}: right" if used else f"no {config.SYSTEM_CONFIG}: the defaults are in force"
-    )
+    """Check one file, or all the system's layers; name every value that a higher layer overrides."""
+    layered = config.load_layers(arguments.file)
+    for layer in layered.layers:
+        print(f"{printable_line(layer.name)}: right")
+    if not layered.layers:
+        print(printable_line(f"nothing in {config.config_folder()}: the defaults are in force"))
+    for line in layered.overridden():
+        print(printable_line(line))
     return 0
 
 
 def config_show(arguments: argparse.Namespace) -> int:
-    """Print the config in force."""
-    print(config.dump_config(config.load_config(arguments.file)), end="")
+    """Print every setting in force, and where it comes from."""
+    print(config.show_config(config.load_layers(arguments.file)), end="")
+    return 0
+
+
+def config_print(_: argparse.Namespace) -> int:
+    """Print a config.toml to begin with."""
+    print(config.print_config(), end="")
     return 0
 
 
@@ -223,14 +236,17 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from appliance.service import calibration
     from appliance.service.camera_feed import create_camera
 
+    layer = config.config_folder() / config.CALIBRATION_FILE
+    if arguments.reset:
+        return _reset_calibration(layer, arguments.config)
     settings = config.load_config(arguments.config)
     source = arguments.camera or settings.camera.source
     _check("--camera", source, config.CAMERAS)
     settings = replace(settings, camera=replace(settings.camera, source=source))
     display = replace(settings.display, output=arguments.display or settings.display.output)
     _check("--display", display.output, config.DISPLAYS)
-    path = arguments.config or config.SYSTEM_CONFIG
-    calibration.check_writable(path)
+    if not arguments.config:
+        calibration.check_writable(layer)
     camera = create_camera(source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
@@ -265,12 +281,28 @@ def calibrate(arguments: argparse.Namespace) -> int:
             gaze = calibration.calibrate(camera, settings, pack.info, answer, say, live)
         except CameraBusy as error:
             raise CameraBusy(f"{error} ({STOP_THE_SERVICE})") from error
-    calibration.write_gaze(path, gaze)
-    say(
-        f"{path}: camera_right = {gaze.camera_right:g} mm, camera_up = {gaze.camera_up:g} mm, camera_pitch = "
-        f"{gaze.camera_pitch:g} degrees, mirrored = {str(gaze.mirrored).lower()}, limits {gaze.limit_left:g} "
-        f"to {gaze.limit_right:g} degrees; the old file is {path.name}.old"
-    )
+    found = calibration.calibration_toml(gaze)
+    if arguments.config:
+        say(f"measured; nothing is written: put these lines into {arguments.config}")
+    else:
+        calibration.write_calibration(layer, gaze)
+        say(f"{layer}: written")
+    print(found, end="")
+    if not arguments.config and calibration.lost_at_next_boot(layer.parent):
+        print(printable_line(calibration.LOST % layer))
+    return 0
+
+
+def _reset_calibration(layer: Path, file: Path | None) -> int:
+    from appliance.service.calibration import MEASURED, reset_calibration
+
+    if file:
+        raise ConfigError("--reset goes without --config: it removes this machine's calibration")
+    print(printable_line(f"{layer}: removed" if reset_calibration(layer) else f"{layer}: not there"))
+    layered = config.load_layers()
+    for key in MEASURED:
+        value = toml_value(getattr(layered.config.gaze, key))
+        print(printable_line(f"gaze.{key} = {value} ({layered.origin(('gaze', key))})"))
     return 0
 
 

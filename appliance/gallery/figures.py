@@ -2,7 +2,6 @@
 
 import functools
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from appliance.assets import photograph_path
+from appliance.errors import BadManifest
 from appliance.gallery.body_motion import FACING_CAMERA, HeadPose, turn_head
 from appliance.images import read_image
+from appliance.schema import ANY_TEXT, TABLES, CheckedTable, Predicate, parse_toml, read_toml
 
 Point = tuple[float, float]
 Points = NDArray[np.float64]
@@ -44,6 +45,11 @@ _ABOVE: Final = 2.9
 _BELOW: Final = 4.2
 # Width of a poster with its frame, in eye distances.
 POSTER_WIDTH: Final = 2 * (_ASIDE + _FRAME_WIDTH)
+_CURVE: Final = Predicate(lambda v: len(v) >= 3 and _are_points(v), "three points [x, y] or more")
+_COLOUR: Final = Predicate(
+    lambda v: _are_numbers(v) and len(v) in (3, 4) and all(0 <= part <= 255 for part in v),
+    "[red, green, blue] or [red, green, blue, opacity], each from 0 to 255",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +227,39 @@ def _blurred(image: Image.Image, length: float) -> Image.Image:
 
 @functools.cache
 def _catalogue() -> dict[str, dict[str, Any]]:
-    tree = tomllib.loads((Path(__file__).parent / "figures.toml").read_text("utf-8"))
-    return {row["photograph"]: row for row in tree["figure"]}
+    path = Path(__file__).parent / "figures.toml"
+    return parse_catalogue(read_toml(path), str(path))
+
+
+def parse_catalogue(text: str, name: str) -> dict[str, dict[str, Any]]:
+    """Read a catalogue of photographs from text; `name` is what errors call it. Raises `BadManifest`."""
+
+    def checked(values: dict[str, Any], where: str, *keys: str) -> CheckedTable:
+        table = CheckedTable(values, lambda _: f"{name}: {where}", BadManifest)
+        table.check_keys(keys)
+        return table
+
+    found: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(checked(parse_toml(text), "", "figure").get("figure", list, TABLES), 1):
+        where = f"figure {number}: "
+        figure = checked(row, where, "photograph", "eyes", "hair", "outline", "paint")
+        figure.get("eyes", list, Predicate(lambda v: _are_points(v) and len(v) == 2, "two points [x, y]"))
+        figure.get("hair", list, _COLOUR)
+        figure.get("outline", list, _CURVE)
+        for part in figure.get("paint", list, TABLES):
+            paint = checked(part, f"{where}paint: ", "colour", "points")
+            paint.get("colour", list, _COLOUR)
+            paint.get("points", list, _CURVE)
+        found[figure.get("photograph", str, ANY_TEXT)] = row
+    return found
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+
+
+def _are_points(points: list[Any]) -> bool:
+    return all(_are_numbers(point) and len(point) == 2 for point in points)
 
 
 def _curve(points: list[list[float]]) -> Points:

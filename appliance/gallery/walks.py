@@ -1,10 +1,9 @@
 """The walks of the simulated gallery: scripts of who is where, and everybody's true position at any time."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from appliance.camera.lens import Lens
 from appliance.errors import ConfigError
@@ -19,7 +18,18 @@ from appliance.gallery.body_motion import (
     smooth_rise,
 )
 from appliance.gallery.figures import figure_names
-from appliance.schema import parse_toml, read_toml, toml_value
+from appliance.schema import (
+    ANY_TABLE,
+    TABLES,
+    CheckedTable,
+    OneOf,
+    Predicate,
+    Range,
+    YesNo,
+    parse_toml,
+    read_toml,
+    toml_value,
+)
 
 FigureKind = Literal["person", "statue", "poster"]
 # Length of a step, with which the head rises and falls once, in mm (chosen by eye).
@@ -218,65 +228,48 @@ def parse_walk(text: str, name: str) -> Walk:
         turn = _WalkTable(row, name, f"follow {number}: ", ("time", "who"))
         begins, who = turn.number("time", 0, duration, "seconds (the walk's duration)"), turn.text("who")
         if who not in (known := [person.who for person in people]):
-            raise turn.wrong("who", who, f"one of {', '.join(known)}")
+            raise turn.wrong("who", f"one of {', '.join(known)}")
         if follow and begins <= follow[-1][0]:
-            raise turn.wrong("time", begins, f"more than {follow[-1][0]:g}, the one before")
+            raise turn.wrong("time", f"more than {follow[-1][0]:g}, the one before")
         follow.append((begins, who))
     return Walk(title, duration, room, tuple(people), tuple(follow))
 
 
-@dataclass(frozen=True, slots=True)
 class _WalkTable:
-    """Checks the values of one table of a walk file; messages put `where` before a key's name."""
+    """A table of a walk file; errors put `where` before a key's name."""
 
-    values: dict[str, Any]
-    file: str
-    where: str
-    keys: tuple[str, ...]
+    def __init__(self, values: dict[str, Any], file: str, where: str, keys: tuple[str, ...]) -> None:
+        self.file, self.where, self.keys = file, where, keys
+        self._checked = CheckedTable(values, lambda _: f"{file}: {where}", ConfigError)
+        self._checked.check_keys(keys)
 
-    def __post_init__(self) -> None:
-        for key, value in self.values.items():
-            if key not in self.keys:
-                raise self.wrong(key, value, f"one of the keys {', '.join(self.keys)}")
-
-    def wrong(self, key: str, value: Any, expected: str) -> ConfigError:
-        shown = "missing" if value is None else f"= {toml_value(value)}"
-        return ConfigError(f"{self.file}: {self.where}{key} {shown}; expected {expected}")
-
-    def _get(self, key: str, fits: Callable[[Any], bool], default: Any, expected: str) -> Any:
-        value = self.values.get(key, default)
-        if value is None or not fits(value):
-            raise self.wrong(key, value, expected)
-        return value
+    def wrong(self, key: str, expected: str) -> Exception:
+        return self._checked.refusal(key, f"expected {expected}")
 
     def number(self, key: str, low: float, high: float, unit: str, default: float | None = None) -> float:
-        expected = f"a number from {low:g} to {high:g}" + (f" {unit}" if unit else "")
-        return float(
-            self._get(key, lambda v: type(v) in {int, float} and low <= v <= high, default, expected)
-        )
+        return self._checked.get(key, float, Range(low, high, unit), default)
 
     def whole(self, key: str, default: int) -> int:
-        return int(self._get(key, lambda v: type(v) is int and v >= 0, default, "a whole number from 0"))
+        return self._checked.get(key, int, Predicate(lambda v: v >= 0, "a whole number from 0"), default)
 
     def flag(self, key: str) -> bool:
-        return bool(self._get(key, lambda v: type(v) is bool, False, "true or false"))
+        return self._checked.get(key, bool, YesNo(), False)
 
-    def choice(self, key: str, options: tuple[str, ...]) -> Any:
-        return self._get(key, lambda v: v in options, options[0], f"one of {', '.join(options)}")
+    def choice(self, key: str, options: tuple[str, ...]) -> str:
+        return self._checked.get(key, str, OneOf(options), options[0])
 
     def text(self, key: str) -> str:
-        return str(
-            self._get(key, lambda v: isinstance(v, str) and bool(v.strip()) and v.isprintable(), None, "text")
-        )
+        return self._checked.get(key, str, Predicate(_is_said, "text"))
 
     def table(self, key: str) -> dict[str, Any]:
-        return dict(self._get(key, lambda v: isinstance(v, dict), {}, "a table"))
+        return self._checked.get(key, dict, ANY_TABLE, {})
 
     def tables(self, key: str) -> list[dict[str, Any]]:
-        def fits(value: Any) -> bool:
-            return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+        return self._checked.get(key, list, TABLES, [])
 
-        return list(self._get(key, fits, [], "a list of tables"))
+
+def _is_said(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
 
 
 def _room(table: _WalkTable) -> RoomSpec:
@@ -306,17 +299,17 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Scr
     table = _WalkTable(row, file, f"person {number} ({who}): ", known)
     rows = table.tables("keys")
     if len(rows) < 2:
-        raise table.wrong("keys", rows, "at least two {time, x_mm, z_mm}")
+        raise table.wrong("keys", "at least two {time, x_mm, z_mm}")
     photograph = table.text("photograph")
     if photograph not in (names := figure_names()):
-        raise table.wrong("photograph", photograph, f"one of {', '.join(names)}")
+        raise table.wrong("photograph", f"one of {', '.join(names)}")
     times: list[float] = []
     places: list[tuple[float, float, float]] = []
     for k, each in enumerate(rows, 1):
         key = _WalkTable(each, file, f"{table.where}key {k}: ", ("time", "x_mm", "y_mm", "z_mm"))
         time = key.number("time", 0, duration, "seconds (the walk's duration)")
         if times and time <= times[-1]:
-            raise key.wrong("time", each["time"], f"more than {times[-1]:g}, the key before")
+            raise key.wrong("time", f"more than {times[-1]:g}, the key before")
         times.append(time)
         places.append(
             (
@@ -326,10 +319,10 @@ def _person(row: dict[str, Any], file: str, number: int, duration: float) -> Scr
             )
         )
     x, y, z = (MonotoneCurve.through(tuple(times), values) for values in zip(*places, strict=True))
-    kind: FigureKind = table.choice("kind", get_args(FigureKind))
+    kind = cast(FigureKind, table.choice("kind", get_args(FigureKind)))
     life, turned_away = table.number("life", 0, 1, "", 0.0), _turned_away(table, duration)
     if kind != "person" and (life or turned_away):
-        raise table.wrong("kind", kind, "person, because life and turned_away are a living person's")
+        raise table.wrong("kind", "person, because life and turned_away are a living person's")
     return ScriptedPerson(
         who,
         photograph,
@@ -354,7 +347,7 @@ def _turned_away(table: _WalkTable, duration: float) -> tuple[tuple[float, float
         times = [time for span in found for time in span]
         for key in each.keys:
             if times and row[key] <= times[-1]:
-                raise each.wrong(key, row[key], f"more than {times[-1]:g}, the one before")
+                raise each.wrong(key, f"more than {times[-1]:g}, the one before")
             times.append(float(row[key]))
         found.append((times[-2], times[-1]))
     return tuple(found)

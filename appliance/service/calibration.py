@@ -1,4 +1,7 @@
-"""`mona-lisa calibrate`: fits camera and portrait together, and says which eye heights are covered."""
+"""`mona-lisa calibrate`: fits camera and portrait together, and says which eye heights are covered.
+
+It is kept in a layer of its own (`appliance/config.py`), which only `calibrate` writes.
+"""
 
 import math
 import os
@@ -12,14 +15,14 @@ from typing import Final
 
 from appliance.camera.base import Camera
 from appliance.camera.lens import Lens
-from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig, parse_config
-from appliance.errors import CannotWrite, ConfigError, NotCalibrated
-from appliance.files import read_regular, write_atomic
+from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig
+from appliance.errors import CannotWrite, NotCalibrated
+from appliance.files import sync_to_disk, write_atomic
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import Direction, gaze_angle_to
 from appliance.gaze.target import frames_for, gaze_direction_at
 from appliance.pack import FrameGrid, PackInfo
-from appliance.schema import MOST_BYTES, names
+from appliance.schema import toml_value
 from appliance.service.camera_feed import describe_camera
 from appliance.tracking.viewer_position import Viewer
 
@@ -205,6 +208,16 @@ def _best_tilt(view: UprightView) -> tuple[float, int]:
     return math.inf, 0
 
 
+# The keys of [gaze] that calibrating measures.
+MEASURED: Final = ("camera_right", "camera_up", "camera_pitch", "mirrored", "limit_left", "limit_right")
+HEAD: Final = (
+    "# Measured by `mona-lisa calibrate`, which writes this file anew each time.\n"
+    "# `sudo mona-lisa calibrate --reset` removes it. Other settings: config.toml.\n\n"
+)
+LOST: Final = (
+    "%s is gone at the next boot, because the root is read-only: put the lines above into mona-lisa.toml on "
+    "the boot partition"
+)
 SEEN_THROUGH: Final = "Seen through %s."
 MARKS: Final = {
     "front": "Stand straight in front of the portrait, about 2 m away, and look at it",
@@ -450,56 +463,46 @@ class _Session:
         return typed
 
 
-def write_gaze(path: Path, gaze: GazeConfig) -> None:
-    """Write what calibration finds into a config file, comments kept; the old file stays as `.old`.
+def calibration_toml(gaze: GazeConfig) -> str:
+    """Return the settings that calibrating measures, as TOML."""
+    values = {key: getattr(gaze, key) for key in MEASURED}
+    return "\n".join(["[gaze]", *(f"{key} = {toml_value(value)}" for key, value in values.items())]) + "\n"
 
-    Raises
-    ------
-    ConfigError
-        If the file, as it is or changed, is not right.
-    CannotWrite
-        If it cannot be read or written.
-    """
-    old, new = _changed(path, gaze)
-    if old is not None:
-        write_atomic(path.with_name(f"{path.name}.old"), old)
-    write_atomic(path, new)
+
+def write_calibration(path: Path, gaze: GazeConfig) -> None:
+    """Write what calibrating measured into its own layer, and nothing else; raises `CannotWrite`."""
+    write_atomic(path, (HEAD + calibration_toml(gaze)).encode())
 
 
 def check_writable(path: Path) -> None:
-    """Raise what `write_gaze` would of a right file, as far as it is known beforehand."""
-    try:
-        _changed(path, GazeConfig())
-    except ConfigError as error:
-        raise ConfigError(f"{path}: gaze stands there without a section [gaze]; write it as one") from error
+    """Raise the `CannotWrite` of `write_calibration`, as far as it is known beforehand."""
     there = next(folder for folder in path.absolute().parents if folder.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise CannotWrite(f"{path}: {there} cannot be written; calibrate with sudo")
 
 
-def _changed(path: Path, gaze: GazeConfig) -> tuple[bytes | None, bytes]:
-    """Return a config file's bytes, None if there is none, and those with other gaze settings."""
+def lost_at_next_boot(folder: Path, proc: Path = Path("/proc")) -> bool:
+    """Tell whether files in a folder are gone at the next boot, because the root is read-only."""
     try:
-        old = bytes(read_regular(path, MOST_BYTES)) if path.exists() else None
-        text = "" if old is None else old.decode("utf-8-sig")
+        asked = re.search(r"(^| )(boot=overlay|overlayroot=)", (proc / "cmdline").read_text())
+        mounts = [line.split() for line in (proc / "mounts").read_text().splitlines()]
+    except OSError:
+        return False
+    places = [(Path(mount[1]), mount[2]) for mount in mounts if folder.is_relative_to(mount[1])]
+    kind = max(places, key=lambda place: len(place[0].parts), default=(folder, ""))[1]
+    return bool(asked) and kind in ("overlay", "tmpfs")
+
+
+def reset_calibration(path: Path) -> bool:
+    """Remove what calibrating measured; return whether there was anything. Raises `CannotWrite`."""
+    try:
+        path.unlink()
+        sync_to_disk(path.parent)
+    except FileNotFoundError:
+        return False
     except OSError as error:
-        raise CannotWrite(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    parse_config(text, str(path))
-    new = _with_keys(
-        text,
-        {
-            "camera_right": f"{gaze.camera_right:.1f}",
-            "camera_up": str(gaze.camera_up),
-            "camera_pitch": str(gaze.camera_pitch),
-            "mirrored": str(gaze.mirrored).lower(),
-            "limit_left": f"{gaze.limit_left:.1f}",
-            "limit_right": f"{gaze.limit_right:.1f}",
-        },
-    )
-    parse_config(new, str(path))
-    return old, new.encode()
+        raise CannotWrite(f"{path}: cannot be removed ({error.strerror}); try again with sudo") from error
+    return True
 
 
 def _angle(place: Place, gaze: GazeConfig) -> float:
@@ -526,24 +529,3 @@ def _standing(seen: "deque[Viewer]", viewer: Viewer | None, now: float) -> Place
         return None
     y, z = statistics.median(each.y_mm for each in seen), statistics.median(each.z_mm for each in seen)
     return Place(statistics.median(x), y, z)
-
-
-def _with_keys(text: str, values: dict[str, str]) -> str:
-    """Set keys of the section [gaze] in a right config, none of them a string; everything else stays."""
-    line_end = "\r\n" if "\r\n" in text else "\n"
-    rows = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
-    stand = {name.path: name.line for name in names(text) if not name.header}
-    head = next((name.line for name in names(text) if name.header and name.path == ("gaze",)), None)
-    if head is None:
-        rows += ["", "[gaze]"] if rows else ["[gaze]"]
-        head = len(rows)
-    new = []
-    for key, value in values.items():
-        line = f"{key} = {value}"
-        at = stand.get(("gaze", key))
-        if at is None:
-            new.append(line)
-        else:
-            _, mark, comment = rows[at - 1].partition("#")
-            rows[at - 1] = line + (f" {mark}{comment}" if mark else "")
-    return line_end.join(rows[:head] + new[::-1] + rows[head:]) + line_end

@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance import assets
 from appliance.camera.lens import camera_listing_advice, choose_field_of_view, is_usb_camera
-from appliance.config import CameraConfig, Config, load_config, system_config
+from appliance.config import CameraConfig, Config, load_layers
 from appliance.display import monitor as plugs
 from appliance.display.dimmer import clock_is_set
 from appliance.display.monitor import card_holders
@@ -71,9 +71,10 @@ def examine(root: Path = Path("/"), config_file: Path | None = None) -> Iterator
     """Yield the name of every check and what it found; `root` is where /sys, /proc and /dev lie."""
     config = Config()
     try:
-        config = load_config(config_file)
-        used = config_file or system_config()
-        yield "config", ok(str(used or "none: the defaults are in force"))
+        layered = load_layers(config_file)
+        config = layered.config
+        files = ", ".join(layer.name for layer in layered.layers)
+        yield "config", ok(files or "none: the defaults are in force")
     except ApplianceError as error:
         yield "config", fail(str(error), "mend the line, then `mona-lisa config check`")
     kms = config.display.output in ("auto", "kmsdrm")

@@ -167,7 +167,7 @@ class Reporter:
         """The first picture is lit, by SDL's `driver`: the service is up."""
         camera, model = self.config.camera.source, self.config.vision.model
         display = f"{self.config.display.output}, {driver}"
-        config_file = str(self._settings.path if self._settings else None)
+        config_file = self._settings.source if self._settings else "the defaults"
         self._about.update(display=f"{size[0]}x{size[1]} ({display})", config=config_file)
         log.info(LIT, self._about["portrait"], *size, display, camera, model, config_file, _versions())
         notify("READY=1")
@@ -275,6 +275,7 @@ class Reporter:
             "sentence": line,
             "cause": cause(facts),
             "fault": fault,
+            "overridden": list(self._settings.overridden if self._settings else ()),
             "since_s": round(facts.now - self._since, 1),
             "uptime_s": round(facts.now - self._began, 1),
             "written": round(time.time(), 1),

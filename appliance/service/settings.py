@@ -1,4 +1,8 @@
-"""The settings in force: read at the start and on SIGHUP; the last right ones when a file is wrong."""
+"""The settings in force: read at the start and on SIGHUP.
+
+A file that is wrong takes nothing else down: the service logs it once and goes on with the other layers, and
+in place of the wrong one with what was last right of it.
+"""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -6,22 +10,32 @@ from pathlib import Path
 from typing import Final
 
 from appliance.assets import home_folder
-from appliance.config import Config, load_config, parse_config, system_config
+from appliance.config import (
+    CONFIG_FILE,
+    Config,
+    Layer,
+    config_folder,
+    layer_files,
+    merge,
+    needs_restart,
+    read_layer,
+)
 from appliance.errors import CannotWrite, ConfigError
 from appliance.files import read_regular, write_atomic
 from appliance.library import DEFAULT_PORTRAIT, current_folder, library_folder
-from appliance.schema import MOST_BYTES, read_toml
+from appliance.schema import MOST_BYTES
 
 log = logging.getLogger(__name__)
 
 CONFIG_WRONG: Final = "config wrong, %s: %s"
 DEFAULTS: Final = "the defaults are in force"
+LEFT_OUT: Final = "nothing of this file counts"
 LAST_RIGHT: Final = "the last right one is in force"
 STAYS: Final = "the one before stays in force"
 CONFIG_TAKEN: Final = "config read again: %s"
 LATER: Final = "[%s] counts from the next start on: sudo systemctl restart mona-lisa"
 
-# A copy of the last config that was right, beside the portraits.
+# A copy of the last config.toml that was right, beside the portraits.
 _COPY: Final = ".last-right-config.toml"
 
 
@@ -50,8 +64,10 @@ class Settings:
     """What the command line and the config file ask for.
 
     `config` is what was asked for when it was last right: at the start, then at each reload.
-    `file` is the config file, None for the system's; `camera`, `display`, `film` and `pack` come from
-    the command line and win. A `patient` run is the service's: it goes on without what is wrong.
+    `file` is the one config file to read, None for the system's layers; `camera`, `display`, `film` and
+    `pack` come from the command line and win. A `patient` run is the service's: it goes on without what is
+    wrong. `fault` says what is wrong, empty if nothing is. `overridden` has a line for each value that a
+    higher layer overrides.
     """
 
     file: Path | None = None
@@ -63,39 +79,28 @@ class Settings:
     reread: Flag = field(default_factory=Flag)
     fault: str = ""
     config: Config = field(default_factory=Config, init=False)
+    overridden: tuple[str, ...] = field(default=(), init=False)
+    _right: dict[Path, Layer] = field(default_factory=dict, init=False)
 
     @property
-    def path(self) -> Path | None:
-        """The file that is read, None if there is none."""
-        return self.file or system_config()
+    def source(self) -> str:
+        """The files that are read, for people."""
+        return ", ".join(map(str, layer_files(self.file))) or "the defaults"
 
     def start(self) -> Config:
         """Return the config to begin with; raises `ConfigError` unless patient."""
-        try:
-            config = self._read()
-        except ConfigError as error:
-            if not self.patient:
-                raise
-            config, standing = _last_right()
-            self.fault = str(error)
-            log.error(CONFIG_WRONG, standing, error)
-            config = self._with_options(config)
-        self.config = config
-        return config
+        self.config = self._read(strict=not self.patient)
+        return self.config
 
     def newer(self) -> Config | None:
-        """Return the config if it is to be read again and is right; what is wrong is logged."""
+        """Read the config again if asked to; return it, or None if what is wrong changes nothing."""
         if not self.reread.take():
             return None
-        try:
-            config = self._read()
-        except ConfigError as error:
-            self.fault = str(error)
-            log.error(CONFIG_WRONG, STAYS, error)
+        config = self._read()
+        if self.fault and config == self.config:
             return None
-        self.fault = ""
-        log.info(CONFIG_TAKEN, self.path or "the defaults")
-        for section in _later(self.config, config):
+        log.info(CONFIG_TAKEN, self.source)
+        for section in needs_restart(self.config, config):
             log.warning(LATER, section)
         self.config = config
         return config
@@ -110,12 +115,41 @@ class Settings:
         """Return the folder of the portrait that came with the program."""
         return home_folder() / "frames" / DEFAULT_PORTRAIT
 
-    def _read(self) -> Config:
-        path = self.path
-        config = load_config(path)
-        if self.patient and path:
-            _remember(path)
-        return self._with_options(config)
+    def _read(self, strict: bool = False) -> Config:
+        """Read every layer; unless `strict`, a wrong one is logged, and what `_instead` gives counts."""
+        right: dict[Path, Layer] = {}
+        faults = []
+        for path in layer_files(self.file):
+            try:
+                layer: Layer | None = read_layer(path)
+                if self.patient and path == self._lowest:
+                    _remember(path)
+            except ConfigError as error:
+                if strict:
+                    raise
+                layer, standing = self._instead(path)
+                faults.append(str(error))
+                log.error(CONFIG_WRONG, standing, error)
+            if layer:
+                right[path] = layer
+        merged = merge(right.values())
+        self._right, self.fault, self.overridden = right, "; ".join(faults), tuple(merged.overridden())
+        return self._with_options(merged.config)
+
+    @property
+    def _lowest(self) -> Path:
+        return self.file or config_folder() / CONFIG_FILE
+
+    def _instead(self, path: Path) -> tuple[Layer | None, str]:
+        """Return what counts in place of a wrong layer, None if nothing does, and say so in words."""
+        if path in self._right:
+            return self._right[path], STAYS
+        if path != self._lowest:
+            return None, LEFT_OUT
+        try:
+            return read_layer(library_folder() / _COPY), LAST_RIGHT
+        except ConfigError:
+            return None, DEFAULTS
 
     def _with_options(self, config: Config) -> Config:
         if self.camera:
@@ -127,12 +161,6 @@ class Settings:
         return config
 
 
-def _later(old: Config, new: Config) -> list[str]:
-    """Name the sections whose changes wait for the next start: the display is opened once."""
-    display = replace(new.display, pack=old.display.pack)
-    return ["display"] * (display != old.display) + ["hours"] * (new.hours != old.hours)
-
-
 def _remember(path: Path) -> None:
     copy = library_folder() / _COPY
     try:
@@ -141,11 +169,3 @@ def _remember(path: Path) -> None:
             write_atomic(copy, text)
     except (OSError, CannotWrite):
         return  # a disk that is full or read-only: it will do without, as it would without a copy
-
-
-def _last_right() -> tuple[Config, str]:
-    copy = library_folder() / _COPY
-    try:
-        return parse_config(read_toml(copy), str(copy)), LAST_RIGHT
-    except (OSError, ValueError):  # ConfigError is one, and what is not UTF-8 raises another
-        return Config(), DEFAULTS

@@ -168,6 +168,9 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, str]:
     for key, kind in _KINDS.items():
         if not isinstance(status.get(key), kind) or (kind is not bool and isinstance(status[key], bool)):
             return None, f"{key} is missing or of another kind"
+    overridden = status.get("overridden", [])
+    if not isinstance(overridden, list) or not all(isinstance(each, str) for each in overridden):
+        return None, "overridden is of another kind"
     if not 0 <= status["monotonic"] <= time.monotonic() + _AHEAD:
         return None, "its time is not one since this machine started"
     return status, ""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.config import SYSTEM_CONFIG, parse_config
+from appliance.config import LAYERS, SYSTEM_FOLDER, parse_config
 from appliance.errors import ConfigError
 from appliance.files import read_regular, write_atomic
 from appliance.library import current_folder
@@ -269,7 +269,7 @@ _COMMANDS: Final[tuple[tuple[str, str, Known], ...]] = (
     ),
 )
 _FILES: Final[tuple[tuple[Path, Known], ...]] = (
-    (SYSTEM_CONFIG, known_config),
+    *((SYSTEM_FOLDER / name, known_config) for name in LAYERS),
     (Path("/etc/os-release"), _lines(*OS_RELEASE)),
     (
         Path("/proc/device-tree/model"),

@@ -84,11 +84,35 @@ configure() {
         if [ -f "$CONFIG" ] && ! cmp -s "$1" "$CONFIG"; then put "$CONFIG" "$CONFIG.old"; fi
         cmp -s "$1" "$CONFIG" || owe_restart
         put "$1" "$CONFIG"
+        note calibration "has a file of its own" # nothing that was calibrated is left in config.toml
     elif [ ! -f "$CONFIG" ]; then put "$project/appliance/config.toml" "$CONFIG"; fi
     if [ -f "$BOOT/mona-lisa.toml" ] && [ -z "$dry" ]; then
         told=$("$release/venv/bin/python" "$release/deploy/card_config.py" 2>&1) || fail "$told; mend it on the card, or take it away"
         [ -z "$told" ] || say "$told"
     fi
+}
+
+# move_calibration: what an earlier version's calibrate wrote into config.toml gets a file of its own, once. Only after the
+# new version has proved itself, because one that is taken back reads config.toml alone.
+move_calibration() {
+    local told
+    if [ -n "$dry" ] || [ -n "$(noted calibration)" ]; then return; fi
+    step "calibration"
+    if told=$("$BASE/current/venv/bin/python" "$BASE/current/deploy/move_calibration.py" 2>&1); then
+        note calibration "has a file of its own"
+    fi
+    [ -z "$told" ] || say "$told"
+}
+
+# give_back_config NAME: a version that reads config.toml alone gets back the one from before the calibration was moved.
+give_back_config() {
+    local kept=$CONFIG.with-calibration measured=${CONFIG%/*}/calibration.toml
+    if [ -f "$BASE/releases/$1/deploy/move_calibration.py" ] || [ ! -f "$kept" ]; then return; fi
+    say "$1 reads $CONFIG alone: it is as before the update again; calibrations since then are in $measured.old"
+    put "$CONFIG" "$CONFIG.old"
+    put "$kept" "$CONFIG"
+    if [ -f "$measured" ]; then put "$measured" "$measured.old"; fi
+    drop "$kept" "$measured" "$RECORD/calibration"
 }
 
 # check_portrait NAME|IMAGE: refuses a name that nothing is known by.

@@ -3,6 +3,7 @@
 import functools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 from appliance.camera.base import RgbPicture
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Pixels, Region
+from appliance.errors import BadManifest
+from appliance.gallery import figures
 from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.figures import Figure, figure_names, load_figure
 from appliance.gallery.room import WALL_Z, GalleryRenderer, draw_empty_room
@@ -247,3 +250,29 @@ class TestRoom:
             assert not any(
                 detector.detect(empty, region) for region in (letterbox_region(640, 360), *regions)
             )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (
+            "hair = [132, 108, 70]",
+            "hair = [132, 108, 300]",
+            "hair = [132, 108, 300]; expected [red, green, blue]",
+        ),
+        (
+            "eyes = [[203.6, 101.2],",
+            "eyes = [[203.6],",
+            "eyes = [[203.6], [246.6, 103.6]]; expected two points",
+        ),
+        ('photograph = "astronaut.png"\n', "", "photograph missing; expected text"),
+        ("hair = ", "hat = ", "hat = [132, 108, 70]; unknown key, expected one of photograph, eyes, hair"),
+        ("colour = [14, 9, 6, 120]", "colour = 3", "paint: colour = 3; expected [red, green, blue]"),
+    ],
+)
+def test_a_wrong_entry_of_the_catalogue_is_named(old: str, new: str, fault: str) -> None:
+    text = (Path(figures.__file__).parent / "figures.toml").read_text("utf-8")
+    assert old in text
+    with pytest.raises(BadManifest) as caught:
+        figures.parse_catalogue(text.replace(old, new, 1), "figures.toml")
+    assert str(caught.value).startswith(f"figures.toml: figure 1: {fault}")

@@ -29,10 +29,10 @@ def picture(path: Path) -> str:
 
 
 def config(path: Path) -> str:
-    """Check a config, let `calibrate` write into it if it is right, and put it over another as the card's is."""
+    """Check a config, put it over another as the card's is, and a calibration over both."""
     from appliance.cli import main
-    from appliance.config import load_config
-    from appliance.service.calibration import check_writable, write_gaze
+    from appliance.config import load_config, merge, read_layer
+    from appliance.service.calibration import write_calibration
     from deploy.card_config import apply
 
     code, fault = 0, _refused(functools.partial(load_config, path))
@@ -43,20 +43,19 @@ def config(path: Path) -> str:
     # The command itself spends its time on its own help texts.
     if path.stem.endswith("0") and main(["config", "check", str(path)]) != code:
         return "the command ended with another exit code"
-    system = path.with_suffix(".system")
-    fault = fault or _refused(functools.partial(apply, path, system, path.with_suffix(".mark")))
+    card, measured = path.with_suffix(".card"), path.with_suffix(".measured")
+    fault = fault or _refused(functools.partial(apply, path, card))
     if fault or code:
         return fault
-    if load_config(system) != own:
+    if load_config(card) != own:
         return "the card's config says something else than the same config alone"
-    try:
-        check_writable(path)
-    except ConfigError as error:
-        told = str(error).endswith("gaze stands there without a section [gaze]; write it as one")
-        return "" if told else str(error)
     fitted = replace(own.gaze, camera_right=12.5, camera_up=-350.0, mirrored=True, limit_left=-31.0)
-    write_gaze(path, fitted)
-    return "" if load_config(path) == replace(own, gaze=fitted) else "calibrate changed something else"
+    write_calibration(measured, fitted)
+    layered = merge(map(read_layer, (path, card, measured)))
+    for line in layered.overridden():
+        if "\n" in line or len(line) > 1000:
+            return "an overridden value is not named in one short line"
+    return "" if layered.config == replace(own, gaze=fitted) else "a calibration changed something else"
 
 
 def walk(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,8 +79,9 @@ def changed(text: str, rng: random.Random) -> bytes:
 
 
 def config_texts() -> list[str]:
-    """The commented config, the same without its comments, and shorter ones."""
-    whole = (_PACKAGE / "config.toml").read_text("utf-8")
+    """The printed config with every key set, the same without its comments, and shorter ones."""
+    printed = (_PACKAGE / "config.toml").read_text("utf-8")
+    whole = re.sub(r"(?m)^#(?=\w+ = )", "", printed)
     plain = "\n".join(row for row in whole.split("\n") if row and row[0] != "#")
     return [
         whole,

@@ -118,18 +118,19 @@ def test_the_cards_config_is_applied_once_and_only_if_right(disk: Disk) -> None:
         shown = machine.sh("/usr/local/bin/mona-lisa config show")
         assert "gain = 1.5" in shown
         assert 'source = "gallery"' in shown, "what the card does not name stays"
-        machine.sh("sed -i 's/gain = 1.5/gain = 1.25/' /etc/mona-lisa/config.toml")
+        machine.sh("printf '[gaze]\\ngain = 1.25\\n' >> /etc/mona-lisa/config.toml")
+        assert "gain = 1.25; overridden: /etc/mona-lisa/card.toml:2" in machine.sh(
+            "/usr/local/bin/mona-lisa config check"
+        )
     assert ": applied" in answer.read_text()
-    assert config.with_name("config.toml.old").read_text() == before
 
+    (disk.root / card.lstrip("/")).unlink()
     with disk.booted(OFFLINE) as machine:
         assert "gain = 1.25" in machine.sh("/usr/local/bin/mona-lisa config show"), (
-            "set over SSH since then: stays"
+            "what the card set is gone"
         )
 
 
-# What raspi-config does when it switches the overlay: for every mount, with the boot partition write-protected,
-# and it takes out no word but its own.
 RASPI_CONFIG = r"""#!/bin/sh
 [ "$1 $2" = "nonint do_overlayfs" ] || exit 1
 case "$3" in

@@ -1,6 +1,7 @@
 """Calibration on the gallery's technician, in virtual time, with answers given at scripted moments."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from appliance.bench.gaze_walks import FACES
-from appliance.config import CameraConfig, Config, GazeConfig, load_config
+from appliance.cli import main
+from appliance.config import CALIBRATION_FILE, CameraConfig, Config, GazeConfig, load_config, parse_config
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.camera import GalleryCamera
@@ -31,9 +33,10 @@ from appliance.service.calibration import (
     check_writable,
     fitted,
     fitted_upright,
+    lost_at_next_boot,
     parse_height,
     tells_pitch,
-    write_gaze,
+    write_calibration,
 )
 from tests.conftest import in_camera, small_info
 
@@ -229,12 +232,24 @@ keys = [
 """
 
 
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the system's settings."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(folder))
+    return folder
+
+
 def started(folder: Path, pack: Pack, walk: str) -> "subprocess.Popen[str]":
     """The command itself, on a screen that is a folder."""
     (folder / "config.toml").write_text(f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n')
-    command = [sys.executable, "-m", "appliance", "calibrate", "--config", f"{folder}/config.toml"]
+    command = [sys.executable, "-m", "appliance", "calibrate"]
     command += ["--camera", f"gallery:{walk}", "--display", f"offscreen:{folder / 'lit'}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "CONFIGURATION_DIRECTORY": str(folder)}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def test_the_command_given_up_writes_nothing_and_says_so(tmp_path: Path, pack: Pack) -> None:
@@ -242,7 +257,7 @@ def test_the_command_given_up_writes_nothing_and_says_so(tmp_path: Path, pack: P
         said, _ = command.communicate("q\n", timeout=60)
     assert command.returncode == 1
     assert "How high above the floor are your eyes" in said
-    assert [path.name for path in tmp_path.glob("config*")] == ["config.toml"]
+    assert [path.name for path in tmp_path.glob("*.toml*")] == ["config.toml"]
 
 
 def test_the_command_without_an_input_gives_up_in_one_line(tmp_path: Path, pack: Pack) -> None:
@@ -314,11 +329,11 @@ def test_the_command_asks_for_heights_and_marks_and_writes_them(tmp_path: Path, 
                     command.stdin.write(f"{typed}\n")
                     command.stdin.flush()
     assert command.returncode == 0
-    gaze = load_config(tmp_path / "config.toml").gaze
+    gaze = load_config(tmp_path / CALIBRATION_FILE).gaze
     assert gaze.camera_right == pytest.approx(150, abs=20) and not gaze.mirrored
     assert gaze.camera_pitch == pytest.approx(0, abs=1.5) and gaze.camera_up == pytest.approx(0, abs=40)
     assert (gaze.limit_left, gaze.limit_right) == pytest.approx((-25.4, 27.7), abs=1.5)
-    assert (tmp_path / "config.toml.old").read_text() == before
+    assert (tmp_path / "config.toml").read_text() == before
     assert len(list((tmp_path / "lit").glob("frame_*.png"))) > 2
 
 
@@ -327,66 +342,114 @@ GAZE = GazeConfig(
 )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "# mine\n[camera]\nrate = 20.0\n",
-        "[gaze]\ngain = 1.5 # keep\ncamera_right = 3.0 # and this\n\n[camera]\nrate = 20.0\n",
-    ],
-)
-def test_the_config_gets_the_six_keys_and_keeps_everything_else(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    write_gaze(path, GAZE)
-    new, before = load_config(path), path.with_name("config.toml.old")
-    assert (new.gaze.camera_right, new.gaze.mirrored) == (12.5, True)
-    assert (new.gaze.camera_up, new.gaze.camera_pitch) == (-350.5, 8.0)
-    assert (new.gaze.limit_left, new.gaze.limit_right) == (-31.0, 28.5)
-    assert before.read_text() == text
-    for line in text.splitlines():
-        assert line.replace("3.0 #", "12.5 #") in path.read_text()
-    write_gaze(path, GAZE)
-    assert load_config(path) == new
+def test_calibrate_writes_only_its_own_file(system: Path) -> None:
+    text = "[gaze]\ngain = 1.5 # keep\ncamera_right = 3.0\n[camera]\nrate = 20.0\n"
+    (system / "config.toml").write_text(text)
+    write_calibration(system / CALIBRATION_FILE, GAZE)
+    assert (system / "config.toml").read_text() == text
+    assert sorted(path.name for path in system.iterdir()) == [CALIBRATION_FILE, "config.toml"]
+    config = load_config()
+    assert config.gaze == replace(GAZE, gain=1.5)
+    assert config.camera.rate == 20.0
 
 
-def test_calibrate_accepts_comments_with_any_line_end(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    text = (
-        "# a\u0085[gaze]\u2028x = 1\r\n[ \"gaze\" ] # b\u2029c\r\n'camera_up' = 3.0 # d\u0085e\r\n"
-        "gain = 1.5\r\n[display]\r\npack = '''\r\n[gaze]camera_pitch = 3'''\r\n"
-    )
-    path.write_bytes(text.encode())
-    check_writable(path)
-    write_gaze(path, GAZE)
-    expected = text.replace("'camera_up' = 3.0", "camera_up = -350.5").replace(
-        "c\r\n",
-        "c\r\nlimit_right = 28.5\r\nlimit_left = -31.0\r\nmirrored = true\r\n"
-        "camera_pitch = 8.0\r\ncamera_right = 12.5\r\n",
-    )
-    assert path.read_bytes().decode() == expected
-    assert load_config(path).gaze.camera_pitch == 8.0
+def test_reset_brings_back_what_a_person_set(system: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (system / "config.toml").write_text("[gaze]\ncamera_up = -100\n")
+    write_calibration(system / CALIBRATION_FILE, GAZE)
+    assert main(["calibrate", "--reset"]) == 0
+    assert not (system / CALIBRATION_FILE).exists()
+    assert load_config().gaze == GazeConfig(camera_up=-100.0)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"{system / CALIBRATION_FILE}: removed"
+    assert f"gaze.camera_up = -100.0 ({system / 'config.toml'}:2)" in told
+    assert "gaze.camera_right = 0.0 (default)" in told
+    assert main(["calibrate", "--reset"]) == 0
+    assert capsys.readouterr().out.startswith(f"{system / CALIBRATION_FILE}: not there\n")
 
 
-def test_without_a_config_one_is_made_and_there_is_no_old_one(tmp_path: Path) -> None:
-    write_gaze(tmp_path / "config.toml", GAZE)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+def test_reset_removes_a_damaged_calibration(system: Path) -> None:
+    (system / CALIBRATION_FILE).write_bytes(b"\xff[gaze")
+    with pytest.raises(ConfigError):
+        load_config()
+    assert main(["calibrate", "--reset"]) == 0
+    assert load_config().gaze == GazeConfig()
 
 
-def test_a_wrong_config_is_left_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text("[gaze]\ngian = 1\n")
-    with pytest.raises(ConfigError, match=r"gaze\.gian"):
-        write_gaze(path, GAZE)
-    assert path.read_text() == "[gaze]\ngian = 1\n"
+def test_reset_with_a_file_of_ones_own_is_refused(system: Path, tmp_path: Path) -> None:
+    write_calibration(system / CALIBRATION_FILE, GAZE)
+    assert main(["calibrate", "--reset", "--config", str(tmp_path / "mine.toml")]) == 2
+    assert (system / CALIBRATION_FILE).exists()
+
+
+def test_a_power_cut_leaves_the_old_calibration_or_the_new(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every system call that writing makes is the last one once."""
+    layer = system / CALIBRATION_FILE
+    write_calibration(layer, GAZE)
+    seen = set()
+    for name in ("fsync", "fchmod", "replace", "open"):
+        write_calibration(layer, GAZE)
+        with monkeypatch.context() as cut:
+            cut.setattr(os, name, _power_cut)
+            with pytest.raises(CannotWrite):
+                write_calibration(layer, replace(GAZE, camera_right=99.0))
+        seen.add(load_config().gaze.camera_right)
+    assert seen == {GAZE.camera_right}
+    write_calibration(layer, replace(GAZE, camera_right=99.0))
+    assert load_config().gaze.camera_right == 99.0
+    assert [path.name for path in system.iterdir()] == [CALIBRATION_FILE]
+
+
+def _power_cut(*_: object, **__: object) -> None:
+    raise OSError("cut")
 
 
 def test_an_unwritable_config_is_told_before_the_first_mark(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
+    path = tmp_path / CALIBRATION_FILE
     check_writable(path)
-    check_writable(tmp_path / "not" / "yet" / "config.toml")
-    path.write_text("gaze.gain = 1.5\n")
-    with pytest.raises(ConfigError, match=r"config\.toml: gaze stands there without a section \[gaze\]"):
-        check_writable(path)
-    with pytest.raises(CannotWrite, match=r"config\.toml cannot be written; calibrate with sudo"):
+    check_writable(tmp_path / "not" / "yet" / CALIBRATION_FILE)
+    path.write_text("")
+    with pytest.raises(CannotWrite, match=rf"{CALIBRATION_FILE} cannot be written; calibrate with sudo"):
         check_writable(path / "below-a-file.toml")
+
+
+@pytest.mark.parametrize("own_file", [False, True])
+def test_calibrate_writes_its_layer_and_never_a_file_of_ones_own(
+    system: Path,
+    tmp_path: Path,
+    pack: Pack,
+    own_file: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Measuring takes a minute of pictures; test_the_command_asks_for_heights_and_marks_and_writes_them does it in full.
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: GAZE)
+    own = tmp_path / "own.toml" if own_file else system / "config.toml"
+    text = f'[display]\npack = "{pack.folder}"\nwidth = 180\nheight = 320\n'
+    own.write_text(text)
+    command = ["calibrate", "--camera", "gallery:empty", "--display", f"offscreen:{tmp_path / 'lit'}"]
+    assert main(command + ["--config", str(own)] * own_file) == 0
+    assert own.read_text() == text
+    told = capsys.readouterr().out
+    assert parse_config(told[told.index("[gaze]") :], "told").gaze == GAZE
+    assert (system / CALIBRATION_FILE).exists() != own_file
+    if not own_file:
+        assert load_config().gaze == GAZE
+
+
+@pytest.mark.parametrize(
+    ("words", "folder", "lost"),
+    [
+        ("overlayroot=tmpfs:recurse=0 quiet", "/etc/mona-lisa", True),
+        ("quiet boot=overlay", "/etc/mona-lisa", True),
+        ("overlayroot=tmpfs:recurse=0", "/srv/etc/mona-lisa", False),  # on a data partition
+        ("quiet", "/etc/mona-lisa", False),  # an overlay of another kind, as in a container
+    ],
+)
+def test_what_a_read_only_root_forgets_is_known(tmp_path: Path, words: str, folder: str, lost: bool) -> None:
+    (tmp_path / "cmdline").write_text(f"{words}\n")
+    mounts = "overlay / overlay rw 0 0\n/dev/sda1 /srv ext4 rw 0 0\ntmpfs /srv/etcetera tmpfs rw 0 0\n"
+    (tmp_path / "mounts").write_text(mounts)
+    assert lost_at_next_boot(Path(folder), tmp_path) == lost
+    assert not lost_at_next_boot(Path(folder), tmp_path / "nothing")

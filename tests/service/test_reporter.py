@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from appliance.config import Config
+from appliance.config import CARD_FILE, CONFIG_FILE, Config
 from appliance.errors import CameraStalled
 from appliance.service import reporter as module
 from appliance.service.health import HOT, PATIENCE, RARE, Facts, Machine
 from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Reporter
+from appliance.service.settings import Settings
 from appliance.service.status import STATUS
 
 
@@ -187,3 +188,19 @@ def test_camera_faults_are_counted_once_for_each_loss() -> None:
         told(reporter, Facts(now + 2 * step, lit=now, pictures=100, blind=blind), 2)
         counted.append(reporter.counts.camera_faults)
     assert counted == [0, 1, 1, 2, 2]
+
+
+def test_the_status_names_the_settings_that_are_overridden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    for name in (CONFIG_FILE, CARD_FILE):
+        (tmp_path / name).write_text("[gaze]\ngain = 2\n")
+    settings = Settings(patient=True)
+    reporter = Reporter(settings.start(), settings, tmp_path)
+    reporter.tell(Facts(time.monotonic(), lit=time.monotonic()))
+    (line,) = json.loads((tmp_path / STATUS).read_text())["overridden"]
+    assert line.startswith(
+        f"{tmp_path / CONFIG_FILE}:2: gaze.gain = 2.0; overridden: {tmp_path / CARD_FILE}:2"
+    )

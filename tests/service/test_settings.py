@@ -1,12 +1,13 @@
 import logging
 import random
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.config import Config, load_config
+from appliance.config import CALIBRATION_FILE, CARD_FILE, CONFIG_FILE, Config, load_config
 from appliance.errors import ConfigError
 from appliance.library import current_folder
 from appliance.service import settings as module
@@ -121,6 +122,82 @@ def test_what_waits_for_the_next_start_is_told(
         assert told == [module.LATER % section for section in sections]
 
 
+@pytest.fixture
+def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the system's settings."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(folder))
+    (folder / CONFIG_FILE).write_text("[gaze]\ngain = 2\n")
+    (folder / CARD_FILE).write_text("[camera]\nrate = 20\n")
+    (folder / CALIBRATION_FILE).write_text("[gaze]\ncamera_up = -300\n")
+    return folder
+
+
+def in_force(config: Config) -> tuple[float, float, float]:
+    return config.gaze.gain, config.camera.rate, config.gaze.camera_up
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rest"),
+    [
+        (CONFIG_FILE, (1.0, 20.0, -300.0)),
+        (CARD_FILE, (2.0, 30.0, -300.0)),
+        (CALIBRATION_FILE, (2.0, 20.0, 0.0)),
+    ],
+)
+@pytest.mark.parametrize("text", [b"[gaze]\ngain = 99\n", b"[gaze", b"\xff", b"#" * 70_000])
+def test_a_wrong_layer_is_logged_once_and_the_others_count(
+    layers: Path, caplog: pytest.LogCaptureFixture, wrong: str, rest: tuple[float, float, float], text: bytes
+) -> None:
+    (layers / wrong).write_bytes(text)
+    settings = Settings(patient=True)
+    assert in_force(settings.start()) == rest
+    assert settings.fault.startswith(str(layers / wrong))
+    standing = module.DEFAULTS if wrong == CONFIG_FILE else module.LEFT_OUT
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == [module.CONFIG_WRONG % (standing, settings.fault)]
+
+
+def test_a_wrong_layer_at_a_reload_leaves_its_last_right_one(layers: Path) -> None:
+    settings = Settings(patient=True)
+    assert in_force(settings.start()) == (2.0, 20.0, -300.0)
+    (layers / CALIBRATION_FILE).write_text("[gaze]\ncamera_up = 99999\n")
+    (layers / CONFIG_FILE).write_text("[gaze]\ngain = 1.5\n")
+    settings.reread.set()
+    newer = settings.newer()
+    assert newer is not None and in_force(newer) == (1.5, 20.0, -300.0)
+    assert "camera_up = 99999" in settings.fault
+
+
+def test_with_a_wrong_config_the_last_right_one_and_others_count(layers: Path) -> None:
+    Settings(patient=True).start()
+    (layers / CONFIG_FILE).write_text("[gaze]\ngian = 2\n")
+    settings = Settings(patient=True)
+    assert in_force(settings.start()) == (2.0, 20.0, -300.0)
+    assert "gian" in settings.fault
+
+
+def test_a_run_by_hand_refuses_a_wrong_layer(layers: Path) -> None:
+    (layers / CALIBRATION_FILE).write_text("[gaze\n")
+    with pytest.raises(ConfigError, match=CALIBRATION_FILE):
+        Settings().start()
+
+
+def test_the_service_knows_the_values_that_do_not_count(layers: Path) -> None:
+    settings = Settings(patient=True)
+    settings.start()
+    assert list(settings.overridden) == []
+    (layers / CARD_FILE).write_text("[gaze]\ngain = 3\n")
+    settings.reread.set()
+    settings.newer()
+    expected = f"{layers / CONFIG_FILE}:2: gaze.gain = 2.0; overridden: {layers / CARD_FILE}:2 sets 3.0"
+    assert settings.overridden == (expected,)
+    assert settings.source == ", ".join(
+        str(layers / name) for name in (CONFIG_FILE, CARD_FILE, CALIBRATION_FILE)
+    )
+
+
 def mutated(text: bytes, rng: random.Random) -> bytes:
     """Hurt a config file as people and cards do: bytes lost, turned, doubled, cut off, swapped."""
     data = bytearray(text)
@@ -156,7 +233,7 @@ def test_any_broken_config_leaves_a_right_one_in_force(
 def _ten_thousand(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="appliance")
     rng = random.Random(5)
-    right = EXAMPLE.read_bytes()
+    right = re.sub(rb"(?m)^#(?=\w+ = )", b"", EXAMPLE.read_bytes())
     # Files of a few keys, so that each is hit often; every hundredth is the whole example.
     short = b'[camera]\nrate = 30.0\nwidth = 640\n\n[tracking]\nhold = 1.5\n\n[display]\npack = ""\n'
     settings = service(folder, "")

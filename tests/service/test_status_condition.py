@@ -95,3 +95,19 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     found = condition(tmp_path)
     assert not found.healthy
     assert found.line == "alone, 30.0 pictures/s; but config.toml:3: camera.rate = 0"
+
+
+def test_status_names_the_values_that_a_higher_layer_overrides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    line = "config.toml:2: gaze.gain = 2.0; overridden: card.toml:2 sets 3.0"
+    write(tmp_path, overridden=[line])
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["alone, 30.0 pictures/s", line]
+
+
+@pytest.mark.parametrize("wrong", ["a text", [1], {"a": "b"}, None])
+def test_overridden_values_of_another_kind_are_no_status(tmp_path: Path, wrong: object) -> None:
+    write(tmp_path, overridden=wrong)
+    assert "overridden is of another kind" in condition(tmp_path).line

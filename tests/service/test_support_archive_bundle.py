@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
-from appliance.config import Config, dump_config
+from appliance.config import LAYERS, Config, LayeredConfig, show_config
 from appliance.service import support_archive
 from appliance.service.support_archive import (
     known_config,
@@ -145,7 +145,7 @@ def test_no_secret_survives_in_any_file_of_the_archive(key: str, sign: str, secr
 
 
 def test_of_the_right_config_every_key_is_told_and_no_comment() -> None:
-    right = dump_config(Config()) + "# hunter2\n[colours]\nred = 1\n"
+    right = show_config(LayeredConfig(Config(), ())) + "# hunter2\n[colours]\nred = 1\n"
     told = known_config(right)
     assert told.count(" = ") == right.count(" = ") - 1
     assert told.endswith("(1 wrong or unknown keys left out)\n") and "hunter2" not in told
@@ -204,6 +204,7 @@ def test_the_archive_is_text_and_holds_no_picture(tmp_path: Path) -> None:
             with pytest.raises(UnidentifiedImageError):
                 Image.open(io.BytesIO(data))
     assert {"doctor.txt", "journal.txt", "status.json"} <= set(names)
+    assert {f"etc_mona-lisa_{name}" for name in LAYERS} <= set(names)
 
 
 def test_a_pipe_for_a_status_does_not_hold_up_the_archive(
