@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from appliance.camera.base import Pace, RgbPicture, turned
+from appliance.clock import CLOCK, Clock
 from appliance.errors import BadImage, CameraAbsent, CameraEnded
 from appliance.images import image_files, read_pixels
 
@@ -29,6 +30,7 @@ class ReplayCamera:
         pace: bool = True,
         loop: bool = False,
         rotation: int = 0,
+        clock: Clock = CLOCK,
     ) -> None:
         """Name the folder; it is read on entering.
 
@@ -41,13 +43,14 @@ class ReplayCamera:
             virtual, begins at 0, and no picture is dropped
         loop : begin again after the last picture, with numbers and times that go on
         rotation : degrees by which the pictures are turned, 0 or 180
+        clock : what "real time" is
         """
         self.horizontal_fov = horizontal_fov
         self.model = ""
         self.name = ""
         self._rotation = rotation
         self._folder, self._loop = folder, loop
-        self._pace = Pace(rate, real=pace)
+        self._pace = Pace(rate, real=pace, clock=clock)
         self._files: list[Path] = []
         self._broken: set[Path] = set()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from appliance.clock import CLOCK, Clock
 from appliance.config import DisplayConfig, HoursConfig
 from appliance.display.dimmer import LOOK, Curtain, Opening
 from appliance.display.frame_loader import Frames, Hanger, Lit
@@ -81,10 +82,10 @@ class Screen:
     is lit again.
     """
 
-    def __init__(self, config: DisplayConfig, opening: Opening | None = None) -> None:
+    def __init__(self, config: DisplayConfig, opening: Opening | None = None, clock: Clock = CLOCK) -> None:
         """Choose a screen; raises `ConfigError` if `config.output` is none."""
         self._kind, self._folder = parsed(config.output)
-        self._config = config
+        self._config, self._clock = config, clock
         self._opening = opening or Opening(HoursConfig())
         self._surface: pygame.Surface  # these three once the display is open
         self._hanger: Hanger
@@ -131,8 +132,8 @@ class Screen:
         if self._surface.get_bitsize() < 24:
             log.warning(COARSE, self._surface.get_bitsize())
         self._hanger = Hanger(self._surface, layout_for(self._config, self.size))
-        self._began = time.monotonic()
-        self._curtain.first(self._began, time.time())
+        self._began = self._clock.monotonic()
+        self._curtain.first(self._began, self._clock.wall())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -316,7 +317,7 @@ class Screen:
 
     def _going_on(self, each: Callable[[], object]) -> Callable[[], None]:
         def go_on() -> None:
-            self.tick(time.monotonic(), time.time())
+            self.tick(self._clock.monotonic(), self._clock.wall())
             each()
 
         return go_on
@@ -390,7 +391,7 @@ class Screen:
                 pygame.display.update(parts)
         except pygame.error as error:
             raise DisplayLost(f"display lost: {error}") from error
-        self.flipped = time.monotonic()
+        self.flipped = self._clock.monotonic()
         if self._scanout:
             self._scanout.flipped(self.flipped)
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from appliance.camera.base import Pace, RgbPicture, turned
 from appliance.camera.lens import Lens
+from appliance.clock import CLOCK, Clock
 from appliance.gallery.room import Room
 from appliance.gallery.walks import Visitor, Walk, load_walk
 
@@ -28,6 +29,7 @@ class GalleryCamera:
         latency: float = 0.06,
         pace: bool = True,
         rotation: int = 0,
+        clock: Clock = CLOCK,
     ) -> None:
         """Prepare the room.
 
@@ -41,6 +43,7 @@ class GalleryCamera:
         pace : in real time on the monotonic clock; if not, time is virtual, begins at 0, passes
             with every picture read, and no picture is dropped
         rotation : degrees by which the pictures are turned, 0 or 180
+        clock : what "real time" is
 
         Raises
         ------
@@ -54,7 +57,7 @@ class GalleryCamera:
         self._rotation = rotation
         self.walk = walk if isinstance(walk, Walk) else load_walk(walk)
         self._room = Room(self.walk, Lens(width, height, horizontal_fov))
-        self._pace = Pace(rate, latency, pace)
+        self._pace = Pace(rate, latency, pace, clock)
 
     def __enter__(self) -> Self:
         """Begin the walk, now."""

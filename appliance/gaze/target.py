@@ -72,8 +72,8 @@ def contact_of(target: GazeTarget, now: float) -> float:
     return target.contact_from + (target.contact_to - target.contact_from) * part
 
 
-def aim_at(
-    aim: GazeTarget | None,
+def direction_at(
+    target: GazeTarget | None,
     now: float,
     grid: FrameGrid,
     tracking: TrackingConfig,
@@ -87,7 +87,7 @@ def aim_at(
 
     Parameters
     ----------
-    aim : the newest estimate, None before the first
+    target : the newest estimate, None before the first
     now : the moment light will leave the screen, seconds on the monotonic clock
     grid : the sitter's frames
     sitter : number of the sitter
@@ -95,22 +95,22 @@ def aim_at(
     """
     row, column = grid.resting
     rest, level = grid.angles[column], grid.pitches[row]
-    if aim is None or aim.angle is None:
+    if target is None or target.angle is None:
         return rest, level
-    motion = lead(now - aim.seen, tracking.prediction)
-    pitch = level if aim.pitch is None else aim.pitch + aim.rise * motion
-    angle, pitch = seen_from((aim.angle + aim.speed * motion, pitch), aim.ahead_mm, apart)
-    away = 1 - contact_of(aim, now)
+    motion = lead(now - target.seen, tracking.prediction)
+    pitch = level if target.pitch is None else target.pitch + target.rise * motion
+    angle, pitch = seen_from((target.angle + target.speed * motion, pitch), target.ahead_mm, apart)
+    away = 1 - contact_of(target, now)
     angle *= away
     pitch = min(max(pitch * away, grid.pitches[-1]), grid.pitches[0])
-    back = ease((now - aim.seen - tracking.hold) / tracking.return_time)
+    back = ease((now - target.seen - tracking.hold) / tracking.return_time)
     angle += (rest - angle) * back
     pitch += (level - pitch) * back
-    if sitter >= len(aim.glance_from):
+    if sitter >= len(target.glance_from):
         return angle, pitch
-    left = 1 - min(max((now - aim.glance_at) / GLANCE, 0.0), 1.0)
+    left = 1 - min(max((now - target.glance_at) / GLANCE, 0.0), 1.0)
     # As eyes do: off at once, and slowing down all the way.
-    from_angle, from_pitch = aim.glance_from[sitter]
+    from_angle, from_pitch = target.glance_from[sitter]
     return angle + (from_angle - angle) * left**3, pitch + (from_pitch - pitch) * left**3
 
 
@@ -139,7 +139,7 @@ def wander(empty: float, every: float) -> tuple[float, float]:
 
 
 def frames_for(
-    aim: GazeTarget | None,
+    target: GazeTarget | None,
     now: float,
     shown: Sequence[int],
     tracking: TrackingConfig,
@@ -155,10 +155,10 @@ def frames_for(
         sitter without an entry is treated as if in the first one's place
     """
     # Eyes that move need no hysteresis, and with it they would trail behind the viewer.
-    still = 1 - min(abs(aim.speed) / _MOVING, 1.0) if aim else 1.0
-    level = 1 - min(math.hypot(aim.speed, aim.rise) / _MOVING, 1.0) if aim else 1.0
+    still = 1 - min(abs(target.speed) / _MOVING, 1.0) if target else 1.0
+    level = 1 - min(math.hypot(target.speed, target.rise) / _MOVING, 1.0) if target else 1.0
     slack = ROW_HYSTERESIS * level, tracking.hysteresis * still
-    looks = looking_at(aim, now, tracking, pack, apart)
+    looks = looking_at(target, now, tracking, pack, apart)
     return tuple(
         frame_at(look, grid, number, slack)
         for look, grid, number in zip(looks, pack.sitters, shown, strict=True)
@@ -189,7 +189,7 @@ def frame_at(direction: Direction, grid: FrameGrid, shown: int, slack: tuple[flo
 
 
 def looking_at(
-    aim: GazeTarget | None,
+    target: GazeTarget | None,
     now: float,
     tracking: TrackingConfig,
     pack: PackInfo,
@@ -197,13 +197,13 @@ def looking_at(
 ) -> tuple[Direction, ...]:
     """Return where each sitter looks, at a viewer or about an empty room; `apart` as for `frames_for`."""
     aside = up = 0.0
-    if aim is not None and tracking.wander_every:
-        empty = now - max(aim.seen, 0.0) - tracking.hold - tracking.return_time
+    if target is not None and tracking.wander_every:
+        empty = now - max(target.seen, 0.0) - tracking.hold - tracking.return_time
         aside, up = wander(empty, tracking.wander_every)
     looks = []
     for sitter, grid in enumerate(pack.sitters):
         place = apart[sitter] if sitter < len(apart) else (0.0, 0.0)
-        angle, pitch = aim_at(aim, now, grid, tracking, sitter, place)
+        angle, pitch = direction_at(target, now, grid, tracking, sitter, place)
         side = grid.angles[-1] if aside > 0 else -grid.angles[0]
         reach = grid.pitches[0] if up > 0 else -grid.pitches[-1]
         looks.append((angle + aside * side, pitch + up * reach))

@@ -51,7 +51,7 @@ class Settings:
 
     `config` is what was asked for when it was last right: at the start, then at each reload.
     `file` is the config file, None for the system's; `camera`, `display`, `film` and `pack` come from
-    the command line and win. A `patient` run is the service's: it goes on without what is wrong.
+    the command line and win. A `supervised` run is the service's: it goes on without what is wrong.
     """
 
     file: Path | None = None
@@ -59,7 +59,7 @@ class Settings:
     display: str = ""
     film: str = ""
     pack: Path | None = None
-    patient: bool = False
+    supervised: bool = False
     reread: Flag = field(default_factory=Flag)
     fault: str = ""
     config: Config = field(default_factory=Config, init=False)
@@ -70,11 +70,11 @@ class Settings:
         return self.file or system_config()
 
     def start(self) -> Config:
-        """Return the config to begin with; raises `ConfigError` unless patient."""
+        """Return the config to begin with; raises `ConfigError` unless supervised."""
         try:
             config = self._read()
         except ConfigError as error:
-            if not self.patient:
+            if not self.supervised:
                 raise
             config, standing = _last_right()
             self.fault = str(error)
@@ -113,7 +113,7 @@ class Settings:
     def _read(self) -> Config:
         path = self.path
         config = load_config(path)
-        if self.patient and path:
+        if self.supervised and path:
             _remember(path)
         return self._with_options(config)
 

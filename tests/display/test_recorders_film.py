@@ -23,7 +23,7 @@ def test_the_film_has_what_was_shown_in_order(
     monkeypatch.setattr(recorders, "_FASTEST", 0.0)
     path = tmp_path / f"shown.{kind}"
     config = DisplayConfig(
-        output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], recorders=str(path)
+        output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], film=str(path)
     )
     with Screen(config) as screen:
         screen.light(pack)
@@ -59,7 +59,7 @@ def test_a_film_is_bounded(
 def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path; from appliance.display import recorders\n"
-        "recorders._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
+        "film._FASTEST = 0.0; taken = recorders.Film(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
         "for frame in range(recorders.MOST):\n"
         "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
         "    taken.lit((frame,), surface)\n"
@@ -74,6 +74,6 @@ def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
 
 def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", recorders=str(tmp_path / "file" / "a.gif"))
+    config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", film=str(tmp_path / "file" / "a.gif"))
     with pytest.raises(CannotWrite, match=r"file/a\.gif: cannot be written"):
         Screen(config).__enter__()

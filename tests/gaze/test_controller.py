@@ -16,7 +16,7 @@ from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import RoomSpec, Walk
 from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import angle_to, original_frame, position_of
-from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, aim_at, frames_for, wander
+from appliance.gaze.target import CONTACT_TIME, GLANCE, GazeTarget, direction_at, frames_for, wander
 from appliance.pack import FrameGrid, PackInfo
 from appliance.tracking.viewer_position import Viewer
 from tests.conftest import in_camera
@@ -42,14 +42,14 @@ def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture
 def walked(
     walk: Walk, config: Config | None = None, rate: float = 30.0
 ) -> Iterator[tuple[float, GazeTarget, int]]:
-    """The aim and the frame at every picture of a walk."""
+    """The target and the frame at every picture of a walk."""
     follower, shown = GazeController(config or Config()), PACK.main.rest
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(walk.duration * rate)):
             picture = camera.newest()
-            aim = follower.see(picture, camera.horizontal_fov, PACK)
-            (shown,) = frames_for(aim, picture.captured, (shown,), TRACKING, PACK)
-            yield picture.captured, aim, shown
+            target = follower.see(picture, camera.horizontal_fov, PACK)
+            (shown,) = frames_for(target, picture.captured, (shown,), TRACKING, PACK)
+            yield picture.captured, target, shown
 
 
 def crossing(rate: float = 30.0) -> list[int]:
@@ -69,9 +69,9 @@ def test_half_the_pictures_give_the_same_walk() -> None:
 
 
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
-    aim = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
-    assert aim.angle == pytest.approx(0, abs=0.5)
-    assert frames_for(aim, 5.0, (16,), replace(TRACKING, hold=60.0), PACK) == (16,)
+    target = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
+    assert target.angle == pytest.approx(0, abs=0.5)
+    assert frames_for(target, 5.0, (16,), replace(TRACKING, hold=60.0), PACK) == (16,)
 
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
@@ -113,12 +113,12 @@ def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
     follower = GazeController(config)
     for i in range(6):
-        aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
-        if aim.viewer and aim.seen == aim.captured:
-            expected = original_frame(aim.viewer.x, 640, 33)
-            assert frames_for(aim, aim.captured, (16,), config.tracking, PACK) == (expected,)
-            assert aim.angle == ANGLES[expected]
-    assert aim.viewer is not None
+        target = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
+        if target.viewer and target.seen == target.captured:
+            expected = original_frame(target.viewer.x, 640, 33)
+            assert frames_for(target, target.captured, (16,), config.tracking, PACK) == (expected,)
+            assert target.angle == ANGLES[expected]
+    assert target.viewer is not None
 
 
 def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
@@ -135,21 +135,21 @@ def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
     assert corrected[-1] == pytest.approx(-angles[1], abs=1e-9)
 
 
-def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
+def target_at(angle: float | None, at: float = 0.0) -> GazeTarget:
     viewer = Viewer(0, 0, 0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
     return GazeTarget(viewer, angle, at, at)
 
 
 def test_before_anybody_came_the_sitter_rests() -> None:
     assert frames_for(None, 5.0, (16,), TRACKING, PACK) == (16,)
-    assert frames_for(aim(None), 5.0, (16,), TRACKING, PACK) == (16,)
+    assert frames_for(target_at(None), 5.0, (16,), TRACKING, PACK) == (16,)
 
 
 @given(st.floats(-26, 26), st.floats(0, 20))
 def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
     angle: float, gone: float
 ) -> None:
-    value = aim_at(aim(angle), gone, GRID, TRACKING)[0]
+    value = direction_at(target_at(angle), gone, GRID, TRACKING)[0]
     if gone <= 1.5:
         assert value == angle
     elif gone >= 3.5:
@@ -159,7 +159,7 @@ def test_a_lost_viewer_is_looked_for_a_while_then_the_sitter_drifts_to_rest(
 
 
 def test_the_drift_back_shows_every_frame_on_the_way() -> None:
-    lost, shown, frames = replace(aim(26.0), viewer=None), 32, []
+    lost, shown, frames = replace(target_at(26.0), viewer=None), 32, []
     for t in np.arange(0, 5.0, 1 / 60):
         (shown,) = frames_for(lost, float(t), (shown,), TRACKING, PACK)
         frames.append(shown)
@@ -171,25 +171,27 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
 def test_the_frame_is_always_one_of_the_pack(
     angle: float, speed: float, age: float, shown: int, start: float
 ) -> None:
-    going = replace(aim(angle), speed=speed, glance_from=((start, 0.0),), glance_at=0.0)
+    going = replace(target_at(angle), speed=speed, glance_from=((start, 0.0),), glance_at=0.0)
     assert 0 <= frames_for(going, age, (shown,), TRACKING, PACK)[0] < PACK.main.count
 
 
 @given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
 def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, age: float) -> None:
-    one, other = (replace(aim(sign * angle), speed=sign * speed) for sign in (1, -1))
-    assert aim_at(one, age, GRID, TRACKING)[0] == pytest.approx(-aim_at(other, age, GRID, TRACKING)[0])
+    one, other = (replace(target_at(sign * angle), speed=sign * speed) for sign in (1, -1))
+    assert direction_at(one, age, GRID, TRACKING)[0] == pytest.approx(
+        -direction_at(other, age, GRID, TRACKING)[0]
+    )
 
 
 def test_motion_goes_on_until_the_light_leaves_the_screen_unless_prediction_is_off() -> None:
-    walking = replace(aim(10.0), speed=20.0)
-    assert aim_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
-    assert aim_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
+    walking = replace(target_at(10.0), speed=20.0)
+    assert direction_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
+    assert direction_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
 
 
 def test_a_glance_is_eased_and_never_a_cut() -> None:
-    glance = replace(aim(20.0), glance_from=((-20.0, 0.0),), glance_at=0.0)
-    way = [aim_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
+    glance = replace(target_at(20.0), glance_from=((-20.0, 0.0),), glance_at=0.0)
+    way = [direction_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, GLANCE + 0.02, 1 / 60)]
     assert way[0] == -20 and way[-1] == pytest.approx(20)
     steps = np.diff(way)
     assert (steps >= -1e-9).all() and steps.max() < 0.25 * 40
@@ -197,21 +199,23 @@ def test_a_glance_is_eased_and_never_a_cut() -> None:
 
 def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
-    aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
-    assert aims[0].glance_from == ((0, 0),) and aims[0].glance_at == aims[0].captured
-    assert aims[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
-    assert aims[-1].visitors == 1
+    targets = [target for _, target, _ in walked(walk) if target.angle is not None]
+    assert targets[0].glance_from == ((0, 0),) and targets[0].glance_at == targets[0].captured
+    assert targets[-1].angle == pytest.approx(angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
+    assert targets[-1].visitors == 1
 
 
 def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
     place = GazeConfig(camera_right=200, camera_forward=50, camera_up=-600, camera_pitch=15)
     x, y, z = in_camera((500, -350, 1500), place)  # a child's eyes, under those of the sitter
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
-    aims = [aim for _, aim, _ in walked(walk, Config(gaze=place))]
-    assert aims[0].eye_height_mm is None and aims[0].elevation is None
-    assert aims[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
-    assert aims[-1].eye_height_mm == pytest.approx(-350, abs=30)
-    assert aims[-1].elevation == pytest.approx(-math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1)
+    targets = [target for _, target, _ in walked(walk, Config(gaze=place))]
+    assert targets[0].eye_height_mm is None and targets[0].elevation is None
+    assert targets[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
+    assert targets[-1].eye_height_mm == pytest.approx(-350, abs=30)
+    assert targets[-1].elevation == pytest.approx(
+        -math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1
+    )
 
 
 def test_limits_keep_the_gaze_between_the_marks() -> None:
@@ -225,7 +229,7 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
     way = [wander(t, 20.0)[0] for t in np.arange(0, 200, 0.02)]
     assert max(way) > 0.2 and min(way) < -0.2 and np.mean(np.equal(way, 0)) > 0.7
     assert np.abs(np.diff(way)).max() < 0.03  # slow
-    empty = replace(aim(0.0), viewer=None)
+    empty = replace(target_at(0.0), viewer=None)
     shown = {
         frames_for(empty, t, (16,), replace(TRACKING, wander_every=20.0), PACK)
         for t in np.arange(0, 100, 0.5)
@@ -246,8 +250,8 @@ def test_who_comes_while_the_sitter_looks_about_is_met_in_a_glance() -> None:
     for i in range(30 * 12):
         t = i / 30  # from the tenth second the eyes are at their farthest to picture left
         picture = face_in(0.5, t) if t > 11 else RgbPicture(room, t, i)
-        aim = follower.see(picture, 66, PACK)
-        (shown,) = frames_for(aim, t, (shown,), tracking, PACK)
+        target = follower.see(picture, 66, PACK)
+        (shown,) = frames_for(target, t, (shown,), tracking, PACK)
         frames.append(shown)
     assert frames[30 * 11] < 12 and frames[-1] == 16
     assert np.abs(np.diff(frames)).max() <= 3
@@ -260,10 +264,10 @@ def test_fewer_pictures_are_taken_after_a_minute_with_nobody_and_all_of_them_at_
         follower.see(RgbPicture(room, float(second), second), 66, PACK)
         assert (follower.rate < 30) == (second > TRACKING.idle_after)
     for i in range(6):
-        aim = follower.see(face_in(0.5, 90 + i / 5), 66, PACK)
-        if aim.viewer or i == 0:  # the face appeared: something moved
+        target = follower.see(face_in(0.5, 90 + i / 5), 66, PACK)
+        if target.viewer or i == 0:  # the face appeared: something moved
             assert follower.rate == 30
-    assert aim.viewer is not None
+    assert target.viewer is not None
 
 
 def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hangs_in_view() -> None:
@@ -271,9 +275,9 @@ def test_fewer_pictures_are_taken_though_the_sensor_is_noisy_and_a_portrait_hang
     wall = scene(HOPPER, (640, 360), 0.035, (0.625, 0.33))
     rates = []
     for i in range(5 * 60):
-        aim = follower.see(RgbPicture(noisy(wall, i), i / 5, i), 66, PACK)
+        target = follower.see(RgbPicture(noisy(wall, i), i / 5, i), 66, PACK)
         rates.append(follower.rate)
-    assert aim.viewer is None and set(rates[-100:]) == {TRACKING.idle_rate}
+    assert target.viewer is None and set(rates[-100:]) == {TRACKING.idle_rate}
 
 
 def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
@@ -297,7 +301,7 @@ def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float,
             target = controller.see(picture, camera.horizontal_fov, PACK)
             for k in range(round(60 / rate)):
                 moment = picture.captured + k / 60
-                yield moment, aim_at(target, moment, GRID, config.tracking)[0]
+                yield moment, direction_at(target, moment, GRID, config.tracking)[0]
 
 
 class TestLoss:
@@ -333,19 +337,21 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
     for i in range(150):
         share = max(0.2 - 0.01 * i, 0.02)  # walks to the edge, and stands there for four seconds
         target = controller.see(face_in(share, i / 30), 66, PACK)
-        angles.append(aim_at(target, i / 30, GRID, PHOTOGRAPHS)[0])
+        angles.append(direction_at(target, i / 30, GRID, PHOTOGRAPHS)[0])
     assert target.identity is not None
     assert min(angles[30:]) > 20
 
 
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
-        meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
-        way = [aim_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0] for t in np.arange(0, 1, 0.02)]
+        meets = replace(target_at(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
+        way = [
+            direction_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0] for t in np.arange(0, 1, 0.02)
+        ]
         assert way[0] == 20.0 and way[-1] == pytest.approx(5.0)
         assert all(b <= a for a, b in pairwise(way)) and np.abs(np.diff(way)).max() < 0.7
         leaves = replace(meets, contact_from=0.75, contact_to=0.0)
-        assert aim_at(leaves, 5.0 + CONTACT_TIME, GRID, TRACKING)[0] == pytest.approx(20.0)
+        assert direction_at(leaves, 5.0 + CONTACT_TIME, GRID, TRACKING)[0] == pytest.approx(20.0)
 
     def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
         way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
@@ -375,7 +381,7 @@ def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
             (there,) = walk.people_at(picture.captured + 0.1)
             if 0.6 < picture.captured < 2.2:
                 true = angle_to(there.x_mm, there.y_mm, there.z_mm, GazeConfig())
-                errors.append(aim_at(target, picture.captured + 0.1, GRID, TRACKING)[0] - true)
+                errors.append(direction_at(target, picture.captured + 0.1, GRID, TRACKING)[0] - true)
                 assert target.speed > 8
     assert np.abs(errors).mean() < 0.4
 

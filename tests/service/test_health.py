@@ -7,24 +7,24 @@ from hypothesis import strategies as st
 from appliance.service.health import (
     PATIENCE,
     SLOW_FOR,
-    Facts,
+    HealthInputs,
     State,
     cause,
     healthy,
     hung,
-    may_feed,
     sentence,
+    should_ping_watchdog,
     state_of,
 )
 
 HOLD = 1.5
-WELL = Facts(
+WELL = HealthInputs(
     now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17, row=5
 )
 
 TIMES = st.floats(0, 1000)
-FACTS = st.builds(
-    Facts, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
+INPUTS = st.builds(
+    HealthInputs, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
     blind=st.sampled_from(["", "no camera found"]), dark=st.sampled_from(["", "no monitor"]), closed=st.booleans(),
     slow=st.sampled_from(["", "pictures come more than 1 s late; ..."]),
 )  # fmt: skip
@@ -44,7 +44,7 @@ def test_the_states() -> None:
     assert state_of(replace(slow, closed=True), HOLD) is State.CLOSED
 
 
-def test_closed_hours_hide_neither_a_missing_camera_nor_a_dead_screen() -> None:
+def test_closed_hours_hide_no_missing_camera_and_no_dead_screen() -> None:
     closed = replace(WELL, closed=True)
     assert healthy(closed) and sentence(closed, State.CLOSED, 5) == "closed, the screen is black"
     blind = replace(closed, blind="no camera found")
@@ -55,9 +55,9 @@ def test_closed_hours_hide_neither_a_missing_camera_nor_a_dead_screen() -> None:
 
 
 def test_a_monitor_that_was_sent_to_sleep_is_not_dead() -> None:
-    asleep = Facts(now=100.0, dark="no monitor is connected", asleep=True, closed=True)
+    asleep = HealthInputs(now=100.0, dark="no monitor is connected", asleep=True, closed=True)
     assert state_of(asleep, HOLD) is State.CLOSED
-    assert healthy(asleep) and may_feed(asleep) and cause(asleep) == ""
+    assert healthy(asleep) and should_ping_watchdog(asleep) and cause(asleep) == ""
     assert sentence(asleep, State.CLOSED, 0) == "closed, the screen is black"
 
 
@@ -71,19 +71,19 @@ def test_pictures_that_come_slowly_are_a_fault_after_a_minute() -> None:
     )
 
 
-@given(FACTS)
-def test_the_watchdog_is_fed_exactly_while_the_cameras_thread_comes_by_and_flips_complete(
-    facts: Facts,
+@given(INPUTS)
+def test_the_watchdog_is_pinged_while_vision_and_flips_go_on(
+    inputs: HealthInputs,
 ) -> None:
-    thread_comes_by = facts.now <= facts.due + PATIENCE
-    flips_complete = facts.now - facts.lit <= PATIENCE
-    assert may_feed(facts) == (thread_comes_by and (flips_complete or facts.dark != ""))
-    assert hung(facts) == (not thread_comes_by)
+    thread_comes_by = inputs.now <= inputs.due + PATIENCE
+    flips_complete = inputs.now - inputs.lit <= PATIENCE
+    assert should_ping_watchdog(inputs) == (thread_comes_by and (flips_complete or inputs.dark != ""))
+    assert hung(inputs) == (not thread_comes_by)
 
 
-def test_a_camera_known_to_be_away_does_not_starve_the_watchdog_but_a_silent_one_does() -> None:
-    assert may_feed(replace(WELL, blind="no camera found", due=WELL.now + 60))
-    assert not may_feed(replace(WELL, due=WELL.now - PATIENCE - 1))
+def test_a_silent_camera_stops_the_watchdogs_pings_an_absent_not() -> None:
+    assert should_ping_watchdog(replace(WELL, blind="no camera found", due=WELL.now + 60))
+    assert not should_ping_watchdog(replace(WELL, due=WELL.now - PATIENCE - 1))
 
 
 def test_one_human_line() -> None:
@@ -99,6 +99,6 @@ def test_one_human_line() -> None:
     assert sentence(blind, State.BLIND, 0.0) == "blind (no picture for 5 s); the sitter rests"
 
 
-@given(FACTS, st.sampled_from(State))
-def test_it_is_always_one_line(facts: Facts, state: State) -> None:
-    assert len(sentence(facts, state, 30.0).splitlines()) == 1
+@given(INPUTS, st.sampled_from(State))
+def test_it_is_always_one_line(inputs: HealthInputs, state: State) -> None:
+    assert len(sentence(inputs, state, 30.0).splitlines()) == 1

@@ -38,7 +38,7 @@ def test_full_half_and_just_over_a_third_of_the_rate_is_well(rate: float) -> Non
 
 
 @pytest.mark.parametrize(("rate", "asked"), [(0.2, 30), (9, 30), (9, 120), (1.5, 5)])
-def test_under_a_third_of_the_rate_is_slow_within_some_ten_seconds(rate: float, asked: float) -> None:
+def test_under_a_third_of_the_rate_is_slow_within_ten_seconds(rate: float, asked: float) -> None:
     minute = Minute()
     minute.passes(60, asked, asked)
     began = minute.now
@@ -46,7 +46,7 @@ def test_under_a_third_of_the_rate_is_slow_within_some_ten_seconds(rate: float, 
     assert began < minute.slowness.since <= began + SPAN + 2
 
 
-def test_a_starved_process_that_is_told_rarely_is_slow_all_the_same() -> None:
+def test_a_starved_process_is_slow_though_it_is_told_rarely() -> None:
     assert Minute().passes(60, 0.2, step=6.0) == RARE % (30, BUSY)
 
 
@@ -65,7 +65,7 @@ def test_time_in_which_the_process_stood_still_is_not_slow() -> None:
         assert minute.passes(0.1, 30) == ""
 
 
-def test_pictures_of_two_seconds_ago_are_slow_and_a_single_late_one_is_not() -> None:
+def test_late_pictures_are_slow_but_a_single_one_is_not() -> None:
     minute = Minute()
     assert minute.passes(1, 30, delay=2) == ""
     assert minute.passes(30, 30) == ""
@@ -77,7 +77,7 @@ def test_a_long_exposure_at_a_low_rate_is_not_late() -> None:
     assert Minute().passes(60, 1, asked=1, delay=2) == ""
 
 
-def test_it_is_over_when_pictures_come_and_does_not_flicker_at_the_border() -> None:
+def test_slowness_ends_with_pictures_and_does_not_flicker() -> None:
     minute = Minute()
     said = minute.passes(20, 9.5)
     assert said == minute.passes(60, 11), "still as it was said first"

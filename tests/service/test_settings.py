@@ -22,7 +22,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service(tmp_path: Path, text: str = "", **options: str) -> Settings:
     (tmp_path / "config.toml").write_text(text)
-    return Settings(tmp_path / "config.toml", patient=True, **options)
+    return Settings(tmp_path / "config.toml", supervised=True, **options)
 
 
 def again(settings: Settings, text: str | bytes) -> Config | None:

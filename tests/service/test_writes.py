@@ -56,7 +56,7 @@ def written(calls: list[str]) -> set[str]:
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may trace nothing here")
-def test_a_day_writes_only_where_the_guide_says_and_opens_no_network_socket(tmp_path: Path) -> None:
+def test_a_day_writes_only_where_the_guide_says_without_network(tmp_path: Path) -> None:
     state, run, lit, config = (tmp_path / name for name in ("state", "run", "lit", "config.toml"))
     run.mkdir()
     for name, title in (("first", "First Sitter"), ("second", "Second Sitter")):
