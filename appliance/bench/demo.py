@@ -220,7 +220,7 @@ FILM_SECONDS: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class _Seen:
     moment: float
     view: bytes
     width: int
@@ -228,17 +228,17 @@ class _Sight:
 
 
 class Recorder:
-    """A witness that notes flips and faces, and keeps small views of the film's seconds."""
+    """An observer that notes flips and faces, and keeps small views of the film's seconds."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.pictures = self.with_face = 0
         self.flips: list[tuple[float, int]] = []
         self.delays: list[float] = []
-        self.sights: list[_Sight] = []
+        self.views: list[_Seen] = []
         self.camera: GalleryCamera | None = None
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], target: GazeTarget, camera: Camera) -> None:
         """Note a picture; the first one starts the clock of the film."""
         if self.camera is None:
             assert isinstance(camera, GalleryCamera)
@@ -247,14 +247,14 @@ class Recorder:
         self.with_face += bool(faces)
         now = time.monotonic()
         filmed = FILM_START - 0.2 <= now - self.began <= FILM_START + FILM_SECONDS
-        if filmed and (not self.sights or now - self.sights[-1].moment > 0.9 / RATE):
-            self.sights.append(_Sight(now, small_view(picture), picture.width, list(faces)))
+        if filmed and (not self.views or now - self.views[-1].moment > 0.9 / RATE):
+            self.views.append(_Seen(now, small_view(picture), picture.width, list(faces)))
 
-    def lit(self, frames: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+    def lit(self, frames: tuple[int, ...], target: GazeTarget | None, moment: float) -> None:
         """Note a flip, and its delay when a viewer caused it."""
         self.flips.append((moment, frames[0]))
-        if aim is not None and aim.viewer is not None:
-            self.delays.append(moment - aim.captured)
+        if target is not None and target.viewer is not None:
+            self.delays.append(moment - target.captured)
 
 
 def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], None]) -> None:
@@ -355,13 +355,13 @@ def _told(error: GazeError, reach: str) -> str:
 def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
     assert recorder.camera is not None
     truth = true_direction(recorder.camera, Config())
-    sights, flips = recorder.sights, recorder.flips
-    moments, flipped = [sight.moment for sight in sights], [moment for moment, _ in flips]
+    views, flips = recorder.views, recorder.flips
+    moments, flipped = [seen.moment for seen in views], [moment for moment, _ in flips]
     shots = []
     start = recorder.began + FILM_START
     for t in np.arange(start, min(start + FILM_SECONDS, ended), 1 / RATE):
         if i := bisect_right(moments, t):
             frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
-            sight = sights[i - 1]
-            shots.append(Shot(sight.view, sight.width, sight.faces, truth(float(t)), frame))
+            seen = views[i - 1]
+            shots.append(Shot(seen.view, seen.width, seen.faces, truth(float(t)), frame))
     return shots

@@ -216,7 +216,7 @@ def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeErro
 
 LENS: Final = Lens(640, 360, 66.0)
 REFRESH: Final = 60.0
-# From a picture's arrival to its aim, and from a refresh to its light: assumed of all rules, in seconds.
+# From a picture's arrival to its target, and from a refresh to its light: assumed of all rules, in seconds.
 VISION: Final = 0.015
 DISPLAY: Final = 0.02
 FRAMES: Final = 33

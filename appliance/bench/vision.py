@@ -151,8 +151,8 @@ _FOUND: Final = 30
 _ROUNDS: Final = 5
 
 
-def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
-    """Yield the aim of every picture of a walk, and when it was taken."""
+def targets(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
+    """Yield the target of every picture of a walk, and when it was taken."""
     follower = GazeController(settings())
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(int(walk.duration * rate)):
@@ -160,22 +160,22 @@ def aims(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float
             yield picture.captured, follower.see(picture, camera.horizontal_fov, pack)
 
 
-def on(aim: GazeTarget, there: VisitorState) -> bool:
-    """Tell whether the aim's viewer is that visitor, to within a face's width."""
+def on(target: GazeTarget, there: VisitorState) -> bool:
+    """Tell whether the target's viewer is that visitor, to within a face's width."""
     x = LENS.project(there.x_mm, there.y_mm, there.z_mm)[0]
-    return aim.viewer is not None and abs(aim.viewer.x - x) < LENS.focal * 150 / there.z_mm
+    return target.viewer is not None and abs(target.viewer.x - x) < LENS.focal * 150 / there.z_mm
 
 
 def acquiring(pack: PackInfo) -> dict[str, Any]:
-    """Return seconds to the first aim at 2.5 m, and how well who walks away to 5 m is kept."""
+    """Return seconds to the first target at 2.5 m, and how well who walks away to 5 m is kept."""
     seconds = []
     for right in _PLACES:
         walk = standing(2.5, right, seconds=2.0)
-        found = next((moment for moment, aim in aims(walk, pack) if aim.viewer), math.inf)
+        found = next((moment for moment, target in targets(walk, pack) if target.viewer), math.inf)
         seconds.append(round(found, 3))
     keys = [(0.0, 100.0, 2500.0), (1.0, 100.0, 2500.0), (6.0, 250.0, 5000.0), (10.0, 250.0, 5000.0)]
     away = Walk("walks away to 5 m", 10.0, NOISY, (visitor("visitor", keys),))
-    kept = [on(aim, away.people_at(moment)[0]) for moment, aim in aims(away, pack) if moment > 1]
+    kept = [on(target, away.people_at(moment)[0]) for moment, target in targets(away, pack) if moment > 1]
     return {
         "at_2.5_m_seconds": seconds,
         "at_2.5_m_longest": max(seconds),
@@ -191,13 +191,13 @@ def meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]
         walk, moment = meeting(seed)
         before: list[bool] = []
         after: list[bool] = []
-        for captured, aim in aims(walk, pack):
+        for captured, target in targets(walk, pack):
             first = next((v for v in walk.people_at(captured) if v.who == "first"), None)
-            if aim.viewer is not None and first is not None:
+            if target.viewer is not None and first is not None:
                 if captured < moment - 0.4:
-                    before.append(on(aim, first))
+                    before.append(on(target, first))
                 elif captured > moment + 0.6:
-                    after.append(on(aim, first))
+                    after.append(on(target, first))
         kept.append(bool(before and after) and before[-1] and all(after))
     return {"runs": len(kept), "swap_free": sum(kept), "share": sum(kept) / len(kept)}
 

@@ -1,7 +1,6 @@
 """What every camera gives: pictures with a time, that can be read region by region."""
 
 import math
-import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,6 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from appliance.camera.sampling import PER_GREY_LEVEL, Floats, Pixels, Region, average_region, read_yuv_region
+from appliance.clock import CLOCK, Clock
 
 
 def rotate_picture(pixels: Pixels, rotation: int) -> Pixels:
@@ -175,16 +175,16 @@ class PicturePacer:
     it begins at 0, there is no waiting, and no picture is skipped.
     """
 
-    def __init__(self, rate: float, latency: float = 0.0, real: bool = True) -> None:
+    def __init__(self, rate: float, latency: float = 0.0, real: bool = True, clock: Clock = CLOCK) -> None:
         """`rate` is in pictures per second, > 0; `latency` in seconds, >= 0."""
-        self.latency, self.real = latency, real
+        self.latency, self.real, self._clock = latency, real, clock
         self._first_rate = rate
         self.begun = 0.0
         self.start()
 
     def start(self) -> None:
         """Start now with picture 0."""
-        self.begun = time.monotonic() if self.real else 0.0
+        self.begun = self._clock.monotonic() if self.real else 0.0
         self.rate, self._from, self._since = self._first_rate, 0, self.begun
         self._last = -1
 
@@ -202,7 +202,9 @@ class PicturePacer:
         """
         following = newest = self._last + 1
         if self.real:
-            newest = self._from + math.floor((time.monotonic() - self._since - self.latency) * self.rate)
+            newest = self._from + math.floor(
+                (self._clock.monotonic() - self._since - self.latency) * self.rate
+            )
             if final is not None:
                 newest = min(newest, final)
         self._last = max(following, newest)
@@ -215,4 +217,4 @@ class PicturePacer:
     def wait(self, number: int) -> None:
         """Wait until a picture is available, if time is real."""
         if self.real:
-            time.sleep(max(0.0, self.captured(number) + self.latency - time.monotonic()))
+            self._clock.sleep(max(0.0, self.captured(number) + self.latency - self._clock.monotonic()))

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from appliance.camera.base import PicturePacer, RgbPicture, rotate_picture
+from appliance.clock import CLOCK, Clock
 from appliance.errors import BadImage, CameraAbsent, CameraEnded
 from appliance.images import image_files, read_pixels
 
@@ -29,6 +30,7 @@ class ReplayCamera:
         pace: bool = True,
         loop: bool = False,
         rotation: int = 0,
+        clock: Clock = CLOCK,
     ) -> None:
         """Set the folder, which is read on entering.
 
@@ -41,13 +43,14 @@ class ReplayCamera:
             picture; otherwise time is virtual, begins at 0, and no picture is skipped
         loop : whether it starts again after the last picture, with rising numbers and times
         rotation : degrees by which the pictures are turned, 0 or 180
+        clock : what "real time" is
         """
         self.horizontal_fov = horizontal_fov
         self.model = ""
         self.name = ""
         self._rotation = rotation
         self._folder, self._loop = folder, loop
-        self._pace = PicturePacer(rate, real=pace)
+        self._pace = PicturePacer(rate, real=pace, clock=clock)
         self._files: list[Path] = []
         self._broken: set[Path] = set()
 

@@ -60,13 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     for number in _ENDING:
         signal.signal(number, lambda *_: _end(stop, asked))
     if (
-        settings.patient or not sys.stdin.isatty()
+        settings.supervised or not sys.stdin.isatty()
     ):  # else the terminal is gone, and nobody could end it any more
         signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
         run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
     except ApplianceError as error:
-        if not settings.patient:
+        if not settings.supervised:
             raise
         if isinstance(error, DisplayLost) and asked.is_set():
             _leave(0)  # a monitor switched off while it fades
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             os.execv(sys.executable, sys.orig_argv)  # SDL opens a display once in a process
         log.error("%s", error)
         _leave(error.exit_code)
-    if settings.patient:
+    if settings.supervised:
         _leave(0)
     return 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from appliance.clock import CLOCK, Clock
 from appliance.config import DisplayConfig, HoursConfig
 from appliance.display.dimmer import CHECK_INTERVAL, Dimmer, OpeningController
 from appliance.display.frame_loader import FrameLoader, FrameSurfaces, LitFrames
@@ -83,10 +84,12 @@ class Screen:
     shown until a pack is loaded.
     """
 
-    def __init__(self, config: DisplayConfig, opening: OpeningController | None = None) -> None:
+    def __init__(
+        self, config: DisplayConfig, opening: OpeningController | None = None, clock: Clock = CLOCK
+    ) -> None:
         """Choose a screen; raises `ConfigError` if `config.output` is none."""
         self._kind, self._folder = parse_output(config.output)
-        self._config = config
+        self._config, self._clock = config, clock
         self._opening = opening or OpeningController(HoursConfig())
         self._surface: pygame.Surface  # these three exist once the display is open
         self._loader: FrameLoader
@@ -133,8 +136,8 @@ class Screen:
         if self._surface.get_bitsize() < 24:
             log.warning(FEW_COLOURS, self._surface.get_bitsize())
         self._loader = FrameLoader(self._surface, layout_for(self._config, self.size))
-        self._began = time.monotonic()
-        self._dimmer.start(self._began, time.time())
+        self._began = self._clock.monotonic()
+        self._dimmer.start(self._began, self._clock.wall())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -318,7 +321,7 @@ class Screen:
 
     def _between_frames(self, each: Callable[[], object]) -> Callable[[], None]:
         def go_on() -> None:
-            self.tick(time.monotonic(), time.time())
+            self.tick(self._clock.monotonic(), self._clock.wall())
             each()
 
         return go_on
@@ -392,7 +395,7 @@ class Screen:
                 pygame.display.update(parts)
         except pygame.error as error:
             raise DisplayLost(f"display lost: {error}") from error
-        self.flipped = time.monotonic()
+        self.flipped = self._clock.monotonic()
         if self._scanout:
             self._scanout.flipped(self.flipped)
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from appliance.camera.base import PicturePacer, RgbPicture, rotate_picture
 from appliance.camera.lens import Lens
+from appliance.clock import CLOCK, Clock
 from appliance.gallery.room import GalleryRenderer
 from appliance.gallery.walks import VisitorState, Walk, load_walk
 
@@ -27,6 +28,7 @@ class GalleryCamera:
         latency: float = 0.06,
         pace: bool = True,
         rotation: int = 0,
+        clock: Clock = CLOCK,
     ) -> None:
         """Prepare the room.
 
@@ -40,6 +42,7 @@ class GalleryCamera:
         pace : whether time is real, on the monotonic clock; otherwise it is virtual, begins at 0, advances
             with every picture read, and no picture is skipped
         rotation : degrees by which the pictures are turned, 0 or 180
+        clock : what "real time" is
 
         Raises
         ------
@@ -53,7 +56,7 @@ class GalleryCamera:
         self._rotation = rotation
         self.walk = walk if isinstance(walk, Walk) else load_walk(walk)
         self._room = GalleryRenderer(self.walk, Lens(width, height, horizontal_fov))
-        self._pace = PicturePacer(rate, latency, pace)
+        self._pace = PicturePacer(rate, latency, pace, clock)
 
     def __enter__(self) -> Self:
         """Start the walk now."""

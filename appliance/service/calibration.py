@@ -448,12 +448,12 @@ class _Session:
     def _look(self, quiet: bool = False) -> tuple[Viewer | None, float]:
         """Take a picture and show the gaze; return who was seen, and when."""
         picture = self._camera.newest()
-        aim = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
+        target = self._follower.see(picture, self._camera.horizontal_fov, self._pack)
         tracking, main = self._config.tracking, self._pack.main
-        self._shown = frames_for(aim, picture.captured, self._shown, tracking, self._pack)
-        direction = gaze_direction_at(aim, picture.captured, main, tracking)
-        self._live("" if quiet else _line(direction, aim.viewer, main, self._shown[0]), self._shown)
-        return aim.viewer, picture.captured
+        self._shown = frames_for(target, picture.captured, self._shown, tracking, self._pack)
+        direction = gaze_direction_at(target, picture.captured, main, tracking)
+        self._live("" if quiet else _line(direction, target.viewer, main, self._shown[0]), self._shown)
+        return target.viewer, picture.captured
 
     def _typed(self) -> str | None:
         """Return the next line typed, None if there is none yet; "q" gives up."""

@@ -7,12 +7,15 @@ from typing import Final
 
 from appliance.camera.base import Camera, Picture, RgbPicture
 from appliance.camera.lens import DEFAULT_FIELD_OF_VIEW
+from appliance.clock import CLOCK, Clock
 from appliance.config import CameraConfig
 from appliance.errors import ConfigError
 
 
-def create_camera(source: str, config: CameraConfig) -> Camera:
+def create_camera(source: str, config: CameraConfig, clock: Clock = CLOCK) -> Camera:
     """Return the camera for "picamera", "gallery", "gallery:WALK" or "replay:FOLDER", not yet open.
+
+    A simulated one runs on the `clock`.
 
     Raises
     ------
@@ -31,11 +34,11 @@ def create_camera(source: str, config: CameraConfig) -> Camera:
         from appliance.gallery.camera import GalleryCamera
         from appliance.gallery.walks import load_walk
 
-        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, angle, rotation=turn)
+        return GalleryCamera(load_walk(what or "demo"), *size, config.rate, angle, rotation=turn, clock=clock)
     if kind == "replay" and what:
         from appliance.camera.replay import ReplayCamera
 
-        return ReplayCamera(Path(what), config.rate, angle, rotation=turn)
+        return ReplayCamera(Path(what), config.rate, angle, rotation=turn, clock=clock)
     raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")
 
 
@@ -48,16 +51,21 @@ def describe_camera(source: str, camera: Camera) -> str:
 BLACK: Final = "pictures are black for %.0f s; is the lens covered, the light off, or the cable loose?"
 FROZEN: Final = "the same picture for %.0f s; the camera's driver has frozen"
 
-# The noise of a sensor makes two pictures of a still room differ, even in the dark.
+# Seconds of black pictures from which on they are a fault (guess).
 BLACK_AFTER: Final = 10.0
+# Seconds of equal pictures from which on they are a fault. The noise of a sensor makes any two pictures of a
+# still room differ, even in the dark, so the limit is generous (guess).
 FROZEN_AFTER: Final = 10.0
-_FEWEST: Final = 20  # a slow camera may show a still room once in a while
-_DARKEST: Final = 8  # of 255, the brightest sample of a black picture
+# Equal pictures that a fault needs as well: a slow camera may show a still room once in a while (guess).
+_FEWEST: Final = 20
+# The brightest sample of a black picture, of 255: a sensor's noise in the dark stays below it (guess).
+_DARKEST: Final = 8
+# Every eighth pixel of every eighth row is looked at, which costs a 64th of the time.
 _STEP: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Soundness:
+class FrameChecks:
     """The newest picture, and since when all were like it: seconds on the monotonic clock.
 
     `came` is when it was delivered: what a driver that has frozen says of the exposure may be frozen, too.
@@ -70,7 +78,7 @@ class Soundness:
     came: float
 
 
-def look(picture: Picture, before: Soundness | None, now: float) -> Soundness:
+def check_picture(picture: Picture, before: FrameChecks | None, now: float) -> FrameChecks:
     """Take in the picture that came at the moment `now`: every eighth pixel of every eighth row."""
     plane = picture.pixels[..., 1] if isinstance(picture, RgbPicture) else picture.y
     sample = plane[::_STEP, ::_STEP]
@@ -80,17 +88,17 @@ def look(picture: Picture, before: Soundness | None, now: float) -> Soundness:
         black_since = before.black_since if before else None
         black_since = now if black_since is None else black_since
     if before is None or digest != before.digest:
-        return Soundness(digest, now, 1, black_since, now)
-    return Soundness(digest, before.same_since, before.same + 1, black_since, now)
+        return FrameChecks(digest, now, 1, black_since, now)
+    return FrameChecks(digest, before.same_since, before.same + 1, black_since, now)
 
 
-def black(sound: Soundness) -> str:
+def black_cause(checks: FrameChecks) -> str:
     """Say that the pictures are black; empty while they are not."""
-    since = sound.black_since
-    return BLACK % BLACK_AFTER if since is not None and sound.came - since >= BLACK_AFTER else ""
+    since = checks.black_since
+    return BLACK % BLACK_AFTER if since is not None and checks.came - since >= BLACK_AFTER else ""
 
 
-def frozen(sound: Soundness) -> str:
-    """Say that the pictures do not change; empty while they do, and of black ones."""
-    stuck = sound.came - sound.same_since >= FROZEN_AFTER and sound.same >= _FEWEST
-    return FROZEN % FROZEN_AFTER if stuck and sound.black_since is None else ""
+def frozen_cause(checks: FrameChecks) -> str:
+    """Say that the pictures do not change; empty while they do, and for black ones."""
+    stuck = checks.came - checks.same_since >= FROZEN_AFTER and checks.same >= _FEWEST
+    return FROZEN % FROZEN_AFTER if stuck and checks.black_since is None else ""

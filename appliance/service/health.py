@@ -125,10 +125,9 @@ class Slowness:
         if asked == 0:
             self._begin()
             return
-        wanted = min(asked, _PLENTY)
+        wanted, limit = min(asked, _PLENTY), max(_LATE, _INTERVALS / asked)
         self._passed += passed
         self._expected += passed * wanted
-        limit = max(_LATE, _INTERVALS / asked)
         self._late = self._late + passed if delay > limit else 0.0
         if self._samples and self._passed - self._samples[-1][0] < 1:
             return
@@ -136,17 +135,18 @@ class Slowness:
         while len(self._samples) > 1 and self._passed - self._samples[1][0] >= SPAN:
             self._samples.popleft()
         began, before, expected = self._samples[0]
-        if self._passed - began < SPAN:
-            return
-        share = (pictures - before) / (self._expected - expected)
-        rare = share < (_ENOUGH if self.cause else _RARE)
-        late = self._late >= SPAN
-        if not (rare or late):
+        if self._passed - began >= SPAN:
+            share = (pictures - before) / (self._expected - expected)
+            likely = _likely_cause(machine)
+            self._judge(share, RARE % (wanted, likely), LATE % (limit, likely), now)
+
+    def _judge(self, share: float, rare: str, late: str, now: float) -> None:
+        """Find the cause, `rare` or `late`, by the share of the pictures expected; the first one stays."""
+        is_rare = share < (_ENOUGH if self.cause else _RARE)
+        if not is_rare and self._late < SPAN:
             self.cause, self.since = "", math.inf
         elif not self.cause:
-            likely = _likely_cause(machine)
-            self.cause = RARE % (wanted, likely) if rare else LATE % (limit, likely)
-            self.since = now
+            self.cause, self.since = (rare if is_rare else late), now
 
 
 def _likely_cause(machine: Machine) -> str:
@@ -175,14 +175,16 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HealthInputs:
     """What is known at the moment `now`; times are seconds on the monotonic clock.
 
     `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due`
-    is when the camera's thread should have come by at the latest. `blind` says why nothing is
-    seen, `dark` why there is no display: no fault of one that is `asleep`, sent to standby after hours.
-    `visitors` are in view, the one followed at `distance` metres. `camera` is what is seen through;
-    `asked` pictures per second are expected of it, 0 while it is not open, and the newest came `delay`
+    is when the vision thread should have come by at the latest. `blind` says why nothing is seen; a camera
+    that is lost is left alone for `pause` seconds. `dark` says why there is no display: no fault of one that
+    is `asleep`, sent to standby after hours. `fault` says what is wrong with the config or the portrait,
+    and `overridden` has a line for each setting that a higher layer of the config overrides.
+    `visitors` are in view, the one followed at `distance` metres. `camera` is the camera with its angle of
+    view; `asked` pictures per second are expected of it, 0 while it is not open, and the newest came `delay`
     seconds after its exposure. `frame` and `row` are the column and the row of the frame lit of the sitter
     with the largest face. `slow` says how slowly pictures come, since the moment `slow_since`.
     """
@@ -193,9 +195,12 @@ class Facts:
     pictures: int = 0
     seen: float = -math.inf
     blind: str = ""
+    pause: float = 0.0
     dark: str = ""
     asleep: bool = False
     closed: bool = False
+    fault: str = ""
+    overridden: tuple[str, ...] = ()
     visitors: int = 0
     distance: float | None = None
     frame: int = 0
@@ -207,67 +212,66 @@ class Facts:
     slow_since: float = math.inf
 
 
-def state_of(facts: Facts, hold: float) -> State:
+def state_of(inputs: HealthInputs, hold: float) -> State:
     """Return the state; somebody seen within the last `hold` seconds is still followed."""
-    if facts.dark and not facts.asleep:
+    if inputs.dark and not inputs.asleep:
         return State.DARK
-    if facts.closed:
+    if inputs.closed:
         return State.CLOSED
-    if facts.blind:
+    if inputs.blind:
         return State.BLIND
-    if not facts.pictures:
+    if not inputs.pictures:
         return State.STARTING
-    if facts.slow:
+    if inputs.slow:
         return State.SLOW
-    return State.FOLLOWING if facts.now - facts.seen <= hold else State.ALONE
+    return State.FOLLOWING if inputs.now - inputs.seen <= hold else State.ALONE
 
 
-def healthy(facts: Facts) -> bool:
+def healthy(inputs: HealthInputs) -> bool:
     """Tell whether nobody need come: opening hours make no difference."""
-    dead = facts.dark and not facts.asleep
-    return not dead and not facts.blind and facts.now - facts.slow_since <= SLOW_FOR
+    dead = inputs.dark and not inputs.asleep
+    slow = inputs.now - inputs.slow_since > SLOW_FOR
+    return not (dead or inputs.blind or inputs.fault or slow)
 
 
-def cause(facts: Facts) -> str:
+def cause(inputs: HealthInputs) -> str:
     """Return what keeps the sitter from following, empty if nothing does."""
-    return ("" if facts.asleep else facts.dark) or facts.blind or facts.slow
+    return ("" if inputs.asleep else inputs.dark) or inputs.blind or inputs.slow
 
 
-def hung(facts: Facts) -> bool:
-    """Tell whether the camera's thread is in a call that does not return.
+def hung(inputs: HealthInputs) -> bool:
+    """Tell whether the vision thread is in a call that does not return.
 
     Nothing in the process can end such a thread; only the process's own end does.
     """
-    return facts.now - facts.due > PATIENCE
+    return inputs.now - inputs.due > PATIENCE
 
 
-def may_feed(facts: Facts) -> bool:
-    """Tell whether the watchdog may be fed.
+def should_ping_watchdog(inputs: HealthInputs) -> bool:
+    """Tell whether systemd's watchdog is to be pinged, because a restart would mend nothing.
 
-    The camera's thread comes by in time: with pictures, or because it knows that there are none. And
-    flips complete, or the display is known to be away. Anything else only a restart mends.
+    The vision thread comes by in time: with pictures, or because it knows that there are none. And
+    flips complete, or the display is known to be away.
     """
-    return not hung(facts) and (bool(facts.dark) or facts.now - facts.lit <= PATIENCE)
+    return not hung(inputs) and (bool(inputs.dark) or inputs.now - inputs.lit <= PATIENCE)
 
 
-def sentence(facts: Facts, state: State, rate: float) -> str:
+def sentence(inputs: HealthInputs, state: State, rate: float) -> str:
     """Return the state as one line for a person; `rate` in pictures/s."""
-    seeing = f"{rate:.1f} pictures/s, frame {facts.frame}, row {facts.row}"
-    match state:
-        case State.FOLLOWING:
-            far = f" at {facts.distance:.1f} m" if facts.distance is not None else ""
-            count = max(facts.visitors, 1)
-            return f"following 1 of {count} visitor{'s' * (count > 1)}{far}, {seeing}"
-        case State.ALONE:
-            return f"alone, {seeing}"
-        case State.BLIND:
-            return f"blind ({facts.blind}); the sitter rests"
-        case State.DARK:
-            return f"dark ({facts.dark}); waiting for a display"
-        case State.SLOW:
-            return f"slow ({facts.slow}); the eyes lag behind"
-        case State.CLOSED:
-            trouble = cause(facts)
-            return "closed, the screen is black" + (f"; but {trouble}" if trouble else "")
-        case State.STARTING:
-            return "starting, the portrait is lit" if facts.lit > -math.inf else "starting"
+    seeing = f"{rate:.1f} pictures/s, frame {inputs.frame}, row {inputs.row}"
+    trouble = cause(inputs)
+    return {
+        State.FOLLOWING: f"following {_followed(inputs)}, {seeing}",
+        State.ALONE: f"alone, {seeing}",
+        State.BLIND: f"blind ({inputs.blind}); the sitter rests",
+        State.DARK: f"dark ({inputs.dark}); waiting for a display",
+        State.SLOW: f"slow ({inputs.slow}); the eyes lag behind",
+        State.CLOSED: "closed, the screen is black" + (f"; but {trouble}" if trouble else ""),
+        State.STARTING: "starting" + ", the portrait is lit" * (inputs.lit > -math.inf),
+    }[state]
+
+
+def _followed(inputs: HealthInputs) -> str:
+    far = f" at {inputs.distance:.1f} m" if inputs.distance is not None else ""
+    count = max(inputs.visitors, 1)
+    return f"1 of {count} visitor{'s' * (count > 1)}{far}"

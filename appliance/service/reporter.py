@@ -4,36 +4,33 @@ import logging
 import math
 import os
 import platform
-import time
 from collections import deque
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from appliance import __version__
+from appliance.clock import CLOCK, Clock
 from appliance.config import Config
 from appliance.display.sdl import pygame
 from appliance.errors import CameraStalled
-from appliance.service import status
+from appliance.pack import Pack
+from appliance.service import health, status
 from appliance.service.health import (
-    Facts,
+    HealthInputs,
     Machine,
     Slowness,
     State,
     cause,
-    healthy,
     hung,
-    may_feed,
     read_machine,
     sentence,
     state_of,
 )
 from appliance.service.journal import FIELDS, notify
-from appliance.service.settings import Settings
 
 HOURLY: Final = "last hour: %d visitors followed for %.0f s, %.1f pictures/s, picture to flip %s, %s"
-
-_DELAYS: Final = 1000  # flips remembered for their delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +45,13 @@ class Counts:
 
     def since(self, before: "Counts") -> "Counts":
         """Return what was added."""
-        return Counts(
-            self.pictures - before.pictures,
-            self.flips - before.flips,
-            self.visitors - before.visitors,
-            self.followed - before.followed,
-            self.camera_faults - before.camera_faults,
-        )
+        return Counts(*(new - old for new, old in zip(astuple(self), astuple(before), strict=True)))
 
 
-class Delays:
-    """How long it took from a picture's exposure to the flip it led to, seconds; the newest thousand."""
-
-    def __init__(self) -> None:
-        self._newest: deque[float] = deque(maxlen=_DELAYS)
-
-    def add(self, delay: float) -> None:
-        """Remember one."""
-        self._newest.append(delay)
-
-    def p95(self) -> float | None:
-        """Return the 95th percentile, None without any."""
-        ordered = sorted(self._newest)
-        return ordered[int(0.95 * (len(ordered) - 1))] if ordered else None
+def p95(values: Iterable[float]) -> float | None:
+    """Return the 95th percentile, None without any."""
+    ordered = sorted(values)
+    return ordered[int(0.95 * (len(ordered) - 1))] if ordered else None
 
 
 class Rate:
@@ -89,9 +70,10 @@ class Rate:
         return (pictures - before) / (now - began) if now > began else 0.0
 
 
-def hourly(counts: Counts, seconds: float, p95: float | None, machine: Machine) -> tuple[object, ...]:
+def hourly(counts: Counts, seconds: float, delays: Iterable[float], machine: Machine) -> tuple[object, ...]:
     """Return the arguments of `HOURLY` for what was counted in `seconds`."""
-    delay = "never" if p95 is None else f"{1000 * p95:.0f} ms (p95)"
+    late = p95(delays)
+    delay = "never" if late is None else f"{1000 * late:.0f} ms (p95)"
     return counts.visitors, counts.followed, counts.pictures / seconds, delay, describe(machine)
 
 
@@ -108,6 +90,8 @@ def describe(machine: Machine) -> str:
 
 log = logging.getLogger(__name__)
 
+SWITCHED: Final = "%s lit in place of the portrait before"
+SWITCH_REFUSED: Final = "the portrait stays: %s"
 LIT: Final = "%s lit at rest on %dx%d (%s); camera %s, model %s, config %s; %s"
 SEEING: Final = "seeing through %s"
 FOLLOWING: Final = "following: somebody came"
@@ -124,182 +108,236 @@ HUNG: Final = (
     "comes back, check the camera's cable and the power supply"
 )
 
+# Seconds between two messages to systemd, and two statuses, while nothing changes: the unit allows 30.
 SECOND: Final = 1.0
+# Seconds between two summaries in the log.
 HOUR: Final = 3600.0
-# Longer between two calls, and the whole process stood still: no fault of the camera's thread.
+# Seconds between two steps of the app from which on the whole process stood still, because it was suspended:
+# that is no fault of the vision thread (guess).
 STANDSTILL: Final = 5.0
-# Asked of systemd while a display is waited for, in microseconds.
+# Flips whose delay is remembered (guess).
+_DELAYS: Final = 1000
+# Asked of systemd while a display is waited for or a film packed: a minute, in microseconds.
 MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
 
 
+class Ready(NamedTuple):
+    """The first picture is lit, by SDL's `driver`: the service is up."""
+
+    size: tuple[int, int]
+    driver: str
+    config_files: str
+
+
+class PortraitLit(NamedTuple):
+    """A portrait is on the screen; `switched` if it was hung while another one was shown."""
+
+    pack: Pack
+    switched: bool = False
+
+
+class SwitchRefused(NamedTuple):
+    """The portrait that should hang cannot be shown: the one before stays."""
+
+    cause: str
+
+
+class Flipped(NamedTuple):
+    """Other frames were lit, `delay` seconds after the exposure that led to it; None if none did."""
+
+    delay: float | None
+
+
+# What the app tells: what happens, the config that is in force from now on, and at every step what is known.
+Event = Ready | PortraitLit | SwitchRefused | Flipped | Config | HealthInputs
+
+
 class Reporter:
-    """Is told what is known many times a second; speaks on changes, every second and every hour.
+    """Turns events into the log, systemd's messages and the status; each change of state is logged once."""
 
-    `wrong` is what is wrong with the portrait that should hang, empty if nothing is.
-    """
-
-    def __init__(self, config: Config, settings: Settings | None = None, place: Path | None = None) -> None:
+    def __init__(self, config: Config, place: Path | None = None, clock: Clock = CLOCK) -> None:
         """Prepare to report; the status is written into the folder `place`, or nowhere."""
-        self.config = config
-        self.wrong = ""
         self.counts = Counts()
-        self._settings, self._place = settings, place
-        self._began = self._since = self._next = time.monotonic()
+        self._config, self._place, self._clock = config, place, clock
+        self._began = self._since = self._next = clock.monotonic()
         self._hour = self._began + HOUR
         self._before = Counts()
-        self._delays, self._hours_delays = Delays(), Delays()
+        # Seconds from the exposure to the flip: of the newest flips, and of those of this hour.
+        self._delays, self._hours_delays = deque[float](maxlen=_DELAYS), deque[float](maxlen=_DELAYS)
         self._rate, self._per_second = Rate(), 0.0
         self._machine = self._worst = Machine(None, None, None)
-        self._state, self._blind, self._dark, self._last = State.STARTING, "", "", self._began
-        self._slow = self._camera = ""
+        self._state, self._last = State.STARTING, HealthInputs(self._began)
         self._slowness = Slowness(STANDSTILL)
         self._unwritten: int | None = None
         self._awake = -math.inf
         FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
         self._about = {"version": __version__, "portrait": "", "pack": "", "display": "", "config": ""}
 
-    def portrait(self, title: str, folder: Path) -> None:
-        """Note which portrait hangs."""
-        self._about.update(portrait=title, pack=str(folder))
-        FIELDS.known["MONA_LISA_PORTRAIT"] = title
-
-    def ready(self, size: tuple[int, int], driver: str) -> None:
-        """The first picture is lit, by SDL's `driver`: the service is up."""
-        camera, model = self.config.camera.source, self.config.vision.model
-        display = f"{self.config.display.output}, {driver}"
-        config_file = self._settings.source if self._settings else "the defaults"
-        self._about.update(display=f"{size[0]}x{size[1]} ({display})", config=config_file)
-        log.info(LIT, self._about["portrait"], *size, display, camera, model, config_file, _versions())
-        notify("READY=1")
-
-    def flipped(self, delay: float | None) -> None:
-        """A frame was lit, `delay` seconds after the exposure that led to it, if one did."""
-        self.counts = replace(self.counts, flips=self.counts.flips + 1)
-        if delay is not None:
-            self._delays.add(delay)
-            self._hours_delays.add(delay)
-
-    def tell(self, facts: Facts, pause: float = 0.0) -> None:
-        """Take in what is known now; `pause` is how long a lost camera is left alone, seconds.
+    def take(self, event: Event) -> None:
+        """Take in what happened, or what is known now.
 
         Raises
         ------
         CameraStalled
-            If the camera's thread hangs: only the end of the process ends it.
+            If the vision thread hangs: only the end of the process ends it.
         """
-        if facts.now - self._last > STANDSTILL:
-            self._awake = facts.now
-        facts = replace(facts, due=max(facts.due, self._awake))
-        if facts.closed and not pause and facts.blind != self._blind:
-            facts = replace(facts, blind="")  # the camera is open, and after hours a room is dark
-        self._slowness.take(facts.now, facts.pictures, facts.asked, facts.delay, self._machine)
-        facts = replace(facts, slow=self._slowness.cause, slow_since=self._slowness.since)
-        if hung(facts):
-            raise CameraStalled(HUNG % (facts.now - facts.due + self.config.camera.timeout))
-        state = state_of(facts, self.config.tracking.hold)
-        self._count(facts, state)
-        known = facts.blind, facts.dark, facts.slow, facts.camera
-        changed = state is not self._state or known != (self._blind, self._dark, self._slow, self._camera)
-        if changed:
-            self._log_change(facts, state, pause)
-            if state is not self._state:
-                self._since = facts.now
-            self._state, (self._blind, self._dark, self._slow, self._camera) = state, known
-        if changed or facts.now >= self._next:
-            self._next = facts.now + SECOND
-            self._speak(facts, state)
+        match event:
+            case HealthInputs():
+                self._take_inputs(event)
+            case Flipped(delay):
+                self._count_flip(delay)
+            case Ready():
+                self._announce(event)
+            case PortraitLit(pack, switched):
+                self._about.update(portrait=pack.info.title, pack=str(pack.folder))
+                FIELDS.known["MONA_LISA_PORTRAIT"] = pack.info.title
+                if switched:
+                    log.info(SWITCHED, pack.info.title)
+            case SwitchRefused(why):
+                log.warning(SWITCH_REFUSED, why)
+            case Config():
+                self._config = event
 
-    def _count(self, facts: Facts, state: State) -> None:
+    def _announce(self, ready: Ready) -> None:
+        camera, model = self._config.camera.source, self._config.vision.model
+        display = f"{self._config.display.output}, {ready.driver}"
+        size, config_file = ready.size, ready.config_files
+        self._about.update(display=f"{size[0]}x{size[1]} ({display})", config=config_file)
+        log.info(LIT, self._about["portrait"], *size, display, camera, model, config_file, _versions())
+        notify("READY=1")
+
+    def _count_flip(self, delay: float | None) -> None:
+        self.counts = replace(self.counts, flips=self.counts.flips + 1)
+        if delay is not None:
+            self._delays.append(delay)
+            self._hours_delays.append(delay)
+
+    def _take_inputs(self, inputs: HealthInputs) -> None:
+        inputs = self._judged(inputs)
+        if hung(inputs):
+            raise CameraStalled(HUNG % (inputs.now - inputs.due + self._config.camera.timeout))
+        state, before = state_of(inputs, self._config.tracking.hold), self._last
+        self._count(inputs, state)
+        news = [
+            name
+            for name in ("blind", "camera", "slow", "dark")
+            if getattr(inputs, name) != getattr(before, name)
+        ]
+        if news or state is not self._state:
+            FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = state, cause(inputs)
+            for name in news:
+                _log_change(name, inputs)
+            self._enter(state, inputs.now)
+        elif inputs.now < self._next:
+            return
+        self._next = inputs.now + SECOND
+        self._speak(inputs, state)
+
+    def _judged(self, inputs: HealthInputs) -> HealthInputs:
+        """Add how slowly pictures come; leave out what is no fault."""
+        if inputs.now - self._last.now > STANDSTILL:
+            self._awake = inputs.now
+        if inputs.closed and not inputs.pause and inputs.blind != self._last.blind:
+            inputs = replace(inputs, blind="")  # the camera is open, and after hours a room is dark
+        self._slowness.take(inputs.now, inputs.pictures, inputs.asked, inputs.delay, self._machine)
+        slow, since = self._slowness.cause, self._slowness.since
+        return replace(inputs, due=max(inputs.due, self._awake), slow=slow, slow_since=since)
+
+    def _count(self, inputs: HealthInputs, state: State) -> None:
         following = state is State.FOLLOWING
-        before = self.counts
+        before, last = self.counts, self._last
         self.counts = replace(
             before,
-            pictures=facts.pictures,
+            pictures=inputs.pictures,
             visitors=before.visitors + (following and self._state is not State.FOLLOWING),
-            followed=before.followed + following * (facts.now - self._last),
-            camera_faults=before.camera_faults + (bool(facts.blind) and not self._blind),
+            followed=before.followed + following * (inputs.now - last.now),
+            camera_faults=before.camera_faults + (bool(inputs.blind) and not last.blind),
         )
-        self._last = facts.now
+        self._last = inputs
 
-    def _log_change(self, facts: Facts, state: State, pause: float) -> None:
-        # What is dark or closed is told by the display, which knows more of it.
-        FIELDS.known["MONA_LISA_STATE"] = state
-        FIELDS.known["MONA_LISA_CAUSE"] = cause(facts)
-        if facts.blind != self._blind:
-            if facts.blind:
-                log.warning(CAMERA_LOST, facts.blind, RETRYING % pause if pause else WATCHING)
-            else:
-                log.info(CAMERA_BACK)
-        if facts.camera != self._camera:
-            log.info(SEEING, facts.camera)
-        if facts.slow != self._slow:
-            if facts.slow:
-                log.warning(SLOW, facts.slow)
-            else:
-                log.info(FAST_AGAIN)
-        if state is State.FOLLOWING and state is not self._state:
+    def _enter(self, state: State, now: float) -> None:
+        """Go over to a state, or stay in it; the display logs what is dark or closed, and why."""
+        before, self._state = self._state, state
+        if state is before:
+            return
+        self._since = now
+        if state is State.FOLLOWING:
             log.info(FOLLOWING)
-        if state is State.ALONE and self._state is State.FOLLOWING:
+        elif state is State.ALONE and before is State.FOLLOWING:
             log.info(ALONE)
 
-    def _speak(self, facts: Facts, state: State) -> None:
+    def _speak(self, inputs: HealthInputs, state: State) -> None:
         """Once a second, and on a change: systemd and the status; the log once an hour."""
         self._machine = read_machine()
         self._worst = _worse(self._worst, self._machine)
-        self._per_second = self._rate.at(facts.now, facts.pictures)
-        line = sentence(facts, state, self._per_second)
+        self._per_second = self._rate.at(inputs.now, inputs.pictures)
+        line = sentence(inputs, state, self._per_second)
         fields = [f"STATUS={line}"]
-        if may_feed(facts):
+        if health.should_ping_watchdog(inputs):
             fields.append("WATCHDOG=1")
-        if facts.dark:
+        if inputs.dark:
             fields.append(MORE_TIME)
         notify(*fields)
-        self._write(facts, state, line)
-        if facts.now >= self._hour:
+        if self._place:
+            self._write(self._place, self._figures(inputs, state, line))
+        if inputs.now >= self._hour:
             counted = self.counts.since(self._before)
-            seconds = facts.now - self._hour + HOUR
-            log.info(HOURLY, *hourly(counted, seconds, self._hours_delays.p95(), self._worst))
-            self._hour, self._before, self._worst = facts.now + HOUR, self.counts, self._machine
-            self._hours_delays = Delays()
+            seconds = inputs.now - self._hour + HOUR
+            log.info(HOURLY, *hourly(counted, seconds, self._hours_delays, self._worst))
+            self._hour, self._before, self._worst = inputs.now + HOUR, self.counts, self._machine
+            self._hours_delays.clear()
 
-    def _write(self, facts: Facts, state: State, line: str) -> None:
-        if self._place is None:
-            return
-        faults = (self._settings.fault if self._settings else "", self.wrong)
-        fault = "; ".join(filter(None, faults))
-        p95 = self._delays.p95()
-        figures: dict[str, Any] = {
+    def _figures(self, inputs: HealthInputs, state: State, line: str) -> dict[str, Any]:
+        delay = p95(self._delays)
+        return {
             **self._about,
-            "healthy": healthy(facts) and not fault,
+            "healthy": health.healthy(inputs),
             "state": state,
             "sentence": line,
-            "cause": cause(facts),
-            "fault": fault,
-            "overridden": list(self._settings.overridden if self._settings else ()),
-            "since_s": round(facts.now - self._since, 1),
-            "uptime_s": round(facts.now - self._began, 1),
-            "written": round(time.time(), 1),
-            "monotonic": round(facts.now, 1),
+            "cause": cause(inputs),
+            "fault": inputs.fault,
+            "overridden": list(inputs.overridden),
+            "since_s": round(inputs.now - self._since, 1),
+            "uptime_s": round(inputs.now - self._began, 1),
+            "written": round(self._clock.wall(), 1),
+            "monotonic": round(inputs.now, 1),
             "pid": os.getpid(),
-            "camera": self.config.camera.source,
-            "seen_through": facts.camera,
-            "frame": facts.frame,
-            "row": facts.row,
-            "visitors": facts.visitors,
-            "distance_m": None if facts.distance is None else round(facts.distance, 2),
+            "camera": self._config.camera.source,
+            "seen_through": inputs.camera,
+            "frame": inputs.frame,
+            "row": inputs.row,
+            "visitors": inputs.visitors,
+            "distance_m": None if inputs.distance is None else round(inputs.distance, 2),
             "pictures_per_second": round(self._per_second, 1),
-            "picture_to_flip_p95_s": None if p95 is None else round(p95, 4),
+            "picture_to_flip_p95_s": None if delay is None else round(delay, 4),
             "counts": {**asdict(self.counts), "followed": round(self.counts.followed, 1)},
             "machine": asdict(self._machine),
         }
+
+    def _write(self, place: Path, figures: dict[str, Any]) -> None:
         try:
-            status.write_status(self._place, figures)
+            status.write_status(place, figures)
         except OSError as error:
             if error.errno != self._unwritten:  # whichever of the files it meets first
                 log.warning(STATUS_UNWRITTEN, error)
             self._unwritten = error.errno
         else:
             self._unwritten = None
+
+
+def _log_change(name: str, inputs: HealthInputs) -> None:
+    """Log what became of an input."""
+    match name:
+        case "blind" if inputs.blind:
+            log.warning(CAMERA_LOST, inputs.blind, RETRYING % inputs.pause if inputs.pause else WATCHING)
+        case "blind":
+            log.info(CAMERA_BACK)
+        case "camera":
+            log.info(SEEING, inputs.camera)
+        case "slow" if inputs.slow:
+            log.warning(SLOW, inputs.slow)
+        case "slow":
+            log.info(FAST_AGAIN)
 
 
 def _worse(one: Machine, other: Machine) -> Machine:

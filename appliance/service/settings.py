@@ -65,7 +65,7 @@ class Settings:
 
     `config` is what was asked for when it was last right: at the start, then at each reload.
     `file` is the one config file to read, None for the system's layers; `camera`, `display`, `film` and
-    `pack` come from the command line and win. A `patient` run is the service's: it goes on without what is
+    `pack` come from the command line and win. A `supervised` run is the service's: it goes on without what is
     wrong. `fault` says what is wrong, empty if nothing is. `overridden` has a line for each value that a
     higher layer overrides.
     """
@@ -75,7 +75,7 @@ class Settings:
     display: str = ""
     film: str = ""
     pack: Path | None = None
-    patient: bool = False
+    supervised: bool = False
     reread: Flag = field(default_factory=Flag)
     fault: str = ""
     config: Config = field(default_factory=Config, init=False)
@@ -88,8 +88,8 @@ class Settings:
         return ", ".join(map(str, layer_files(self.file))) or "the defaults"
 
     def start(self) -> Config:
-        """Return the config to begin with; raises `ConfigError` unless patient."""
-        self.config = self._read(strict=not self.patient)
+        """Return the config to begin with; raises `ConfigError` unless supervised."""
+        self.config = self._read(strict=not self.supervised)
         return self.config
 
     def newer(self) -> Config | None:
@@ -122,7 +122,7 @@ class Settings:
         for path in layer_files(self.file):
             try:
                 layer: Layer | None = read_layer(path)
-                if self.patient and path == self._lowest:
+                if self.supervised and path == self._lowest:
                     _remember(path)
             except ConfigError as error:
                 if strict:

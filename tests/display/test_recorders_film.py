@@ -60,9 +60,9 @@ def test_a_film_is_bounded(
 
 def test_the_longest_film_fits_the_memory_of_a_small_pi(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from appliance.display import film\n"
-        "film._MIN_INTERVAL = 0.0; taken = film.FrameRecording(Path(sys.argv[1])); surface = film.pygame.Surface((270, 480))\n"
-        "for frame in range(film.MAX_RECORDED):\n"
+        "import sys; from pathlib import Path; from appliance.display import recorders\n"
+        "recorders._MIN_INTERVAL = 0.0; taken = recorders.FrameRecording(Path(sys.argv[1])); surface = recorders.pygame.Surface((270, 480))\n"
+        "for frame in range(recorders.MAX_RECORDED):\n"
         "    surface.fill((frame % 256, frame // 256, 80), (frame % 200, 100, 60, 60))\n"
         "    taken.record((frame,), surface)\n"
         "taken.close()\n"

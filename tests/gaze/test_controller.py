@@ -65,14 +65,14 @@ def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture
 def walked(
     walk: Walk, config: Config | None = None, rate: float = 30.0
 ) -> Iterator[tuple[float, GazeTarget, int]]:
-    """The aim and the frame at every picture of a walk."""
+    """The target and the frame at every picture of a walk."""
     follower, shown = GazeController(config or Config()), PACK.main.rest
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
         for _ in range(round(walk.duration * rate)):
             picture = camera.newest()
-            aim = follower.see(picture, camera.horizontal_fov, PACK)
-            (shown,) = frames_for(aim, picture.captured, (shown,), TRACKING, PACK)
-            yield picture.captured, aim, shown
+            target = follower.see(picture, camera.horizontal_fov, PACK)
+            (shown,) = frames_for(target, picture.captured, (shown,), TRACKING, PACK)
+            yield picture.captured, target, shown
 
 
 def crossing(rate: float = 30.0) -> list[int]:
@@ -92,9 +92,9 @@ def test_half_the_pictures_give_the_same_walk() -> None:
 
 
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
-    aim = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
-    assert aim.angle == pytest.approx(0, abs=0.5)
-    assert frames_for(aim, 5.0, (16,), replace(TRACKING, hold=60.0), PACK) == (16,)
+    target = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
+    assert target.angle == pytest.approx(0, abs=0.5)
+    assert frames_for(target, 5.0, (16,), replace(TRACKING, hold=60.0), PACK) == (16,)
 
 
 @given(st.floats(-2000, 2000), st.floats(300, 6000))
@@ -138,12 +138,12 @@ def test_the_original_mapping_neither_smooths_nor_measures() -> None:
     config = Config(gaze=GazeConfig(mapping="original"))
     follower, looks = GazeController(config), 0
     for i in range(6):
-        aim = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
-        if aim.viewer and aim.seen == aim.captured:
+        target = follower.see(face_in(0.3 + 0.01 * i, i / 30), 66, PACK)
+        if target.viewer and target.seen == target.captured:
             looks += 1
-            expected = frame_of_original_piece(aim.viewer.x, 640, 33)
-            assert frames_for(aim, aim.captured, (16,), config.tracking, PACK) == (expected,)
-            assert aim.angle == ANGLES[expected]
+            expected = frame_of_original_piece(target.viewer.x, 640, 33)
+            assert frames_for(target, target.captured, (16,), config.tracking, PACK) == (expected,)
+            assert target.angle == ANGLES[expected]
     assert looks >= 4
 
 
@@ -161,19 +161,19 @@ def test_a_mirrored_picture_is_looked_at_the_other_way() -> None:
     assert corrected[-1] == pytest.approx(-angles[1], abs=1e-9)
 
 
-def aim(angle: float | None, at: float = 0.0) -> GazeTarget:
+def target_at(angle: float | None, at: float = 0.0) -> GazeTarget:
     viewer = Viewer(0, 0, 0, 0, 1, 0, 0, 1, at, 1) if angle is not None else None
     return GazeTarget(viewer, angle, at, at)
 
 
 def test_before_anybody_came_the_sitter_rests() -> None:
     assert frames_for(None, 5.0, (16,), TRACKING, PACK) == (16,)
-    assert frames_for(aim(None), 5.0, (16,), TRACKING, PACK) == (16,)
+    assert frames_for(target_at(None), 5.0, (16,), TRACKING, PACK) == (16,)
 
 
 @given(st.floats(-26, 26), st.floats(0, 20))
 def test_after_a_viewer_is_lost_the_sitter_drifts_to_rest(angle: float, gone: float) -> None:
-    value = gaze_direction_at(aim(angle), gone, GRID, TRACKING)[0]
+    value = gaze_direction_at(target_at(angle), gone, GRID, TRACKING)[0]
     if gone <= 1.5:
         assert value == angle
     elif gone >= 3.5:
@@ -183,7 +183,7 @@ def test_after_a_viewer_is_lost_the_sitter_drifts_to_rest(angle: float, gone: fl
 
 
 def test_the_drift_back_shows_every_frame_on_the_way() -> None:
-    lost, shown, frames = replace(aim(26.0), viewer=None), 32, []
+    lost, shown, frames = replace(target_at(26.0), viewer=None), 32, []
     for t in np.arange(0, 5.0, 1 / 60):
         (shown,) = frames_for(lost, float(t), (shown,), TRACKING, PACK)
         frames.append(shown)
@@ -195,26 +195,26 @@ def test_the_drift_back_shows_every_frame_on_the_way() -> None:
 def test_the_frame_is_always_one_of_the_pack(
     angle: float, speed: float, age: float, shown: int, start: float
 ) -> None:
-    going = replace(aim(angle), speed=speed, saccade_from=((start, 0.0),), saccade_at=0.0)
+    going = replace(target_at(angle), speed=speed, saccade_from=((start, 0.0),), saccade_at=0.0)
     assert 0 <= frames_for(going, age, (shown,), TRACKING, PACK)[0] < PACK.main.count
 
 
 @given(st.floats(-26, 26), st.floats(-60, 60), st.floats(0, 30))
 def test_the_mirrored_aim_gives_the_mirrored_angle(angle: float, speed: float, age: float) -> None:
-    one, other = (replace(aim(sign * angle), speed=sign * speed) for sign in (1, -1))
+    one, other = (replace(target_at(sign * angle), speed=sign * speed) for sign in (1, -1))
     assert gaze_direction_at(one, age, GRID, TRACKING)[0] == pytest.approx(
         -gaze_direction_at(other, age, GRID, TRACKING)[0]
     )
 
 
 def test_motion_is_predicted_to_the_moment_of_light() -> None:
-    walking = replace(aim(10.0), speed=20.0)
+    walking = replace(target_at(10.0), speed=20.0)
     assert gaze_direction_at(walking, 0.1, GRID, TRACKING)[0] == pytest.approx(12.0, abs=0.1)
     assert gaze_direction_at(walking, 0.1, GRID, replace(TRACKING, prediction=0.0))[0] == 10.0
 
 
 def test_a_glance_is_eased_and_never_a_cut() -> None:
-    glance = replace(aim(20.0), saccade_from=((-20.0, 0.0),), saccade_at=0.0)
+    glance = replace(target_at(20.0), saccade_from=((-20.0, 0.0),), saccade_at=0.0)
     way = [gaze_direction_at(glance, t, GRID, TRACKING)[0] for t in np.arange(0, SACCADE_TIME + 0.02, 1 / 60)]
     assert way[0] == -20 and way[-1] == pytest.approx(20)
     steps = np.diff(way)
@@ -223,21 +223,23 @@ def test_a_glance_is_eased_and_never_a_cut() -> None:
 
 def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
-    aims = [aim for _, aim, _ in walked(walk) if aim.angle is not None]
-    assert aims[0].saccade_from == ((0, 0),) and aims[0].saccade_at == aims[0].captured
-    assert aims[-1].angle == pytest.approx(gaze_angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
-    assert aims[-1].visitors == 1
+    targets = [target for _, target, _ in walked(walk) if target.angle is not None]
+    assert targets[0].saccade_from == ((0, 0),) and targets[0].saccade_at == targets[0].captured
+    assert targets[-1].angle == pytest.approx(gaze_angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
+    assert targets[-1].visitors == 1
 
 
 def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
     place = GazeConfig(camera_right=200, camera_forward=50, camera_up=-600, camera_pitch=15)
     x, y, z = in_camera((500, -350, 1500), place)  # a child's eyes, under those of the sitter
     walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
-    aims = [aim for _, aim, _ in walked(walk, Config(gaze=place))]
-    assert aims[0].eye_height_mm is None and aims[0].elevation is None
-    assert aims[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
-    assert aims[-1].eye_height_mm == pytest.approx(-350, abs=30)
-    assert aims[-1].elevation == pytest.approx(-math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1)
+    targets = [target for _, target, _ in walked(walk, Config(gaze=place))]
+    assert targets[0].eye_height_mm is None and targets[0].elevation is None
+    assert targets[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
+    assert targets[-1].eye_height_mm == pytest.approx(-350, abs=30)
+    assert targets[-1].elevation == pytest.approx(
+        -math.degrees(math.atan2(350, math.hypot(500, 1500))), abs=1
+    )
 
 
 def test_limits_keep_the_gaze_between_the_marks() -> None:
@@ -251,7 +253,7 @@ def test_an_empty_room_is_looked_about_rarely_and_only_if_asked() -> None:
     way = [idle_gaze(t, 20.0)[0] for t in np.arange(0, 200, 0.02)]
     assert max(way) > 0.2 and min(way) < -0.2 and np.mean(np.equal(way, 0)) > 0.7
     assert np.abs(np.diff(way)).max() < 0.03  # slow
-    empty = replace(aim(0.0), viewer=None)
+    empty = replace(target_at(0.0), viewer=None)
     shown = {
         frames_for(empty, t, (16,), replace(TRACKING, wander_every=20.0), PACK)
         for t in np.arange(0, 100, 0.5)
@@ -272,8 +274,8 @@ def test_a_visitor_is_met_in_a_glance_while_looking_about() -> None:
     for i in range(30 * 12):
         t = i / 30  # from the tenth second the eyes are at their farthest to picture left
         picture = face_in(0.5, t) if t > 11 else RgbPicture(room, t, i)
-        aim = follower.see(picture, 66, PACK)
-        (shown,) = frames_for(aim, t, (shown,), tracking, PACK)
+        target = follower.see(picture, 66, PACK)
+        (shown,) = frames_for(target, t, (shown,), tracking, PACK)
         frames.append(shown)
     assert frames[30 * 11] < 12 and frames[-1] == 16
     assert np.abs(np.diff(frames)).max() <= 3
@@ -286,10 +288,10 @@ def test_the_rate_falls_after_an_empty_minute_until_a_face() -> None:
         follower.see(RgbPicture(room, float(second), second), 66, PACK)
         assert (follower.rate < 30) == (second > TRACKING.idle_after)
     for i in range(6):
-        aim = follower.see(face_in(0.5, 90 + i / 5), 66, PACK)
-        if aim.viewer or i == 0:  # the face appeared: something moved
+        target = follower.see(face_in(0.5, 90 + i / 5), 66, PACK)
+        if target.viewer or i == 0:  # the face appeared: something moved
             assert follower.rate == 30
-    assert aim.viewer is not None
+    assert target.viewer is not None
 
 
 def test_the_rate_falls_despite_noise_and_a_hanging_portrait() -> None:
@@ -297,9 +299,9 @@ def test_the_rate_falls_despite_noise_and_a_hanging_portrait() -> None:
     wall = scene(HOPPER, (640, 360), 0.035, (0.625, 0.33))
     rates = []
     for i in range(5 * 60):
-        aim = follower.see(RgbPicture(noisy(wall, i), i / 5, i), 66, PACK)
+        target = follower.see(RgbPicture(noisy(wall, i), i / 5, i), 66, PACK)
         rates.append(follower.rate)
-    assert aim.viewer is None and set(rates[-100:]) == {TRACKING.idle_rate}
+    assert target.viewer is None and set(rates[-100:]) == {TRACKING.idle_rate}
 
 
 def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
@@ -366,7 +368,7 @@ def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
 
 class TestContact:
     def test_contact_comes_and_goes_within_its_time(self) -> None:
-        meets = replace(aim(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
+        meets = replace(target_at(20.0, at=5.0), contact_to=0.75, contact_at=5.0)
         way = [
             gaze_direction_at(meets, 5.0 + t, GRID, replace(TRACKING, hold=60.0))[0]
             for t in np.arange(0, 1, 0.02)

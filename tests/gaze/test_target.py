@@ -41,7 +41,7 @@ APART = ((0.0, 0.0), (-600.0, 50.0), (500.0, -250.0))
 THREE = replace(PACK, sitters=(GRID, GRID, replace(GRID, resting=(4, 10))))
 
 
-def aim(angle: float, pitch: float, **more: Any) -> GazeTarget:
+def target_at(angle: float, pitch: float, **more: Any) -> GazeTarget:
     return replace(GazeTarget(None, angle, 0.0, 0.0, pitch=pitch, ahead_mm=1500.0), **more)
 
 
@@ -83,14 +83,14 @@ class TestFrame:
         self, angle: float, pitch: float, shown: int, rise: float, age: float
     ) -> None:
         one = replace(PACK, sitters=(one_row((0, 0, 9, 9), GRID.angles, 16),))
-        level, steep = aim(angle, 0.0), aim(angle, pitch, rise=rise)
+        level, steep = target_at(angle, 0.0), target_at(angle, pitch, rise=rise)
         plain = frames_for(level, age, (shown,), TRACKING, one)
         assert frames_for(steep, age, (shown,), TRACKING, one) == plain
 
 
 class TestTime:
     def test_a_glance_takes_the_straight_way_through_the_grid(self) -> None:
-        glance = aim(20.0, -13.0, saccade_at=0.0)
+        glance = target_at(20.0, -13.0, saccade_at=0.0)
         glance = replace(glance, saccade_from=((-16.25, 6.5),))
         way = np.array(
             [gaze_direction_at(glance, t, GRID, TRACKING) for t in np.arange(0, SACCADE_TIME + 0.01, 1 / 60)]
@@ -103,7 +103,7 @@ class TestTime:
         shown: tuple[int, ...] = (GRID.number(8, 24),)
         rows = []
         for t in np.arange(0, 5, 1 / 60):
-            shown = frames_for(aim(13.0, -16.25), float(t), shown, TRACKING, PACK)
+            shown = frames_for(target_at(13.0, -16.25), float(t), shown, TRACKING, PACK)
             rows.append(GRID.place(shown[0])[0])
             if t < TRACKING.hold:
                 assert shown == (GRID.number(8, 24),)
@@ -111,24 +111,24 @@ class TestTime:
         assert set(np.diff(rows)) == {0, -1}
 
     def test_a_rise_goes_on_until_the_light_leaves_the_screen(self) -> None:
-        rises = aim(0.0, -10.0, rise=30.0)
+        rises = target_at(0.0, -10.0, rise=30.0)
         assert gaze_direction_at(rises, 0.1, GRID, TRACKING)[1] == pytest.approx(-7.0, abs=0.15)
         still = replace(TRACKING, prediction=0.0)
         assert gaze_direction_at(rises, 0.1, GRID, still)[1] == -10.0
 
     def test_contact_takes_away_from_both_angles(self) -> None:
-        meets = aim(20.0, -10.0, contact_to=0.5)
+        meets = target_at(20.0, -10.0, contact_to=0.5)
         meets = replace(meets, contact_at=0.0)
         assert gaze_direction_at(meets, CONTACT_TIME, GRID, TRACKING) == pytest.approx((10.0, -5.0))
 
     @given(PITCHES, st.floats(-90, 90), st.floats(-1, 30))
     def test_the_pitch_stays_within_the_rows(self, pitch: float, rise: float, age: float) -> None:
-        assert -16.25 <= gaze_direction_at(aim(5.0, pitch, rise=rise), age, GRID, TRACKING)[1] <= 9.75
+        assert -16.25 <= gaze_direction_at(target_at(5.0, pitch, rise=rise), age, GRID, TRACKING)[1] <= 9.75
 
     def test_in_an_empty_room_the_sitter_looks_up_and_down_too(self) -> None:
         tracking = replace(TRACKING, wander_every=6.0)
         looks = np.array(
-            [gaze_directions_at(aim(0.0, 0.0), t, tracking, PACK)[0] for t in np.arange(0, 120, 0.05)]
+            [gaze_directions_at(target_at(0.0, 0.0), t, tracking, PACK)[0] for t in np.arange(0, 120, 0.05)]
         )
         assert looks[:, 1].max() > 3 and looks[:, 1].min() < -5
         assert np.abs(np.diff(looks, axis=0)).max() < 1.5
@@ -157,7 +157,7 @@ class TestSitters:
         right, up, ahead = 100.0, -150.0, 2500.0  # the viewer's eyes, from the first sitter's
         angle = math.degrees(math.atan2(right, ahead))
         pitch = math.degrees(math.atan2(up, math.hypot(right, ahead)))
-        viewer = replace(aim(angle, pitch), ahead_mm=ahead)
+        viewer = replace(target_at(angle, pitch), ahead_mm=ahead)
         shown = tuple(grid.rest for grid in THREE.sitters)
         frames = frames_for(viewer, 0.0, shown, TRACKING, THREE, APART)
         for sitter, (aside, above) in enumerate(APART):
@@ -169,15 +169,15 @@ class TestSitters:
 
     def test_without_their_places_they_look_as_from_one(self) -> None:
         shown = tuple(grid.rest for grid in THREE.sitters)
-        assert len(set(frames_for(aim(20.0, 0.0), 0.0, shown, TRACKING, THREE))) == 1
+        assert len(set(frames_for(target_at(20.0, 0.0), 0.0, shown, TRACKING, THREE))) == 1
 
     def test_each_returns_to_its_own_rest(self) -> None:
         shown = tuple(grid.rest for grid in THREE.sitters)
-        assert frames_for(aim(20.0, -10.0), 60.0, shown, TRACKING, THREE, APART) == shown
+        assert frames_for(target_at(20.0, -10.0), 60.0, shown, TRACKING, THREE, APART) == shown
         assert frames_for(None, 0.0, shown, TRACKING, THREE, APART) == shown
 
     def test_a_portrait_of_more_sitters_is_taken_up_in_mid_glance(self) -> None:
-        glance = replace(aim(20.0, -10.0, saccade_at=0.0), saccade_from=((0.0, 0.0),))
+        glance = replace(target_at(20.0, -10.0, saccade_at=0.0), saccade_from=((0.0, 0.0),))
         looks = gaze_directions_at(glance, 0.05, TRACKING, THREE, APART[:2])
         assert len(looks) == 3 and looks[2] == (20.0, -10.0)
 
@@ -188,7 +188,7 @@ def lit(
     place: GazeConfig | None = None,
     apart: tuple[tuple[float, float], ...] = (),
 ) -> Iterator[tuple[float, GazeTarget, tuple[int, ...]]]:
-    """The moment, the aim and the frames lit at each refresh of a 60 Hz screen, 0.1 s after each picture."""
+    """The moment, the target and the frames lit at each refresh of a 60 Hz screen, 0.1 s after each picture."""
     config = Config(gaze=place or GazeConfig(), tracking=replace(TRACKING, share=False, fixture_after=0.0))
     controller, shown = GazeController(config), tuple(grid.rest for grid in pack.sitters)
     with GalleryCamera(walk, pace=False) as camera:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from appliance.service import app, settings
+from appliance.service import app, reporter, settings
 from tests.nspawn import container
 from tests.nspawn.container import SMALL, UNIT, Container
 
@@ -18,7 +18,7 @@ def test_sighup_takes_up_a_new_portrait_without_a_black_moment(own: Container) -
     own.sh("sed -i 's/^title = .*/title = \"Another\"/' /var/lib/mona-lisa/other/pack.toml")
     pid = own.show("MainPID")
     own.sh(f"printf 'pack = \"/var/lib/mona-lisa/other\"\\n' >> {CONFIG}; systemctl reload {UNIT}")
-    own.until(lambda: app.SWITCHED % "Another" in own.said())
+    own.until(lambda: reporter.SWITCHED % "Another" in own.said())
     assert settings.CONFIG_TAKEN % CONFIG in own.said()
     assert own.show("MainPID") == pid and not own.warnings()
     flips = [json.loads(row)["frame"] for row in own.sh("cat /dev/shm/lit/lit.jsonl").splitlines()]
@@ -42,9 +42,9 @@ def test_sighup_with_a_wrong_config_keeps_the_one_before(own: Container) -> None
 def test_sighup_that_names_no_portrait_keeps_the_one_that_hangs(own: Container) -> None:
     own.sh(f"printf 'pack = \"/nowhere\"\\n' >> {CONFIG}; systemctl reload {UNIT}")
     own.until(lambda: own.status()[0] == 1)
-    assert app.SWITCH_REFUSED % "/nowhere: no pack there" in own.status()[1]
+    assert reporter.SWITCH_REFUSED % "/nowhere: no pack there" in own.status()[1]
     (line,) = own.warnings()
-    assert line.startswith(app.SWITCH_REFUSED % "/nowhere")
+    assert line.startswith(reporter.SWITCH_REFUSED % "/nowhere")
     own.sh(f"printf '{SMALL}' > {CONFIG}; systemctl reload {UNIT}")
     own.until(lambda: own.status()[0] == 0)
 

@@ -54,7 +54,7 @@ def main(state: Path, run: Path, display: str) -> None:
     os.environ |= {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(run)}
     clock, camera, stop = Clock(), FaultyCamera(), threading.Event()
     camera_feed.create_camera = lambda *_: camera
-    settings = Settings(Path(sys.argv[4]), display=display, patient=True)
+    settings = Settings(Path(sys.argv[4]), display=display, supervised=True)
     Path(sys.argv[4]).write_text(CONFIG + "".join(f'{day} = "10:00-18:00"\n' for day in DAYS))
 
     def status() -> dict[str, Any]:

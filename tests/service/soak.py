@@ -19,6 +19,7 @@ from PIL import Image
 
 from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
+from appliance.clock import CLOCK, Clock
 from appliance.config import CameraConfig
 from appliance.display import frame_loader
 from appliance.gallery.camera import GalleryCamera
@@ -52,9 +53,9 @@ class Counter:
         self.warm: dict[str, int] = {}
         self.end: dict[str, int] = {}
 
-    def saw(self, picture: Picture, faces: Sequence[Face], aim: GazeTarget, camera: Camera) -> None:
+    def saw(self, picture: Picture, faces: Sequence[Face], target: GazeTarget, camera: Camera) -> None:
         self.seen += 1
-        self.followed += aim.viewer is not None
+        self.followed += target.viewer is not None
         if self.seen == WARM:
             self.warm = measured()
         if self.seen == self.total // 2:
@@ -64,7 +65,7 @@ class Counter:
             self.end = measured()
             self.stop.set()
 
-    def lit(self, lit: tuple[int, ...], aim: GazeTarget | None, moment: float) -> None:
+    def lit(self, lit: tuple[int, ...], target: GazeTarget | None, moment: float) -> None:
         """Nothing to count."""
 
 
@@ -101,7 +102,7 @@ def main(total: int, log: Path) -> None:
         (folder / "walk.toml").write_text(WALK)
         (folder / "pictures").mkdir()
 
-        def camera_named(source: str, config: CameraConfig) -> Camera:
+        def camera_named(source: str, config: CameraConfig, clock: Clock = CLOCK) -> Camera:
             camera: Camera = ReplayCamera(folder / "pictures", FAST, NARROW, loop=True)
             if source == "gallery":
                 camera = GalleryCamera(folder / "walk.toml", 128, 72, FAST, NARROW, latency=0.0)
@@ -119,7 +120,7 @@ def main(total: int, log: Path) -> None:
         os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
         os.environ["STATE_DIRECTORY"] = str(folder)
         display = f"offscreen:{folder / 'lit'}"
-        settings = Settings(folder / "config.toml", display=display, pack=folder / "pack", patient=True)
+        settings = Settings(folder / "config.toml", display=display, pack=folder / "pack", supervised=True)
         stop = threading.Event()
         counter = Counter(total, settings, stop)
         began = time.monotonic()

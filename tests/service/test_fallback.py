@@ -4,7 +4,6 @@ import logging
 import os
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,11 @@ from appliance.display.compiled_pack import CompiledPack
 from appliance.display.screen import Screen
 from appliance.errors import CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
-from appliance.service import app, fallback
+from appliance.service import fallback
+from appliance.service.reporter import Flipped
 from tests.conftest import BOX, FRAMES, base_image, small_info
 from tests.display.test_compiled_pack_compiled import caches, hurt
+from tests.service.running import Stepped
 from tests.service.test_app import config_for
 
 NEVER = threading.Event()
@@ -95,7 +96,8 @@ def test_any_fault_of_a_portrait_lights_another_one(
     pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Callable[[Path], None]
 ) -> None:
     fault(pack.folder)
-    app.run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
+    with Stepped(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder):
+        pass
     (line,) = warnings(caplog)
     assert line.startswith(str(pack.folder)) and line.endswith("showing Other instead")
     assert len(line.removeprefix(str(pack.folder))) < 300 and "\n" not in line
@@ -121,7 +123,8 @@ def test_whatever_a_decoder_raises_lights_another_portrait(
         raise error
 
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "_open", fails_once)
-    app.run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
+    with Stepped(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder):
+        pass
     (line,) = warnings(caplog)
     assert line.startswith(f"{pack.folder / 'base.png'}: ") and line.endswith("showing Other instead")
 
@@ -138,7 +141,8 @@ def test_a_portrait_that_is_not_ready_in_time_rests(
     pack: Pack, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_loader, "LOAD_TIMEOUT", -1.0)
-    app.run(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder, threading.Event(), 0.1)
+    with Stepped(config_for("gallery:empty", tmp_path / "lit"), lambda: pack.folder):
+        pass
     (line,) = warnings(caplog)
     assert line.startswith(f"{pack.folder}: not ready within ") and line.endswith("; the sitter rests")
     assert (tmp_path / "lit" / "frame_04.png").exists()
@@ -204,21 +208,11 @@ def run_and_hurt(
 ) -> None:
     """Let the sitter follow a visitor, do harm when the eyes have moved, and go on for some seconds."""
     monkeypatch.setattr(frame_loader, "KEPT_SCREENS", 0.0)  # every patch is read when it is wanted
-    monkeypatch.setattr(app, "LOOK_AGAIN", 0.2)
-    lit, stop = tmp_path / "lit", threading.Event()
-
-    def attack() -> None:
-        end = time.monotonic() + 20
-        while time.monotonic() < end and len(list(lit.glob("frame_*.png"))) < 3:
-            time.sleep(0.02)
+    lit = tmp_path / "lit"
+    with Stepped(config_for("gallery:cross", lit), lambda: pack.folder) as steps:
+        steps.until(lambda: sum(isinstance(event, Flipped) for event in steps.events) >= 3)
         harm()
-        time.sleep(3)
-        stop.set()
-
-    attacker = threading.Thread(target=attack)
-    attacker.start()
-    app.run(config_for("gallery:cross", lit), lambda: pack.folder, stop)
-    attacker.join()
+        steps.advance(3.0)
 
 
 @pytest.mark.faults

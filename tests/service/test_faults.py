@@ -5,8 +5,6 @@ Run with `deploy/test -m faults`.
 
 import errno
 import shutil
-import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,10 +18,10 @@ from appliance import assets
 from appliance.camera.base import RgbPicture
 from appliance.errors import BadModel, CameraAbsent, CameraBusy, CameraStalled
 from appliance.pack import Pack, write_pack
-from appliance.service import app, camera_feed, health, reporter, settings, vision_thread
+from appliance.service import reporter, settings
 from appliance.vision import runtime
 from tests.conftest import ANGLES, BOX, base_image, one_row, packs, small_info, small_patches
-from tests.service.running import Running
+from tests.service.running import SteppedService
 
 pytestmark = pytest.mark.faults
 
@@ -31,28 +29,20 @@ SEEING = ("following", "alone")
 
 
 @pytest.fixture
-def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """The service, following its visitor; short of temper, so that tests are short."""
-    monkeypatch.setattr(vision_thread, "_FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(vision_thread, "_LONGEST_PAUSE", 0.5)
-    monkeypatch.setattr(vision_thread, "OPENING", 0.0)
-    monkeypatch.setattr(health, "PATIENCE", 2.0)
-    monkeypatch.setattr(camera_feed, "BLACK_AFTER", 0.8)
-    monkeypatch.setattr(camera_feed, "FROZEN_AFTER", 0.8)
-    monkeypatch.setattr(app, "LOOK_AGAIN", 0.2)
-    monkeypatch.setattr(app, "FADE", 0.1)
-    with Running(tmp_path, pack, monkeypatch) as service:
+def running(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SteppedService]:
+    """The service, following its visitor."""
+    with SteppedService(tmp_path, pack, monkeypatch) as service:
         service.until_state("following")
         assert service.portrait_is_lit()
         service.lines.all.clear()
         yield service
 
 
-def stands(service: Running, state: str, words: str) -> None:
+def stands(service: SteppedService, state: str, words: str, seconds: float = 20.0) -> None:
     """Assert that the fault shows as it should: state, cause, portrait, and one line in the log."""
     service.until_state(state)
     service.until(service.lines.warnings)
-    time.sleep(0.7)  # several tries later
+    service.advance(seconds)  # several tries later
     assert service.alive()
     assert service.portrait_is_lit()
     (line,) = service.lines.warnings()
@@ -61,7 +51,7 @@ def stands(service: Running, state: str, words: str) -> None:
     assert not service.status()["healthy"]
 
 
-def heals(service: Running) -> None:
+def heals(service: SteppedService) -> None:
     """Assert that it sees again, with one line and nothing wrong."""
     service.until_state(*SEEING)
     service.until(lambda: service.status()["healthy"])
@@ -100,7 +90,7 @@ NAMES = [type(error).__name__ for error, _ in EXCEPTIONS]
 
 
 @pytest.mark.parametrize(("error", "words"), EXCEPTIONS, ids=NAMES)
-def test_a_camera_that_raises(running: Running, error: Exception, words: str) -> None:
+def test_a_camera_that_raises(running: SteppedService, error: Exception, words: str) -> None:
     running.camera.on_picture = failing(error)
     stands(running, "blind", words)
     running.camera.mend()
@@ -108,14 +98,14 @@ def test_a_camera_that_raises(running: Running, error: Exception, words: str) ->
 
 
 @packs
-def test_a_camera_that_cannot_be_opened_again(running: Running) -> None:
+def test_a_camera_that_cannot_be_opened_again(running: SteppedService) -> None:
     running.camera.on_picture = running.camera.on_open = failing(CameraAbsent("unplugged"))
     stands(running, "blind", "unplugged")
     running.camera.mend()
     heals(running)
 
 
-def test_a_camera_that_cannot_even_be_closed(running: Running) -> None:
+def test_a_camera_that_cannot_even_be_closed(running: SteppedService) -> None:
     running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
     running.camera.on_close = failing(OSError(errno.EIO, "Input/output error"))
     stands(running, "blind", "Input/output error")
@@ -123,12 +113,12 @@ def test_a_camera_that_cannot_even_be_closed(running: Running) -> None:
     heals(running)
 
 
-def test_a_camera_whose_fault_changes_is_told_once_for_each(running: Running) -> None:
+def test_a_camera_whose_fault_changes_is_told_once_for_each(running: SteppedService) -> None:
     running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
     running.until_state("blind")
     running.camera.on_picture = failing(CameraAbsent("unplugged"))
     running.until(lambda: len(running.lines.warnings()) == 2)
-    time.sleep(0.7)
+    running.advance(20.0)
     assert ["no picture" in line or "unplugged" in line for line in running.lines.warnings()] == [True, True]
 
 
@@ -137,14 +127,14 @@ def blackened(picture: RgbPicture) -> RgbPicture:
 
 
 @packs
-def test_black_pictures(running: Running) -> None:
+def test_black_pictures(running: SteppedService) -> None:
     running.camera.picture = blackened
-    stands(running, "blind", "pictures are black")
+    stands(running, "blind", "pictures are black", 3.0)
     running.camera.mend()
     heals(running)
 
 
-def test_frozen_pictures(running: Running) -> None:
+def test_frozen_pictures(running: SteppedService) -> None:
     kept = running.camera.newest().pixels.copy()
     running.camera.picture = lambda picture: replace(picture, pixels=kept)
     stands(running, "blind", "the same picture")
@@ -152,7 +142,7 @@ def test_frozen_pictures(running: Running) -> None:
     heals(running)
 
 
-def test_frozen_pictures_with_frozen_times(running: Running) -> None:
+def test_frozen_pictures_with_frozen_times(running: SteppedService) -> None:
     kept = running.camera.newest()
     running.camera.picture = lambda _: kept
     stands(running, "blind", "the same picture")
@@ -161,9 +151,9 @@ def test_frozen_pictures_with_frozen_times(running: Running) -> None:
 
 
 @pytest.mark.parametrize("step", [-1e6, -3600.0, 3600.0, 1e6])
-def test_the_sensors_clock_steps(running: Running, step: float) -> None:
+def test_the_sensors_clock_steps(running: SteppedService, step: float) -> None:
     running.camera.picture = lambda picture: replace(picture, captured=picture.captured + step)
-    time.sleep(1.0)
+    running.advance(1.0)
     assert running.alive() and running.portrait_is_lit()
     running.camera.mend()
     running.until_state("following")
@@ -171,7 +161,7 @@ def test_the_sensors_clock_steps(running: Running, step: float) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 4000), (1080, 1920)])
-def test_pictures_of_another_size(running: Running, size: tuple[int, int]) -> None:
+def test_pictures_of_another_size(running: SteppedService, size: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     running.camera.picture = lambda picture: replace(picture, pixels=noise ^ np.uint8(picture.number % 256))
     running.until_state("alone", "blind")
@@ -181,32 +171,32 @@ def test_pictures_of_another_size(running: Running, size: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("step", [-365 * 86400.0, 365 * 86400.0])
-def test_the_wall_clock_steps_by_a_year(
-    running: Running, step: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + step)
+def test_the_wall_clock_steps_by_a_year(running: SteppedService, step: float) -> None:
+    running.clock.ahead += step
     before = running.status()["counts"]["pictures"]
     running.until(lambda: running.status()["counts"]["pictures"] > before + 30)
     assert running.status()["state"] in SEEING
+    assert running.status()["written"] == pytest.approx(running.clock.wall(), abs=2)
     assert running.portrait_is_lit() and not running.lines.warnings()
 
 
 @pytest.mark.parametrize("where", ["on_picture", "on_open", "on_close"])
-def test_a_camera_thread_that_blocks_for_ever_ends_the_process(running: Running, where: str) -> None:
-    release = threading.Event()
+def test_a_camera_thread_that_blocks_for_ever_ends_the_process(running: SteppedService, where: str) -> None:
+    def hang() -> None:
+        running.clock.sleep(1e6)
+
     if where != "on_picture":
         running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
         running.until_state("blind")
-    setattr(running.camera, where, release.wait)
-    running.camera.on_picture = release.wait if where == "on_picture" else running.camera.on_picture
-    running.until(lambda: not running.alive())
+    setattr(running.camera, where, hang)
+    running.camera.on_picture = hang if where == "on_picture" else running.camera.on_picture
+    running.advance(200.0)
+    assert not running.alive()
     assert isinstance(running.ended, CameraStalled)
     assert str(running.ended).startswith(reporter.HUNG.partition("%")[0])
-    release.set()
 
 
-def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: Running, tmp_path: Path) -> None:
+def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: SteppedService, tmp_path: Path) -> None:
     service = running
     service.config_file.write_text("[tracking]\nhold = 60\n")  # the eyes stay where the viewer was
     service.settings.reread.set()
@@ -226,9 +216,10 @@ def test_a_new_portrait_rests_until_a_picture_is_seen_for_it(running: Running, t
 
 
 @pytest.mark.parametrize("mistake", [TypeError("bad operand"), AttributeError("no attribute")], ids=repr)
-def test_a_mistake_of_our_own_ends_the_process(running: Running, mistake: Exception) -> None:
+def test_a_mistake_of_our_own_ends_the_process(running: SteppedService, mistake: Exception) -> None:
     running.camera.on_picture = failing(mistake)
-    running.until(lambda: not running.alive())
+    running.advance(200.0)
+    assert not running.alive()
     assert running.ended is mistake
 
 
@@ -242,7 +233,7 @@ def vanish(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_returning_camera_needs_no_model_file(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: SteppedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vanish(tmp_path / "home", monkeypatch)
     running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
@@ -252,7 +243,7 @@ def test_a_returning_camera_needs_no_model_file(
 
 
 def test_a_vanished_model_asked_for_by_a_reload_is_awaited(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: SteppedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = vanish(tmp_path / "home", monkeypatch)
     running.config_file.write_text("[camera]\ntimeout = 0.5\n[vision]\nthreshold = 0.6\n")
@@ -271,16 +262,16 @@ def test_a_vanished_model_asked_for_by_a_reload_is_awaited(
 
 
 @packs
-def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path: Path) -> None:
+def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: SteppedService, tmp_path: Path) -> None:
     running.pack.folder.rename(tmp_path / "away")
     running.until(running.lines.warnings)
-    time.sleep(0.7)
+    running.advance(3.0)
     assert running.portrait_is_lit() and running.status()["state"] in SEEING
     (line,) = running.lines.warnings()
-    assert line.startswith(app.SWITCH_REFUSED.partition("%")[0])
+    assert line.startswith(reporter.SWITCH_REFUSED.partition("%")[0])
     running.until(lambda: running.status()["fault"] == line and not running.status()["healthy"])
     (tmp_path / "away").rename(running.pack.folder)
-    running.until(lambda: app.SWITCHED % "Test Sitter" in running.lines.messages())
+    running.until(lambda: reporter.SWITCHED % "Test Sitter" in running.lines.messages())
     running.until(lambda: running.status()["healthy"])
 
 
@@ -289,7 +280,7 @@ def test_a_pack_that_vanishes_leaves_the_portrait_lit(running: Running, tmp_path
     [(kind, name) for kind in ("row", "grid") for name in ("pack.toml", "base.png", "a patch")],
     indirect=["pack"],
 )
-def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: str) -> None:
+def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: SteppedService, name: str) -> None:
     if name == "a patch":
         name = running.pack.info.patch_name(3)
     good = (running.pack.folder / name).read_bytes()
@@ -297,12 +288,12 @@ def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: 
     toml = (running.pack.folder / "pack.toml").read_bytes()
     (running.pack.folder / "pack.toml").write_bytes(toml)  # rendered anew: it is looked at again
     running.until(running.lines.warnings)
-    time.sleep(0.5)
+    running.advance(2.0)
     (line,) = running.lines.warnings()
     assert name in line and running.portrait_is_lit() and running.status()["state"] in SEEING
     (running.pack.folder / name).write_bytes(good)
     (running.pack.folder / "pack.toml").write_bytes(toml if name != "pack.toml" else good)
-    running.until(lambda: app.SWITCHED % "Test Sitter" in running.lines.messages())
+    running.until(lambda: reporter.SWITCHED % "Test Sitter" in running.lines.messages())
 
 
 @pytest.mark.parametrize(
@@ -316,7 +307,7 @@ def test_a_pack_that_is_damaged_leaves_the_portrait_lit(running: Running, name: 
         (None, "cannot be read"),
     ],
 )
-def test_a_config_that_goes_wrong(running: Running, text: str | None, words: str) -> None:
+def test_a_config_that_goes_wrong(running: SteppedService, text: str | None, words: str) -> None:
     right = running.config_file.read_text()
     if text is None:
         running.config_file.unlink()
@@ -333,7 +324,7 @@ def test_a_config_that_goes_wrong(running: Running, text: str | None, words: str
     running.until(lambda: running.status()["healthy"])
 
 
-def test_a_config_that_names_a_camera_that_is_not_there(running: Running) -> None:
+def test_a_config_that_names_a_camera_that_is_not_there(running: SteppedService) -> None:
     running.camera.on_open = failing(CameraAbsent("nowhere: cannot be read as a folder"))
     running.config_file.write_text('[camera]\ntimeout = 0.5\nsource = "replay:nowhere"\n')
     running.settings.reread.set()
@@ -342,10 +333,10 @@ def test_a_config_that_names_a_camera_that_is_not_there(running: Running) -> Non
     heals(running)
 
 
-def test_a_status_that_cannot_be_written(running: Running, tmp_path: Path) -> None:
+def test_a_status_that_cannot_be_written(running: SteppedService, tmp_path: Path) -> None:
     (tmp_path / "run").rename(tmp_path / "gone")
     running.until(running.lines.warnings)
-    time.sleep(2.5)
+    running.advance(2.5)
     (line,) = running.lines.warnings()
     assert line.startswith(reporter.STATUS_UNWRITTEN.partition("%")[0])
     assert running.portrait_is_lit()
@@ -355,7 +346,7 @@ def test_a_status_that_cannot_be_written(running: Running, tmp_path: Path) -> No
 
 
 def test_a_systemd_that_does_not_listen(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: SteppedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     before = running.status()["counts"]["pictures"]
@@ -390,7 +381,7 @@ def interpreters(monkeypatch: pytest.MonkeyPatch) -> Interpreters:
 
 
 def test_a_camera_that_keeps_stalling_loads_no_more_models(
-    interpreters: Interpreters, running: Running
+    interpreters: Interpreters, running: SteppedService
 ) -> None:
     for _ in range(3):
         running.camera.on_picture = failing(CameraStalled("no picture for 5 s"))
@@ -405,7 +396,7 @@ def made(interpreters: Interpreters, wanted: int) -> Callable[[], bool]:
 
 
 def test_a_reload_with_another_model_replaces_the_models(
-    interpreters: Interpreters, running: Running
+    interpreters: Interpreters, running: SteppedService
 ) -> None:
     for number, vision in enumerate(("threshold = 0.6", "threshold = 0.7", "threshold = 0.5"), 2):
         running.config_file.write_text(f"[camera]\ntimeout = 0.5\n[vision]\n{vision}\n")

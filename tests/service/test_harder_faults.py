@@ -25,7 +25,7 @@ from appliance.pack import Pack
 from appliance.service import app, reporter, settings
 from appliance.service.status import STATUS
 from tests.display.test_monitor_connectors import plug
-from tests.service.running import Running
+from tests.service.running import Running, SteppedService
 from tests.service.test_settings import mutated
 
 pytestmark = pytest.mark.faults
@@ -217,43 +217,42 @@ def test_a_monitor_that_is_not_there_is_waited_for(
         assert len(running.lines.warnings()) == 1
 
 
-def test_a_driver_that_says_far_too_much_is_quoted_in_one_line(running: Running) -> None:
-    with running:
-        running.until_state("following")
-        running.lines.all.clear()
-
-        def babble() -> None:
-            raise CameraAbsent("unplugged\n\udce9 " + "buffer 0x7f\n" * 100_000)
-
-        running.camera.on_picture = babble
-        running.until_state("blind")
-        (line,) = running.lines.warnings()
-        assert len(line) < 600 and len(line.splitlines()) == 1 and "unplugged" in line
-        running.camera.mend()
-        running.until_state("following")
+@pytest.fixture
+def stepped(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SteppedService]:
+    with SteppedService(tmp_path, pack, monkeypatch) as service:
+        service.until_state("following")
+        service.lines.all.clear()
+        yield service
 
 
-def test_ten_thousand_mutated_configs_leave_the_loop_following(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "TICK", 0.001)
-    monkeypatch.setattr(app, "IDLE", 0.001)
+def test_a_driver_that_says_far_too_much_is_quoted_in_one_line(stepped: SteppedService) -> None:
+    def babble() -> None:
+        raise CameraAbsent("unplugged\n\udce9 " + "buffer 0x7f\n" * 100_000)
+
+    stepped.camera.on_picture = babble
+    stepped.until_state("blind")
+    (line,) = stepped.lines.warnings()
+    assert len(line) < 600 and len(line.splitlines()) == 1 and "unplugged" in line
+    stepped.camera.mend()
+    stepped.until_state("following")
+
+
+def test_ten_thousand_mutated_configs_leave_the_loop_following(stepped: SteppedService) -> None:
     right = b'[camera]\nrate = 30.0\nwidth = 640\n\n[tracking]\nhold = 1.5\n\n[vision]\nmodel = "full"\n'
     rng = random.Random(11)
-    with running:
-        running.until_state("following")
-        for _ in range(10_000):
-            running.config_file.write_bytes(mutated(right, rng))
-            running.settings.reread.set()
-            while running.settings.reread.is_set():
-                assert running.alive(), running.ended
-                time.sleep(0.001)
-        assert running.portrait_is_lit()
-        said = running.lines.messages()
-        wrong = sum(line.startswith(settings.CONFIG_WRONG.partition("%")[0]) for line in said)
-        assert 2_000 < wrong < 10_000
-        assert not any(line.startswith(reporter.CAMERA_LOST.partition("%")[0]) for line in said)
-        running.config_file.write_bytes(b"[camera]\ntimeout = 0.5\n")
-        running.settings.reread.set()
-        running.until_state("following")
-        running.until(lambda: running.status()["healthy"])
+    for number in range(10_000):
+        stepped.config_file.write_bytes(mutated(right, rng))
+        stepped.settings.reread.set()
+        stepped.steps.app.step(stepped.clock.now)
+        if number % 100 == 0:
+            stepped.advance(0.1)  # a picture or two are seen with it
+            assert stepped.alive(), stepped.ended
+    assert stepped.portrait_is_lit()
+    said = stepped.lines.messages()
+    wrong = sum(line.startswith(settings.CONFIG_WRONG.partition("%")[0]) for line in said)
+    assert 2_000 < wrong < 10_000
+    assert not any(line.startswith(reporter.CAMERA_LOST.partition("%")[0]) for line in said)
+    stepped.config_file.write_bytes(b"[camera]\ntimeout = 0.5\n")
+    stepped.settings.reread.set()
+    stepped.until_state("following")
+    stepped.until(lambda: stepped.status()["healthy"])

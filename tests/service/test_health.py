@@ -7,24 +7,24 @@ from hypothesis import strategies as st
 from appliance.service.health import (
     PATIENCE,
     SLOW_FOR,
-    Facts,
+    HealthInputs,
     State,
     cause,
     healthy,
     hung,
-    may_feed,
     sentence,
+    should_ping_watchdog,
     state_of,
 )
 
 HOLD = 1.5
-WELL = Facts(
+WELL = HealthInputs(
     now=100.0, lit=99.0, due=105.0, pictures=3000, seen=99.9, visitors=3, distance=2.13, frame=17, row=5
 )
 
 TIMES = st.floats(0, 1000)
-FACTS = st.builds(
-    Facts, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
+INPUTS = st.builds(
+    HealthInputs, now=TIMES, lit=TIMES | st.just(-math.inf), due=TIMES, pictures=st.integers(0, 10), seen=TIMES,
     blind=st.sampled_from(["", "no camera found"]), dark=st.sampled_from(["", "no monitor"]), closed=st.booleans(),
     slow=st.sampled_from(["", "pictures come more than 1 s late; ..."]),
 )  # fmt: skip
@@ -55,9 +55,9 @@ def test_closed_hours_hide_no_missing_camera_or_dead_screen() -> None:
 
 
 def test_a_monitor_that_was_sent_to_sleep_is_not_dead() -> None:
-    asleep = Facts(now=100.0, dark="no monitor is connected", asleep=True, closed=True)
+    asleep = HealthInputs(now=100.0, dark="no monitor is connected", asleep=True, closed=True)
     assert state_of(asleep, HOLD) is State.CLOSED
-    assert healthy(asleep) and may_feed(asleep) and cause(asleep) == ""
+    assert healthy(asleep) and should_ping_watchdog(asleep) and cause(asleep) == ""
     assert sentence(asleep, State.CLOSED, 0) == "closed, the screen is black"
 
 
@@ -71,19 +71,19 @@ def test_pictures_that_come_slowly_are_a_fault_after_a_minute() -> None:
     )
 
 
-@given(FACTS)
+@given(INPUTS)
 def test_the_watchdog_is_fed_while_looks_and_flips_go_on(
-    facts: Facts,
+    inputs: HealthInputs,
 ) -> None:
-    thread_comes_by = facts.now <= facts.due + PATIENCE
-    flips_complete = facts.now - facts.lit <= PATIENCE
-    assert may_feed(facts) == (thread_comes_by and (flips_complete or facts.dark != ""))
-    assert hung(facts) == (not thread_comes_by)
+    thread_comes_by = inputs.now <= inputs.due + PATIENCE
+    flips_complete = inputs.now - inputs.lit <= PATIENCE
+    assert should_ping_watchdog(inputs) == (thread_comes_by and (flips_complete or inputs.dark != ""))
+    assert hung(inputs) == (not thread_comes_by)
 
 
 def test_only_a_silent_camera_starves_the_watchdog() -> None:
-    assert may_feed(replace(WELL, blind="no camera found", due=WELL.now + 60))
-    assert not may_feed(replace(WELL, due=WELL.now - PATIENCE - 1))
+    assert should_ping_watchdog(replace(WELL, blind="no camera found", due=WELL.now + 60))
+    assert not should_ping_watchdog(replace(WELL, due=WELL.now - PATIENCE - 1))
 
 
 def test_the_status_sentence_tells_a_person_how_it_is() -> None:
@@ -99,6 +99,6 @@ def test_the_status_sentence_tells_a_person_how_it_is() -> None:
     assert sentence(blind, State.BLIND, 0.0) == "blind (no picture for 5 s); the sitter rests"
 
 
-@given(FACTS, st.sampled_from(State))
-def test_the_status_sentence_is_always_one_line(facts: Facts, state: State) -> None:
-    assert len(sentence(facts, state, 30.0).splitlines()) == 1
+@given(INPUTS, st.sampled_from(State))
+def test_the_status_sentence_is_always_one_line(inputs: HealthInputs, state: State) -> None:
+    assert len(sentence(inputs, state, 30.0).splitlines()) == 1

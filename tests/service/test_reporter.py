@@ -12,22 +12,22 @@ import pytest
 from appliance.config import CARD_FILE, CONFIG_FILE, Config
 from appliance.errors import CameraStalled
 from appliance.service import reporter as module
-from appliance.service.health import HOT, PATIENCE, RARE, Facts, Machine
-from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Reporter
+from appliance.service.health import HOT, PATIENCE, RARE, HealthInputs, Machine
+from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Flipped, Reporter
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
 
 
-def told(reporter: Reporter, facts: Facts, seconds: float) -> None:
-    """Tell the same facts ten times a second, as the loop does."""
+def told(reporter: Reporter, inputs: HealthInputs, seconds: float) -> None:
+    """Tell the same inputs ten times a second, as the loop does."""
     for step in range(int(10 * seconds)):
-        reporter.tell(replace(facts, now=facts.now + step / 10))
+        reporter.take(replace(inputs, now=inputs.now + step / 10))
 
 
 def test_a_pause_of_the_whole_process_is_no_camera_hang() -> None:
     now = time.monotonic()
     reporter = Reporter(Config())
-    well = Facts(now, lit=now, due=now + 5, pictures=100)
+    well = HealthInputs(now, lit=now, due=now + 5, pictures=100)
     told(reporter, well, 1)
     stopped = replace(well, now=now + 600)
     told(reporter, stopped, PATIENCE - 1)
@@ -38,7 +38,7 @@ def test_a_pause_of_the_whole_process_is_no_camera_hang() -> None:
 def test_a_camera_silent_while_all_else_goes_on_is_a_hang() -> None:
     now = time.monotonic()
     with pytest.raises(CameraStalled):
-        told(Reporter(Config()), Facts(now, lit=now, due=now + 5, pictures=100), 5 + PATIENCE + 1)
+        told(Reporter(Config()), HealthInputs(now, lit=now, due=now + 5, pictures=100), 5 + PATIENCE + 1)
 
 
 def test_the_summary_of_an_hour_counts_that_hour_alone(
@@ -48,14 +48,14 @@ def test_the_summary_of_an_hour_counts_that_hour_alone(
     monkeypatch.setattr(module, "read_machine", lambda: Machine(51.0, True, False))
     now = time.monotonic()
     reporter = Reporter(Config())
-    empty = Facts(now, lit=now)
-    reporter.tell(empty)
-    reporter.tell(replace(empty, pictures=3600, now=now + 2, seen=now + 2))  # somebody comes,
-    reporter.flipped(0.1)
-    reporter.tell(replace(empty, pictures=7200, now=now + 62, seen=now + 62))  # and goes
+    empty = HealthInputs(now, lit=now)
+    reporter.take(empty)
+    reporter.take(replace(empty, pictures=3600, now=now + 2, seen=now + 2))  # somebody comes,
+    reporter.take(Flipped(0.1))
+    reporter.take(replace(empty, pictures=7200, now=now + 62, seen=now + 62))  # and goes
     monkeypatch.setattr(module, "read_machine", lambda: Machine(40.0, False, False))
-    reporter.tell(replace(empty, pictures=36000, now=now + HOUR + 1))
-    reporter.tell(replace(empty, pictures=72000, now=now + 2 * HOUR + 2))
+    reporter.take(replace(empty, pictures=36000, now=now + HOUR + 1))
+    reporter.take(replace(empty, pictures=72000, now=now + 2 * HOUR + 2))
     first, second = (record.getMessage() for record in caplog.records if record.msg == HOURLY)
     assert first == (
         "last hour: 1 visitors followed for 62 s, 10.0 pictures/s, picture to flip 100 ms (p95), "
@@ -73,7 +73,7 @@ def test_a_status_that_cannot_be_written_is_told_once(
     reporter = Reporter(Config(), place=tmp_path)
     for step, obstacle in enumerate((".mona-lisa.prom.new", ".status.json.new")):
         (tmp_path / obstacle).mkdir()
-        told(reporter, Facts(now + 10 * step, lit=now), 5)
+        told(reporter, HealthInputs(now + 10 * step, lit=now), 5)
     assert [record.msg for record in caplog.records] == [module.STATUS_UNWRITTEN]
 
 
@@ -93,7 +93,7 @@ def test_a_starved_service_is_unhealthy_after_a_minute(
         nonlocal now, total
         for _ in range(10 * seconds):
             now, total = now + 0.1, total + pictures / 10
-            reporter.tell(Facts(now, lit=now, due=now + 5, pictures=int(total), asked=30.0, delay=0.1))
+            reporter.take(HealthInputs(now, lit=now, due=now + 5, pictures=int(total), asked=30.0, delay=0.1))
         return written(tmp_path)
 
     assert starve(20, 30)["healthy"]
@@ -102,6 +102,7 @@ def test_a_starved_service_is_unhealthy_after_a_minute(
     assert slow["cause"] == RARE % (30, HOT)
     late = starve(60, 2)
     assert (late["state"], late["healthy"]) == ("slow", False)
+    assert late["since_s"] == pytest.approx(slow["since_s"] + 60, abs=1.1) and slow["since_s"] < 30
     assert starve(20, 30)["healthy"]
     said = [record.getMessage() for record in caplog.records]
     assert said == [module.SLOW % slow["cause"], module.FAST_AGAIN]
@@ -112,38 +113,36 @@ def test_a_camera_lost_after_hours_is_told_but_not_a_dark_room(
 ) -> None:
     now = time.monotonic()
     reporter = Reporter(Config(), place=tmp_path)
-    night = Facts(now, lit=now, pictures=100, closed=True)
-    reporter.tell(night)
-    reporter.tell(replace(night, now=now + 2, blind="pictures are black for 10 s"))
+    night = HealthInputs(now, lit=now, pictures=100, closed=True)
+    reporter.take(night)
+    reporter.take(replace(night, now=now + 2, blind="pictures are black for 10 s"))
     assert written(tmp_path)["healthy"] and not caplog.records
-    reporter.tell(replace(night, now=now + 4, blind="no camera found"), pause=2.0)
+    reporter.take(replace(night, now=now + 4, blind="no camera found", pause=2.0))
     status = written(tmp_path)
     assert (status["state"], status["healthy"], status["cause"]) == ("closed", False, "no camera found")
     assert status["sentence"] == "closed, the screen is black; but no camera found"
     assert [record.msg for record in caplog.records] == [module.CAMERA_LOST]
-    reporter.tell(replace(night, now=now + 6, blind="pictures are black for 10 s"))
+    reporter.take(replace(night, now=now + 6, blind="pictures are black for 10 s"))
     assert written(tmp_path)["healthy"], "it is back, in a dark room"
 
 
 def test_a_lens_covered_by_day_stays_a_fault_after_hours(tmp_path: Path) -> None:
     now = time.monotonic()
     reporter = Reporter(Config(), place=tmp_path)
-    covered = Facts(now, lit=now, pictures=100, blind="pictures are black for 10 s")
-    reporter.tell(covered)
-    reporter.tell(replace(covered, now=now + 2, closed=True))
+    covered = HealthInputs(now, lit=now, pictures=100, blind="pictures are black for 10 s")
+    reporter.take(covered)
+    reporter.take(replace(covered, now=now + 2, closed=True))
     assert not written(tmp_path)["healthy"]
 
 
-def test_the_camera_is_named_once_even_after_a_closed_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_camera_is_logged_once_also_after_hours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     now = time.monotonic()
     reporter = Reporter(Config(), place=tmp_path)
-    night = Facts(now, lit=now, closed=True)
-    reporter.tell(night)
+    night = HealthInputs(now, lit=now, closed=True)
+    reporter.take(night)
     lens = "picamera (imx708_wide), 102 degrees wide"
     for step in range(5):
-        reporter.tell(replace(night, now=now + step, pictures=1 + step, camera=lens))
+        reporter.take(replace(night, now=now + step, pictures=1 + step, camera=lens))
     assert [record.getMessage() for record in caplog.records] == [module.SEEING % lens]
     assert written(tmp_path)["seen_through"] == lens
 
@@ -162,7 +161,7 @@ def test_systemd_hears_every_second_how_it_is_unless_it_hangs(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     now = time.monotonic()
-    well = Facts(now, lit=now, due=now + 600, pictures=100)
+    well = HealthInputs(now, lit=now, due=now + 600, pictures=100)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.setblocking(False)
@@ -185,7 +184,7 @@ def test_camera_faults_are_counted_once_for_each_loss() -> None:
     reporter = Reporter(Config())
     counted = []
     for step, blind in enumerate(("", "no camera found", "", "no camera found", "")):
-        told(reporter, Facts(now + 2 * step, lit=now, pictures=100, blind=blind), 2)
+        told(reporter, HealthInputs(now + 2 * step, lit=now, pictures=100, blind=blind), 2)
         counted.append(reporter.counts.camera_faults)
     assert counted == [0, 1, 1, 2, 2]
 
@@ -197,9 +196,9 @@ def test_the_status_names_the_settings_that_are_overridden(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     for name in (CONFIG_FILE, CARD_FILE):
         (tmp_path / name).write_text("[gaze]\ngain = 2\n")
-    settings = Settings(patient=True)
-    reporter = Reporter(settings.start(), settings, tmp_path)
-    reporter.tell(Facts(time.monotonic(), lit=time.monotonic()))
+    settings = Settings(supervised=True)
+    reporter, now = Reporter(settings.start(), tmp_path), time.monotonic()
+    reporter.take(HealthInputs(now, lit=now, overridden=settings.overridden))
     (line,) = json.loads((tmp_path / STATUS).read_text())["overridden"]
     assert line.startswith(
         f"{tmp_path / CONFIG_FILE}:2: gaze.gain = 2.0; overridden: {tmp_path / CARD_FILE}:2"

@@ -24,7 +24,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service(tmp_path: Path, text: str = "", **options: Any) -> Settings:
     (tmp_path / "config.toml").write_text(text)
-    return Settings(tmp_path / "config.toml", patient=True, **options)
+    return Settings(tmp_path / "config.toml", supervised=True, **options)
 
 
 def again(settings: Settings, text: str | bytes) -> Config | None:
@@ -151,7 +151,7 @@ def test_a_wrong_layer_is_logged_once_and_the_others_count(
     layers: Path, caplog: pytest.LogCaptureFixture, wrong: str, rest: tuple[float, float, float], text: bytes
 ) -> None:
     (layers / wrong).write_bytes(text)
-    settings = Settings(patient=True)
+    settings = Settings(supervised=True)
     assert in_force(settings.start()) == rest
     assert settings.fault.startswith(str(layers / wrong))
     standing = module.DEFAULTS if wrong == CONFIG_FILE else module.LEFT_OUT
@@ -160,7 +160,7 @@ def test_a_wrong_layer_is_logged_once_and_the_others_count(
 
 
 def test_a_wrong_layer_at_a_reload_leaves_its_last_right_one(layers: Path) -> None:
-    settings = Settings(patient=True)
+    settings = Settings(supervised=True)
     assert in_force(settings.start()) == (2.0, 20.0, -300.0)
     (layers / CALIBRATION_FILE).write_text("[gaze]\ncamera_up = 99999\n")
     (layers / CONFIG_FILE).write_text("[gaze]\ngain = 1.5\n")
@@ -171,9 +171,9 @@ def test_a_wrong_layer_at_a_reload_leaves_its_last_right_one(layers: Path) -> No
 
 
 def test_with_a_wrong_config_the_last_right_one_and_others_count(layers: Path) -> None:
-    Settings(patient=True).start()
+    Settings(supervised=True).start()
     (layers / CONFIG_FILE).write_text("[gaze]\ngian = 2\n")
-    settings = Settings(patient=True)
+    settings = Settings(supervised=True)
     assert in_force(settings.start()) == (2.0, 20.0, -300.0)
     assert "gian" in settings.fault
 
@@ -185,7 +185,7 @@ def test_a_run_by_hand_refuses_a_wrong_layer(layers: Path) -> None:
 
 
 def test_the_service_knows_the_values_that_do_not_count(layers: Path) -> None:
-    settings = Settings(patient=True)
+    settings = Settings(supervised=True)
     settings.start()
     assert list(settings.overridden) == []
     (layers / CARD_FILE).write_text("[gaze]\ngain = 3\n")

@@ -23,10 +23,10 @@ from appliance.gaze.controller import GazeController
 from appliance.gaze.target import frames_for
 from appliance.pack import FrameGrid, Pack
 from appliance.portrait.render import render
-from appliance.service.app import run
 from tests.conftest import composed
 from tests.portrait import company
 from tests.portrait.odd import closed
+from tests.service.running import Stepped
 
 # Somebody as tall as the sitters walks by and stands, then a child does.
 WALK = """
@@ -88,8 +88,8 @@ def walked_by(pack: Pack, folder: Path) -> tuple[list[tuple[float, float]], list
         for _ in range(round(camera.walk.duration * 30)):
             picture = camera.newest()
             lit = picture.captured + 0.1
-            aim = controller.see(picture, camera.horizontal_fov, pack.info, lit, apart)
-            frames = frames_for(aim, lit, screen.shown, config.tracking, pack.info, apart)
+            target = controller.see(picture, camera.horizontal_fov, pack.info, lit, apart)
+            frames = frames_for(target, lit, screen.shown, config.tracking, pack.info, apart)
             if frames != screen.shown:
                 assert screen.show(frames)
             viewer = camera.followed_at(lit)
@@ -188,7 +188,8 @@ def test_one_who_is_asleep_rests_and_the_two_others_converge(tmp_path: Path) -> 
 
 def test_the_loop_lights_what_the_gaze_of_each_sitter_chose(three_sitters: Pack, tmp_path: Path) -> None:
     config = config_for(tmp_path)
-    run(config, lambda: three_sitters.folder, threading.Event(), 6.0)
+    with Stepped(config, lambda: three_sitters.folder) as steps:
+        steps.advance(6.0)
     flips = [json.loads(row)["frame"] for row in (tmp_path / "lit" / "lit.jsonl").read_text().splitlines()]
     assert flips[0] == [grid.rest for grid in three_sitters.info.sitters]
     with GalleryCamera(tmp_path / "walk.toml", pace=False) as camera:

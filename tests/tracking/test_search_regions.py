@@ -93,7 +93,7 @@ def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.
 
 @pytest.mark.parametrize("right", [-1100.0, 0.0, 700.0])
 def test_a_face_at_2_5_metres_is_found_within_a_second(right: float) -> None:
-    found = [p.captured for p, aim, _ in followed(standing(2.5, right), 1.0) if aim.viewer]
+    found = [p.captured for p, target, _ in followed(standing(2.5, right), 1.0) if target.viewer]
     assert found and found[0] < 0.8
 
 
@@ -101,7 +101,7 @@ def test_a_person_walking_away_to_five_metres_is_kept() -> None:
     walk = Walk(
         "away", 4.0, RoomSpec(noise=5), (visitor("one", [(0, 0, 3200), (3, 300, 5000), (4, 300, 5000)]),)
     )
-    seen = [aim.viewer is not None for p, aim, _ in followed(walk, 4.0) if p.captured > 0.7]
+    seen = [target.viewer is not None for p, target, _ in followed(walk, 4.0) if p.captured > 0.7]
     assert np.mean(seen) > 0.97
 
 
@@ -110,14 +110,16 @@ def test_a_newcomer_farther_back_is_known_while_following(near: float, far: floa
     stands = visitor("stands", [(0, 300, near), (4, 300, near)])
     comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
     walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
-    seen = [(p.captured, aim) for p, aim, _ in followed(walk, 3.0)]
-    assert next(captured for captured, aim in seen if aim.visitors == 2) < 2.0
-    assert all(aim.viewer and aim.viewer.x > 320 for captured, aim in seen if captured > 0.5)
+    seen = [(p.captured, target) for p, target, _ in followed(walk, 3.0)]
+    assert next(captured for captured, target in seen if target.visitors == 2) < 2.0
+    assert all(target.viewer and target.viewer.x > 320 for captured, target in seen if captured > 0.5)
 
 
 def test_a_person_standing_still_has_steady_eyes() -> None:
     xs = [
-        aim.viewer.x for p, aim, _ in followed(standing(2.0, 200.0), 2.0) if p.captured > 0.6 and aim.viewer
+        target.viewer.x
+        for p, target, _ in followed(standing(2.0, 200.0), 2.0)
+        if p.captured > 0.6 and target.viewer
     ]
     assert np.std(xs) < 0.6
 
@@ -130,17 +132,17 @@ def test_a_yuv_picture_is_never_converted_whole(monkeypatch: pytest.MonkeyPatch)
     follower = GazeController(Config())
     planes = to_yuv(scene(HOPPER, (640, 360), 0.12, (0.4, 0.5)))
     for i in range(20):
-        aim = follower.see(YuvPicture(*planes, i / 30, i), 66.0, PACK)
-    assert aim.viewer is not None
-    assert aim.viewer.x == pytest.approx(0.4 * 640, abs=4)
+        target = follower.see(YuvPicture(*planes, i / 30, i), 66.0, PACK)
+    assert target.viewer is not None
+    assert target.viewer.x == pytest.approx(0.4 * 640, abs=4)
 
 
 @pytest.mark.parametrize("model", ["short", "full"])
 def test_either_model_can_search_the_room(model: str) -> None:
     follower = GazeController(Config(vision=VisionConfig(model=model)))
     pixels = scene(HOPPER, (640, 360), 0.05, (0.7, 0.5))
-    aims = [follower.see(RgbPicture(pixels, i / 30, i), 66.0, PACK) for i in range(40)]
-    assert aims[-1].viewer is not None or aims[-2].viewer is not None
+    targets = [follower.see(RgbPicture(pixels, i / 30, i), 66.0, PACK) for i in range(40)]
+    assert targets[-1].viewer is not None or targets[-2].viewer is not None
 
 
 def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
