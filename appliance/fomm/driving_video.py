@@ -410,7 +410,7 @@ _TILT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class VideoFinding:
     """One thing that was looked at: its name, whether it will do, and a sentence with the figures."""
 
     name: str
@@ -418,7 +418,7 @@ class Finding:
     sentence: str
 
 
-def check(watched: Watched, frames: int = DEFAULT_COLUMNS) -> tuple[Sweep, list[Finding]]:
+def check(watched: Watched, frames: int = DEFAULT_COLUMNS) -> tuple[Sweep, list[VideoFinding]]:
     """Judge a film by its best sweep.
 
     The pose to start from is the one in the middle of the sweep, as no painting is given.
@@ -467,25 +467,25 @@ def _parts(watched: Watched) -> list[tuple[str, Array, float]]:
     return [("eyes", watched.eyes, _EYES), ("head", watched.yaw, _HEAD)]
 
 
-def _seen(watched: Watched) -> Finding:
+def _seen(watched: Watched) -> VideoFinding:
     count, all_ = int(watched.seen.sum()), len(watched.seen)
-    return Finding("face", count == all_, f"seen in {count} of {all_} pictures")
+    return VideoFinding("face", count == all_, f"seen in {count} of {all_} pictures")
 
 
-def _range(watched: Watched, sweep: Sweep) -> Finding:
+def _range(watched: Watched, sweep: Sweep) -> VideoFinding:
     part = sweep.motion[sweep.first : sweep.last + 1]
     straight = float(sweep.motion[sweep.start])
     left, right = straight - float(part.min()), float(part.max()) - straight
     lopsided = max(left, right) / max(min(left, right), 1e-6)
     told = f"{left:.0f} degrees to picture left, {right:.0f} to picture right"
     if left + right < _GAZE:
-        return Finding("gaze", False, f"{told}; expected {_GAZE:.0f} together: look and turn farther")
+        return VideoFinding("gaze", False, f"{told}; expected {_GAZE:.0f} together: look and turn farther")
     if lopsided > _LOPSIDED:
-        return Finding("gaze", False, f"{told}; expected as much to both: start from the middle")
-    return Finding("gaze", True, told)
+        return VideoFinding("gaze", False, f"{told}; expected as much to both: start from the middle")
+    return VideoFinding("gaze", True, told)
 
 
-def _turning(name: str, turn: Array, sweep: Sweep, least: float) -> Finding:
+def _turning(name: str, turn: Array, sweep: Sweep, least: float) -> VideoFinding:
     """Judge whether eyes or head sweep evenly: by what they have done when the gaze has gone equal steps."""
     pictures = np.arange(len(turn))
     steps = np.diff(np.interp(sweep.moments, pictures, smooth(turn)))
@@ -493,28 +493,28 @@ def _turning(name: str, turn: Array, sweep: Sweep, least: float) -> Finding:
     told = f"{way:.0f} degrees from picture left to right"
     if way < least:
         told = f"{way:.1f} degrees from picture left to right"
-        return Finding(name, False, f"{told}; expected {least:.0f}: let eyes and head go together")
+        return VideoFinding(name, False, f"{told}; expected {least:.0f}: let eyes and head go together")
     if back > _BACK * way:
-        return Finding(name, False, f"{told}, but {back:.0f} back in between; expected one even sweep")
+        return VideoFinding(name, False, f"{told}, but {back:.0f} back in between; expected one even sweep")
     largest = float(steps.max()) * len(steps) / way
     if largest > _UNEVEN:
-        return Finding(
+        return VideoFinding(
             name, False, f"{told}, but in jerks (a step of {largest:.1f} times the mean); go evenly"
         )
-    return Finding(name, True, f"{told}, evenly (largest step {largest:.1f} times the mean)")
+    return VideoFinding(name, True, f"{told}, evenly (largest step {largest:.1f} times the mean)")
 
 
-def _pace(sweep: Sweep, frames: int, times: Array) -> Finding:
+def _pace(sweep: Sweep, frames: int, times: Array) -> VideoFinding:
     part = sweep.motion[sweep.first : sweep.last + 1]
     largest = float(np.abs(np.diff(part)).max()) / (2 * sweep.reach / (frames - 1))
     took = float(times[sweep.last] - times[sweep.first])
     told = f"{len(part)} pictures, {took:.1f} s, for {frames} frames"
     if largest > _HASTY:
-        return Finding("pace", False, f"{told}, and {largest:.1f} frames between two of them: go slower")
-    return Finding("pace", True, f"{told}, at most {largest:.1f} frames between two of them")
+        return VideoFinding("pace", False, f"{told}, and {largest:.1f} frames between two of them: go slower")
+    return VideoFinding("pace", True, f"{told}, at most {largest:.1f} frames between two of them")
 
 
-def _steady(meshes: Array) -> Finding:
+def _steady(meshes: Array) -> VideoFinding:
     height = np.ptp(meshes[:, :, 1], axis=1)
     usual = float(np.median(height))
     rises = float(np.ptp(meshes[:, :, 1].mean(1))) / usual
@@ -522,14 +522,14 @@ def _steady(meshes: Array) -> Finding:
     tilt = float(np.ptp(tilts(meshes)))
     told = f"rises and sinks by {rises:.0%} of the face, grows by {grows:.0%}, tilts by {tilt:.0f} degrees"
     right = max(rises, grows) <= _DRIFT and tilt <= _TILT
-    return Finding(
+    return VideoFinding(
         "steadiness", right, told if right else f"{told}; only turn: fix the camera, sit, chin level"
     )
 
 
-def _lids(watched: Watched, sweep: Sweep) -> Finding:
+def _lids(watched: Watched, sweep: Sweep) -> VideoFinding:
     part = slice(sweep.first, sweep.last + 1)
     shut = watched.times[part][(watched.seen & ~watched.sure)[part]]
     if len(shut):
-        return Finding("lids", False, f"shut at {shut[0]:.1f} s; do not blink in the sweep")
-    return Finding("lids", True, "open")
+        return VideoFinding("lids", False, f"shut at {shut[0]:.1f} s; do not blink in the sweep")
+    return VideoFinding("lids", True, "open")
