@@ -177,7 +177,7 @@ def test_no_picture_is_understood_with_half_of_a_new_setup(camera: FaultyCamera)
 
 def test_the_thread_sees_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     camera, stop, targets = FaultyCamera(), threading.Event(), Targets()
-    monkeypatch.setattr(camera_feed, "camera_named", lambda *_: camera)
+    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
     closed = threading.Event()
     camera.on_close = closed.set
     vision = VisionThread(Setup(Config(camera=GALLERY), small_info()), stop, targets)
