@@ -13,7 +13,7 @@ The same description checks the files and prints `appliance/config.toml` (`mona-
 import functools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
 
@@ -173,11 +173,14 @@ class TrackingConfig:
     attention: float = setting(
         8.0,
         Range(1, 3600, "seconds"),
-        "Only with share = false: after the viewer has stood still for this time, the gaze goes to somebody "
-        "who walks, or to somebody who came later and stands nearer.",
+        "Somebody who has stood still for this time does not take the gaze from a walking viewer. With "
+        "share = false, a viewer who has stood still for this time loses the gaze to somebody who walks, or "
+        "who came later and stands nearer.",
     )
     dwell: float = setting(
-        1.5, Range(0, 60, "seconds"), "The gaze stays with a viewer for at least this time."
+        1.5,
+        Range(0, 60, "seconds"),
+        "The gaze stays with a viewer for at least this time, unless they are lost or show no sign of life.",
     )
     fixture_after: float = setting(
         8.0,
@@ -601,15 +604,18 @@ def print_config() -> str:
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Name the sections in which a key changes that counts after a restart only."""
-    return [
-        part.name
-        for part in fields(Config)
-        if any(
-            each.metadata["restart"]
-            and getattr(getattr(old, part.name), each.name) != getattr(getattr(new, part.name), each.name)
-            for each in fields(getattr(old, part.name))
-        )
-    ]
+    in_force = keep_until_restart(old, new)
+    return [part.name for part in fields(Config) if getattr(in_force, part.name) != getattr(new, part.name)]
+
+
+def keep_until_restart(old: Config, new: Config) -> Config:
+    """Return `new` with the values of `old` for all keys that count after a restart only."""
+    sections = {}
+    for part in fields(Config):
+        before = getattr(old, part.name)
+        kept = {each.name: getattr(before, each.name) for each in fields(before) if each.metadata["restart"]}
+        sections[part.name] = replace(getattr(new, part.name), **kept)
+    return Config(**sections)
 
 
 def _short(value: Any) -> str:

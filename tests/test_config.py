@@ -2,6 +2,7 @@ import dataclasses
 import os
 import re
 import time
+from dataclasses import fields, replace
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -22,9 +23,11 @@ from appliance.config import (
     LAYERS,
     Config,
     LayeredConfig,
+    keep_until_restart,
     load_config,
     load_layers,
     merge,
+    needs_restart,
     parse_config,
     parse_layer,
     show_config,
@@ -469,3 +472,17 @@ def test_a_long_value_is_quoted_short() -> None:
     layers = [parse_layer(f"[hours]\nclosed_days = [{days}]\n", f"{name}.toml") for name in "ab"]
     (line,) = merge(layers).overridden()
     assert line.startswith('a.toml:2: hours.closed_days = ["12-25", ') and len(line) < 250
+
+
+def _with_other_numbers(section: Any) -> Any:
+    numbers = {key.name: getattr(section, key.name) for key in fields(section)}
+    return replace(section, **{name: n + 1 for name, n in numbers.items() if type(n) in (int, float)})
+
+
+def test_a_reload_takes_every_key_but_those_that_need_a_restart() -> None:
+    old = Config()
+    new = Config(**{part.name: _with_other_numbers(getattr(old, part.name)) for part in fields(old)})
+    in_force = keep_until_restart(old, replace(new, display=replace(new.display, pack="elsewhere")))
+    assert (in_force.hours, in_force.display) == (old.hours, replace(old.display, pack="elsewhere"))
+    assert (in_force.camera, in_force.gaze, in_force.tracking) == (new.camera, new.gaze, new.tracking)
+    assert needs_restart(old, new) == ["display", "hours"]

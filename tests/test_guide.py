@@ -9,6 +9,7 @@ import pytest
 
 from appliance.camera import picamera
 from appliance.camera.lens import Lens
+from appliance.cli import commands
 from appliance.config import Config, GazeConfig, LayeredConfig, needs_restart, parse_config, show_config
 from appliance.display import cec, dimmer, frame_loader, monitor, scanout, screen, sdl
 from appliance.service import (
@@ -21,7 +22,7 @@ from appliance.service import (
     settings,
     vision_thread,
 )
-from appliance.service.calibration import DISTANCES, report, upright_view
+from appliance.service.calibration import DISTANCES, eye_heights_in_view, report
 
 CHECKOUT = Path(__file__).parent.parent
 GUIDE = CHECKOUT / "deploy/guide"
@@ -29,8 +30,8 @@ TROUBLE = (GUIDE / "troubleshooting.md").read_text("utf-8")
 # What stands in a message for what differs: Python's, str.format's and the shell's.
 HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$\w+")
 
-# The rooms whose lines reach the journal; film and replay are for the desk.
-ROOMS = [
+# The modules whose lines reach the journal; film and replay are for the desk.
+LOGGING_MODULES = [
     *(cec, monitor, dimmer, frame_loader, dimmer, scanout, screen, sdl, picamera),
     *(fallback, app, recovery, reporter, settings, vision_thread),
 ]
@@ -38,14 +39,19 @@ ROOMS = [
 
 def _logged() -> list[str]:
     """Every line the service may log: the constants given to `log`, and what ends the process."""
-    found = [reporter.HUNG, scanout.DISPLAY_STUCK, journal.LEFT_OUT, "display lost: %s; starting anew"]
+    found = [
+        reporter.HUNG,
+        scanout.DISPLAY_STUCK,
+        journal.LEFT_OUT,
+        commands.STARTING_ANEW % "display lost: %s",
+    ]
     found += [
         reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (camera_feed.BLACK, camera_feed.FROZEN)
     ]
-    for room in ROOMS:
-        calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(room.__file__)).read_text("utf-8"))
+    for module in LOGGING_MODULES:
+        calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(module.__file__)).read_text("utf-8"))
         names = [name for call in calls for name in re.findall(r"\b[A-Z_]{3,}\b", call)]
-        found += [getattr(room, name) for name in names]
+        found += [getattr(module, name) for name in names]
     return sorted(set(found))
 
 
@@ -190,7 +196,7 @@ def test_eye_heights_in_the_guide_are_those_of_the_lens(
     fov: str, height: str, tilt: str, way: str, heights: str
 ) -> None:
     gaze = GazeConfig(camera_pitch=float(tilt) * (-1 if way == " down" else 1))
-    view = upright_view(Lens(640, 360, float(fov)), gaze, 1000 * float(height))
+    view = eye_heights_in_view(Lens(640, 360, float(fov)), gaze, 1000 * float(height))
     seen = [view.eyes_in_view(distance) for distance in DISTANCES]
     assert heights == " | ".join(f"{max(low, 0) / 1000:.2f} to {high / 1000:.2f} m" for low, high in seen)
 

@@ -1,6 +1,6 @@
-"""The rooms and their order, as DESIGN.md has them: a room imports rooms before it, never after.
+"""Packages and their order: a package, or a module beside the packages, imports only what stands before it.
 
-The command line may use every room; so may the package's own __init__, which loads what it exports when it is
+The command line may use every package; so may the package's own __init__, which loads what it exports when it is
 first used (tests/test_public_names.py).
 """
 
@@ -18,8 +18,8 @@ import appliance
 PACKAGE = Path(appliance.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# What each room may import besides itself; the road runs from the first to the last.
-HELPERS = {"clock", "errors", "terminal", "files", "schema", "rules", "images", "config", "assets"}
+# What each package may import besides itself; the road runs from the first to the last.
+HELPERS = {"clock", "errors", "terminal", "files", "schema", "images", "config", "assets"}
 MAY_IMPORT = {
     "clock": set(),
     "errors": set(),
@@ -43,17 +43,17 @@ MAY_IMPORT = {
     "bench": HELPERS
     | {"camera", "gallery", "vision", "tracking", "gaze", "pack", "display", "service", "portrait", "fomm"},
 }
-USE_EVERY_ROOM = {"__init__", "__main__", "cli"}
+USE_EVERY_PACKAGE = {"__init__", "__main__", "cli"}
 ONLY_CLI_IMPORTS = {"portrait", "fomm", "bench"}
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """The rooms a module imports anywhere in it, functions included."""
+def imported_packages(path: Path) -> set[str]:
+    """The packages a module imports anywhere in it, functions included."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names = []
@@ -65,21 +65,23 @@ def imported_rooms(path: Path) -> set[str]:
             if node.module == "appliance":
                 names = [f"appliance.{alias.name}" for alias in node.names if alias.name[0] != "_"]
         found |= {name.split(".")[1] for name in names if name.startswith("appliance.")}
-    return found - {room(path)}
+    return found - {package_of(path)}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
-    if room(path) in USE_EVERY_ROOM:
+def test_a_package_imports_only_packages_before_it(path: Path) -> None:
+    if package_of(path) in USE_EVERY_PACKAGE:
         return
-    assert room(path) in MAY_IMPORT, "a new room: give it its place here and in DESIGN.md"
-    assert imported_rooms(path) <= MAY_IMPORT[room(path)]
+    assert package_of(path) in MAY_IMPORT, (
+        "a new package: give it its place here, and a row in appliance/README.md"
+    )
+    assert imported_packages(path) <= MAY_IMPORT[package_of(path)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_loop_does_without_portrait_fomm_and_bench(path: Path) -> None:
-    if room(path) not in {*USE_EVERY_ROOM, *ONLY_CLI_IMPORTS}:
-        assert not imported_rooms(path) & ONLY_CLI_IMPORTS
+    if package_of(path) not in {*USE_EVERY_PACKAGE, *ONLY_CLI_IMPORTS}:
+        assert not imported_packages(path) & ONLY_CLI_IMPORTS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -108,7 +110,7 @@ def test_every_name_at_the_top_of_a_module_is_used() -> None:
     package, tests = words_in(MODULES), words_in((PACKAGE.parent / "tests").rglob("*.py"))
     for module in MODULES:
         # The bench's scenes are for the tests as well; nothing else is there for a test alone.
-        users = package + tests if room(module) == "bench" else package
+        users = package + tests if package_of(module) == "bench" else package
         assert [name for name in names_defined(module) if users[name] == 1] == [], module
 
 
@@ -132,7 +134,7 @@ def has_circle(needs: dict[Any, set[Any]]) -> bool:
     return bool(left)
 
 
-def test_neither_rooms_nor_modules_import_in_a_circle() -> None:
+def test_neither_packages_nor_modules_import_in_a_circle() -> None:
     assert has_circle({1: {2}, 2: {3}, 3: {1}})
     assert not has_circle(MAY_IMPORT)
     assert not has_circle({path: imported_modules(path) for path in MODULES})

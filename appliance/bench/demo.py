@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from appliance.assets import home_folder
-from appliance.bench.gaze_rules import GazeError, direction_of, gaze_error, true_direction
+from appliance.bench.gaze_rules import GazeErrorFigures, direction_of, gaze_error, true_direction
 from appliance.camera.base import Camera, Picture, RgbPicture
 from appliance.camera.sampling import Region
 from appliance.config import Config
@@ -345,7 +345,7 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     return "".join(f"{name:16} {value}\n" for name, value in rows.items())
 
 
-def _told(error: GazeError, reach: str) -> str:
+def _told(error: GazeErrorFigures, reach: str) -> str:
     return (
         f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
         f"median {error.reachable:.2f} within the sitter's {reach}"

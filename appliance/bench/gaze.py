@@ -18,9 +18,9 @@ from appliance.bench.gaze_rules import (
     LENS,
     REFRESH,
     VISION,
+    GazeMethod,
     Original,
     Ours,
-    Rule,
     Shown,
     run_scene,
     scatter,
@@ -141,7 +141,7 @@ def run_upright(trial: Trial) -> dict[str, tuple[np.ndarray[Any, Any], int]]:
     of shape (refreshes, 2), in degrees aside and up; and how often the row changed while they stood still.
     """
     pack = grid_pack()
-    rules: dict[str, Rule] = {name: Ours(trial, pack, place) for name, place in WRONG.items()}
+    rules: dict[str, GazeMethod] = {name: Ours(trial, pack, place) for name, place in WRONG.items()}
     watch(trial, rules.values())
     refreshes = [k / REFRESH for k in range(int((trial.walk.duration - DISPLAY) * REFRESH))]
     there = [trial.walk.people_at(refresh + DISPLAY) for refresh in refreshes]

@@ -138,7 +138,7 @@ Truth = Callable[[float], Direction | None]
 
 
 @dataclass(frozen=True, slots=True)
-class GazeError:
+class GazeErrorFigures:
     """Gaze error in degrees in one direction, over the moments somebody could be followed.
 
     `seconds` is the sum of these moments. `reachable` is the median where the viewer stood within the
@@ -175,7 +175,7 @@ def direction_of(grid: FrameGrid, number: int) -> Direction:
 
 def gaze_error(
     flips: Sequence[tuple[float, int]], grid: FrameGrid, truth: Truth, start: float, end: float
-) -> tuple[GazeError, GazeError]:
+) -> tuple[GazeErrorFigures, GazeErrorFigures]:
     """Compare what was lit with the truth, 50 times a second.
 
     Parameters
@@ -196,7 +196,7 @@ def gaze_error(
             there.append(wanted)
             lit.append(direction_of(grid, flips[i - 1][1]))
     if not there:
-        nothing = GazeError(math.nan, math.nan, math.nan, 0.0)
+        nothing = GazeErrorFigures(math.nan, math.nan, math.nan, 0.0)
         return nothing, nothing
     wanted_there = np.array(there)
     errors = np.abs(np.array(lit) - wanted_there)
@@ -208,10 +208,10 @@ def gaze_error(
     return aside, up
 
 
-def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeError:
+def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeErrorFigures:
     median, p95 = np.percentile(errors, [50, 95])
     reachable = float(np.median(errors[within])) if within.any() else math.nan
-    return GazeError(float(median), float(p95), reachable, len(errors) * _STEP)
+    return GazeErrorFigures(float(median), float(p95), reachable, len(errors) * _STEP)
 
 
 LENS: Final = Lens(640, 360, 66.0)
@@ -261,7 +261,7 @@ class Shown:
     pitch: float = 0.0
 
 
-class Rule(Protocol):
+class GazeMethod(Protocol):
     """Sees pictures one after the other, and then says what it shows at one refresh after the other."""
 
     def see(self, picture: RgbPicture) -> None:
@@ -375,7 +375,7 @@ class MedianOfFive(_ByColumn):
                     break
 
 
-def watch(trial: Trial, rules: Collection[Rule]) -> None:
+def watch(trial: Trial, rules: Collection[GazeMethod]) -> None:
     """Let the rules see a walk's pictures."""
     camera = GalleryCamera(
         trial.walk, LENS.width, LENS.height, trial.rate, LENS.horizontal_fov, trial.latency, pace=False
@@ -419,7 +419,7 @@ class Moment:
 
 def run_scene(trial: Trial, pack: PackInfo, peer: Peer | None = None) -> dict[str, Any]:
     """Run all rules over a scene; return the figures of each, and the changes that the truth needs."""
-    rules: dict[str, Rule] = {"ours": Ours(trial, pack), "original": Original(trial)}
+    rules: dict[str, GazeMethod] = {"ours": Ours(trial, pack), "original": Original(trial)}
     if peer:
         rules["peer"] = MedianOfFive(trial, peer)
     watch(trial, rules.values())

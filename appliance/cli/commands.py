@@ -1,6 +1,6 @@
-"""What the commands do: each a few lines over the rooms.
+"""What the commands do: each a few lines that call the packages.
 
-Rooms are imported by the commands that enter them: `run` must light the screen at once. A command
+Packages are imported in the commands that need them, because `run` must light the screen at once. A command
 returns its exit code; an `ApplianceError` it raises is told by the caller.
 """
 
@@ -16,7 +16,7 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
@@ -26,6 +26,8 @@ from appliance.terminal import print_step, printable_line
 
 if TYPE_CHECKING:
     from appliance.service.settings import Flag
+
+STARTING_ANEW: Final = "%s; starting anew"
 
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, DisplayLost) and asked.is_set():
             _leave(0)  # a monitor switched off while it fades
         if isinstance(error, DisplayLost):
-            log.error("%s; starting anew", error)
+            log.error(STARTING_ANEW, error)
             logging.shutdown()
             os.execv(sys.executable, sys.orig_argv)  # SDL opens a display once in a process
         log.error("%s", error)

@@ -119,7 +119,7 @@ def calibration_overlay(
             try:
                 screen.write(frames, text)
                 screen.tick(now, time.time())
-                screen.closed()  # handles a window's events
+                screen.window_closed()  # handles a window's events
             except (DisplayLost, DisplayStuck) as error:
                 screen = None
                 say(SCREEN_NOT_USED % error)

@@ -310,7 +310,7 @@ class Screen:
         self._draw()
         self._notify_recorders(None)
 
-    def closed(self) -> bool:
+    def window_closed(self) -> bool:
         """Handle the window system's events; tell whether the window was closed."""
         closed = False
         for event in pygame.event.get():

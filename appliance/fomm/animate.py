@@ -18,7 +18,7 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.errors import BadFilm, BadImage, BadModel, CannotWrite
 from appliance.files import remove_abandoned, sha256_of, write_atomic
-from appliance.fomm.driving_video import Film, Sweep, Watched, between, find_sweep, watch
+from appliance.fomm.driving_video import Film, Sweep, Watched, find_sweep, interpolate_gaps, watch
 from appliance.fomm.network import (
     VOX,
     Architecture,
@@ -323,7 +323,9 @@ def _film_points(job: Job, film: Film, model: Fomm, watched: Watched, sweep: Swe
         }
 
     kept = job.arrays("points", make)
-    return KeyPoints(*(torch.from_numpy(between(kept[name][sure], sure)) for name in ("value", "jacobian")))
+    return KeyPoints(
+        *(torch.from_numpy(interpolate_gaps(kept[name][sure], sure)) for name in ("value", "jacobian"))
+    )
 
 
 def _frames(

@@ -207,10 +207,10 @@ def watch(film: Film, landmarker: FaceLandmarker) -> Watched:
     seen = np.array([not isinstance(row, str) for row in rows])
     # Twice: which lids are shut is known when all openings are.
     read = zip(*(row for row in rows if not isinstance(row, str)), strict=True)
-    yaw, eyes, opening, mesh = (between(np.array(values), seen) for values in read)
+    yaw, eyes, opening, mesh = (interpolate_gaps(np.array(values), seen) for values in read)
     watched = Watched(yaw, eyes, opening, mesh, seen, size, film.times[: len(rows)])
     sure = watched.sure
-    yaw, eyes, mesh = (between(values[sure], sure) for values in (yaw, eyes, mesh))
+    yaw, eyes, mesh = (interpolate_gaps(values[sure], sure) for values in (yaw, eyes, mesh))
     tilt = float(np.median(np.abs(tilts(mesh))))
     if tilt > _LYING:
         raise BadFilm(
@@ -220,7 +220,7 @@ def watch(film: Film, landmarker: FaceLandmarker) -> Watched:
     return replace(watched, yaw=yaw, eyes=eyes, mesh=mesh)
 
 
-def between(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+def interpolate_gaps(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     """Return values (n, ...) for all pictures from those (m, ...) where they are `known` (n,)."""
     count, there = len(known), np.flatnonzero(known)
     flat = values.reshape(len(there), -1)

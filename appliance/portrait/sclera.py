@@ -25,6 +25,9 @@ _AS_SOFT: Final = 0.8
 # Blur (sigma) of the picture that strips are read from, in eye widths: single specks and cracks are not the
 # white (by eye).
 _CALM: Final = 0.015
+# Blur (sigma) of the filled white, in eye widths, so that no seam shows between the strips that were read at
+# different heights; texture is added afterwards (by eye).
+_SEAM_BLUR: Final = 0.012
 # White borrowed from the other side is darkened by these factors, over the iris's middle and at the hole's
 # edge, because the eye is a ball (by eye).
 _SHADE: Final = (0.95, 0.74)
@@ -135,7 +138,7 @@ def fill_sclera(view: EyeView, lids: Eyelids, iris: IrisCircle) -> Array:
     from_left: Array = (1.05 - across) * sure_left + 1e-4
     from_right: Array = (0.05 + across) * sure_right + 1e-4
     share: Array = (from_left / (from_left + from_right))[..., None]
-    filled = smooth_view(right + share * (left - right), 0.012)
+    filled = smooth_view(right + share * (left - right), _SEAM_BLUR)
     for side, trust, dark in zip((-1, 1), white, shadow, strict=True):
         filled *= _as_beside(calm[part], lids, iris, filled, (u, v), side, trust, dark)
     ground = view.colour.copy()

@@ -1,1 +1,1 @@
-"""The loop that joins the rooms, and what it tells systemd and the technician."""
+"""The app that joins camera, gaze and display, and what it tells systemd and the technician."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.clock import CLOCK, Clock
-from appliance.config import Config
+from appliance.config import Config, keep_until_restart
 from appliance.display.dimmer import OpeningController
 from appliance.display.layout import sitter_offsets_mm
 from appliance.display.screen import Screen
@@ -225,11 +225,13 @@ def run(
     tell = reporter.Reporter(config, status.folder() if supervised else None).take
     opening = OpeningController(config.hours)
 
-    def dark(cause: str, fault: str = "") -> None:
+    def tell_no_display(cause: str, fault: str = "") -> None:
         inputs = _inputs_without_display(opening, cause, _faults(settings, fault))
         tell(replace(inputs, overridden=settings.overridden) if settings else inputs)
 
-    if not wait_for_display(config.display.output, stop, end, lambda: dark(NO_MONITOR), lambda: dark(HELD)):
+    if not wait_for_display(
+        config.display.output, stop, end, lambda: tell_no_display(NO_MONITOR), lambda: tell_no_display(HELD)
+    ):
         return
     with Screen(config.display, opening) as screen:
         app = App(config, hanging, screen, tell, stop, settings, observer)
@@ -237,14 +239,14 @@ def run(
         try:
             vision.open()
             app.load()
-            while not stop.is_set() and time.monotonic() < end and not screen.closed():
+            while not stop.is_set() and time.monotonic() < end and not screen.window_closed():
                 vision.latest.newest(app.pause(time.monotonic()))
                 app.step(time.monotonic())
             app.fade()
         except BaseException as error:
             vision.close(error)
             if isinstance(error, DisplayLost | DisplayStuck):
-                dark(str(error), app.fault)  # until the new start, seconds later, writes its own
+                tell_no_display(str(error), app.fault)  # until the new start, seconds later, writes its own
             raise
         vision.close()
     log.info(ENDED)
@@ -266,12 +268,11 @@ def _faults(settings: Settings | None, portrait: str) -> str:
 def _in_force(asked: Config, before: Config | None, supervised: bool) -> Config:
     """Return the config to go by, out of what the file and the command line ask for.
 
-    Since the screen is opened once, [hours] and all of [display] but the portrait stay as they were `before`,
-    which is None at the start.
+    `before` is None at the start. Later the keys that need a restart stay as they were, because the screen is
+    opened once.
     """
     if before:
-        display = replace(before.display, pack=asked.display.pack)
-        return replace(asked, display=display, hours=before.hours)
+        return keep_until_restart(before, asked)
     display = asked.display
     if supervised and display.output == "auto":
         # A service has no desktop; it waits for a graphics card as it does for a monitor.

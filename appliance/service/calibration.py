@@ -45,7 +45,7 @@ _STEEPEST: Final = 89.0
 
 
 @dataclass(frozen=True, slots=True)
-class UprightView:
+class EyeHeightsInView:
     """What a camera sees of people who stand straight in front of the portrait.
 
     Heights are millimetres above the floor, distances millimetres along the floor from the sitter's eyes.
@@ -112,10 +112,10 @@ class UprightView:
         return math.tan(math.radians(min(max(self.pitch + from_middle, -_STEEPEST), _STEEPEST)))
 
 
-def upright_view(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> UprightView:
+def eye_heights_in_view(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> EyeHeightsInView:
     """Return what a camera sees; `sitter_eyes` is the height of the sitter's eyes above the floor in mm."""
     half_angle = math.degrees(math.atan(lens.ray(lens.width / 2, lens.height)[1]))
-    return UprightView(sitter_eyes + gaze.camera_up, gaze.camera_forward, gaze.camera_pitch, half_angle)
+    return EyeHeightsInView(sitter_eyes + gaze.camera_up, gaze.camera_forward, gaze.camera_pitch, half_angle)
 
 
 def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
@@ -125,8 +125,10 @@ def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
     ----------
     sitter_eyes : height of the sitter's eyes above the floor, mm
     """
-    view = upright_view(lens, gaze, sitter_eyes)
-    wide = upright_view(replace(lens, horizontal_fov=max(lens.horizontal_fov, WIDE)), gaze, sitter_eyes)
+    view = eye_heights_in_view(lens, gaze, sitter_eyes)
+    wide = eye_heights_in_view(
+        replace(lens, horizontal_fov=max(lens.horizontal_fov, WIDE)), gaze, sitter_eyes
+    )
     heights = "; ".join(f"at {d / 1000:g} m {_heights(*view.eyes_in_view(d))}" for d in DISTANCES)
     return [
         f"Eyes in view, by their height above the floor: {heights}. A face counts as in view from "
@@ -170,7 +172,7 @@ def _absence(nearest: float, farthest: float) -> str:
     return f"out of view {' and '.join(ends)}" if ends else "in view at every distance"
 
 
-def _advice(view: UprightView, wide: UprightView) -> list[str]:
+def _advice(view: EyeHeightsInView, wide: EyeHeightsInView) -> list[str]:
     """Say which tilt brings child and tall man into view, and what else is needed where no tilt does."""
     said = []
     distance, change = _best_tilt(view)
@@ -191,7 +193,7 @@ def _from(distance: float) -> str:
     return f"from {distance / 1000:g} to {FARTHEST / 1000:g} m"
 
 
-def _best_tilt(view: UprightView) -> tuple[float, int]:
+def _best_tilt(view: EyeHeightsInView) -> tuple[float, int]:
     """Return the nearest distance from which a tilt shows child and tall man, and that tilt's change.
 
     Returns
@@ -289,7 +291,7 @@ def tells_pitch(places: Sequence[Place]) -> bool:
     return min(ahead) <= _NEARER * max(ahead)
 
 
-def fitted_upright(gaze: GazeConfig, eyes_above: float, places: Sequence[Place]) -> GazeConfig:
+def fit_camera_tilt(gaze: GazeConfig, eyes_above: float, places: Sequence[Place]) -> GazeConfig:
     """Return the gaze settings with the camera's height and pitch, by least squares over the places.
 
     Eyes at one height are seen at y / z = tan(pitch) + (camera_up - eyes_above) / cos(pitch) / z: a
@@ -323,7 +325,7 @@ def fitted_upright(gaze: GazeConfig, eyes_above: float, places: Sequence[Place])
     return replace(gaze, camera_up=up, camera_pitch=pitch)
 
 
-def fitted(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeConfig:
+def fit_gaze_settings(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeConfig:
     """Return the gaze settings under which the sitter meets who stands in front, and looks from mark to mark.
 
     Raises
@@ -376,12 +378,12 @@ def calibrate(
         sitter = None if eyes is None else session.height(SITTERS_EYES)
         marks = [session.place(name, text) for name, text in MARKS.items()]
         if eyes is None or sitter is None:
-            return fitted(gaze, *marks)
+            return fit_gaze_settings(gaze, *marks)
         places = [*marks, session.place("middle", ANOTHER_DISTANCE)]
     if not tells_pitch(places):
         ahead = [place.z_mm / 1000 for place in places]
         say(ALIKE % (min(ahead), max(ahead), gaze.camera_pitch))
-    gaze = fitted(fitted_upright(gaze, eyes - sitter, places), *marks)
+    gaze = fit_gaze_settings(fit_camera_tilt(gaze, eyes - sitter, places), *marks)
     size = config.camera.width, config.camera.height
     lens = Lens(*size, camera.horizontal_fov, config.camera.distortion)
     for line in [*report(lens, gaze, sitter), *heights_met(pack.main, gaze, sitter)]:

@@ -69,7 +69,7 @@ class RateLimit(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._lock = threading.RLock()  # lines come from the display's thread and the camera's
+        self._lock = threading.RLock()  # lines come from the main thread and the vision thread
         self._buckets: dict[tuple[str, str | int], Bucket] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -18,8 +18,8 @@ _STEP_TIME: Final = 0.7
 _SURVEY_TIME: Final = 0.7
 # How many times wider a face must be to take the gaze within `_SURVEY_TIME` (origin unknown).
 _SURVEY_RATIO: Final = 1.2
-# Up to this many sightings a new face may be clothes, so it does not take the gaze (origin unknown).
-_MIN_SIGHTINGS: Final = 3
+# A new face takes the gaze only after more sightings than this, because it may be clothes (origin unknown).
+_MAX_DOUBTFUL_SIGHTINGS: Final = 3
 # Time in which a new viewer has to show life before a livelier face takes the gaze, in seconds (origin
 # unknown).
 _LIFE_DEADLINE: Final = 2.5
@@ -44,7 +44,7 @@ _LEAVING_NOW: Final = 0.1
 _MAX_SHARERS: Final = 4
 # Smallest face that shares the gaze, as a fraction of the picture's width: a person at 4 m (66 degrees).
 _SHARING_WIDTH: Final = 0.028
-# Duration of a turn in seconds, by the number of people who share the gaze: four turns fit into 15 s.
+# Duration of a turn in seconds, by the number of people who share the gaze: the fourth begins within 15 s.
 _TURN_TIMES: Final = {2: 6.0, 3: 5.0, 4: 4.0}
 # Duration of a turn while somebody waits for a first or an overdue turn, in seconds: three fit into 8 s.
 _FIRST_TURN_TIME: Final = 2.3
@@ -175,15 +175,17 @@ class ViewerSelector:
         if viewer.life.is_alive(moment) and not other.life.is_alive(moment):
             return False  # It may be a picture on the wall.
         if _is_walking(viewer) and self._has_stood_long(other, moment):
-            return False  # We have just left this standing person for the walking one.
+            # The gaze has just gone from the standing person (`other`) to the walking one (`viewer`).
+            return False
         # A passer-by must be nearer by that ratio squared, because they leave soon.
-        known = other.hits > _MIN_SIGHTINGS and moment - other.first > 0.5
+        known = other.hits > _MAX_DOUBTFUL_SIGHTINGS and moment - other.first > 0.5
         if known and other.sharp and nearer > self._tracking.stickiness ** (1 if is_standing(other) else 2):
             return not (self._tracking.share and is_standing(viewer) and self._had_turn(other, moment))
         if not self._has_stood_long(viewer, moment) or self._tracking.share:
             return False
-        # Someone who arrived after we chose the viewer, and stands nearer, gets one turn. The viewer does
-        # not get the gaze back, because they are not new.
+        # The viewer has stood for long, so that somebody who walks takes the gaze even at twice the distance.
+        # So does somebody who arrived after we chose the viewer, and stands nearer; the viewer does not get
+        # the gaze back, because they are not new.
         return known and (nearer > 0.5 if _is_walking(other) else nearer > 1 and other.first > self.since)
 
     def _whose_turn(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:

@@ -91,7 +91,7 @@ def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: 
     with Screen(config) as screen:
         assert screen.size == size
         screen.light(portrait)
-        screen.closed()
+        screen.window_closed()
         at_rest = np.asarray(photographed(display, size), int)
         screen.load(portrait, threading.Event())
         screen.show((2,))
@@ -112,7 +112,7 @@ def test_no_cursor_is_seen_over_the_portrait(desktop: str, portrait: Pack) -> No
     with Screen(window((640, 960))) as screen:
         screen.light(portrait)
         for _ in range(100):
-            screen.closed()
+            screen.window_closed()
             if not cursor_is_seen(desktop):
                 break
             pygame.time.wait(10)

@@ -31,8 +31,8 @@ from appliance.service.calibration import (
     Place,
     calibrate,
     check_writable,
-    fitted,
-    fitted_upright,
+    fit_camera_tilt,
+    fit_gaze_settings,
     lost_at_next_boot,
     parse_height,
     tells_pitch,
@@ -179,7 +179,7 @@ def test_height_and_tilt_of_any_camera_are_found(
     places = [Place(*in_camera((right, above, ahead), place)) for right, ahead in stands]
     assume(min(each.z_mm for each in places) > 200)
     known = place if not tells_pitch(places) else replace(place, camera_pitch=0.0)
-    found = fitted_upright(known, above, places)
+    found = fit_camera_tilt(known, above, places)
     assert found.camera_pitch == pytest.approx(place.camera_pitch, abs=0.06)  # rounded to 0.1
     assert found.camera_up == pytest.approx(place.camera_up, abs=6)  # 0.05 degrees at up to 5 m
     assert replace(found, camera_up=place.camera_up, camera_pitch=place.camera_pitch) == place
@@ -190,7 +190,7 @@ def test_an_impossible_height_or_tilt_is_refused() -> None:
     with pytest.raises(
         NotCalibrated, match=r"camera_pitch = .* degrees; expected -3000 to 3000 mm and -60 to"
     ):
-        fitted_upright(GazeConfig(), 0, places)
+        fit_camera_tilt(GazeConfig(), 0, places)
 
 
 def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
@@ -200,8 +200,8 @@ def test_giving_up_or_the_end_of_input_writes_nothing() -> None:
 
 
 def test_a_mirrored_camera_is_noticed() -> None:
-    gaze = fitted(GazeConfig(), Place(-150, 0, 2000), Place(-1100, 0, 2000), Place(900, 0, 2000))
-    straight = fitted(GazeConfig(), FRONT, LEFT, RIGHT)
+    gaze = fit_gaze_settings(GazeConfig(), Place(-150, 0, 2000), Place(-1100, 0, 2000), Place(900, 0, 2000))
+    straight = fit_gaze_settings(GazeConfig(), FRONT, LEFT, RIGHT)
     assert gaze.mirrored and not straight.mirrored
     assert (gaze.camera_right, gaze.limit_left, gaze.limit_right) == (
         straight.camera_right, straight.limit_left, straight.limit_right,
@@ -214,7 +214,7 @@ def test_a_mirrored_camera_is_noticed() -> None:
 )
 def test_marks_that_make_no_sense_are_refused(front: Place, left: Place, right: Place) -> None:
     with pytest.raises(NotCalibrated, match="the marks were seen at"):
-        fitted(GazeConfig(), front, left, right)
+        fit_gaze_settings(GazeConfig(), front, left, right)
 
 
 WALK = """

@@ -16,11 +16,11 @@ from appliance.service.calibration import (
     CHILD,
     FARTHEST,
     TALL,
-    UprightView,
+    EyeHeightsInView,
     _absence,
+    eye_heights_in_view,
     heights_met,
     report,
-    upright_view,
 )
 from tests.conftest import in_camera, small_info
 
@@ -33,7 +33,7 @@ CAMERAS = st.builds(
     camera_up=st.floats(-1500, 1500),
     camera_pitch=st.floats(-40, 40),
 )
-VIEWS = st.builds(upright_view, LENSES, CAMERAS, st.just(SITTERS))
+VIEWS = st.builds(eye_heights_in_view, LENSES, CAMERAS, st.just(SITTERS))
 EYES, DISTANCES = st.floats(500, 2200), st.floats(400, 5000)
 
 
@@ -41,7 +41,7 @@ EYES, DISTANCES = st.floats(500, 2200), st.floats(400, 5000)
 def test_a_face_in_view_is_one_that_falls_into_the_picture(
     lens: Lens, gaze: GazeConfig, eyes: float, distance: float
 ) -> None:
-    lowest, highest = upright_view(lens, gaze, SITTERS).eyes_in_view(distance)
+    lowest, highest = eye_heights_in_view(lens, gaze, SITTERS).eyes_in_view(distance)
     assume(min(abs(eyes - lowest), abs(eyes - highest)) > 1)
     chin, forehead = (
         in_camera((0, height - SITTERS, distance), gaze) for height in (eyes - BELOW_EYES, eyes + ABOVE_EYES)
@@ -56,7 +56,7 @@ def test_a_face_in_view_is_one_that_falls_into_the_picture(
 
 @given(VIEWS, EYES, DISTANCES)
 def test_distances_in_view_agree_with_heights_in_view(
-    view: UprightView, eyes: float, distance: float
+    view: EyeHeightsInView, eyes: float, distance: float
 ) -> None:
     nearest, farthest = view.distances_in_view(eyes)
     assume(min(abs(distance - nearest), abs(distance - farthest)) > 1)
@@ -66,7 +66,7 @@ def test_distances_in_view_agree_with_heights_in_view(
 
 @given(VIEWS, DISTANCES, st.floats(0, 1), st.floats(0.01, 20))
 def test_pitches_for_all_show_both_and_no_other_pitch_does(
-    view: UprightView, distance: float, share: float, beyond: float
+    view: EyeHeightsInView, distance: float, share: float, beyond: float
 ) -> None:
     def both(pitch: float) -> bool:
         spans = [replace(view, pitch=pitch).distances_in_view(eyes) for eyes in (CHILD, TALL)]
@@ -81,7 +81,7 @@ def test_pitches_for_all_show_both_and_no_other_pitch_does(
 
 
 def test_a_camera_behind_the_viewer_sees_nobody() -> None:
-    view = UprightView(1500, 800, 0, 20)
+    view = EyeHeightsInView(1500, 800, 0, 20)
     assert view.eyes_in_view(700) == (math.inf, -math.inf)
     assert view.pitches_for_all(700) == (math.inf, -math.inf)
 
