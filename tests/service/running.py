@@ -216,7 +216,9 @@ class Service:
             output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )
         read = self.settings._read
-        monkeypatch.setattr(self.settings, "_read", lambda: replace(read(), display=self._display))
+        monkeypatch.setattr(
+            self.settings, "_read", lambda strict=False: replace(read(strict), display=self._display)
+        )
 
     def status(self) -> dict[str, Any]:
         """Return the newest status, empty before the first."""

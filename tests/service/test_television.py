@@ -18,15 +18,15 @@ WAKE, SWITCH = "cec1 --playback --to 0 --image-view-on", "cec1 --active-source p
 # The command itself; only the places of the kernel's files differ, and the half minute is two seconds.
 PROGRAM = """
 import pathlib, sys
-from appliance.display import connectors, screen, waiting, waker
-from appliance.service import loop
+from appliance.display import cec, monitor, screen, sdl
+from appliance.service import app
 devices, system = map(pathlib.Path, sys.argv[-2:])
-waker.MonitorWaker.__init__.__defaults__ = (devices, system)
-waker._WAKE_TIME = 2.0
-loop.wait_for_display = lambda _, *what: waiting.wait_for_free_card(*what, system, devices)
+cec.MonitorWaker.__init__.__defaults__ = (devices, system)
+cec._WAKE_TIME = 2.0
+app.wait_for_display = lambda _, *what: sdl.wait_for_free_card(*what, system, devices)
 enter = screen.Screen.__enter__
 def watched(self):
-    self._monitor = connectors.MonitorWatch(system)
+    self._monitor = monitor.MonitorWatch(system)
     return enter(self)
 screen.Screen.__enter__ = watched
 from appliance.cli import main
