@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from appliance.camera.base import RgbPicture
     from appliance.config import Config
     from appliance.errors import ApplianceError
-    from appliance.gaze.controller import GazeController
-    from appliance.gaze.target import GazeTarget, frames_for
+    from appliance.gaze.pictures_to_target import GazeController
+    from appliance.gaze.target_to_frames import GazeTarget, frames_for
     from appliance.images import read_pixels
     from appliance.pack import Pack
-    from appliance.portrait.render import render
+    from appliance.portrait.painting_to_pack import render
     from appliance.vision.blazeface import Face, FaceDetector
 
 __version__ = "0.2.0"
@@ -39,13 +39,13 @@ _DEFINED_IN: Final = {
     "Config": "appliance.config",
     "Face": "appliance.vision.blazeface",
     "FaceDetector": "appliance.vision.blazeface",
-    "GazeController": "appliance.gaze.controller",
-    "GazeTarget": "appliance.gaze.target",
+    "GazeController": "appliance.gaze.pictures_to_target",
+    "GazeTarget": "appliance.gaze.target_to_frames",
     "Pack": "appliance.pack",
     "RgbPicture": "appliance.camera.base",
-    "frames_for": "appliance.gaze.target",
+    "frames_for": "appliance.gaze.target_to_frames",
     "read_pixels": "appliance.images",
-    "render": "appliance.portrait.render",
+    "render": "appliance.portrait.painting_to_pack",
 }
 
 # Both are read once, when the libraries load. BLAS threads cost more than they give at our sizes,

@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
 from appliance.files import check_contents, open_regular, write_atomic
-from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse_toml, read_toml
+from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse_toml, read_toml_text
 
 MODEL_MANIFEST: Final = "models/manifest.toml"
 PORTRAIT_MANIFEST: Final = "frames/portraits.toml"
@@ -188,7 +188,7 @@ def _present(path: Path) -> Path:
 
 def _tree(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(read_toml(path))
+        return parse_toml(read_toml_text(path))
     except (OSError, ValueError) as error:
         raise BadManifest(f"{path}: cannot be read ({error})") from error
 

@@ -31,7 +31,7 @@ from appliance.schema import (
     ZeroOr,
     names,
     parse_toml,
-    read_toml,
+    read_toml_text,
     toml_value,
 )
 from appliance.terminal import printable_line
@@ -514,7 +514,7 @@ def read_layer(path: Path) -> Layer:
         what was expected.
     """
     try:
-        text = read_toml(path)
+        text = read_toml_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

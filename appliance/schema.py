@@ -45,7 +45,7 @@ class Name(NamedTuple):
     path: tuple[str, ...]
 
 
-def read_toml(path: Path) -> str:
+def read_toml_text(path: Path) -> str:
     """Read a TOML file's text.
 
     Raises

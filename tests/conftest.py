@@ -180,7 +180,7 @@ packs = pytest.mark.parametrize("pack", ["row", "grid"], indirect=True)
 @pytest.fixture(scope="session")
 def three_sitters(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """The pack of a picture with three sitters, nine frames of each; the boxes of two overlap."""
-    from appliance.portrait.render import render
+    from appliance.portrait.painting_to_pack import render
     from tests.portrait import company
 
     folder = tmp_path_factory.mktemp("three")

@@ -11,10 +11,10 @@ from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.cli import commands
 from appliance.config import Config, GazeConfig, LayeredConfig, needs_restart, parse_config, show_config
-from appliance.display import cec, dimmer, frame_loader, monitor, scanout, screen, sdl
+from appliance.display import cec, frame_loader, monitor, opening_hours, scanout, screen, sdl
 from appliance.service import (
     app,
-    camera_feed,
+    camera_creation,
     fallback,
     journal,
     recovery,
@@ -32,7 +32,7 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 
 # The modules whose lines reach the journal; film and replay are for the desk.
 LOGGING_MODULES = [
-    *(cec, monitor, dimmer, frame_loader, dimmer, scanout, screen, sdl, picamera),
+    *(cec, monitor, opening_hours, frame_loader, opening_hours, scanout, screen, sdl, picamera),
     *(fallback, app, recovery, reporter, settings, vision_thread),
 ]
 
@@ -46,7 +46,8 @@ def _logged() -> list[str]:
         commands.STARTING_ANEW % "display lost: %s",
     ]
     found += [
-        reporter.CAMERA_LOST.replace("%s", cause, 1) for cause in (camera_feed.BLACK, camera_feed.FROZEN)
+        reporter.CAMERA_LOST.replace("%s", cause, 1)
+        for cause in (camera_creation.BLACK, camera_creation.FROZEN)
     ]
     for module in LOGGING_MODULES:
         calls = re.findall(r"log\.\w+\(([^,)]*)", Path(str(module.__file__)).read_text("utf-8"))

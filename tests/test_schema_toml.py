@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.schema import MOST_BYTES, MOST_PARTS, Name, names, parse_toml, read_toml, toml_value
+from appliance.schema import MOST_BYTES, MOST_PARTS, Name, names, parse_toml, read_toml_text, toml_value
 
 # What could be taken for names and lines, and is none: in strings, arrays, comments.
 TEXT = '''\
@@ -82,10 +82,10 @@ def test_a_name_of_thousands_of_parts_is_refused_at_once() -> None:
 def test_a_file_beyond_the_bound_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "large.toml"
     path.write_bytes(b"#" * MOST_BYTES)
-    assert len(read_toml(path)) == MOST_BYTES
+    assert len(read_toml_text(path)) == MOST_BYTES
     path.write_bytes(b"#" * (MOST_BYTES + 1))
     with pytest.raises(OSError, match="65,537 bytes, expected at most 65,536"):
-        read_toml(path)
+        read_toml_text(path)
 
 
 def test_any_value_can_be_written_in_an_error() -> None:

@@ -16,18 +16,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from appliance.assets import home_folder
-from appliance.bench.gaze_rules import GazeErrorFigures, direction_of, gaze_error, true_direction
+from appliance.bench.gaze_methods import GazeErrorSummary, direction_of, gaze_error, true_direction
 from appliance.camera.base import Camera, Picture, RgbPicture
 from appliance.camera.sampling import Region
 from appliance.config import Config
 from appliance.display.monitor import usable_connectors
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import has_desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import write_atomic
 from appliance.gallery.camera import GalleryCamera
 from appliance.gaze.geometry import Direction
-from appliance.gaze.target import GazeTarget
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import Box, FrameGrid, Pack
 from appliance.portrait.contact_sheet import ContactSheet, png_bytes
 from appliance.service.app import run
@@ -317,7 +317,7 @@ def _record(
 
 def _prepare(config: Config, pack: Pack, stop: threading.Event) -> None:
     """Compile the portrait for the screen, because the sitter would rest in the film while that is done."""
-    with Screen(config.display) as screen:
+    with PortraitScreen(config.display) as screen:
         screen.light(pack)
         screen.load(pack, stop)
 
@@ -345,7 +345,7 @@ def _summary(recorder: Recorder, pack: Pack, ended: float) -> str:
     return "".join(f"{name:16} {value}\n" for name, value in rows.items())
 
 
-def _told(error: GazeErrorFigures, reach: str) -> str:
+def _told(error: GazeErrorSummary, reach: str) -> str:
     return (
         f"median {error.median:.2f}, p95 {error.p95:.2f} degrees over {error.seconds:.1f} s; "
         f"median {error.reachable:.2f} within the sitter's {reach}"

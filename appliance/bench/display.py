@@ -25,28 +25,28 @@ from PIL import Image
 from appliance.assets import home_folder
 from appliance.bench.gaze_walks import ASTRONAUT, scene
 from appliance.bench.memory import measure
-from appliance.bench.portrait import beside_rest, there_and_back, write_sitters
+from appliance.bench.portrait_rendering import beside_rest, there_and_back, write_sitters
 from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import fit_base, fit_patches
 from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import Size, layout_for
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import parse_output, pygame, resolve_output
 from appliance.errors import ApplianceError
 from appliance.pack import Box, Pack
 
-# Calls of `Screen.tick` between two changes: a gaze that crosses its range in a second leaves so many.
+# Calls of `PortraitScreen.tick` between two changes: as many as while a gaze crosses its range in a second.
 _TICKS: Final = 3
 
 
 def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
-    """Time `Screen.show` against a bare blit, and a bare blit and flip, of the same rectangle.
+    """Time `PortraitScreen.show` against a bare blit, and a bare blit and flip, of the same rectangle.
 
     The gaze goes from frame to frame near rest, with time between them, as after a visitor. `sweep_ms` is a
     change on the way through the whole grid, whose frames are read shortly before; `jump_ms` is one to a
     frame far away, which is read from the disk's cache unless it was lit lately.
     """
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         surface = pygame.display.get_surface()
@@ -77,7 +77,7 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
 
 def together(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
     """Time a change that moves one, two and all sitters against as many bare blits of their rectangles."""
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         surface = pygame.display.get_surface()
@@ -142,7 +142,7 @@ def textures(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
 
 def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
     """Show every frame once, and say how much memory that took."""
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         counts = [grid.count for grid in pack.info.sitters]
@@ -153,7 +153,9 @@ def hold(pack: Pack, config: DisplayConfig, _: int) -> dict[str, Any]:
         return {"size": screen.size, "resident_mb": round(int(now) / 1024, 1)}
 
 
-def _bare(pack: Pack, config: DisplayConfig, screen: Screen, sitter: int) -> tuple[Box, list[pygame.Surface]]:
+def _bare(
+    pack: Pack, config: DisplayConfig, screen: PortraitScreen, sitter: int
+) -> tuple[Box, list[pygame.Surface]]:
     """Return a sitter's box on the screen and its patches as surfaces, without a colour key."""
     box, images = fit_patches(pack, layout_for(config, screen.size), sitter)
     found = []
@@ -163,18 +165,18 @@ def _bare(pack: Pack, config: DisplayConfig, screen: Screen, sitter: int) -> tup
     return box, found
 
 
-def _go(screen: Screen, frames: LitFrames) -> None:
+def _go(screen: PortraitScreen, frames: LitFrames) -> None:
     """Show frames, and let the screen do what it does between two changes."""
     screen.show(frames)
     _tick(screen)
 
 
-def _tick(screen: Screen) -> None:
+def _tick(screen: PortraitScreen) -> None:
     for _ in range(_TICKS):
         screen.tick(time.monotonic(), time.time())
 
 
-def _all_written(screen: Screen, config: DisplayConfig, order: list[int]) -> None:
+def _all_written(screen: PortraitScreen, config: DisplayConfig, order: list[int]) -> None:
     """Wait until an offscreen display has every frame's picture: packing them is no part of a change."""
     kind, folder = parse_output(config.output)
     while kind == "offscreen" and len(list(Path(folder).glob("frame_*.png"))) < len(order):

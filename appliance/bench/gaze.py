@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from appliance.assets import home_folder
-from appliance.bench.gaze_rules import (
+from appliance.bench.gaze_methods import (
     DISPLAY,
     FRAMES,
     LENS,
@@ -31,7 +31,7 @@ from appliance.bench.peer import start_peer
 from appliance.bench.vision import acquiring, meetings, times
 from appliance.config import GazeConfig
 from appliance.gallery.body_motion import MonotoneCurve
-from appliance.gallery.walks import RoomSpec, VisitorState, Walk
+from appliance.gallery.walks import RoomSpec, VisitorState, WalkScript
 from appliance.gaze.geometry import elevation_of_point, gaze_angle_to
 from appliance.pack import FrameGrid, Pack, PackInfo
 from appliance.terminal import show_progress
@@ -217,7 +217,7 @@ def _trial(name: str, way: Way) -> Trial:
     child = max(eyes for _, _, eyes, _ in way) < _CHILD
     person = visitor("visitor", keys, len(name), eyes=52.0 if child else 63.0)
     person = replace(person, y=MonotoneCurve.through(person.x.times, tuple(down)), life=1.0)
-    return Trial(name, Walk(name, way[-1][0], _BRIGHT, (person,), ((0.0, "visitor"),)), latency=0.05)
+    return Trial(name, WalkScript(name, way[-1][0], _BRIGHT, (person,), ((0.0, "visitor"),)), latency=0.05)
 
 
 FAR: Final = 1200.0

@@ -11,7 +11,7 @@ from PIL import Image
 from appliance.assets import photograph_path
 from appliance.camera.sampling import Pixels
 from appliance.gallery.body_motion import MonotoneCurve
-from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, WalkScript
 from appliance.images import read_image
 
 _WALL: Final = (110, 104, 96)
@@ -82,7 +82,7 @@ class Trial:
     """
 
     name: str
-    walk: Walk
+    walk: WalkScript
     rate: float = 30.0
     latency: float = 0.06
     shared: bool = False
@@ -103,23 +103,27 @@ def visitor(
     return ScriptedPerson(who, FACES[face % len(FACES)], across, height, away, mirrored, eyes)
 
 
-def crossing(speed: float, distance: float, seed: int = 1) -> Walk:
+def crossing(speed: float, distance: float, seed: int = 1) -> WalkScript:
     """Return a walk straight across the whole view, at a speed in m/s and a distance in m."""
     reach = distance * 1000 * _HALF_VIEW + _HEAD
     time = 2 * reach / (1000 * speed)
     side = 1 if seed % 2 else -1
     keys = [(0.5, -side * reach, distance * 1000), (0.5 + time, side * reach, distance * 1000)]
     person = visitor("visitor", keys, face=seed, mirrored=seed % 3 == 0)
-    return Walk(f"crossing at {speed:g} m/s, {distance:g} m", time + 1.0, RoomSpec(seed=seed), (person,))
+    return WalkScript(
+        f"crossing at {speed:g} m/s, {distance:g} m", time + 1.0, RoomSpec(seed=seed), (person,)
+    )
 
 
-def standing(distance: float, right: float, seconds: float = 21.5) -> Walk:
+def standing(distance: float, right: float, seconds: float = 21.5) -> WalkScript:
     """Return somebody who stands still in noise, at a distance in m and `right` mm of the middle."""
     keys = [(0.0, right, distance * 1000), (seconds, right, distance * 1000)]
-    return Walk(f"standing still at {distance:g} m", seconds, NOISY, (visitor("visitor", keys, face=1),))
+    return WalkScript(
+        f"standing still at {distance:g} m", seconds, NOISY, (visitor("visitor", keys, face=1),)
+    )
 
 
-def meeting(seed: int) -> tuple[Walk, float]:
+def meeting(seed: int) -> tuple[WalkScript, float]:
     """Return two people who cross 1 m apart, and when they do; the first to come is to be followed."""
     rng = np.random.default_rng(seed)
     near = float(rng.uniform(1.6, 2.6)) * 1000
@@ -141,7 +145,7 @@ def meeting(seed: int) -> tuple[Walk, float]:
         name, down = ("first", "second")[i], float(rng.uniform(-60, 60))
         people.append(visitor(name, keys, face=seed + i, down=down))
     end = max(person.x.times[-1] for person in people)
-    walk = Walk(f"two cross, {seed}", end, RoomSpec(seed=seed), tuple(people), ((0.0, "first"),))
+    walk = WalkScript(f"two cross, {seed}", end, RoomSpec(seed=seed), tuple(people), ((0.0, "first"),))
     return walk, moment
 
 
@@ -156,36 +160,36 @@ def trials() -> list[Trial]:
     ]
     stops = [(0, -1400, 1900), (1.5, -450, 1900), (3.5, -450, 1900), (4.2, 250, 1900), (6, 250, 1900)]
     stop_and_go = visitor("visitor", [*stops, (6.8, 900, 1900), (8.5, 900, 1900), (10, -500, 1800)], 1)
-    found.append(Trial("stop and go", Walk("stop and go", 11.0, RoomSpec(seed=3), (stop_and_go,))))
+    found.append(Trial("stop and go", WalkScript("stop and go", 11.0, RoomSpec(seed=3), (stop_and_go,))))
     found.append(Trial("two cross", meeting(5)[0]))
     found.append(Trial("queue", _queue()))
     found.append(Trial("child and adult", _family()))
     found.append(Trial("leaves and comes back", _return()))
     dim = crossing(0.6, 2, 4)
-    found.append(Trial("dim, 12 pictures/s", Walk(dim.title, dim.duration, DIM, dim.people), rate=12.0))
+    found.append(Trial("dim, 12 pictures/s", WalkScript(dim.title, dim.duration, DIM, dim.people), rate=12.0))
     found.append(Trial("100 ms latency", crossing(0.6, 2, 7), latency=0.1))
     return found
 
 
-def _queue() -> Walk:
+def _queue() -> WalkScript:
     """Three in a row who move up, one behind the other; the first leaves."""
     first = visitor("first", [(0, 150, 1300), (6, 150, 1300), (8.5, 1400, 1400)])
     second = visitor("second", [(0, -250, 2100), (7, -250, 2100), (9, 120, 1350), (14, 120, 1350)], 1)
     third = visitor("third", [(0, 300, 3000), (8, 300, 3000), (10, -200, 2150), (14, -200, 2150)], 0, True)
     # The first is at the picture's edge at 7.9 s.
     turns = ((0.0, "first"), (7.9, "second"))
-    return Walk("a queue", 14.0, RoomSpec(seed=2), (first, second, third), turns)
+    return WalkScript("a queue", 14.0, RoomSpec(seed=2), (first, second, third), turns)
 
 
-def _family() -> Walk:
+def _family() -> WalkScript:
     """A child comes up close while the adult stays behind."""
     adult = visitor("adult", [(0, 500, 2600), (14, 500, 2600)], 1)
     child = visitor("child", [(3, -1500, 2100), (6, -300, 1200), (14, -300, 1200)], 0, down=330, eyes=52)
     turns = ((0.0, "adult"), (6.2, "child"))
-    return Walk("a child and an adult", 14.0, RoomSpec(seed=5), (adult, child), turns)
+    return WalkScript("a child and an adult", 14.0, RoomSpec(seed=5), (adult, child), turns)
 
 
-def _return() -> Walk:
+def _return() -> WalkScript:
     """Somebody leaves the view and comes back from the same side, after six seconds."""
     keys = [
         (0, -300, 1700),
@@ -195,7 +199,7 @@ def _return() -> Walk:
         (10.5, 100, 1600),
         (13, 100, 1600),
     ]
-    return Walk("leaves and comes back", 13.0, RoomSpec(seed=1), (visitor("visitor", keys),))
+    return WalkScript("leaves and comes back", 13.0, RoomSpec(seed=1), (visitor("visitor", keys),))
 
 
 # From the middle of an exposure to the picture, in seconds.
@@ -242,12 +246,12 @@ def living_trials() -> list[Trial]:
 def _alone(
     name: str, seconds: float, people: list[ScriptedPerson], rate: float = 30.0, room: RoomSpec = _BRIGHT
 ) -> Trial:
-    walk = Walk(name, seconds, room, tuple(people), ((0.0, "visitor"),))
+    walk = WalkScript(name, seconds, room, tuple(people), ((0.0, "visitor"),))
     return Trial(name, walk, rate, _LATENCY)
 
 
 def _shared(name: str, seconds: float, people: list[ScriptedPerson], rate: float = 30.0) -> Trial:
-    return Trial(name, Walk(name, seconds, _BRIGHT, tuple(people)), rate, _LATENCY, shared=True)
+    return Trial(name, WalkScript(name, seconds, _BRIGHT, tuple(people)), rate, _LATENCY, shared=True)
 
 
 def _living(
@@ -287,7 +291,7 @@ def _guarded(name: str, rate: float) -> Trial:
     guard = _living("guard", [(0, 1400, 3600), (_LATE, 1400, 3600)], 1, _SEATED)
     comes = _coming(3200, -600, begins=8)
     follow = ((0.0, "guard"), (comes.x.times[1], "visitor"))
-    return Trial(name, Walk(name, 16, _BRIGHT, (guard, comes), follow), rate, _LATENCY)
+    return Trial(name, WalkScript(name, 16, _BRIGHT, (guard, comes), follow), rate, _LATENCY)
 
 
 def _passers() -> list[ScriptedPerson]:

@@ -12,14 +12,14 @@ from appliance.errors import ApplianceError
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CpuAndPeakMemory:
     """What a process took: seconds of CPU on all cores together, and peak resident memory in MB."""
 
     cpu_s: float
     peak_mb: float
 
 
-def measure(arguments: list[str]) -> Usage:
+def measure(arguments: list[str]) -> CpuAndPeakMemory:
     """Run Python with these arguments to its end, silently.
 
     Raises
@@ -35,11 +35,11 @@ def measure(arguments: list[str]) -> Usage:
             said.seek(0)
             last = (said.read().decode(errors="replace").splitlines() or ["no reason given"])[-1]
             raise ApplianceError(last.removeprefix("mona-lisa: "))
-    return Usage(round(usage.ru_utime + usage.ru_stime, 2), round(usage.ru_maxrss / 1024, 1))
+    return CpuAndPeakMemory(round(usage.ru_utime + usage.ru_stime, 2), round(usage.ru_maxrss / 1024, 1))
 
 
 _LIBRARIES: Final = (
-    "import appliance.display.screen, appliance.service.camera_feed, appliance.vision.blazeface;"
+    "import appliance.display.screen, appliance.service.camera_creation, appliance.vision.blazeface;"
     "from appliance.vision.runtime import find_interpreter; find_interpreter()"
 )
 _SECONDS: Final = "12"

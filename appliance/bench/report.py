@@ -8,7 +8,7 @@ from appliance import fomm
 from appliance.bench.display import bench_display
 from appliance.bench.gaze import bench_gaze
 from appliance.bench.memory import bench_memory
-from appliance.bench.portrait import bench_portrait
+from appliance.bench.portrait_rendering import bench_portrait
 from appliance.bench.vision import bench_vision
 from appliance.errors import NoExtra
 

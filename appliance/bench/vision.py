@@ -13,14 +13,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from appliance.bench.gaze_rules import LENS, settings
+from appliance.bench.gaze_methods import LENS, settings
 from appliance.bench.gaze_walks import ASTRONAUT, NOISY, meeting, scene, standing, to_yuv, visitor
 from appliance.bench.peer import start_peer
 from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import VisitorState, Walk
-from appliance.gaze.controller import GazeController
-from appliance.gaze.target import GazeTarget
+from appliance.gallery.walks import VisitorState, WalkScript
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import MODEL_SPECS, FaceDetector
 from appliance.vision.runtime import TfliteModel
@@ -151,7 +151,7 @@ _FOUND: Final = 30
 _ROUNDS: Final = 5
 
 
-def targets(walk: Walk, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
+def targets(walk: WalkScript, pack: PackInfo, rate: float = 30.0) -> Iterator[tuple[float, GazeTarget]]:
     """Yield the target of every picture of a walk, and when it was taken."""
     follower = GazeController(settings())
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
@@ -174,7 +174,7 @@ def acquiring(pack: PackInfo) -> dict[str, Any]:
         found = next((moment for moment, target in targets(walk, pack) if target.viewer), math.inf)
         seconds.append(round(found, 3))
     keys = [(0.0, 100.0, 2500.0), (1.0, 100.0, 2500.0), (6.0, 250.0, 5000.0), (10.0, 250.0, 5000.0)]
-    away = Walk("walks away to 5 m", 10.0, NOISY, (visitor("visitor", keys),))
+    away = WalkScript("walks away to 5 m", 10.0, NOISY, (visitor("visitor", keys),))
     kept = [on(target, away.people_at(moment)[0]) for moment, target in targets(away, pack) if moment > 1]
     return {
         "at_2.5_m_seconds": seconds,

@@ -236,7 +236,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from appliance.display.calibration_overlay import STOP_THE_SERVICE, calibration_overlay
     from appliance.pack import Pack
     from appliance.service import calibration
-    from appliance.service.camera_feed import create_camera
+    from appliance.service.camera_creation import create_camera
 
     layer = config.config_folder() / config.CALIBRATION_FILE
     if arguments.reset:
@@ -318,7 +318,7 @@ def bench(arguments: argparse.Namespace) -> int:
     if arguments.pictures:
         if arguments.what != "portrait":
             raise ConfigError(f"--pictures goes with bench portrait, not with bench {arguments.what}")
-        from appliance.bench.portrait import bench_pictures, table
+        from appliance.bench.portrait_rendering import bench_pictures, table
 
         judged = bench_pictures(arguments.pictures, arguments.out, print_step)
         print(json.dumps(judged, indent=2) if arguments.json else "\n".join(table(judged)))

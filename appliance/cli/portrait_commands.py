@@ -25,7 +25,7 @@ _DRAWING: Final = ("yaw", "eyes", "rows")
 def render(arguments: argparse.Namespace) -> int:
     """Turn a picture into a pack; raises `ConfigError` for an option that would have no effect."""
     from appliance.portrait.foreign_pack import render_from_frames
-    from appliance.portrait.render import render as render_pack
+    from appliance.portrait.painting_to_pack import render as render_pack
 
     blending, drawing = _given(arguments, _BLENDING), _given(arguments, _DRAWING)
     unread = drawing if arguments.frames_from else blending
@@ -61,7 +61,7 @@ def render(arguments: argparse.Namespace) -> int:
 
 def install(arguments: argparse.Namespace) -> int:
     """Render a portrait and hang it."""
-    from appliance.portrait.render import install_portrait
+    from appliance.portrait.painting_to_pack import install_portrait
 
     display = config.load_config(arguments.config).display
     size = display.width, display.height
@@ -74,7 +74,7 @@ def install(arguments: argparse.Namespace) -> int:
 
 def render_bundled() -> None:
     """Render the bundled portrait, as deploy/setup does, unless it is there."""
-    from appliance.portrait.render import render as render_pack
+    from appliance.portrait.painting_to_pack import render as render_pack
 
     folder = assets.home_folder() / "frames" / DEFAULT_PORTRAIT
     if folder.is_dir():

@@ -15,7 +15,7 @@ from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import dim_and_rotate
 from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import layout_for
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import pygame
 from appliance.errors import DisplayLost, DisplayStuck, NoDisplay
 from appliance.pack import Pack
@@ -33,7 +33,7 @@ _PLATE_MARGIN: Final = 4
 _WRITE_INTERVAL: Final = 0.2
 
 
-class CalibrationOverlay(Screen):
+class CalibrationOverlay(PortraitScreen):
     """A screen that shows text over the lower edge of the portrait."""
 
     def __init__(self, config: DisplayConfig) -> None:

@@ -11,10 +11,10 @@ from typing import Final, Protocol, Self
 
 from appliance.clock import CLOCK, Clock
 from appliance.config import DisplayConfig, HoursConfig
-from appliance.display.dimmer import CHECK_INTERVAL, Dimmer, OpeningController
 from appliance.display.frame_loader import FrameLoader, FrameSurfaces, LitFrames
 from appliance.display.layout import Size, layout_for, pixel_shift_at
 from appliance.display.monitor import MonitorWatch
+from appliance.display.opening_hours import CHECK_INTERVAL, Dimmer, OpeningController
 from appliance.display.scanout import ScanoutObserver, observe_scanout
 from appliance.display.sdl import open_surface, parse_output, pygame, resolve_output
 from appliance.errors import BadCache, CannotWrite, DisplayLost
@@ -74,7 +74,7 @@ _FADE_RATE: Final = 20.0
 _MISFIT_SHARE: Final = 0.02
 
 
-class Screen:
+class PortraitScreen:
     """Shows one pack: its base once, then patches; it is black outside opening hours.
 
     `shown` are the frames on the screen, one of each sitter in the pack's order; while it is black, those

@@ -191,7 +191,7 @@ _CARD_INTERVAL: Final = 0.2
 _HELD_INTERVAL: Final = 1.0
 
 
-def wait_for_display(
+def wait_until_display_opens(
     output: str,
     stop: threading.Event,
     end: float = float("inf"),
@@ -237,8 +237,8 @@ def wait_for_free_card(
 ) -> bool:
     """Wait until a monitor is connected and no other program uses its card; log what is missing.
 
-    The parameters are those of `wait_for_display`, and the folders where the kernel lists connectors and
-    cards.
+    The parameters are those of `wait_until_display_opens`, and the folders where the kernel lists connectors
+    and cards.
     """
     said = ""
     while wait_for_monitor(stop, end, each, system):

@@ -35,7 +35,7 @@ from appliance.portrait.foreign_blend import (
     BlendSettings,
     FittedPainting,
     FrameFinisher,
-    FrameSquare,
+    HeadSquare,
     check_square_fits,
     compose_pack,
     evenly_spaced_row,
@@ -54,7 +54,7 @@ _ABOVE: Final = 0.04
 _MOVING: Final = 1.2
 
 
-def head_square(meshes: Array, size: tuple[int, int]) -> FrameSquare:
+def head_square(meshes: Array, size: tuple[int, int]) -> HeadSquare:
     """Return the square around a face, the same for all pictures of a film.
 
     Parameters
@@ -70,10 +70,10 @@ def head_square(meshes: Array, size: tuple[int, int]) -> FrameSquare:
     x, y = (
         int(np.clip(round(m - side / 2), 0, s - side)) for m, s in zip(middle.tolist(), size, strict=True)
     )
-    return FrameSquare(x, y, side)
+    return HeadSquare(x, y, side)
 
 
-def read_square(pixels: Pixels, place: FrameSquare, side: int) -> Array:
+def read_square(pixels: Pixels, place: HeadSquare, side: int) -> Array:
     """Return a square of a picture as RGB in [0, 1], float32 (side, side, 3), averaged if it is larger."""
     image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, place.box)
     return np.asarray(image, np.float32) / np.float32(255)
@@ -248,7 +248,7 @@ def animate(
     canvas = read_fitted_painting(source, out, choices.size, landmarker, choices.face)
     face = canvas.face.mesh[:, :2]
     height, width = canvas.pixels.shape[:2]
-    place = FrameSquare(*choices.place) if choices.place else head_square(face[None], (width, height))
+    place = HeadSquare(*choices.place) if choices.place else head_square(face[None], (width, height))
     check_square_fits(canvas, place, str(source))
     if place.side < model.side:
         say(f"warning: {source}: the head's square is {place.side} pixels; {model.side} or more are sharper")
@@ -331,7 +331,7 @@ def _film_points(job: Job, film: Film, model: Fomm, watched: Watched, sweep: Swe
 def _frames(
     job: Job,
     canvas: FittedPainting,
-    place: FrameSquare,
+    place: HeadSquare,
     model: Fomm,
     points: KeyPoints,
     sweep: Sweep,
@@ -372,9 +372,7 @@ def _at(points: KeyPoints, moment: float) -> KeyPoints:
     return KeyPoints(*(torch.lerp(v[before : before + 1], v[before + 1 : before + 2], part) for v in points))
 
 
-def _finish(
-    job: Job, canvas: FittedPainting, place: FrameSquare, side: int, strength: float
-) -> FrameFinisher:
+def _finish(job: Job, canvas: FittedPainting, place: HeadSquare, side: int, strength: float) -> FrameFinisher:
     """Return what puts the painting's detail back, moved as the model itself moved the painting.
 
     Where the model invented what the painting does not show, there is none.

@@ -18,7 +18,7 @@ from appliance.errors import BadFilm, UnfitPortrait
 from appliance.files import open_regular
 from appliance.fomm.network import hull_area
 from appliance.pack import DEFAULT_COLUMNS
-from appliance.portrait.foreign_blend import head_and_eye_yaw
+from appliance.portrait.foreign_blend import measure_head_and_eye_yaw
 from appliance.portrait.landmarks import FaceLandmarker, FaceLandmarks
 from appliance.portrait.sampling import Array, gaussian_blur
 from appliance.terminal import show_progress
@@ -202,7 +202,7 @@ def watch(film: Film, landmarker: FaceLandmarker) -> Watched:
         marks, points = landmarker.read_again(pixels, found)
         face = replace(found, mesh=points)
         open_ = sum(eye.opening for eye in marks) / 2
-        rows.append((*head_and_eye_yaw(marks, points), open_, points[:, :2].astype(np.float32)))
+        rows.append((*measure_head_and_eye_yaw(marks, points), open_, points[:, :2].astype(np.float32)))
     _enough(film, rows, len(rows))
     seen = np.array([not isinstance(row, str) for row in rows])
     # Twice: which lids are shut is known when all openings are.

@@ -5,8 +5,8 @@ picture right and y down. The head is modelled as a smooth relief with a nose, w
 axis behind the eyes. Its sizes are those of a mean head in Farkas, "Anthropometry of the Head and Face",
 1994.
 
-The amplitudes were chosen so that BlazeFace's eye points scatter as they do on film
-(`appliance.bench.gaze_rules`). Blinking and talking are not simulated, because nothing here depends on them.
+The amplitudes were chosen so that BlazeFace's eye points scatter as they do on film: see
+`appliance.bench.gaze_methods`. Blinking and talking are not simulated, because nothing here depends on them.
 """
 
 import functools
@@ -244,7 +244,7 @@ def body_sway(who: str, time: float) -> float:
     return reach * math.sin(rate * time + _phases(who)[0])
 
 
-def head_pose_at(who: str, time: float, amount: float) -> HeadPose:
+def head_turn_at(who: str, time: float, amount: float) -> HeadPose:
     """Return the pose of a head at a time in seconds.
 
     Everybody moves in the same way but with other phases, which depend on `who`. `amount` scales all angles.

@@ -7,8 +7,8 @@ from typing import Self
 from appliance.camera.base import PicturePacer, RgbPicture, rotate_picture
 from appliance.camera.lens import Lens
 from appliance.clock import CLOCK, Clock
-from appliance.gallery.room import GalleryRenderer
-from appliance.gallery.walks import VisitorState, Walk, load_walk
+from appliance.gallery.renderer import GalleryRenderer
+from appliance.gallery.walks import VisitorState, WalkScript, load_walk
 
 
 class GalleryCamera:
@@ -20,7 +20,7 @@ class GalleryCamera:
 
     def __init__(
         self,
-        walk: Walk | str | Path,
+        walk: WalkScript | str | Path,
         width: int = 640,
         height: int = 360,
         rate: float = 30.0,
@@ -54,7 +54,7 @@ class GalleryCamera:
         self.horizontal_fov = horizontal_fov
         self.model = ""
         self._rotation = rotation
-        self.walk = walk if isinstance(walk, Walk) else load_walk(walk)
+        self.walk = walk if isinstance(walk, WalkScript) else load_walk(walk)
         self._room = GalleryRenderer(self.walk, Lens(width, height, horizontal_fov))
         self._pace = PicturePacer(rate, latency, pace, clock)
 

@@ -14,7 +14,7 @@ from appliance.assets import photograph_path
 from appliance.errors import BadManifest
 from appliance.gallery.body_motion import FACING_CAMERA, HeadPose, turn_head
 from appliance.images import read_image
-from appliance.schema import ANY_TEXT, TABLES, CheckedTable, Predicate, parse_toml, read_toml
+from appliance.schema import ANY_TEXT, TABLES, CheckedTable, Predicate, parse_toml, read_toml_text
 
 Point = tuple[float, float]
 Points = NDArray[np.float64]
@@ -228,7 +228,7 @@ def _blurred(image: Image.Image, length: float) -> Image.Image:
 @functools.cache
 def _catalogue() -> dict[str, dict[str, Any]]:
     path = Path(__file__).parent / "figures.toml"
-    return parse_catalogue(read_toml(path), str(path))
+    return parse_catalogue(read_toml_text(path), str(path))
 
 
 def parse_catalogue(text: str, name: str) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from appliance.gallery.body_motion import (
     HeadPose,
     MonotoneCurve,
     body_sway,
-    head_pose_at,
+    head_turn_at,
     smooth_rise,
 )
 from appliance.gallery.figures import figure_names
@@ -27,7 +27,7 @@ from appliance.schema import (
     Range,
     YesNo,
     parse_toml,
-    read_toml,
+    read_toml_text,
     toml_value,
 )
 
@@ -110,7 +110,7 @@ class ScriptedPerson:
         return f"{self.who} {self.x.values[-1]:g} {self.z.values[-1]:g}"
 
     def _pose(self, time: float) -> HeadPose:
-        pose = head_pose_at(self._seed, time, self.life) if self.life else FACING_CAMERA
+        pose = head_turn_at(self._seed, time, self.life) if self.life else FACING_CAMERA
         # The head turns before the body does.
         part = max(
             (
@@ -146,7 +146,7 @@ class RoomSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class WalkScript:
     """A script: a room and the people in it; it starts again after `duration` seconds.
 
     `follow` is whom the sitter should look at from which time on, (seconds, who) with rising times; before
@@ -179,7 +179,7 @@ def bundled_walks() -> list[str]:
     return sorted(path.stem for path in _BUNDLED.glob("*.toml"))
 
 
-def load_walk(name: str | Path) -> Walk:
+def load_walk(name: str | Path) -> WalkScript:
     """Read a walk: one of `bundled_walks`, or the path of a TOML file.
 
     Raises
@@ -195,7 +195,7 @@ def load_walk(name: str | Path) -> Walk:
             known = ", ".join(bundled_walks())
             raise ConfigError(f"no walk {str(name)!r}; expected one of {known}, or a .toml file")
     try:
-        text = read_toml(path)
+        text = read_toml_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -203,7 +203,7 @@ def load_walk(name: str | Path) -> Walk:
     return parse_walk(text, str(path))
 
 
-def parse_walk(text: str, name: str) -> Walk:
+def parse_walk(text: str, name: str) -> WalkScript:
     """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
     try:
         tree = parse_toml(text)
@@ -232,7 +232,7 @@ def parse_walk(text: str, name: str) -> Walk:
         if follow and begins <= follow[-1][0]:
             raise turn.wrong("time", f"more than {follow[-1][0]:g}, the one before")
         follow.append((begins, who))
-    return Walk(title, duration, room, tuple(people), tuple(follow))
+    return WalkScript(title, duration, room, tuple(people), tuple(follow))
 
 
 class _WalkTable:

@@ -12,8 +12,8 @@ from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.head import HeadMotion, cells_touching
+from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array, sample_bilinear
-from appliance.portrait.sitter import Sitter
 
 # Still pixels around what changes, on each side of the patch.
 _MARGIN: Final = 2
@@ -28,7 +28,7 @@ _CELL: Final = 2
 _AIR: Final = 4
 
 
-def patch_box(sitter: Sitter) -> Box:
+def patch_box(sitter: PreparedSitter) -> Box:
     """Return the rectangle of the picture that changes in any frame, (x0, y0, x1, y1) in whole pixels."""
     height, width = sitter.pixels.shape[:2]
     boxes = [_eye_box(sitter, eye) for eye in sitter.eyes]
@@ -38,12 +38,12 @@ def patch_box(sitter: Sitter) -> Box:
     return max(x0 - _MARGIN, 0), max(y0 - _MARGIN, 0), min(x1 + _MARGIN, width), min(y1 + _MARGIN, height)
 
 
-def _head_box(sitter: Sitter) -> Box:
+def _head_box(sitter: PreparedSitter) -> Box:
     """Return the rectangle in which the head's motion changes the frames."""
     return sitter.head.moving_box(turns=any(sitter.plan.turns), nods=any(sitter.plan.nods))
 
 
-def eyes_box(sitter: Sitter) -> Box:
+def eyes_box(sitter: PreparedSitter) -> Box:
     """Return a rectangle around both eyes, for a close-up, (x0, y0, x1, y1) in whole pixels."""
     return _around([_eye_box(sitter, eye) for eye in sitter.eyes])
 
@@ -54,7 +54,7 @@ def _around(boxes: list[Box]) -> Box:
     return min(left), min(top), max(right), max(bottom)
 
 
-def draw_patches(sitter: Sitter, box: Box) -> Iterator[Image.Image]:
+def draw_patches(sitter: PreparedSitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame, in the order of the grid's numbers.
 
     Yields
@@ -131,7 +131,7 @@ class _Turner:
 
 
 def _draw_eye(
-    sitter: Sitter,
+    sitter: PreparedSitter,
     eye: PaintedEye,
     way: tuple[float, float],
     nodes: tuple[Array, Array],
@@ -167,7 +167,7 @@ def _sources(head: HeadMotion, nodes: tuple[Array, Array], x: Array, y: Array) -
     return x + shift[..., 0], y + shift[..., 1]
 
 
-def _eye_box(sitter: Sitter, eye: PaintedEye) -> Box:
+def _eye_box(sitter: PreparedSitter, eye: PaintedEye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
     head, plan = sitter.head, sitter.plan
     x, y = eye.corners(any(plan.drops))

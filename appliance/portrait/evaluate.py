@@ -18,9 +18,9 @@ from appliance.errors import BadPack, UnfitPortrait
 from appliance.pack import FrameGrid, Pack
 from appliance.portrait.eye_recordings import match_iris_along_face, match_painting_square
 from appliance.portrait.landmarks import FaceLandmarker, face_names, mesh_yaw
-from appliance.portrait.render import DRAWING_ENGINE
+from appliance.portrait.painting_to_pack import DRAWING_ENGINE
+from appliance.portrait.prepared_sitters import PreparedSitter, RequestedMotion, prepare_sitters
 from appliance.portrait.sampling import LUMA, Array, Mask
-from appliance.portrait.sitter import RequestedMotion, Sitter, prepare_sitters
 from appliance.portrait.verdict import (
     FrameExaminer,
     Verdict,
@@ -52,7 +52,7 @@ _OURS: Final = DRAWING_ENGINE.rpartition(" ")[0]
 _RENDER: Final = """
 import resource, sys
 from pathlib import Path
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 image, out, frames, rows, yaw, face = sys.argv[1:]
 choose = "all" if face == "all" else int(face)
 render(Path(image), Path(out), int(frames), rows=int(rows), yaw=float(yaw), choose=choose)
@@ -134,7 +134,7 @@ class _Part(Pack):
 
 
 def _of_one(
-    pack: Pack, base: Pixels, sitter: Sitter, landmarker: FaceLandmarker
+    pack: Pack, base: Pixels, sitter: PreparedSitter, landmarker: FaceLandmarker
 ) -> tuple[dict[str, Any], Verdict]:
     """Return the figures of one sitter, and the verdict."""
     report = _stillness(pack, base, sitter)
@@ -215,7 +215,7 @@ def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
     return whole
 
 
-def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+def _stillness(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, Any]:
     """Check what must not change: the resting frame, the patches' border, and all that nothing reaches.
 
     `neutral_exact` is whether the resting patch is the painting. `changed_on_border` and `changed_outside`
@@ -245,7 +245,7 @@ def _stillness(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     }
 
 
-def _pictures(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+def _pictures(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, Any]:
     """Measure how the level row looks as a film.
 
     `detail_kept` is the face's sharpness against the painting's; `jump_ratio` the largest step from frame to
@@ -286,7 +286,7 @@ def _jump_ratio(steps: list[float]) -> float:
     return round(max(steps) / float(np.median(steps)), 3)
 
 
-def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
+def _eyes(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, Any]:
     """Measure the irises' travel by template matching, against the plan; lists are of both eyes.
 
     `iris_travel_percent` is in percent of the eye's width, without what the head carries; `iris_off_plan` the
@@ -318,7 +318,7 @@ def _eyes(pack: Pack, base: Pixels, sitter: Sitter) -> dict[str, Any]:
     }
 
 
-def _models(pack: Pack, base: Pixels, sitter: Sitter, landmarker: FaceLandmarker) -> dict[str, Any]:
+def _models(pack: Pack, base: Pixels, sitter: PreparedSitter, landmarker: FaceLandmarker) -> dict[str, Any]:
     """Read the frames of the level row by the iris and mesh models.
 
     The models shrink shifts, so only ranks count: `iris_model_rank` and `yaw_rank` are 1 if every frame is
@@ -352,7 +352,7 @@ def _reading(lower: Array, iris: tuple[float, float]) -> float:
     return float((np.array(iris) - lower[0]) @ along / (along @ along))
 
 
-def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
+def _face(sitter: PreparedSitter, box: tuple[int, int, int, int]) -> Mask:
     """Return which pixels of the box lie in the face: an ellipse through the mesh's outermost points."""
     points = sitter.face.mesh[:, :2]
     low, high = points.min(0), points.max(0)
@@ -362,7 +362,7 @@ def _face(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
     return inside
 
 
-def _reached(sitter: Sitter, box: tuple[int, int, int, int]) -> Mask:
+def _reached(sitter: PreparedSitter, box: tuple[int, int, int, int]) -> Mask:
     """Return which pixels of the box the head's motion or the eyes can change, and a margin.
 
     The landmarks are found again, on the base picture, and differ a little from the render's.
@@ -390,7 +390,7 @@ def _sharpness(patch: Pixels, inside: Mask) -> float:
     return float(edges[inside].var())
 
 
-def _ring(sitter: Sitter) -> Array:
+def _ring(sitter: PreparedSitter) -> Array:
     """Return points (n, 2) beside and above the face's outline, where the background begins."""
     c, s = math.cos(sitter.face.tilt), math.sin(sitter.face.tilt)
     upright = sitter.face.mesh[:, :2] @ np.array([[c, -s], [s, c]])
@@ -406,7 +406,7 @@ def _ring(sitter: Sitter) -> Array:
     return ring
 
 
-def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
+def _background(base: Pixels, frame: Pixels, sitter: PreparedSitter) -> float:
     """Return the largest shift of textured squares on the ring, in pixels, by matching."""
     side, most = max(round(_SQUARE * sitter.face.half_width), 8), 0.0
     for x, y in _ring(sitter).tolist():
@@ -419,7 +419,7 @@ def _background(base: Pixels, frame: Pixels, sitter: Sitter) -> float:
     return most
 
 
-def _outline(sitter: Sitter, turn: float) -> float:
+def _outline(sitter: PreparedSitter, turn: float) -> float:
     """Return the largest shift that the field itself has on the ring, in pixels."""
     ring = _ring(sitter)
     return float(np.abs(sitter.head.displacement(ring[:, 0], ring[:, 1], turn).along).max())

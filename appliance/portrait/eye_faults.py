@@ -15,8 +15,8 @@ from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames, EyeRecorder
 from appliance.portrait.landmarks import EyeLandmarks
+from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import LUMA, Array, Mask, gaussian_blur, sample_bilinear
-from appliance.portrait.sitter import Sitter
 
 # Width of each of the two strips beside the uncovered white, in eye widths (by eye).
 _STRIP: Final = 0.05
@@ -531,7 +531,7 @@ class HeadFigures(NamedTuple):
     nose: float
 
 
-def measure_head(sitter: Sitter, box: Box, ends: list[Pixels]) -> HeadFigures:
+def measure_head(sitter: PreparedSitter, box: Box, ends: list[Pixels]) -> HeadFigures:
     """Measure the head's turn.
 
     Parameters
@@ -543,7 +543,7 @@ def measure_head(sitter: Sitter, box: Box, ends: list[Pixels]) -> HeadFigures:
     return HeadFigures(eye_width_ratios(sitter, box, light), nose_tip_travel(sitter, box, light))
 
 
-def eye_width_ratios(sitter: Sitter, box: Box, ends: list[Array]) -> Array:
+def eye_width_ratios(sitter: PreparedSitter, box: Box, ends: list[Array]) -> Array:
     """Return each eye's width in the outermost frames against the painting, (2 eyes, 2 frames).
 
     All the skin over the eye's width counts, from 0.05 to 0.18 eye widths above the upper lid, and from 0.04
@@ -567,7 +567,7 @@ def eye_width_ratios(sitter: Sitter, box: Box, ends: list[Array]) -> Array:
     )
 
 
-def _width(sitter: Sitter, box: Box, frame: Array, marks: EyeLandmarks, turn: float) -> float:
+def _width(sitter: PreparedSitter, box: Box, frame: Array, marks: EyeLandmarks, turn: float) -> float:
     """Return an eye's width in a frame against the painting; 1 where its skin shows nothing to match."""
     along = np.array([math.cos(sitter.head.tilt), math.sin(sitter.head.tilt)])
     down = np.array([-along[1], along[0]])
@@ -618,7 +618,7 @@ def _beside_lid(marks: EyeLandmarks, lid: int, along: Array, down: Array) -> Arr
     return points
 
 
-def nose_tip_travel(sitter: Sitter, box: Box, ends: list[Array]) -> float:
+def nose_tip_travel(sitter: PreparedSitter, box: Box, ends: list[Array]) -> float:
     """Return how far the nose's tip goes from the first frame to the last, against bridge and upper lip.
 
     All three are matched in the frames, see `_way`; 1 is the mean of bridge and lip. A real nose goes as far
@@ -640,7 +640,7 @@ def nose_tip_travel(sitter: Sitter, box: Box, ends: list[Array]) -> float:
     return ways[0] / mean if answered else 1.0
 
 
-def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:
+def _way(sitter: PreparedSitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:
     """Return how far a detail of the painting has gone along the face in a frame, in pixels, by matching.
 
     Not a number where nothing is painted that could be matched.
@@ -670,7 +670,7 @@ def _way(sitter: Sitter, box: Box, frame: Array, x: float, y: float, turn: float
     return float(ways[(np.square(unlike).mean((1, 2)) / template.var() + off).argmin()])
 
 
-def _painted(sitter: Sitter, x: Array, y: Array) -> Array:
+def _painted(sitter: PreparedSitter, x: Array, y: Array) -> Array:
     """Return the painting's luminance at points; only their part of it is sampled.
 
     Points may lie outside the picture, such as a chin below its edge.

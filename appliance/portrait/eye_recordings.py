@@ -13,8 +13,8 @@ from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.lids import EyeRaster
+from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import LUMA, Array, Mask, sample_bilinear, sample_cubic
-from appliance.portrait.sitter import Sitter
 
 # The part of the iris that is matched, in radii: its middle, away from lids and white (by eye).
 _INNER: Final = 0.62
@@ -184,7 +184,7 @@ class EyeRecorder:
     the eyes are kept with the irises' way up or down taken back, and the painting comes last, for comparison.
     """
 
-    def __init__(self, sitter: Sitter, box: Box, row: int) -> None:
+    def __init__(self, sitter: PreparedSitter, box: Box, row: int) -> None:
         """Begin a recording.
 
         Parameters

@@ -30,7 +30,7 @@ from appliance.portrait.landmarks import (
     name_picture_in_refusals,
 )
 from appliance.portrait.sampling import Array, sample_bilinear, sample_cubic, smoothstep
-from appliance.portrait.source import fit_to_screen, read_original_picture
+from appliance.portrait.source import fit_to_screen, read_picture_for_screen
 from appliance.terminal import show_progress
 
 # Sigma of the Gaussian that averages the landmarks' motion, as a fraction of the square's side (by eye).
@@ -124,7 +124,7 @@ _LEVER: Final = 1.744
 _EDGE: Final = 0.12
 
 
-class FrameSquare(NamedTuple):
+class HeadSquare(NamedTuple):
     """The square of the painting that head frames show: upper left corner and side, in its pixels."""
 
     x: int
@@ -159,7 +159,7 @@ def blend_frame(painting: Pixels, frame: Pixels, alpha: Array) -> Pixels:
     return mixed
 
 
-def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) -> FrameSquare:
+def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) -> HeadSquare:
     """Find the square that frames of `side` pixels show, by matching both faces' meshes.
 
     Raises
@@ -177,7 +177,7 @@ def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) 
             f"{_UNALIKE}); make them from this painting, or give their place"
         )
     x, y = there.mean(0) - scale * here.mean(0)
-    return FrameSquare(round(float(x)), round(float(y)), round(scale * side))
+    return HeadSquare(round(float(x)), round(float(y)), round(scale * side))
 
 
 def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[int]:
@@ -214,10 +214,10 @@ def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[i
 
 def read_gaze_angles(landmarker: FaceLandmarker, files: Sequence[Path], face: FaceLandmarks) -> list[float]:
     """Measure where each frame looks, in degrees to picture right: the head's yaw plus the irises' turn."""
-    return [sum(head_and_eye_yaw(*landmarker.read_again(read_pixels(path), face))) for path in files]
+    return [sum(measure_head_and_eye_yaw(*landmarker.read_again(read_pixels(path), face))) for path in files]
 
 
-def head_and_eye_yaw(eyes: Sequence[EyeLandmarks], mesh: Array) -> tuple[float, float]:
+def measure_head_and_eye_yaw(eyes: Sequence[EyeLandmarks], mesh: Array) -> tuple[float, float]:
     """Return how far a head is turned and how far its eyes are, on average, in degrees to picture right.
 
     Parameters
@@ -251,7 +251,7 @@ def check_frames_are_square(files: Sequence[Path]) -> None:
 def blend_frames(
     painting: Pixels,
     files: Sequence[Path],
-    place: FrameSquare,
+    place: HeadSquare,
     resting_frame: int,
     alpha: Array,
     finish: Callable[[int, Pixels], Pixels] = lambda index, frame: frame,
@@ -296,12 +296,12 @@ class FittedPainting:
         x, y = corners.mean(0).round(2).tolist()
         return x, y
 
-    def square(self, place: FrameSquare) -> Pixels:
+    def square(self, place: HeadSquare) -> Pixels:
         """Return a square of the painting, RGB uint8 (side, side, 3)."""
         x0, y0, x1, y1 = place.box
         return self.pixels[y0:y1, x0:x1]
 
-    def detail(self, place: FrameSquare, frame_side: int) -> FineDetail:
+    def detail(self, place: HeadSquare, frame_side: int) -> FineDetail:
         """Take the fine detail out of a square, as `FineDetail` does."""
         corner = np.array([place.x, place.y], np.float64)
         eyes = [
@@ -347,14 +347,14 @@ def read_fitted_painting(
     BadImage, UnfitPortrait
         If it is no whole image, or has no such face.
     """
-    original, _ = read_original_picture(image, size)
+    original, _ = read_picture_for_screen(image, size)
     with name_picture_in_refusals(image, out):
         found = landmarker.find_sitter(original, choose)
         pixels, (found,) = fit_to_screen(original, [found], size or (original.shape[1], original.shape[0]))
         return FittedPainting(image, pixels, landmarker.read_landmarks(pixels, found))
 
 
-def check_square_fits(canvas: FittedPainting, place: FrameSquare, whose: str) -> None:
+def check_square_fits(canvas: FittedPainting, place: HeadSquare, whose: str) -> None:
     """Make sure that a square lies in the painting; raises `UnfitPortrait`, in `whose` name."""
     (x0, y0, x1, y1), (height, width) = place.box, canvas.pixels.shape[:2]
     if place.side < _SMALLEST:
@@ -369,7 +369,7 @@ def check_square_fits(canvas: FittedPainting, place: FrameSquare, whose: str) ->
         )
 
 
-def evenly_spaced_row(canvas: FittedPainting, place: FrameSquare, count: int, reach: float) -> FrameGrid:
+def evenly_spaced_row(canvas: FittedPainting, place: HeadSquare, count: int, reach: float) -> FrameGrid:
     """Return the grid of one row that looks `reach` degrees to either side; its middle is the painting."""
     angles = np.linspace(-reach, reach, count) * (np.arange(count) != count // 2)
     return FrameGrid(place.box, canvas.eyes, tuple(angles.tolist()), (0.0,), (1,), (0, count // 2))
@@ -378,7 +378,7 @@ def evenly_spaced_row(canvas: FittedPainting, place: FrameSquare, count: int, re
 def compose_pack(
     out: Path,
     canvas: FittedPainting,
-    place: FrameSquare,
+    place: HeadSquare,
     files: Sequence[Path],
     grid: FrameGrid,
     look: BlendSettings,

@@ -14,10 +14,10 @@ from appliance.errors import BadImage, ConfigError
 from appliance.images import image_files
 from appliance.portrait.eye_layers import IRIS_LEVER, fit_eyes
 from appliance.portrait.eye_recordings import match_eye_socket, match_iris
-from appliance.portrait.foreign_blend import FittedPainting, FrameSquare
+from appliance.portrait.foreign_blend import FittedPainting, HeadSquare
 from appliance.portrait.landmarks import EYE_CORNERS, FaceLandmarker, FaceLandmarks, mesh_yaw
 from appliance.portrait.sampling import Array
-from appliance.schema import parse_toml, read_toml, toml_value
+from appliance.schema import parse_toml, read_toml_text, toml_value
 
 # Mesh points at the top of the face and at the chin.
 _TOP, _CHIN = 10, 152
@@ -30,7 +30,7 @@ class GazeReader:
     """Reads yaw and pitch of head pictures: the head's from its mesh, the eyes' by matching the irises."""
 
     def __init__(
-        self, canvas: FittedPainting, place: FrameSquare, landmarker: FaceLandmarker, rest: Pixels
+        self, canvas: FittedPainting, place: HeadSquare, landmarker: FaceLandmarker, rest: Pixels
     ) -> None:
         """Prepare to read pictures.
 
@@ -143,7 +143,7 @@ def _number(text: str) -> float:
 def _listed(path: Path) -> list[tuple[float, float, Path]]:
     """Return yaw, pitch and file of each picture that angles.toml lists."""
     try:
-        tree = parse_toml(read_toml(path))
+        tree = parse_toml(read_toml_text(path))
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: cannot be read ({cause}); {_EXPECTED}") from error

@@ -90,7 +90,7 @@ def render_from_frames(
         raise UnfitPortrait(f"{ahead}: {error}") from error
     side = first.shape[1]
     square = (
-        foreign_blend.FrameSquare(*place)
+        foreign_blend.HeadSquare(*place)
         if place
         else foreign_blend.find_frame_square(canvas.face, head, side)
     )
@@ -120,7 +120,7 @@ def measure_frame_grid(
     reader: GazeReader,
     folder: Path,
     canvas: FittedPainting,
-    place: foreign_blend.FrameSquare,
+    place: foreign_blend.HeadSquare,
 ) -> FrameGrid:
     """Return the grid of pictures made elsewhere, with where they look in degrees.
 
@@ -164,7 +164,7 @@ def _in_degrees(
 
 def _finish(
     canvas: FittedPainting,
-    square: foreign_blend.FrameSquare,
+    square: foreign_blend.HeadSquare,
     landmarker: FaceLandmarker,
     head: FaceLandmarks,
     side: int,

@@ -47,7 +47,7 @@ _ORIENTATION: Final = 0x0112
 _SAME: Final = 2
 
 
-def read_original_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
+def read_picture_for_screen(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
     """Read a picture, reduced so that it still covers the screen.
 
     Parameters

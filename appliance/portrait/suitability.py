@@ -110,7 +110,7 @@ def check_face_suitable(face: FaceLandmarks, scale: float) -> list[str]:
     return doubts
 
 
-def check_eyes_suitable(eyes: tuple[PaintedEye, PaintedEye]) -> list[str]:
+def check_iris_contrast(eyes: tuple[PaintedEye, PaintedEye]) -> list[str]:
     """Check that irises stand out in the eyes; return doubts or raise `UnfitPortrait`, as above."""
     score = min(eye.iris.score for eye in eyes)
     if score < _FLAT:
@@ -120,7 +120,7 @@ def check_eyes_suitable(eyes: tuple[PaintedEye, PaintedEye]) -> list[str]:
     return []
 
 
-def check_plan_suitable(plan: FramePlan) -> list[str]:
+def check_gaze_range(plan: FramePlan) -> list[str]:
     """Check that the frames reach visitors on both sides; return doubts or raise `UnfitPortrait`."""
     sides = -plan.angles[0], plan.angles[-1]
     side = sides.index(min(sides))

@@ -11,8 +11,8 @@ from appliance.pack import FrameGrid
 from appliance.portrait.eye_faults import LASTING_PART, PortraitFigures, measure_frames_of_row, measure_head
 from appliance.portrait.eye_recordings import EyeRecorder
 from appliance.portrait.plan import MAX_LOPSIDED, MIN_RANGE
+from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
-from appliance.portrait.sitter import Sitter
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
 
 # The three verdicts, from the best to the worst, ...
@@ -363,7 +363,7 @@ def _named(runs: list[list[int]]) -> str:
 class FrameExaminer:
     """Keeps what the measures need of a sitter's frames while they pass through, and judges them."""
 
-    def __init__(self, sitter: Sitter, grid: FrameGrid) -> None:
+    def __init__(self, sitter: PreparedSitter, grid: FrameGrid) -> None:
         self._sitter, self._grid = sitter, grid
         level, last = grid.resting[0], len(grid.pitches) - 1
         self._recorders = {row: EyeRecorder(sitter, grid.box, row) for row in sorted({0, level, last})}

@@ -13,10 +13,10 @@ from typing import Final
 
 from appliance.clock import CLOCK, Clock
 from appliance.config import Config, keep_until_restart
-from appliance.display.dimmer import OpeningController
 from appliance.display.layout import sitter_offsets_mm
-from appliance.display.screen import Screen
-from appliance.display.sdl import wait_for_display
+from appliance.display.opening_hours import OpeningController
+from appliance.display.screen import PortraitScreen
+from appliance.display.sdl import wait_until_display_opens
 from appliance.errors import BadPack, CannotWrite, DisplayLost, DisplayStuck
 from appliance.pack import Pack, as_bad_pack
 from appliance.service import reporter, status
@@ -58,7 +58,7 @@ class App:
         self,
         config: Config,
         hanging: Callable[[], Path],
-        screen: Screen,
+        screen: PortraitScreen,
         report: Callable[[reporter.Event], None],
         stop: threading.Event,
         settings: Settings | None = None,
@@ -182,7 +182,7 @@ class App:
         setup, target = known.setup, known.target
         if target is None or setup.pack != self.pack.info:
             return  # nobody was looked for yet with this portrait
-        from appliance.gaze.target import frames_for  # by now the vision thread has loaded it
+        from appliance.gaze.target_to_frames import frames_for  # by now the vision thread has loaded it
 
         lit = self._clock.monotonic() + setup.config.tracking.display_latency
         frames = frames_for(target, lit, screen.shown, setup.config.tracking, setup.pack, setup.apart)
@@ -229,11 +229,11 @@ def run(
         inputs = _inputs_without_display(opening, cause, _faults(settings, fault))
         tell(replace(inputs, overridden=settings.overridden) if settings else inputs)
 
-    if not wait_for_display(
+    if not wait_until_display_opens(
         config.display.output, stop, end, lambda: tell_no_display(NO_MONITOR), lambda: tell_no_display(HELD)
     ):
         return
-    with Screen(config.display, opening) as screen:
+    with PortraitScreen(config.display, opening) as screen:
         app = App(config, hanging, screen, tell, stop, settings, observer)
         vision = app.vision
         try:

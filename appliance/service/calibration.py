@@ -18,12 +18,12 @@ from appliance.camera.lens import Lens
 from appliance.config import CAMERA_PITCH, CAMERA_UP, Config, GazeConfig
 from appliance.errors import CannotWrite, NotCalibrated
 from appliance.files import sync_to_disk, write_atomic
-from appliance.gaze.controller import GazeController
 from appliance.gaze.geometry import Direction, gaze_angle_to
-from appliance.gaze.target import frames_for, gaze_direction_at
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import frames_for, gaze_direction_at
 from appliance.pack import FrameGrid, PackInfo
 from appliance.schema import toml_value
-from appliance.service.camera_feed import describe_camera
+from appliance.service.camera_creation import describe_camera
 from appliance.tracking.viewer_position import Viewer
 
 # A face counts as in view when so much above and below its eyes is in the picture, in mm. Measured on the

@@ -18,8 +18,8 @@ from appliance import assets
 from appliance.camera.lens import camera_listing_advice, choose_field_of_view, is_usb_camera
 from appliance.config import CameraConfig, Config, load_layers
 from appliance.display import monitor as plugs
-from appliance.display.dimmer import clock_is_set
 from appliance.display.monitor import card_holders
+from appliance.display.opening_hours import clock_is_set
 from appliance.errors import ApplianceError
 from appliance.library import current_folder, library_folder
 from appliance.pack import Pack

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.errors import BadPack
 from appliance.library import DEFAULT_PORTRAIT, installed_packs, portrait_folder
 from appliance.pack import Pack, as_bad_pack
@@ -20,7 +20,7 @@ HELD: Final = "%s; the picture stays as it is"
 SHAPE: Final = "%s is %dx%d and the screen %dx%d: %s; render it for this screen"
 
 
-def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> tuple[Pack, str]:
+def light_best(screen: PortraitScreen, folder: Path, spare: Path | None = None) -> tuple[Pack, str]:
     """Light the portrait of a folder at rest; if it cannot be, any installed one, or the `spare`.
 
     Returns
@@ -49,7 +49,9 @@ def light_best(screen: Screen, folder: Path, spare: Path | None = None) -> tuple
     return pack, ""
 
 
-def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callable[[], object]) -> str:
+def load_or_rest(
+    screen: PortraitScreen, pack: Pack, stop: threading.Event, each: Callable[[], object]
+) -> str:
     """Load a portrait's frames, calling `each` after every one; if they are damaged its sitter rests.
 
     Returns what is wrong, which the log says as well; empty if nothing is.
@@ -67,7 +69,11 @@ def load_or_rest(screen: Screen, pack: Pack, stop: threading.Event, each: Callab
 
 
 def light_again(
-    screen: Screen, folder: Path, spare: Path | None, stop: threading.Event, each: Callable[[], object]
+    screen: PortraitScreen,
+    folder: Path,
+    spare: Path | None,
+    stop: threading.Event,
+    each: Callable[[], object],
 ) -> tuple[Pack | None, str]:
     """Light and load a portrait as at the start, because the compiled file was damaged while it was shown.
 

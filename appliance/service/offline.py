@@ -10,8 +10,8 @@ from appliance.camera.lens import DEFAULT_FIELD_OF_VIEW
 from appliance.camera.replay import ReplayCamera
 from appliance.config import Config
 from appliance.errors import BadImage, CameraEnded
-from appliance.gaze.controller import GazeController
-from appliance.gaze.target import GazeTarget, frames_for
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import GazeTarget, frames_for
 from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector, PointSampledPicture

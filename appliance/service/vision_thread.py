@@ -19,9 +19,9 @@ from appliance.service.health import HealthInputs
 
 if TYPE_CHECKING:  # numpy and the model's runtime are imported once the portrait is lit
     from appliance.camera.base import Camera, Picture
-    from appliance.gaze.controller import GazeController
-    from appliance.gaze.target import GazeTarget
-    from appliance.service.camera_feed import FrameChecks
+    from appliance.gaze.pictures_to_target import GazeController
+    from appliance.gaze.target_to_frames import GazeTarget
+    from appliance.service.camera_creation import FrameChecks
     from appliance.tracking.search_regions import Detectors
     from appliance.vision.blazeface import Face
 
@@ -214,7 +214,12 @@ class VisionThread:
 
     def _see(self) -> None:
         """Take one picture and find the gaze target, with the camera and models of the setup."""
-        from appliance.service.camera_feed import black_cause, check_picture, describe_camera, frozen_cause
+        from appliance.service.camera_creation import (
+            black_cause,
+            check_picture,
+            describe_camera,
+            frozen_cause,
+        )
 
         setup = self.setup  # read once for each picture, because the main thread replaces it
         config = setup.config
@@ -250,7 +255,7 @@ class VisionThread:
 
     def _prepare(self, config: Config) -> None:
         """Go by another config, or begin; opens the camera where it is closed or another one is asked for."""
-        from appliance.service.camera_feed import create_camera
+        from appliance.service.camera_creation import create_camera
 
         before, self._controller = self._config, None  # so that its models can be given back
         reopens = before is None or (before.camera, before.vision) != (config.camera, config.vision)
@@ -271,7 +276,7 @@ class VisionThread:
 
     def _controller_for(self, config: Config) -> GazeController:
         """Return a controller that sees with the models that are loaded, or with new ones in their place."""
-        from appliance.gaze.controller import GazeController
+        from appliance.gaze.pictures_to_target import GazeController
         from appliance.tracking.search_regions import Detectors
 
         if self._detectors is None or self._detectors.vision != config.vision:

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.bench.gaze import GazeRun, over_scenes, run_trial, summary
-from appliance.bench.gaze_rules import FRAMES, LENS, column_angle
+from appliance.bench.gaze_methods import FRAMES, LENS, column_angle
 from appliance.bench.gaze_walks import Trial, meeting, standing, trials
 from appliance.bench.vision import meetings, models_used
 from appliance.gallery.camera import GalleryCamera

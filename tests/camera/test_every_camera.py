@@ -16,7 +16,7 @@ from appliance.camera.base import Camera
 from appliance.camera.replay import ReplayCamera
 from appliance.config import CameraConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.service.camera_feed import create_camera
+from appliance.service.camera_creation import create_camera
 from appliance.vision.blazeface import letterbox_region
 
 RATE = 200.0

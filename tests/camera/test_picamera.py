@@ -434,7 +434,7 @@ def test_a_cropped_sensor_sees_a_narrower_angle(
 
 def test_a_start_with_a_pi_camera_loads_no_simulated_one() -> None:
     program = (
-        "import sys; from appliance.config import CameraConfig; from appliance.service.camera_feed import create_camera\n"
+        "import sys; from appliance.config import CameraConfig; from appliance.service.camera_creation import create_camera\n"
         "create_camera('picamera', CameraConfig())\n"
         "print(*(name for name in sys.modules if name.startswith('appliance.camera.')))"
     )

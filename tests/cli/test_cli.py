@@ -367,11 +367,11 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
 
 def test_a_monitor_switched_off_at_the_end_restarts_nothing(pack: Pack, tmp_path: Path) -> None:
     program = (
-        "import sys, pygame; from appliance.display.screen import Screen; from appliance.cli import main\n"
+        "import sys, pygame; from appliance.display.screen import PortraitScreen; from appliance.cli import main\n"
         "def lost(): raise pygame.error('drmModePageFlip failed')\n"
-        "fade = Screen.fade\n"
+        "fade = PortraitScreen.fade\n"
         "def fades(screen, seconds): pygame.display.flip = lost; fade(screen, seconds)\n"
-        "Screen.fade = fades; sys.exit(main(sys.argv[1:]))"
+        "PortraitScreen.fade = fades; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, "run", "--service", "--camera", "gallery:empty"]
     with subprocess.Popen(

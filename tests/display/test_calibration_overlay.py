@@ -8,7 +8,7 @@ import pytest
 from appliance.camera.sampling import Pixels
 from appliance.config import DisplayConfig
 from appliance.display.calibration_overlay import calibration_overlay, draw_text_plate
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.pack import Pack
 from tests.conftest import BOX, FRAMES
 from tests.display.test_screen import display, lit
@@ -53,7 +53,7 @@ def test_new_lines_replace_the_old_and_leave_no_trace(pack: Pack, tmp_path: Path
         show((3,), "one\ntwo\nthree")
         show((0,), "one")
     assert np.array_equal(lit(tmp_path / "two", 0), one)
-    with Screen(display(f"offscreen:{tmp_path / 'after'}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path / 'after'}")) as screen:
         screen.light(pack)
     assert np.array_equal(lit(tmp_path / "after", FRAMES // 2), np.asarray(pack.base()))
 

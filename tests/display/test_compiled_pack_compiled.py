@@ -21,7 +21,7 @@ from appliance.display import compiled_pack, frame_loader
 from appliance.display import frame_loader as frames_module
 from appliance.display import screen as screen_module
 from appliance.display.compiled_pack import CompiledPack
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.errors import BadPack, CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
 from tests.conftest import (
@@ -51,7 +51,7 @@ def all_frames(pack: Pack) -> list[tuple[int, ...]]:
 def shown(pack: Pack, out: Path, **changes: Any) -> Pixels:
     """What is lit of `all_frames`, of shape (frames, height, width, 3)."""
     config = DisplayConfig(output=f"offscreen:{out}", width=SIZE[0], height=SIZE[1], **changes)
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         lit = []
@@ -79,9 +79,9 @@ def test_a_compiled_start_loads_neither_numpy_nor_pillow(pack: Pack, tmp_path: P
     script = (
         "import sys, threading; from pathlib import Path; import appliance.cli, appliance.cli.commands;"
         "import appliance.service.app;"
-        "from appliance.config import DisplayConfig; from appliance.display.screen import Screen;"
+        "from appliance.config import DisplayConfig; from appliance.display.screen import PortraitScreen;"
         "from appliance.pack import Pack;"
-        f"s = Screen(DisplayConfig(output='offscreen:{tmp_path / 'two'}', width={SIZE[0]}, height={SIZE[1]}));"
+        f"s = PortraitScreen(DisplayConfig(output='offscreen:{tmp_path / 'two'}', width={SIZE[0]}, height={SIZE[1]}));"
         f"s.__enter__(); s.light(Pack(Path({str(pack.folder)!r})));"
         "print(sorted({'numpy', 'tflite_runtime', 'pkg_resources', 'appliance.vision'} & set(sys.modules)))"
     )
@@ -136,13 +136,13 @@ def test_the_picture_can_be_drawn_anew_while_it_is_compiled(
 ) -> None:
     monkeypatch.setattr(screen_module, "CHECK_INTERVAL", 0.0)
     drawn = []
-    draw = Screen._draw
+    draw = PortraitScreen._draw
 
-    def counted(screen: Screen) -> None:
+    def counted(screen: PortraitScreen) -> None:
         drawn.append(1)
         draw(screen)
 
-    monkeypatch.setattr(Screen, "_draw", counted)
+    monkeypatch.setattr(PortraitScreen, "_draw", counted)
     shown(pack, tmp_path / "one", shift_time=1e-9, shift=1)
     assert len(drawn) > FRAMES // 2, "by the burn-in care, between two frames"
 
@@ -173,7 +173,7 @@ def test_a_display_lost_while_compiling_is_no_full_disk(
         raise lost
 
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         with pytest.raises(type(lost)):
             screen.load(pack, NEVER, each)
@@ -231,7 +231,7 @@ def test_bytes_that_change_on_the_card_while_it_runs_are_not_lit(
     at_rest = all_frames(pack)[-1]
     monkeypatch.setattr(frames_module, "KEPT_SCREENS", kept)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1], shift=2)
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         hurt(caches()[0], how)
@@ -262,7 +262,7 @@ def test_a_fifo_for_a_compiled_file_does_not_stop_the_start(pack: Pack, tmp_path
 def test_the_base_is_freed_once_drawn_from_a_compiled_file(pack: Pack, tmp_path: Path) -> None:
     shown(pack, tmp_path / "one")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         assert screen._frames and screen._frames.base is None
@@ -377,7 +377,7 @@ def test_a_damaged_pack_never_compiled_shows_its_resting_frame(pack: Pack, tmp_p
     name = pack.info.patch_name(7)
     (pack.folder / name).write_bytes(b"damaged")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1])
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         with pytest.raises(BadPack, match=f"{name}: damaged"):
             screen.load(pack, NEVER)
@@ -395,7 +395,7 @@ def test_frames_beyond_the_memory_bound_are_shown_too(
     monkeypatch.setattr(frames_module, "KEPT_SCREENS", 0.33)
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'two'}", width=SIZE[0], height=SIZE[1])
     order = list(zip(all_frames(pack), first, strict=True))
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         for frames, picture in itertools.chain(random.Random(1).choices(order, k=200), order):
@@ -410,7 +410,9 @@ def test_frames_beyond_the_memory_bound_are_shown_too(
 @pytest.mark.parametrize("scale", [1, 2, 1.5])
 def test_what_is_lit_is_composed_of_each_sitters_own_pixels(pack: Pack, tmp_path: Path, scale: float) -> None:
     size = round(SIZE[0] * scale), round(SIZE[1] * scale)
-    with Screen(DisplayConfig(output=f"offscreen:{tmp_path}", width=size[0], height=size[1])) as screen:
+    with PortraitScreen(
+        DisplayConfig(output=f"offscreen:{tmp_path}", width=size[0], height=size[1])
+    ) as screen:
         screen.light(pack)
         screen.load(pack, NEVER)
         for frames in random.Random(2).sample(all_frames(pack), len(all_frames(pack))):

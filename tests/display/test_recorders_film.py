@@ -11,7 +11,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from appliance.config import DisplayConfig
 from appliance.display import recorders
 from appliance.display.recorders import FrameRecording
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
 from appliance.pack import Pack
@@ -27,7 +27,7 @@ def test_the_film_has_what_was_shown_in_order(
     config = DisplayConfig(
         output=f"offscreen:{tmp_path / 'lit'}", width=SIZE[0], height=SIZE[1], film=str(path)
     )
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (8, 0):
@@ -80,4 +80,4 @@ def test_a_film_that_cannot_be_written_is_refused_at_the_start(pack: Pack, tmp_p
     (tmp_path / "file").write_text("in the way")
     config = DisplayConfig(output=f"offscreen:{tmp_path / 'lit'}", film=str(tmp_path / "file" / "a.gif"))
     with pytest.raises(CannotWrite, match=r"file/a\.gif: cannot be written"):
-        Screen(config).__enter__()
+        PortraitScreen(config).__enter__()

@@ -17,7 +17,7 @@ from appliance.camera.sampling import Pixels
 from appliance.config import DisplayConfig
 from appliance.display import frame_loader, sdl
 from appliance.display import screen as screen_module
-from appliance.display.screen import RECORDING_LOST, Screen
+from appliance.display.screen import RECORDING_LOST, PortraitScreen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
 from appliance.pack import Pack, write_pack
@@ -34,7 +34,7 @@ def lit(folder: Path, frame: int) -> Pixels:
     return np.asarray(Image.open(folder / f"frame_{frame:02d}.png"))
 
 
-def pixels(screen: Screen) -> Pixels:
+def pixels(screen: PortraitScreen) -> Pixels:
     """What the display's surface holds."""
     data = np.frombuffer(pygame.image.tostring(pygame.display.get_surface(), "RGB"), np.uint8)
     return data.reshape(screen.size[1], screen.size[0], 3)
@@ -42,7 +42,7 @@ def pixels(screen: Screen) -> Pixels:
 
 def test_what_is_lit_is_the_packs_frame_pixel_by_pixel(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
-    with Screen(display(f"offscreen:{out}")) as screen:
+    with PortraitScreen(display(f"offscreen:{out}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (0, FRAMES - 1):
@@ -56,7 +56,7 @@ def test_what_is_lit_is_the_packs_frame_pixel_by_pixel(pack: Pack, tmp_path: Pat
 
 def test_every_flip_is_noted_in_order_with_its_time(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
-    with Screen(display(f"offscreen:{out}")) as screen:
+    with PortraitScreen(display(f"offscreen:{out}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame in (5, 6, 5):
@@ -70,7 +70,7 @@ def test_every_flip_is_noted_in_order_with_its_time(pack: Pack, tmp_path: Path) 
 def test_every_flip_of_two_sitters_records_both_frames(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
     order = [(9, 2), (3, 2), (3, 7), (9, 7), (9, 2)]
-    with Screen(display(f"offscreen:{out}")) as screen:
+    with PortraitScreen(display(f"offscreen:{out}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for frame_loader in order[1:]:
@@ -93,7 +93,7 @@ def test_one_flip_lights_only_the_sitters_that_change(
         flips.append(parts)
         flip(parts)
 
-    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         monkeypatch.setattr(pygame.display, "update", update)
@@ -118,7 +118,7 @@ def test_one_flip_lights_only_the_sitters_that_change(
 def test_a_cross_fade_to_any_neighbour_goes_by_the_half(
     pack: Pack, tmp_path: Path, to: tuple[int, int], halves: list[int]
 ) -> None:
-    with Screen(display(f"offscreen:{tmp_path}", crossfade=True, shift=0)) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path}", crossfade=True, shift=0)) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         assert screen.show(to)
@@ -136,12 +136,12 @@ def test_a_cross_fade_to_any_neighbour_goes_by_the_half(
 def test_frames_beside_those_lit_are_read_before_they_are_wanted(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
     monkeypatch.setattr(frame_loader, "_COLUMNS_AHEAD", 1)
     monkeypatch.setattr(frame_loader, "KEPT_SCREENS", 2.2)  # 13 of the first sitter's 17 frame_loader
-    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         assert screen._frames
@@ -163,7 +163,7 @@ def test_a_painting_as_magenta_as_the_colour_key_is_lit(tmp_path: Path) -> None:
     base = Image.new("RGB", SIZE, (255, 0, 255))
     write_pack(tmp_path / "pack", grid_info(), base, grid_patches(base))
     pack = Pack(tmp_path / "pack")
-    with Screen(display(f"offscreen:{tmp_path / 'lit'}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path / 'lit'}")) as screen:
         screen.light(pack)
         screen.load(pack, threading.Event())
         for moved in ((3, 2), (3, 7), (9, 0), (9, 2)):
@@ -174,27 +174,27 @@ def test_a_painting_as_magenta_as_the_colour_key_is_lit(tmp_path: Path) -> None:
 def test_an_earlier_runs_pictures_are_cleared_others_kept(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "frame_00.png").write_bytes(b"old")
     (tmp_path / "notes.txt").write_text("mine")
-    with Screen(display(f"offscreen:{tmp_path}")) as screen:
+    with PortraitScreen(display(f"offscreen:{tmp_path}")) as screen:
         screen.light(pack)
     assert not (tmp_path / "frame_00.png").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_the_cursor_is_hidden(pack: Pack, tmp_path: Path) -> None:
-    with Screen(display(f"offscreen:{tmp_path}")):
+    with PortraitScreen(display(f"offscreen:{tmp_path}")):
         assert not pygame.mouse.get_visible()
 
 
 @pytest.mark.parametrize("output", ["screen", "offscreen", "offscreen:", "window:here", "auto:x", ""])
 def test_an_unknown_display_is_refused(output: str) -> None:
     with pytest.raises(ConfigError, match="expected auto, kmsdrm, window or offscreen:FOLDER"):
-        Screen(display(output))
+        PortraitScreen(display(output))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CannotWrite, match=r"file/lit: cannot be written \(Not a directory\)"):
-        Screen(display(f"offscreen:{tmp_path}/file/lit")).__enter__()
+        PortraitScreen(display(f"offscreen:{tmp_path}/file/lit")).__enter__()
 
 
 def test_a_window_without_a_desktop_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_a_window_without_a_desktop_is_refused_in_one_line(monkeypatch: pytest.M
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
     with pytest.raises(NoDisplay, match=r"^no display: window: no desktop can be reached$"):
-        Screen(display("window")).__enter__()
+        PortraitScreen(display("window")).__enter__()
 
 
 def test_a_desktop_that_does_not_answer_is_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,12 +210,12 @@ def test_a_desktop_that_does_not_answer_is_no_display(monkeypatch: pytest.Monkey
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
     with pytest.raises(NoDisplay, match="no desktop can be reached"):
-        Screen(display("auto")).__enter__()
+        PortraitScreen(display("auto")).__enter__()
 
 
 def test_a_disk_that_fills_up_is_reported_and_does_not_hang(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "lit"
-    screen = Screen(display(f"offscreen:{out}"))
+    screen = PortraitScreen(display(f"offscreen:{out}"))
     with pytest.raises(CannotWrite, match="cannot be written"), screen:
         shutil.rmtree(out)
         out.write_text("in the way")
@@ -229,7 +229,7 @@ def test_sdl_without_kmsdrm_is_told_apart_from_a_missing_monitor(monkeypatch: py
     monkeypatch.setenv("SDL_VIDEODRIVER", "")
     expected = "groups video and render" if "KMSDRM" in video_drivers() else "built without KMSDRM"
     with pytest.raises(NoDisplay, match=f"^no display: .*{expected}"):
-        Screen(display("kmsdrm")).__enter__()
+        PortraitScreen(display("kmsdrm")).__enter__()
 
 
 @pytest.mark.skipif(any(Path("/dev/dri").glob("card*")), reason="this machine has a display device")
@@ -237,7 +237,7 @@ def test_no_display_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplay, match="no desktop session and no /dev/dri/card"):
-        Screen(display("auto")).__enter__()
+        PortraitScreen(display("auto")).__enter__()
 
 
 def test_a_screen_that_fails_to_open_leaves_nothing_open(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_screen_that_fails_to_open_leaves_nothing_open(tmp_path: Path) -> None
         return [str(fd) for fd in Path("/proc/self/fd").iterdir() if str(tmp_path) in str(fd.resolve())]
 
     with pytest.raises(ValueError, match="fromhex"):
-        Screen(display(f"offscreen:{tmp_path}", border="#nothex")).__enter__()
+        PortraitScreen(display(f"offscreen:{tmp_path}", border="#nothex")).__enter__()
     assert left_open() == [] and not pygame.display.get_init()
 
 
@@ -255,7 +255,7 @@ def test_a_lost_recording_does_not_hide_an_earlier_error(
 ) -> None:
     film = tmp_path / "films" / "a.webp"
     config = display(f"offscreen:{tmp_path / 'lit'}", film=str(film))
-    with pytest.raises(KeyError if fails else CannotWrite), Screen(config) as screen:
+    with pytest.raises(KeyError if fails else CannotWrite), PortraitScreen(config) as screen:
         screen.light(pack)
         shutil.rmtree(film.parent)
         film.parent.touch()
@@ -296,5 +296,5 @@ def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
         return pygame.Surface(size, 0, bits)  # SDL's offscreen display has 32, whatever it is asked for
 
     monkeypatch.setattr(screen_module, "open_surface", opened)
-    with Screen(display(f"offscreen:{tmp_path / 'lit'}")):
+    with PortraitScreen(display(f"offscreen:{tmp_path / 'lit'}")):
         assert caplog.messages == told

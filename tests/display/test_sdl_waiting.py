@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.display import monitor, sdl
-from appliance.display.sdl import wait_for_card_permissions, wait_for_display, wait_for_free_card
+from appliance.display.sdl import wait_for_card_permissions, wait_for_free_card, wait_until_display_opens
 from tests.display.kernel import Kernel
 from tests.display.patience import Patience
 from tests.display.test_monitor_connectors import plug
@@ -145,9 +145,9 @@ def test_a_monitor_that_is_off_at_the_start_is_waited_for(
         absent.append("no monitor")
         stop.set()
 
-    assert not wait_for_display("kmsdrm", stop, each=give_up)
+    assert not wait_until_display_opens("kmsdrm", stop, each=give_up)
     assert absent == ["no monitor"]
     plug(tmp_path / "system", "card1-HDMI-A-1", "connected", "1080x1920")
-    assert wait_for_display("kmsdrm", threading.Event(), each=give_up)
-    assert wait_for_display(f"offscreen:{tmp_path}", stop, each=give_up)
+    assert wait_until_display_opens("kmsdrm", threading.Event(), each=give_up)
+    assert wait_until_display_opens(f"offscreen:{tmp_path}", stop, each=give_up)
     assert absent == ["no monitor"], "neither of these is waited for"

@@ -13,7 +13,7 @@ from PIL import Image
 from appliance.config import DisplayConfig
 from appliance.display import screen as screen_module
 from appliance.display.layout import ScreenLayout
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.pack import Pack, write_pack
 from tests.conftest import one_row, small_info
 from tests.display.test_layout import FITS, ROTATIONS, expected
@@ -88,7 +88,7 @@ def test_the_server_shows_it_so_on_large_screens_too(
 def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: str, rotation: int) -> None:
     config = window(size, rotation=rotation, fit=fit, border="#145aa0", margin=7)
     layout = ScreenLayout(size, rotation, fit, 7, BORDER)
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         assert screen.size == size
         screen.light(portrait)
         screen.window_closed()
@@ -109,7 +109,7 @@ def turned_and_fitted(display: str, portrait: Pack, size: tuple[int, int], fit: 
 @pytest.mark.skipif(not find_library("Xfixes"), reason="libXfixes is missing (apt-get install libxfixes3)")
 def test_no_cursor_is_seen_over_the_portrait(desktop: str, portrait: Pack) -> None:
     assert cursor_is_seen(desktop), "the server's own, before"
-    with Screen(window((640, 960))) as screen:
+    with PortraitScreen(window((640, 960))) as screen:
         screen.light(portrait)
         for _ in range(100):
             screen.window_closed()
@@ -121,7 +121,7 @@ def test_no_cursor_is_seen_over_the_portrait(desktop: str, portrait: Pack) -> No
 
 def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> None:
     size = (540, 960)
-    with Screen(window(size, crossfade=True)) as screen:
+    with PortraitScreen(window(size, crossfade=True)) as screen:
         screen.light(portrait)
         screen.load(portrait, threading.Event())
         before = np.asarray(photographed(desktop, size), int)
@@ -138,7 +138,7 @@ def test_a_cross_fade_goes_by_way_of_the_half(desktop: str, portrait: Pack) -> N
 
 def test_the_shift_against_burn_in_moves_all_by_a_pixel(desktop: str, portrait: Pack) -> None:
     size = (540, 960)
-    with Screen(window(size, shift_time=1.0)) as screen:
+    with PortraitScreen(window(size, shift_time=1.0)) as screen:
         screen.light(portrait)
         screen.load(portrait, threading.Event())
         screen.show((2,))
@@ -149,7 +149,7 @@ def test_the_shift_against_burn_in_moves_all_by_a_pixel(desktop: str, portrait: 
 
 
 def test_the_heartbeat_flips_every_2_s_while_nothing_changes(desktop: str, portrait: Pack) -> None:
-    with Screen(window((540, 960))) as screen:
+    with PortraitScreen(window((540, 960))) as screen:
         screen.light(portrait)
         first = screen.flipped
         screen.tick(first + 0.5 * screen_module.HEARTBEAT_INTERVAL, 0.0)
@@ -165,7 +165,7 @@ def test_a_screen_of_16_bits_is_lit_and_told(
     with xvfb(640, 960, 16) as display:
         use_desktop(display, monkeypatch)
         for start in ("compiling", "from the compiled file"):
-            with Screen(window(size)) as screen:
+            with PortraitScreen(window(size)) as screen:
                 screen.light(portrait)
                 screen.load(portrait, threading.Event())
                 screen.show((2,))

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from appliance.fomm.animate import head_square, read_square
-from appliance.portrait.foreign_blend import FineDetail, FrameSquare
+from appliance.portrait.foreign_blend import FineDetail, HeadSquare
 
 FACE = np.array([[100.0, 100.0], [180.0, 100.0], [100.0, 200.0], [180.0, 200.0]])
 
@@ -32,7 +32,7 @@ def test_a_head_that_moves_has_room_in_every_picture() -> None:
 def test_a_larger_square_is_averaged() -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:, ::2] = 255  # finer than the result can show
-    square = read_square(pixels, FrameSquare(0, 0, 64), 16)
+    square = read_square(pixels, HeadSquare(0, 0, 64), 16)
     assert square.shape == (16, 16, 3)
     assert square.dtype == np.float32
     assert np.abs(square[:, 2:-2] - 0.5).max() < 0.02
@@ -40,7 +40,7 @@ def test_a_larger_square_is_averaged() -> None:
 
 def test_a_model_that_repeats_its_input_gives_the_painting_back() -> None:
     painting = np.random.default_rng(7).integers(80, 180, (300, 200, 3)).astype(np.uint8)
-    place = FrameSquare(20, 60, 160)
+    place = HeadSquare(20, 60, 160)
     square = painting[60:220, 20:180]
     given = np.rint(read_square(painting, place, 64) * 255).astype(np.uint8)
     frame = np.asarray(Image.fromarray(given).resize((160, 160), Image.Resampling.LANCZOS))

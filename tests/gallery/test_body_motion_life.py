@@ -15,8 +15,8 @@ from appliance.camera.lens import Lens
 from appliance.camera.sampling import Region
 from appliance.gallery.body_motion import HeadPose, MonotoneCurve, turn_head
 from appliance.gallery.figures import figure_names
-from appliance.gallery.room import GalleryRenderer
-from appliance.gallery.walks import FigureKind, RoomSpec, ScriptedPerson, VisitorState, Walk
+from appliance.gallery.renderer import GalleryRenderer
+from appliance.gallery.walks import FigureKind, RoomSpec, ScriptedPerson, VisitorState, WalkScript
 from appliance.vision.blazeface import FaceDetector
 
 LENS = Lens(640, 360, 66.0)
@@ -44,7 +44,7 @@ def there(person: ScriptedPerson, moment: float) -> VisitorState:
 @functools.cache
 def room(person: ScriptedPerson) -> GalleryRenderer:
     """A room without noise, and somebody in it."""
-    return GalleryRenderer(Walk("a test", 60.0, RoomSpec(noise=0), (person,)), LENS)
+    return GalleryRenderer(WalkScript("a test", 60.0, RoomSpec(noise=0), (person,)), LENS)
 
 
 def seen(person: ScriptedPerson, moment: float) -> tuple[RgbPicture, float, float]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.camera.lens import Lens
 from appliance.errors import ConfigError
 from appliance.gallery.body_motion import MonotoneCurve
-from appliance.gallery.walks import VisitorState, Walk, bundled_walks, load_walk, parse_walk
+from appliance.gallery.walks import VisitorState, WalkScript, bundled_walks, load_walk, parse_walk
 
 LENS = Lens(640, 360, 66.0)
 
@@ -34,7 +34,7 @@ who = "bert"
 HEAD = 'title = "A test"\nduration = 5.0\n'
 
 
-def only(walk: Walk, time: float) -> VisitorState:
+def only(walk: WalkScript, time: float) -> VisitorState:
     (visitor,) = walk.people_at(time)
     return visitor
 

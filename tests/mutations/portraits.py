@@ -25,7 +25,7 @@ from appliance.config import DisplayConfig
 from appliance.display import compiled_pack
 from appliance.display.fitted_patches import fit_base
 from appliance.display.layout import layout_for
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.errors import BadPack
 from appliance.pack import Pack, write_pack
 from appliance.service.fallback import light_again, light_best, load_or_rest
@@ -48,7 +48,7 @@ class Lines(logging.Handler):
 class Gallery:
     """A screen, a whole portrait to be mutated, and another to fall back on."""
 
-    def __init__(self, folder: Path, screen: Screen, config: DisplayConfig) -> None:
+    def __init__(self, folder: Path, screen: PortraitScreen, config: DisplayConfig) -> None:
         self.screen = screen
         self.agreed, self.peak = 0, 0.0
         self.layout = layout_for(config, SIZE)
@@ -144,7 +144,7 @@ def main(what: str, seed: str, first: str, count: str, folder: Path) -> None:
     config = DisplayConfig(output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1])
     met: Counter[str] = Counter()
     slowest = 0.0
-    with Screen(config) as screen:
+    with PortraitScreen(config) as screen:
         gallery = Gallery(folder, screen, config)
         one = gallery.mutated_pack if what == "packs" else gallery.mutated_compiled
         for number in range(int(first), int(first) + int(count)):

@@ -24,7 +24,7 @@ def picture(path: Path) -> str:
     faults = [_refused(functools.partial(describe_faces, path, _detector(), True))]
     faults.append(_refused(functools.partial(_replay, path.parent)))
     for size in (None, (20, 20)):
-        faults.append(_refused(functools.partial(source.read_original_picture, path, size)))
+        faults.append(_refused(functools.partial(source.read_picture_for_screen, path, size)))
     return "; ".join(filter(None, faults))
 
 

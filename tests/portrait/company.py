@@ -5,13 +5,13 @@ from PIL import Image
 from appliance.assets import home_folder, photograph_path
 from appliance.camera.sampling import Pixels
 from appliance.portrait.landmarks import FaceLandmarker
-from appliance.portrait.sitter import RequestedMotion, Sitter, prepare_sitters
+from appliance.portrait.prepared_sitters import PreparedSitter, RequestedMotion, prepare_sitters
 from tests.portrait.odd import Made
 
 SIZE = (700, 480)
 
 
-def prepared(pixels: Pixels, motion: RequestedMotion) -> Sitter:
+def prepared(pixels: Pixels, motion: RequestedMotion) -> PreparedSitter:
     """The sitter of a picture of one face."""
     landmarker = FaceLandmarker()
     return prepare_sitters(landmarker, pixels, {1: landmarker.find_sitter(pixels)}, motion).sitters[0]

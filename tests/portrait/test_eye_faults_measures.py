@@ -12,8 +12,8 @@ from appliance.portrait import eye_faults
 from appliance.portrait.eye_faults import UncoveredWhite
 from appliance.portrait.head import HeadMotion
 from appliance.portrait.plan import FramePlan
+from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
-from appliance.portrait.sitter import Sitter
 from tests.portrait import drawn_frames as eye
 from tests.portrait import synthetic_head as head
 from tests.portrait.synthetic import DrawnEye
@@ -123,7 +123,7 @@ def test_an_iris_that_slides_over_a_corner_is_measured() -> None:
 SIZE, BOX = head.SIZE, (240, 500, 840, 1100)
 
 
-def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[Array]]:
+def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[PreparedSitter, Box, list[Array]]:
     """A textured head that turns: the far eye squeezed, the nose's tip left behind by a part."""
     face = head.sitter()
     x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
@@ -132,7 +132,7 @@ def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[Sitter, Box, list[A
     picture = np.clip(np.repeat(pixels, 3, 2), 0, 255).astype(np.uint8)
     field = HeadMotion((0, 0, *SIZE), np.zeros((2, 2)), np.zeros((2, 2)), 0.0, SIZE[0])
     plan = FramePlan((-30.0, 0.0, 30.0), 1, (-8.0, 0.0, 8.0), np.zeros((3, 2)), 0.0, (0.2, 0.2))
-    sitter = Sitter(picture, face, field, (), plan)  # type: ignore[arg-type]  # eyes are not read
+    sitter = PreparedSitter(picture, face, field, (), plan)  # type: ignore[arg-type]  # eyes are not read
     left, right = face.eyes[0].lower[0], face.eyes[0].lower[-1]
     nose = face.mesh[1, :2]
     ends = []

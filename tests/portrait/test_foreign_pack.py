@@ -13,7 +13,7 @@ from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.pack import Pack
 from appliance.portrait.foreign_directions import find_head_picture_grid
 from appliance.portrait.foreign_pack import render_from_frames
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
 SIDE = 256

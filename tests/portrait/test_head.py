@@ -16,9 +16,9 @@ from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.head import HeadMotion, build_head_motion
 from appliance.portrait.landmarks import FaceLandmarks
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
+from appliance.portrait.prepared_sitters import PreparedSitter, RequestedMotion
 from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.sitter import RequestedMotion, Sitter
 from tests.portrait import synthetic_head as drawn
 from tests.portrait.company import prepared
 
@@ -26,11 +26,11 @@ PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
 @pytest.fixture(scope="module")
-def sitter() -> Sitter:
+def sitter() -> PreparedSitter:
     return prepared(read_pixels(PAINTING), RequestedMotion(33))
 
 
-def test_a_head_that_does_not_turn_is_where_it_was(sitter: Sitter) -> None:
+def test_a_head_that_does_not_turn_is_where_it_was(sitter: PreparedSitter) -> None:
     for there, here in zip(sitter.head.source_nodes(0.0), sitter.head.nodes(), strict=True):
         assert np.array_equal(there, here)
 
@@ -45,11 +45,13 @@ def left_after_inverting(head: HeadMotion, turn: float, nod: float) -> float:
 
 @pytest.mark.parametrize("turn", [-8.0, -3.0, 3.0, 8.0])
 @pytest.mark.parametrize("nod", [-6.0, 0.0, 6.0])
-def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(sitter: Sitter, turn: float, nod: float) -> None:
+def test_the_turn_is_inverted_to_a_twentieth_of_a_pixel(
+    sitter: PreparedSitter, turn: float, nod: float
+) -> None:
     assert left_after_inverting(sitter.head, turn, nod) < 0.05
 
 
-def test_the_nose_turns_with_the_head_and_the_outline_stays(sitter: Sitter) -> None:
+def test_the_nose_turns_with_the_head_and_the_outline_stays(sitter: PreparedSitter) -> None:
     nose, sides = sitter.face.mesh[1], sitter.face.mesh[[127, 234, 93, 356, 454, 323]]
     assert float(sitter.head.displacement(nose[0], nose[1], 8.0).along) > 0.1 * sitter.face.half_width
     assert np.abs(sitter.head.displacement(sides[:, 0], sides[:, 1], 8.0).along).max() < 2.0
@@ -57,7 +59,7 @@ def test_the_nose_turns_with_the_head_and_the_outline_stays(sitter: Sitter) -> N
     assert not sitter.head.depth[:, [0, -1]].any()
 
 
-def test_a_head_stops_where_a_neighbour_begins_without_a_fold(sitter: Sitter) -> None:
+def test_a_head_stops_where_a_neighbour_begins_without_a_fold(sitter: PreparedSitter) -> None:
     border = sitter.face.mesh[:, 0].max() - 10
 
     def beyond(x: Array, y: Array) -> Mask:
@@ -74,7 +76,7 @@ def test_a_head_stops_where_a_neighbour_begins_without_a_fold(sitter: Sitter) ->
     assert head.highest_nod(8.0) >= 6.0
 
 
-def test_nothing_is_squeezed_to_less_than_half(sitter: Sitter) -> None:
+def test_nothing_is_squeezed_to_less_than_half(sitter: PreparedSitter) -> None:
     assert min(sitter.head.least_jacobian(12.0), sitter.head.least_jacobian(-12.0)) >= 0.5
     assert sitter.head.widest_turn() >= 12.0
 
@@ -277,7 +279,7 @@ def test_a_head_moves_only_within_its_reach(yaw: float, tilt: float) -> None:
         assert not (moves & ((x <= x0) | (x >= x1) | (y <= y0) | (y >= y1))).any()
 
 
-def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None:
+def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: PreparedSitter) -> None:
     plan = sitter.plan
     assert plan.angles[plan.resting_column] == 0
     assert np.ptp(np.diff(plan.angles)) < 1e-9
@@ -287,7 +289,7 @@ def test_angles_rise_in_equal_steps_through_zero_at_rest(sitter: Sitter) -> None
     assert not plan.shifts[plan.resting_column].any()
 
 
-def test_both_eyes_meet_on_a_viewer_who_is_near(sitter: Sitter) -> None:
+def test_both_eyes_meet_on_a_viewer_who_is_near(sitter: PreparedSitter) -> None:
     near = prepared(sitter.pixels, RequestedMotion(33, distance_mm=400)).plan.shifts
     far = prepared(sitter.pixels, RequestedMotion(33, distance_mm=1e6)).plan.shifts
     # Off to a side a viewer is farther from both eyes' line: they turn towards each other less.

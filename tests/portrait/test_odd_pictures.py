@@ -10,7 +10,7 @@ from appliance.assets import photograph_path
 from appliance.errors import ApplianceError, UnfitPortrait
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate_pack
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 from tests.portrait.odd import EITHER, REFUSED, beside
 
 SIZE = (180, 320)

@@ -10,7 +10,7 @@ from appliance.errors import UnfitPortrait
 from appliance.portrait.eye_layers import PaintedEye, fit_eyes
 from appliance.portrait.landmarks import FaceLandmarks
 from appliance.portrait.plan import FramePlan, add_pitch_rows, plan_level_row
-from appliance.portrait.suitability import check_plan_suitable
+from appliance.portrait.suitability import check_gaze_range
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
 LEVER = 10.2 / 5.85 * 0.2 * 80  # of the drawn iris, in pixels
@@ -89,7 +89,7 @@ def test_less_room_on_one_side_still_gives_even_steps(room: float) -> None:
         assert min(-plan.angles[0], plan.angles[-1]) > 12
         assert np.ptp(np.diff(plan.angles)) < 1e-9
         assert plan.angles[plan.resting_column] == 0
-        assert not check_plan_suitable(plan)
+        assert not check_gaze_range(plan)
 
 
 def test_the_irises_never_leave_the_room_they_have() -> None:
@@ -105,7 +105,7 @@ def test_a_side_without_room_is_told_and_the_other_still_moves(room: float) -> N
     assert plan.angles[-1] >= 8 - 1e-9
     assert np.ptp(plan.shifts, axis=0).min() > 0.09 * 80
     assert max(abs(turn) for turn in plan.turns) == pytest.approx(8, abs=0.7)
-    (told,) = check_plan_suitable(plan)
+    (told,) = check_gaze_range(plan)
     assert f"{100 * plan.room[1]:.0f} % of the eyes' width to picture right" in told
 
 
@@ -148,7 +148,7 @@ def test_a_gaze_that_goes_with_the_head_is_believed() -> None:
 
 def test_a_gaze_far_aside_that_is_not_believed_is_told() -> None:
     plan = replace(plan_for(0.0), painted_gaze=54.0)
-    assert check_plan_suitable(plan) == [
+    assert check_gaze_range(plan) == [
         "the sitter seems to look 54 degrees to picture right, but eyes, head and picture do not agree: "
         "planned as if it looked to the front; look at the contact sheet"
     ]
@@ -160,7 +160,7 @@ def test_a_range_that_misses_the_visitor_in_front_is_refused(angles: tuple[float
     with pytest.raises(
         UnfitPortrait, match=r"expected at least 8 degrees to either side of a viewer in front"
     ):
-        check_plan_suitable(plan)
+        check_gaze_range(plan)
 
 
 def rows_for(rows: int, yaw: float = 8.0, nod: float = 8.0, travel: float = 1.0) -> FramePlan:
@@ -190,7 +190,7 @@ def test_nine_rows_reach_a_child_and_a_tall_visitor() -> None:
     # The head takes 8 of 30 degrees, as of a turn.
     assert (plan.nods[0], plan.nods[-1]) == pytest.approx((10 * 8 / 30, -15 * 8 / 30))
     assert plan.drops[-1] == pytest.approx(LEVER * np.sin(np.radians(11)), rel=0.03)
-    assert check_plan_suitable(plan) == []
+    assert check_gaze_range(plan) == []
 
 
 def test_one_row_is_the_plan_as_it_was() -> None:
@@ -206,7 +206,7 @@ def test_a_head_that_cannot_nod_leaves_more_to_the_eyes() -> None:
 
 def test_a_short_way_up_and_down_is_told() -> None:
     plan = rows_for(9, travel=0.4)
-    assert check_plan_suitable(plan) == [
+    assert check_gaze_range(plan) == [
         "the gaze goes 6 degrees up and 8 down; expected 10 and 15: "
         "children and tall visitors near the portrait are not met"
     ]

@@ -14,7 +14,7 @@ from appliance.assets import photograph_path
 from appliance.errors import BadImage
 from appliance.images import read_image, read_pixels
 from appliance.portrait import source
-from appliance.portrait.source import free_memory, read_original_picture
+from appliance.portrait.source import free_memory, read_picture_for_screen
 from tests.test_images import png_header
 
 SCREEN = (20, 20)
@@ -43,14 +43,14 @@ def test_a_large_undivided_picture_is_refused_without_memory(
     with pytest.raises(
         BadImage, match=r"400x300 pixels as \w+, which is read whole; expected at most \d+,\d+ on"
     ):
-        read_original_picture(undivided, SCREEN)
+        read_picture_for_screen(undivided, SCREEN)
 
 
 def test_a_large_undivided_picture_is_read_with_enough_memory(
     undivided: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "free_memory", lambda: 8_000_000)
-    pixels, scale = read_original_picture(undivided, SCREEN)
+    pixels, scale = read_picture_for_screen(undivided, SCREEN)
     assert pixels.shape == (30, 40, 3) and scale == pytest.approx(0.1)
 
 
@@ -61,7 +61,7 @@ def test_what_is_read_in_parts_is_read_on_any_machine(
     monkeypatch.setattr(source, "MAX_WHOLE_BYTES", 10_000)
     monkeypatch.setattr(source, "free_memory", lambda: 0)
     Image.new("RGB", (400, 300), "red").save(tmp_path / f"large.{suffix}")
-    pixels, scale = read_original_picture(tmp_path / f"large.{suffix}", SCREEN)
+    pixels, scale = read_picture_for_screen(tmp_path / f"large.{suffix}", SCREEN)
     assert pixels.shape == (30, 40, 3) and scale == pytest.approx(0.1)
     assert pixels[..., 0].min() > 250 and pixels[..., 1:].max() < 5
 
@@ -73,7 +73,7 @@ def test_every_format_gives_the_same_small_picture(tmp_path: Path, suffix: str) 
     options: dict[str, Any] = {"quality": 95} if suffix in {"jpg", "webp"} else {}
     photograph.save(path, **options)
     expected = np.asarray(photograph.resize((200, 200), Image.Resampling.LANCZOS), int)
-    pixels, _ = read_original_picture(path, (100, 60))
+    pixels, _ = read_picture_for_screen(path, (100, 60))
     difference = np.abs(pixels - expected)
     lossy = suffix in {"jpg", "webp"}
     assert difference.mean() < (3 if lossy else 0.2)
@@ -93,7 +93,7 @@ def test_a_turned_picture_is_upright_reduced_or_not(
     path = tmp_path / f"turned.{suffix}"
     picture.resize((300, 200)).save(path, exif=exif)
     upright = np.asarray(read_image(path).resize((30, 20) if orientation < 5 else (20, 30)), int)
-    pixels, scale = read_original_picture(path, (side, side))
+    pixels, scale = read_picture_for_screen(path, (side, side))
     assert scale == pytest.approx(min(2 * side / 300, 1))
     height, width = upright.shape[:2]
     small = np.asarray(Image.fromarray(pixels).resize((width, height)), int)
@@ -102,7 +102,7 @@ def test_a_turned_picture_is_upright_reduced_or_not(
 
 def test_a_picture_that_is_small_enough_keeps_every_bit() -> None:
     path = photograph_path("astronaut.png")
-    pixels, scale = read_original_picture(path, None)
+    pixels, scale = read_picture_for_screen(path, None)
     assert scale == 1
     assert np.array_equal(pixels, read_pixels(path))
 
@@ -111,7 +111,7 @@ def test_what_is_transparent_lies_on_black_before_it_is_reduced(tmp_path: Path) 
     image = Image.new("RGBA", (400, 400), (255, 255, 255, 0))
     image.paste((255, 255, 255, 255), (200, 0, 400, 400))
     image.save(tmp_path / "half.png")
-    pixels, _ = read_original_picture(tmp_path / "half.png", SCREEN)
+    pixels, _ = read_picture_for_screen(tmp_path / "half.png", SCREEN)
     assert pixels[:, :15].max() == 0 and pixels[:, 25:].min() == 255
 
 
@@ -124,7 +124,7 @@ def test_a_telephones_jpeg_with_a_preview_is_reduced_too(
     exif[0x0112] = 6
     preview = Image.new("RGB", (40, 30), "blue")
     picture.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[preview], exif=exif)
-    pixels, scale = read_original_picture(tmp_path / "phone.jpg", SCREEN)
+    pixels, scale = read_picture_for_screen(tmp_path / "phone.jpg", SCREEN)
     assert pixels.shape == (40, 30, 3) and scale == pytest.approx(0.1)
     assert pixels[..., 0].min() > 250 and pixels[..., 1:].max() < 5
 
@@ -173,7 +173,7 @@ def dull_inks() -> bytes:
 def test_colours_are_those_the_files_profile_tells(tmp_path: Path, suffix: str, side: int) -> None:
     path = tmp_path / f"wide.{suffix}"
     Image.new("RGB", (side, side), (250, 0, 0)).save(path, icc_profile=red_for_green())
-    pixels, _ = read_original_picture(path, SCREEN)
+    pixels, _ = read_picture_for_screen(path, SCREEN)
     assert pixels.reshape(-1, 3).mean(0) == pytest.approx([0, 250, 0], abs=6)
 
 
@@ -181,7 +181,7 @@ def test_colours_are_those_the_files_profile_tells(tmp_path: Path, suffix: str, 
 def test_inks_are_those_the_files_profile_tells(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"print.{suffix}"
     Image.new("CMYK", (400, 300), (0, 0, 0, 255)).save(path, icc_profile=dull_inks())
-    pixels, _ = read_original_picture(path, SCREEN)
+    pixels, _ = read_picture_for_screen(path, SCREEN)
     # L = 223/255 of 100 is sRGB 219 to 221; without its profile the ink would be black.
     assert pixels.reshape(-1, 3).mean(0) == pytest.approx([218] * 3, abs=8)
 
@@ -192,7 +192,7 @@ def test_a_linear_profile_is_believed_whatever_its_name(
     tmp_path: Path, mode: str, profile: bytes, side: int
 ) -> None:
     Image.new("L", (side, side), 55).convert(mode).save(tmp_path / "linear.png", icc_profile=profile)
-    pixels, _ = read_original_picture(tmp_path / "linear.png", SCREEN)
+    pixels, _ = read_picture_for_screen(tmp_path / "linear.png", SCREEN)
     # IEC 61966-2-1: a light of 55/255 is encoded as 1.055 * (55/255)^(1/2.4) - .055, which is 128.
     assert np.abs(pixels.astype(int) - 128).max() <= 1
 
@@ -210,13 +210,13 @@ def test_deep_grey_is_scaled_and_never_a_negative(
     head = b"II*\0" + struct.pack("<I", 8 + len(strip))
     data = head + strip + struct.pack("<H", len(tags)) + rows + bytes(4)
     (tmp_path / "scan.tif").write_bytes(data)
-    pixels, _ = read_original_picture(tmp_path / "scan.tif", SCREEN)
+    pixels, _ = read_picture_for_screen(tmp_path / "scan.tif", SCREEN)
     assert np.abs(pixels.astype(int) - 191).max() <= 1
 
 
 def test_floats_from_0_to_1_are_shown_by_their_light(tmp_path: Path) -> None:
     Image.new("F", (30, 30), 0.5).save(tmp_path / "float.tif")
-    pixels, _ = read_original_picture(tmp_path / "float.tif", SCREEN)
+    pixels, _ = read_picture_for_screen(tmp_path / "float.tif", SCREEN)
     assert np.abs(pixels.astype(int) - 128).max() <= 1
 
 
@@ -228,7 +228,7 @@ def test_the_largest_page_of_a_tiff_is_the_picture(
     pages = [Image.new("RGB", size, "red" if size[0] == 400 else "blue") for size in [(20, 15), (400, 300)]]
     pages = pages if first == (20, 15) else pages[::-1]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
-    pixels, _ = read_original_picture(tmp_path / "scan.tif", screen)
+    pixels, _ = read_picture_for_screen(tmp_path / "scan.tif", screen)
     assert pixels[..., 0].min() == 255 and pixels.shape[1] == min(400, 2 * max(screen))
 
 
@@ -240,13 +240,13 @@ def test_pages_that_form_a_circle_are_refused(tmp_path: Path) -> None:
     struct.pack_into("<I", data, start + 2 + 12 * count, start)
     (tmp_path / "scan.tif").write_bytes(data)
     with pytest.raises(BadImage, match="its pages form a circle"):
-        read_original_picture(tmp_path / "scan.tif", SCREEN)
+        read_picture_for_screen(tmp_path / "scan.tif", SCREEN)
 
 
 @pytest.mark.parametrize("profile", [b"", b"no profile", red_for_green()[:200], dull_inks()])
 def test_a_damaged_or_foreign_colour_profile_changes_nothing(tmp_path: Path, profile: bytes) -> None:
     Image.new("RGB", (30, 30), "red").save(tmp_path / "odd.png", icc_profile=profile)
-    pixels, _ = read_original_picture(tmp_path / "odd.png", SCREEN)
+    pixels, _ = read_picture_for_screen(tmp_path / "odd.png", SCREEN)
     assert np.array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [[255, 0, 0]])
 
 
@@ -255,7 +255,7 @@ def test_a_huge_jpeg_is_reduced_further_than_a_large_one(
 ) -> None:
     monkeypatch.setattr(source, "_MOST_JPEG", 20_000)
     Image.new("RGB", (390, 390), "red").save(tmp_path / "huge.jpg")
-    pixels, scale = read_original_picture(tmp_path / "huge.jpg", (100, 100))
+    pixels, scale = read_picture_for_screen(tmp_path / "huge.jpg", (100, 100))
     assert pixels.shape == (98, 98, 3) and scale == pytest.approx(0.25, abs=0.01)
 
 
@@ -267,7 +267,7 @@ def test_a_large_picture_cut_short_is_refused_in_one_line(tmp_path: Path, suffix
     for share in (0.02, 0.5, 0.97):
         path.write_bytes(data[: int(share * len(data))])
         with pytest.raises(BadImage, match=r"not a whole, readable image \(.+\)$"):
-            read_original_picture(path, (60, 60))
+            read_picture_for_screen(path, (60, 60))
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
@@ -284,14 +284,14 @@ def test_a_damaged_large_picture_is_read_or_refused(tmp_path: Path, suffix: str)
             damaged[place] = random.integers(0, 256)
         path.write_bytes(damaged)
         with contextlib.suppress(BadImage):
-            assert max(read_original_picture(path, SCREEN)[0].shape) <= 80
+            assert max(read_picture_for_screen(path, SCREEN)[0].shape) <= 80
 
 
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(100_000, 100_000))
     with pytest.raises(BadImage, match=r"pixels, expected at most 300,000,000$"):
-        read_original_picture(path, (1080, 1920))
+        read_picture_for_screen(path, (1080, 1920))
 
 
 def test_the_machine_tells_its_memory() -> None:
@@ -302,5 +302,5 @@ def test_a_deep_picture_with_a_dark_upper_part_is_dark_there(tmp_path: Path) -> 
     values = np.full((1200, 1000), 200, np.int32)  # two bands
     values[1100:] = 60_000
     Image.fromarray(values, "I").save(tmp_path / "deep.tif")
-    pixels, _ = read_original_picture(tmp_path / "deep.tif", None)
+    pixels, _ = read_picture_for_screen(tmp_path / "deep.tif", None)
     assert pixels[:1000].max() == 1 and pixels[1150:].min() == 233

@@ -13,8 +13,8 @@ from appliance.portrait.suitability import (
     FAINT_IRISES,
     SOFT_EYES,
     UNSURE_IRISES,
-    check_eyes_suitable,
     check_face_suitable,
+    check_iris_contrast,
 )
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
@@ -113,7 +113,7 @@ def test_an_iris_without_contrast_is_doubted_or_refused(eye: int) -> None:
     def score(value: float) -> list[str]:
         pair = [replace(each, iris=replace(each.iris, score=0.3)) for each in fitted]
         pair[eye] = replace(pair[eye], iris=replace(pair[eye].iris, score=value))
-        return check_eyes_suitable((pair[0], pair[1]))
+        return check_iris_contrast((pair[0], pair[1]))
 
     assert score(0.21) == []
     (doubt,) = score(0.19)

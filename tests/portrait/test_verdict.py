@@ -17,8 +17,8 @@ from appliance.portrait import eye_faults, verdict
 from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.eye_faults import PortraitFigures, compare_uncovered_white, white_brightness
 from appliance.portrait.eye_recordings import EyeFrames
-from appliance.portrait.render import render
-from appliance.portrait.sitter import RequestedMotion
+from appliance.portrait.painting_to_pack import render
+from appliance.portrait.prepared_sitters import RequestedMotion
 from appliance.portrait.verdict import (
     MADE_ELSEWHERE,
     Verdict,

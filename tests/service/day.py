@@ -15,7 +15,7 @@ from typing import Any
 
 from appliance import library
 from appliance.errors import CameraStalled
-from appliance.service import app, camera_feed, journal
+from appliance.service import app, camera_creation, journal
 from appliance.service.settings import Settings
 from tests.service.running import FaultyCamera
 
@@ -53,7 +53,7 @@ def main(state: Path, run: Path, display: str) -> None:
     journal.set_up()
     os.environ |= {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(run)}
     clock, camera, stop = Clock(), FaultyCamera(), threading.Event()
-    camera_feed.create_camera = lambda *_: camera
+    camera_creation.create_camera = lambda *_: camera
     settings = Settings(Path(sys.argv[4]), display=display, supervised=True)
     Path(sys.argv[4]).write_text(CONFIG + "".join(f'{day} = "10:00-18:00"\n' for day in DAYS))
 

@@ -18,12 +18,12 @@ import pytest
 from appliance.camera.base import RgbPicture
 from appliance.clock import CLOCK, Clock
 from appliance.config import Config, DisplayConfig
-from appliance.display.dimmer import OpeningController
-from appliance.display.screen import Screen
+from appliance.display.opening_hours import OpeningController
+from appliance.display.screen import PortraitScreen
 from appliance.errors import CameraEnded
 from appliance.gallery.camera import GalleryCamera
 from appliance.pack import Pack
-from appliance.service import app, camera_feed, reporter, status
+from appliance.service import app, camera_creation, reporter, status
 from appliance.service.app import App
 from appliance.service.health import HealthInputs
 from appliance.service.settings import Settings
@@ -140,7 +140,7 @@ class Stepped:
 
     def __enter__(self) -> Self:
         opening = OpeningController(self._config.hours)
-        self.screen = Screen(self._config.display, opening, self.clock)
+        self.screen = PortraitScreen(self._config.display, opening, self.clock)
         self.screen.__enter__()
         try:
             self.app = App(
@@ -211,7 +211,7 @@ class Service:
         self._place.mkdir()
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(self._place))
         monkeypatch.setenv("STATE_DIRECTORY", str(folder / "state"))
-        monkeypatch.setattr(camera_feed, "create_camera", lambda *_: self.camera)
+        monkeypatch.setattr(camera_creation, "create_camera", lambda *_: self.camera)
         self._display = DisplayConfig(
             output=f"offscreen:{folder / 'lit'}", width=SIZE[0], height=SIZE[1], shift=0, width_mm=300.0
         )

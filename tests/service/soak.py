@@ -23,9 +23,9 @@ from appliance.clock import CLOCK, Clock
 from appliance.config import CameraConfig
 from appliance.display import frame_loader
 from appliance.gallery.camera import GalleryCamera
-from appliance.gaze.target import GazeTarget
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import write_pack
-from appliance.service import app, camera_feed, journal
+from appliance.service import app, camera_creation, journal
 from appliance.service.settings import Settings
 from appliance.vision.blazeface import Face
 from tests.conftest import base_image, grid_info, grid_patches
@@ -112,7 +112,7 @@ def main(total: int, log: Path) -> None:
         with GalleryCamera(folder / "walk.toml", 128, 72, 30, NARROW, pace=False) as camera:
             for i in range(120):
                 Image.fromarray(camera.newest().pixels).save(folder / "pictures" / f"{i:03}.png")
-        camera_feed.create_camera = camera_named
+        camera_creation.create_camera = camera_named
         write_pack(folder / "pack", grid_info(), base_image(), grid_patches())
         frame_loader.KEPT_SCREENS = 1.0  # type: ignore[misc]  # a third of the patches are kept, the others read again and again
         (folder / "config.toml").write_text(GALLERY)

@@ -22,10 +22,10 @@ from appliance.config import WEEK, CameraConfig, Config, DisplayConfig, Tracking
 from appliance.display import sdl
 from appliance.display.sdl import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
-from appliance.gaze.target import GazeTarget
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.library import DEFAULT_PORTRAIT, current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
-from appliance.service import app, camera_feed, fallback, reporter
+from appliance.service import app, camera_creation, fallback, reporter
 from appliance.service import settings as settings_room
 from appliance.service.app import run
 from appliance.service.health import HealthInputs
@@ -173,7 +173,9 @@ def test_a_camera_that_comes_back_is_used_again(
     folder, notes = tmp_path / "late", Notes()
     folder.mkdir()
     with Stepped(config_for("picamera", tmp_path / "lit"), lambda: pack.folder, None, notes) as steps:
-        monkeypatch.setattr(camera_feed, "create_camera", lambda *_: ReplayCamera(folder, clock=steps.clock))
+        monkeypatch.setattr(
+            camera_creation, "create_camera", lambda *_: ReplayCamera(folder, clock=steps.clock)
+        )
         steps.advance(3.0)
         for i in range(20):
             portrait_at(folder / f"{i:03d}.png", 20)

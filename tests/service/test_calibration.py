@@ -21,7 +21,7 @@ from appliance.config import CALIBRATION_FILE, CameraConfig, Config, GazeConfig,
 from appliance.errors import CannotWrite, ConfigError, NotCalibrated
 from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, WalkScript
 from appliance.gaze.geometry import gaze_angle_to
 from appliance.pack import Pack
 from appliance.service import calibration
@@ -68,7 +68,7 @@ def run(
     seen = [in_camera((right, eyes - SITTERS, ahead), place) for right, ahead in marks for _ in range(2)]
     x, y, z = (MonotoneCurve.through(tuple(times), values) for values in zip(*seen, strict=True))
     person = ScriptedPerson("technician", FACES[0], x, y, z)
-    camera = GalleryCamera(Walk("marks", times[-1], RoomSpec(), (person,)), rate=10.0, pace=False)
+    camera = GalleryCamera(WalkScript("marks", times[-1], RoomSpec(), (person,)), rate=10.0, pace=False)
     said = [] if said is None else said
     lines: list[str] = []
     left = iter(answers)

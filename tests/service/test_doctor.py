@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.config import CameraConfig, Config, DisplayConfig
-from appliance.display import dimmer as system_clock
+from appliance.display import opening_hours as system_clock
 from appliance.display import sdl
 from appliance.pack import Pack
 from appliance.service import doctor

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from appliance.display import frame_loader
 from appliance.display.compiled_pack import CompiledPack
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.errors import CameraStalled, DisplayLost
 from appliance.pack import Pack, write_pack
 from appliance.service import fallback
@@ -155,14 +155,14 @@ def test_a_lost_display_or_camera_is_no_fault_of_the_portrait(
     def each() -> None:
         raise lost
 
-    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         fallback.light_best(screen, pack.folder)
         with pytest.raises(type(lost)):
             fallback.load_or_rest(screen, pack, NEVER, each)
 
 
 def test_a_portrait_that_is_whole_again_is_lit_again(pack: Pack, other: Path, tmp_path: Path) -> None:
-    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         fallback.light_best(screen, other)
         again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == pack.folder
@@ -174,7 +174,7 @@ def test_with_damaged_frames_the_sitter_rests_and_is_told(
 ) -> None:
     patch = pack.folder / "patch_07.png"
     patch.write_bytes(b"damaged")
-    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == pack.folder
         assert not screen.show((0,)), "it rests"
@@ -186,7 +186,7 @@ def test_a_damaged_base_lights_the_other_portrait_again(
     pack: Pack, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     without_pixels(pack.folder)
-    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == other
     assert warnings(caplog) == [wrong] and wrong.startswith(f"{pack.folder}")
@@ -197,7 +197,7 @@ def test_without_any_readable_portrait_the_picture_stays(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "empty"))
     without_pixels(pack.folder)
-    with Screen(config_for("gallery", tmp_path / "lit").display) as screen:
+    with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
     assert again is None
     assert warnings(caplog) == [wrong] and wrong.endswith("; the picture stays as it is")

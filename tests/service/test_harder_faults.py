@@ -48,7 +48,7 @@ sys.exit(main(sys.argv[1:-1]))
 HELD_DISPLAY = """
 import fcntl, pathlib, sys, pygame
 from appliance.display import scanout, sdl
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.service import app
 from tests.display.kernel import Kernel
 folder, kernel = pathlib.Path(sys.argv[-1]), Kernel()
@@ -61,13 +61,13 @@ def flips(flip):
         kernel.flip()
         flip(*part)
     return both
-def enter(screen, opened=Screen.__enter__):
+def enter(screen, opened=PortraitScreen.__enter__):
     opened(screen)
     screen._scanout = scanout.ScanoutObserver(scanout.DrmCard(0))
     return screen
-fcntl.ioctl, Screen.__enter__ = ioctl, enter
+fcntl.ioctl, PortraitScreen.__enter__ = ioctl, enter
 pygame.display.flip, pygame.display.update = flips(pygame.display.flip), flips(pygame.display.update)
-app.wait_for_display = lambda _, *what: sdl.wait_for_free_card(*what, folder / "system", folder)
+app.wait_until_display_opens = lambda _, *what: sdl.wait_for_free_card(*what, folder / "system", folder)
 from appliance.cli import main
 sys.exit(main(sys.argv[1:-1]))
 """
@@ -201,7 +201,7 @@ def test_a_monitor_that_is_not_there_is_waited_for(
     (plug / "modes").write_text("")
     monkeypatch.setattr(
         app,
-        "wait_for_display",
+        "wait_until_display_opens",
         lambda _, stop, end, each, held: monitor.wait_for_monitor(stop, end, each, plug.parent),
     )
     with running:

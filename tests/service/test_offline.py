@@ -15,7 +15,7 @@ from appliance.bench.gaze_walks import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.cli import main
 from appliance.config import Config, GazeConfig
-from appliance.gaze.target import GazeTarget
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import write_pack
 from appliance.service.offline import simulate_refreshes
 from tests.conftest import base_image, grid_info, grid_patches, small_info
@@ -79,7 +79,7 @@ def test_a_slow_vision_skips_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(picture.captured)
             yield picture
 
-    from appliance.gaze.controller import GazeController
+    from appliance.gaze.pictures_to_target import GazeController
 
     understood = []
     real = GazeController.see

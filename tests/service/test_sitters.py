@@ -12,17 +12,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from appliance.bench.gaze_rules import direction_of
+from appliance.bench.gaze_methods import direction_of
 from appliance.config import CameraConfig, Config, DisplayConfig
 from appliance.display.layout import sitter_offsets_mm
-from appliance.display.screen import Screen
+from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import pygame
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import VisitorState
-from appliance.gaze.controller import GazeController
-from appliance.gaze.target import frames_for
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import frames_for
 from appliance.pack import FrameGrid, Pack
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 from tests.conftest import composed
 from tests.portrait import company
 from tests.portrait.odd import closed
@@ -81,7 +81,7 @@ def walked_by(pack: Pack, folder: Path) -> tuple[list[tuple[float, float]], list
     """
     config, moments = config_for(folder), []
     controller, stop, came = GazeController(config), threading.Event(), math.inf
-    with Screen(config.display) as screen, GalleryCamera(folder / "walk.toml", pace=False) as camera:
+    with PortraitScreen(config.display) as screen, GalleryCamera(folder / "walk.toml", pace=False) as camera:
         screen.light(pack)
         screen.load(pack, stop)
         apart = sitter_offsets_mm(pack.info, config.display, screen.size, screen.driver)

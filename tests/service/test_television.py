@@ -23,12 +23,12 @@ from appliance.service import app
 devices, system = map(pathlib.Path, sys.argv[-2:])
 cec.MonitorWaker.__init__.__defaults__ = (devices, system)
 cec._WAKE_TIME = 2.0
-app.wait_for_display = lambda _, *what: sdl.wait_for_free_card(*what, system, devices)
-enter = screen.Screen.__enter__
+app.wait_until_display_opens = lambda _, *what: sdl.wait_for_free_card(*what, system, devices)
+enter = screen.PortraitScreen.__enter__
 def watched(self):
     self._monitor = monitor.MonitorWatch(system)
     return enter(self)
-screen.Screen.__enter__ = watched
+screen.PortraitScreen.__enter__ = watched
 from appliance.cli import main
 sys.exit(main(sys.argv[1:-2]))
 """

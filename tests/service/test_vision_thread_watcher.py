@@ -9,8 +9,8 @@ import pytest
 from appliance.camera.base import Camera, Picture
 from appliance.config import OPENING, CameraConfig, Config, GazeConfig, TrackingConfig
 from appliance.errors import BadModel, CameraAbsent, CameraEnded, DisplayLost
-from appliance.gaze.target import GazeTarget
-from appliance.service import camera_feed
+from appliance.gaze.target_to_frames import GazeTarget
+from appliance.service import camera_creation
 from appliance.service.vision_thread import (
     _FIRST_PAUSE,
     _LONGEST_PAUSE,
@@ -33,7 +33,7 @@ NEVER: Final = threading.Event()
 def camera(monkeypatch: pytest.MonkeyPatch) -> FaultyCamera:
     """A camera with faults to order, on a clock that passes while it waits for a picture."""
     camera = FaultyCamera(FakeClock())
-    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
+    monkeypatch.setattr(camera_creation, "create_camera", lambda *_: camera)
     return camera
 
 
@@ -177,7 +177,7 @@ def test_no_picture_is_understood_with_half_of_a_new_setup(camera: FaultyCamera)
 
 def test_the_thread_sees_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     camera, stop, targets = FaultyCamera(), threading.Event(), Targets()
-    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
+    monkeypatch.setattr(camera_creation, "create_camera", lambda *_: camera)
     closed = threading.Event()
     camera.on_close = closed.set
     vision = VisionThread(Setup(Config(camera=GALLERY), small_info()), stop, targets)
@@ -193,7 +193,7 @@ def test_the_loops_own_error_is_not_replaced_by_the_threads(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     camera, stop = FaultyCamera(), threading.Event()
-    monkeypatch.setattr(camera_feed, "create_camera", lambda *_: camera)
+    monkeypatch.setattr(camera_creation, "create_camera", lambda *_: camera)
     vision = VisionThread(Setup(Config(camera=GALLERY), small_info()), stop)
     camera.on_picture = failing(BadModel("face.tflite: damaged"))
     vision.open()

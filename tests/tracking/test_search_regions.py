@@ -12,9 +12,9 @@ from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.camera.sampling import Region
 from appliance.config import Config, TrackingConfig, VisionConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import RoomSpec, Walk
-from appliance.gaze.controller import GazeController
-from appliance.gaze.target import GazeTarget
+from appliance.gallery.walks import RoomSpec, WalkScript
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import PackInfo
 from appliance.tracking.search_regions import MotionMap, RoundRobin, crop_side, overlapping_tiles
 from appliance.vision.runtime import TfliteModel
@@ -26,7 +26,7 @@ PHOTOGRAPHS = Config(tracking=TrackingConfig(fixture_after=0.0, share=False))
 
 
 def followed(
-    walk: Walk, seconds: float, rate: float = 30.0
+    walk: WalkScript, seconds: float, rate: float = 30.0
 ) -> Iterator[tuple[Picture, GazeTarget, GazeController]]:
     follower = GazeController(PHOTOGRAPHS)
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
@@ -77,8 +77,8 @@ def test_noise_is_no_motion() -> None:
     assert not motion.certain_motion
 
 
-@pytest.mark.parametrize("walk", [Walk("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
-def test_no_picture_is_looked_at_more_than_once(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("walk", [WalkScript("empty", 9.0, RoomSpec(noise=5)), standing(2.5, 300.0, 9.0)])
+def test_no_picture_is_looked_at_more_than_once(walk: WalkScript, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[TfliteModel] = []
     real = TfliteModel.run
 
@@ -98,7 +98,7 @@ def test_a_face_at_2_5_metres_is_found_within_a_second(right: float) -> None:
 
 
 def test_a_person_walking_away_to_five_metres_is_kept() -> None:
-    walk = Walk(
+    walk = WalkScript(
         "away", 4.0, RoomSpec(noise=5), (visitor("one", [(0, 0, 3200), (3, 300, 5000), (4, 300, 5000)]),)
     )
     seen = [target.viewer is not None for p, target, _ in followed(walk, 4.0) if p.captured > 0.7]
@@ -109,7 +109,7 @@ def test_a_person_walking_away_to_five_metres_is_kept() -> None:
 def test_a_newcomer_farther_back_is_known_while_following(near: float, far: float) -> None:
     stands = visitor("stands", [(0, 300, near), (4, 300, near)])
     comes = visitor("comes", [(1, -far, far), (2.5, 0, far), (4, 0, far)], face=1)
-    walk = Walk("two", 4.0, RoomSpec(noise=5), (stands, comes))
+    walk = WalkScript("two", 4.0, RoomSpec(noise=5), (stands, comes))
     seen = [(p.captured, target) for p, target, _ in followed(walk, 3.0)]
     assert next(captured for captured, target in seen if target.visitors == 2) < 2.0
     assert all(target.viewer and target.viewer.x > 320 for captured, target in seen if captured > 0.5)

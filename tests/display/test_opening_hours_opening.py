@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from appliance.config import HoursConfig
-from appliance.display import dimmer as system_clock
+from appliance.display import opening_hours as system_clock
 from appliance.display.cec import MonitorWaker
-from appliance.display.dimmer import OpeningController
+from appliance.display.opening_hours import OpeningController
 from tests.conftest import every_day
 from tests.display.television import Rack
 
@@ -63,7 +63,7 @@ def test_a_power_cut_at_night_wakes_no_television(
 def test_without_cec_a_start_loads_nothing_of_it() -> None:
     script = (
         "import sys, appliance.service.app; from appliance.config import HoursConfig;"
-        "from appliance.display.dimmer import OpeningController; OpeningController(HoursConfig()).step(0.0, 0.0);"
+        "from appliance.display.opening_hours import OpeningController; OpeningController(HoursConfig()).step(0.0, 0.0);"
         "print(sorted(name for name in sys.modules if name.endswith(('.cec', '.waker', '.hours'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

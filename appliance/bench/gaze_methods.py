@@ -26,9 +26,8 @@ from appliance.camera.sampling import Region
 from appliance.config import Config, GazeConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.figures import Point
-from appliance.gallery.room import GalleryRenderer
-from appliance.gallery.walks import RoomSpec, VisitorState, Walk
-from appliance.gaze.controller import GazeController
+from appliance.gallery.renderer import GalleryRenderer
+from appliance.gallery.walks import RoomSpec, VisitorState, WalkScript
 from appliance.gaze.geometry import (
     Direction,
     fractional_index,
@@ -36,7 +35,8 @@ from appliance.gaze.geometry import (
     gaze_angle_to,
     gaze_pitch_to,
 )
-from appliance.gaze.target import GazeTarget, frames_for
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import GazeTarget, frames_for
 from appliance.pack import FrameGrid, PackInfo
 from appliance.tracking.filters import apply_hysteresis
 from appliance.tracking.search_regions import crop_side
@@ -100,14 +100,14 @@ def gallery_scatter(distance: int, places: Sequence[float] = PLACES) -> Scatter:
         for number, right in enumerate(places):
             keys = [(0.0, right, z_mm), (60.0, right, z_mm)]
             person = replace(visitor(f"visitor {number}", keys, face, mirrored=number % 2 == 1), life=1.0)
-            walk = Walk("stands", 60.0, RoomSpec(), (person,))
+            walk = WalkScript("stands", 60.0, RoomSpec(), (person,))
             eye_distance = _LENS.focal * person.eye_distance_mm / z_mm
             found.append(scatter_of(_sights(walk), eye_distance, _LENS.focal, z_mm))
     step, spread = np.mean([(each.step, each.spread) for each in found], axis=0)
     return Scatter(float(step), float(spread))
 
 
-def _sights(walk: Walk) -> Iterator[tuple[Picture, Point]]:
+def _sights(walk: WalkScript) -> Iterator[tuple[Picture, Point]]:
     room = GalleryRenderer(walk, _LENS)
     for number in range(round(_SECONDS * _RATE)):
         time = number / _RATE
@@ -138,7 +138,7 @@ Truth = Callable[[float], Direction | None]
 
 
 @dataclass(frozen=True, slots=True)
-class GazeErrorFigures:
+class GazeErrorSummary:
     """Gaze error in degrees in one direction, over the moments somebody could be followed.
 
     `seconds` is the sum of these moments. `reachable` is the median where the viewer stood within the
@@ -175,7 +175,7 @@ def direction_of(grid: FrameGrid, number: int) -> Direction:
 
 def gaze_error(
     flips: Sequence[tuple[float, int]], grid: FrameGrid, truth: Truth, start: float, end: float
-) -> tuple[GazeErrorFigures, GazeErrorFigures]:
+) -> tuple[GazeErrorSummary, GazeErrorSummary]:
     """Compare what was lit with the truth, 50 times a second.
 
     Parameters
@@ -196,7 +196,7 @@ def gaze_error(
             there.append(wanted)
             lit.append(direction_of(grid, flips[i - 1][1]))
     if not there:
-        nothing = GazeErrorFigures(math.nan, math.nan, math.nan, 0.0)
+        nothing = GazeErrorSummary(math.nan, math.nan, math.nan, 0.0)
         return nothing, nothing
     wanted_there = np.array(there)
     errors = np.abs(np.array(lit) - wanted_there)
@@ -208,10 +208,10 @@ def gaze_error(
     return aside, up
 
 
-def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeErrorFigures:
+def _figures(errors: NDArray[np.float64], within: NDArray[np.bool_]) -> GazeErrorSummary:
     median, p95 = np.percentile(errors, [50, 95])
     reachable = float(np.median(errors[within])) if within.any() else math.nan
-    return GazeErrorFigures(float(median), float(p95), reachable, len(errors) * _STEP)
+    return GazeErrorSummary(float(median), float(p95), reachable, len(errors) * _STEP)
 
 
 LENS: Final = Lens(640, 360, 66.0)

@@ -2,7 +2,7 @@ import numpy as np
 
 from appliance.camera.base import Picture, RgbPicture, YuvPicture
 from appliance.gallery.camera import GalleryCamera
-from appliance.service.camera_feed import (
+from appliance.service.camera_creation import (
     BLACK,
     BLACK_AFTER,
     FROZEN,

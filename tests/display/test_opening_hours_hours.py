@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appliance.config import WEEK, HoursConfig
-from appliance.display import dimmer
-from appliance.display import dimmer as system_clock
+from appliance.display import opening_hours
+from appliance.display import opening_hours as system_clock
 from appliance.display.cec import MonitorWaker
-from appliance.display.dimmer import (
+from appliance.display.opening_hours import (
     Dimmer,
     OpeningController,
     OpeningHours,
@@ -191,7 +191,7 @@ def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> N
     falling = [level for level in levels if 0 < level < 1]
     assert 35 <= len(falling) <= 40
     assert falling == sorted(falling, reverse=True)
-    assert [record.getMessage() for record in caplog.records] == [dimmer.SCREEN_CLOSED]
+    assert [record.getMessage() for record in caplog.records] == [opening_hours.SCREEN_CLOSED]
 
 
 def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
@@ -204,14 +204,14 @@ def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
 def test_with_no_fade_it_closes_and_opens_at_once() -> None:
     config = HoursConfig(timezone="UTC", clock="any", fade=0.0, monday="10:00-18:00")
     screen = Dimmer(OpeningController(config))
-    dimmer = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
-    screen.start(0.0, dimmer - 10)
+    opening_hours = datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()
+    screen.start(0.0, opening_hours - 10)
     levels = []
     for now in range(20):
-        screen.step(float(now), dimmer - 10 + now)
+        screen.step(float(now), opening_hours - 10 + now)
         levels.append(screen.level)
     assert levels == [0.0] * 10 + [1.0] * 10
-    assert screen.step(30.0, dimmer + 8 * 3600) and screen.level == 0.0
+    assert screen.step(30.0, opening_hours + 8 * 3600) and screen.level == 0.0
 
 
 def test_the_television_sleeps_once_the_screen_is_black(
@@ -222,16 +222,16 @@ def test_the_television_sleeps_once_the_screen_is_black(
     rack.plug_in(rack.connector("card1-HDMI-A-1", 33))
     monkeypatch.setattr(MonitorWaker.__init__, "__defaults__", (rack.devices, rack.system))
     config = HoursConfig(cec=True, timezone="UTC", clock="any", fade=4.0, monday="10:00-18:00")
-    dimmer = OpeningController(config)
-    screen = Dimmer(dimmer)
+    opening_hours = OpeningController(config)
+    screen = Dimmer(opening_hours)
     closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
     screen.start(0.0, closing - 10)
     asleep = []
     for now in range(20):
         screen.step(float(now), closing - 10 + now)
-        while dimmer._waker and dimmer._waker._cec.busy:
+        while opening_hours._waker and opening_hours._waker._cec.busy:
             os.sched_yield()
-            dimmer._waker._cec.step(now)
+            opening_hours._waker._cec.step(now)
         asleep.append(rack.messages()[-1:] == ["cec0 --playback --to 0 --standby"])
     assert asleep == [False] * 13 + [True] * 7  # 10 s until it closes, and 4 s of fading
 
@@ -247,7 +247,7 @@ def test_a_clock_that_was_not_set_counts_as_open(
         screen.start(float(second), 0.0)
     assert screen.open
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, dimmer.CLOCK_NOT_SET)
+        (logging.WARNING, opening_hours.CLOCK_NOT_SET)
     ]
 
 

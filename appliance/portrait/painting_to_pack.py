@@ -35,14 +35,14 @@ from appliance.portrait.landmarks import (
     name_picture_in_refusals,
 )
 from appliance.portrait.plan import USUAL_YAW, check_frame_count
-from appliance.portrait.sitter import (
+from appliance.portrait.prepared_sitters import (
     VIEWER_DISTANCE_MM,
+    PreparedSitter,
     RequestedMotion,
-    Sitter,
     make_others_transparent,
     prepare_sitters,
 )
-from appliance.portrait.source import fit_to_screen, read_original_picture
+from appliance.portrait.source import fit_to_screen, read_picture_for_screen
 from appliance.portrait.verdict import FrameExaminer, Verdict, combine_verdicts
 from appliance.terminal import show_progress
 
@@ -114,7 +114,7 @@ def render(
         raise ConfigError(f"yaw = {yaw}, eyes = {eyes}; expected one above 0: nothing would move")
     out = out.absolute()
     check_destination(out)
-    original, reduced = read_original_picture(image, size)
+    original, reduced = read_picture_for_screen(image, size)
     say(f"{image.name}: {original.shape[1]}x{original.shape[0]} pixels, looking for the sitter")
     landmarker = FaceLandmarker()
     with name_picture_in_refusals(image, out):
@@ -194,7 +194,7 @@ def render(
     return info
 
 
-def _settings_of(sitter: Sitter, k: int) -> dict[str, float | int | str | bool]:
+def _settings_of(sitter: PreparedSitter, k: int) -> dict[str, float | int | str | bool]:
     """Return what pack.toml keeps of a sitter's making; keys of all but the first sitter end in its index."""
     values: dict[str, float | int | str | bool] = {
         "face": sitter.number,

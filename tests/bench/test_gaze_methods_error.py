@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from appliance.bench.gaze_rules import direction_of, gaze_error, true_direction
+from appliance.bench.gaze_methods import direction_of, gaze_error, true_direction
 from appliance.config import Config
 from appliance.gallery.camera import GalleryCamera
 from appliance.pack import FrameGrid

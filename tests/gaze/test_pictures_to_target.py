@@ -15,10 +15,10 @@ from appliance.camera.base import RgbPicture
 from appliance.camera.sampling import Pixels
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import RoomSpec, Walk
-from appliance.gaze.controller import GazeController
+from appliance.gallery.walks import RoomSpec, WalkScript
 from appliance.gaze.geometry import fractional_index, frame_of_original_piece, gaze_angle_to
-from appliance.gaze.target import (
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import (
     CONTACT_TIME,
     SACCADE_TIME,
     GazeTarget,
@@ -63,7 +63,7 @@ def face_in(share: float, captured: float, mirrored: bool = False) -> RgbPicture
 
 
 def walked(
-    walk: Walk, config: Config | None = None, rate: float = 30.0
+    walk: WalkScript, config: Config | None = None, rate: float = 30.0
 ) -> Iterator[tuple[float, GazeTarget, int]]:
     """The target and the frame at every picture of a walk."""
     follower, shown = GazeController(config or Config()), PACK.main.rest
@@ -77,7 +77,7 @@ def walked(
 
 def crossing(rate: float = 30.0) -> list[int]:
     # Their right is the left of the camera that looks at them: x falls.
-    walk = Walk("crossing", 2.0, RoomSpec(), (visitor("one", [(0, 600, 1500), (2, -600, 1500)]),))
+    walk = WalkScript("crossing", 2.0, RoomSpec(), (visitor("one", [(0, 600, 1500), (2, -600, 1500)]),))
     return [frame for moment, _, frame in walked(walk, rate=rate) if moment > 0.39]
 
 
@@ -222,7 +222,7 @@ def test_a_glance_is_eased_and_never_a_cut() -> None:
 
 
 def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
-    walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
+    walk = WalkScript("there", 1.0, RoomSpec(), (visitor("one", [(0, 500, 1500), (1, 500, 1500)]),))
     targets = [target for _, target, _ in walked(walk) if target.angle is not None]
     assert targets[0].saccade_from == ((0, 0),) and targets[0].saccade_at == targets[0].captured
     assert targets[-1].angle == pytest.approx(gaze_angle_to(500, 0, 1500, GazeConfig()), abs=0.5)
@@ -232,7 +232,7 @@ def test_when_somebody_is_found_the_eyes_go_over_in_a_glance() -> None:
 def test_a_tilted_camera_tells_a_viewers_angle_and_eye_height() -> None:
     place = GazeConfig(camera_right=200, camera_forward=50, camera_up=-600, camera_pitch=15)
     x, y, z = in_camera((500, -350, 1500), place)  # a child's eyes, under those of the sitter
-    walk = Walk("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
+    walk = WalkScript("there", 1.0, RoomSpec(), (visitor("one", [(0, x, z), (1, x, z)], down=y),))
     targets = [target for _, target, _ in walked(walk, Config(gaze=place))]
     assert targets[0].eye_height_mm is None and targets[0].elevation is None
     assert targets[-1].angle == pytest.approx(math.degrees(math.atan2(500, 1500)), abs=0.7)
@@ -316,7 +316,7 @@ def test_a_portrait_in_view_is_learnt_though_tiles_cut_it() -> None:
 PHOTOGRAPHS = replace(TRACKING, fixture_after=0.0, share=False)  # the gallery's figures show no life
 
 
-def lit(walk: Walk, config: Config, rate: float = 30.0) -> Iterator[tuple[float, float]]:
+def lit(walk: WalkScript, config: Config, rate: float = 30.0) -> Iterator[tuple[float, float]]:
     """The moment and angle of what is lit at each refresh of a 60 Hz screen; no latencies."""
     controller = GazeController(config)
     with GalleryCamera(walk, rate=rate, pace=False) as camera:
@@ -334,7 +334,7 @@ class TestLoss:
     def test_the_eyes_stay_where_they_were(self, rate: float, speed: float) -> None:
         """Somebody who walks behind a pillar: within 2 degrees of the last direction shown."""
         way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0), (2.0, 700.0 - speed, 1500.0)]
-        walk = Walk("pillar", 4.0, RoomSpec(), (visitor("one", way),))
+        walk = WalkScript("pillar", 4.0, RoomSpec(), (visitor("one", way),))
         shown = list(lit(walk, Config(tracking=PHOTOGRAPHS), rate))
         learnt = 2.0 + 2 / rate  # when the second look has missed them
         last = next(angle for moment, angle in shown if moment >= learnt)
@@ -343,7 +343,7 @@ class TestLoss:
 
     def test_then_the_sitter_returns_to_rest(self) -> None:
         way = [(0.0, 700.0, 1500.0), (1.0, 700.0, 1500.0)]
-        walk = Walk("gone", 5.5, RoomSpec(), (visitor("one", way),))
+        walk = WalkScript("gone", 5.5, RoomSpec(), (visitor("one", way),))
         assert list(lit(walk, Config(tracking=PHOTOGRAPHS)))[-1][1] == pytest.approx(0.0, abs=0.1)
 
 
@@ -380,7 +380,7 @@ class TestContact:
 
     def test_a_standing_viewer_is_met_and_a_walking_one_followed(self) -> None:
         way = [(0.0, -600.0, 1500.0), (3.5, -600.0, 1500.0), (5.0, 600.0, 1500.0), (5.2, 600.0, 1500.0)]
-        walk = Walk("stands, walks", 5.2, RoomSpec(), (visitor("one", way),))
+        walk = WalkScript("stands, walks", 5.2, RoomSpec(), (visitor("one", way),))
         true = math.degrees(math.atan(600 / 1500))
         config = Config(tracking=PHOTOGRAPHS, gaze=GazeConfig(contact=0.6))
         shown = list(lit(walk, config))
@@ -396,7 +396,7 @@ class TestContact:
 
 def test_a_followed_walk_is_met_where_the_viewer_is() -> None:
     """Speed and angle of the target on a walk at 1 m/s: the light is where the viewer is then."""
-    walk = Walk("walks", 2.4, RoomSpec(), (visitor("one", [(0, 1200, 2000), (2.4, -1200, 2000)]),))
+    walk = WalkScript("walks", 2.4, RoomSpec(), (visitor("one", [(0, 1200, 2000), (2.4, -1200, 2000)]),))
     controller = GazeController(Config(tracking=PHOTOGRAPHS))
     errors = []
     with GalleryCamera(walk, pace=False) as camera:
@@ -415,7 +415,7 @@ def test_two_who_stop_are_looked_at_in_turn() -> None:
     config = Config(tracking=replace(PHOTOGRAPHS, share=True))
     people = [visitor("left", [(0, -500, 1800), (20, -500, 1800)]),
               visitor("right", [(0, 500, 1900), (20, 500, 1900)], face=1)]  # fmt: skip
-    walk = Walk("two", 20.0, RoomSpec(), tuple(people))
+    walk = WalkScript("two", 20.0, RoomSpec(), tuple(people))
     shown = [angle for _, angle in lit(walk, config, rate=10.0)]
     sides = [angle > 0 for angle in shown if abs(angle) > 10]
     changes = sum(a != b for a, b in pairwise(sides))
@@ -427,7 +427,7 @@ def test_a_visitor_is_met_at_once_beside_a_photograph(rate: float) -> None:
     """The gallery's figures are photographs: one stands there from the start, a visitor walks in."""
     photograph = visitor("photograph", [(0, 800, 3500), (6, 800, 3500)])
     comes = visitor("comes", [(3, -1700, 2200), (4.5, -400, 2200), (6, -400, 2200)], face=1)
-    walk = Walk("photograph and visitor", 6.0, RoomSpec(), (photograph, comes))
+    walk = WalkScript("photograph and visitor", 6.0, RoomSpec(), (photograph, comes))
     came = 3 + (1700 - 1350) / 1300 * 1.5  # when their face is in the picture
     met = None
     for moment, angle in lit(walk, Config(tracking=replace(TRACKING, share=False)), rate):

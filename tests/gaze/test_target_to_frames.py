@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from appliance.bench.gaze import grid_pack
 from appliance.config import Config, GazeConfig, TrackingConfig
 from appliance.gallery.camera import GalleryCamera
-from appliance.gallery.walks import Walk, load_walk
-from appliance.gaze.controller import GazeController
+from appliance.gallery.walks import WalkScript, load_walk
 from appliance.gaze.geometry import direction_from_sitter, elevation_of_point, gaze_angle_to
-from appliance.gaze.target import (
+from appliance.gaze.pictures_to_target import GazeController
+from appliance.gaze.target_to_frames import (
     CONTACT_TIME,
     ROW_HYSTERESIS,
     SACCADE_TIME,
@@ -183,7 +183,7 @@ class TestSitters:
 
 
 def lit(
-    walk: Walk,
+    walk: WalkScript,
     pack: PackInfo = PACK,
     place: GazeConfig | None = None,
     apart: tuple[tuple[float, float], ...] = (),

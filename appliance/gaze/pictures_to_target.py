@@ -14,7 +14,7 @@ from appliance.gaze.geometry import (
     gaze_pitch_to,
     relative_to_sitter,
 )
-from appliance.gaze.target import GazeTarget, eye_contact_share, gaze_directions_at
+from appliance.gaze.target_to_frames import GazeTarget, eye_contact_share, gaze_directions_at
 from appliance.pack import PackInfo
 from appliance.tracking.filters import AngleFilter, advance_filter, prediction_time, start_filter
 from appliance.tracking.search_regions import Detectors, RegionScheduler

@@ -12,7 +12,7 @@ from appliance.camera.sampling import Pixels
 from appliance.errors import BadImage, ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import Pack
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from appliance.bench.gaze_rules import (
+from appliance.bench.gaze_methods import (
     REFRESH,
     MedianOfFive,
     Moment,
@@ -20,7 +20,7 @@ from appliance.bench.gaze_rules import (
 )
 from appliance.bench.gaze_walks import Trial, living_trials, standing, visitor
 from appliance.bench.peer import Peer
-from appliance.gallery.walks import RoomSpec, Walk
+from appliance.gallery.walks import RoomSpec, WalkScript
 from tests.conftest import small_info
 
 
@@ -104,7 +104,7 @@ class TestScenes:
         keys = [(0.0, 0.0, 1500.0), (5.0, 0.0, 1500.0)]
         edge = [(time, 960.0, z) for time, _, z in keys]
         people = replace(visitor("poster", keys), kind="poster"), visitor("half", edge)
-        trial = Trial("a test", Walk("a test", 5.0, RoomSpec(), people, ((0.0, "half"),)))
+        trial = Trial("a test", WalkScript("a test", 5.0, RoomSpec(), people, ((0.0, "half"),)))
         assert moment_of(trial, 1.0) == Moment({}, frozenset(), None)
 
     def test_it_finds_distant_people_that_the_original_misses(self) -> None:

@@ -1,8 +1,8 @@
-"""The gallery's living figures against film: see `appliance.bench.gaze_rules`."""
+"""The gallery's living figures against film: see `appliance.bench.gaze_methods`."""
 
 import pytest
 
-from appliance.bench.gaze_rules import FILMED, TIMES_FILMED, gallery_scatter
+from appliance.bench.gaze_methods import FILMED, TIMES_FILMED, gallery_scatter
 
 
 @pytest.mark.slow

@@ -23,9 +23,9 @@ from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarker, Fac
 from appliance.portrait.plan import USUAL_YAW, FramePlan, add_pitch_rows, plan_level_row
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.suitability import (
-    check_eyes_suitable,
     check_face_suitable,
-    check_plan_suitable,
+    check_gaze_range,
+    check_iris_contrast,
 )
 from appliance.vision.blazeface import Face
 
@@ -132,7 +132,7 @@ class RequestedMotion:
 
 
 @dataclass(frozen=True, slots=True)
-class Sitter:
+class PreparedSitter:
     """A sitter ready to be drawn; `pixels` is the painting, RGB uint8 (height, width, 3).
 
     All else is in its pixels. `number` is the face's, from 1 at picture left.
@@ -166,7 +166,7 @@ class SitterGroup:
     `unfit` says why faces cannot follow, by their numbers; `owners` is None for a single face.
     """
 
-    sitters: tuple[Sitter, ...]
+    sitters: tuple[PreparedSitter, ...]
     unfit: dict[int, UnfitPortrait]
     owners: PixelOwners | None
 
@@ -210,7 +210,7 @@ def prepare_sitters(
         try:
             doubts = check_face_suitable(face, scale)
             eyes = fit_eyes(pixels, face)
-            seen[number] = _Seen(face, eyes, doubts + check_eyes_suitable(eyes))
+            seen[number] = _Seen(face, eyes, doubts + check_iris_contrast(eyes))
         except UnfitPortrait as error:
             unfit[number] = error
     order = sorted(marks, key=lambda number: (number in unfit, -marks[number].size))
@@ -233,7 +233,7 @@ def prepare_sitters(
 
 def _planned(
     pixels: Pixels, seen: _Seen, motion: RequestedMotion, number: int, owners: PixelOwners | None
-) -> Sitter:
+) -> PreparedSitter:
     """Plan the frames of one sitter, and let the head claim the pixels that nobody owns yet."""
     face, eyes, doubts = seen.face, seen.eyes, list(seen.doubts)
     height, width = pixels.shape[:2]
@@ -249,7 +249,7 @@ def _planned(
     plan = plan_level_row(face, eyes, motion.frames, yaw, motion.distance_mm, motion.eyes)
     plan = add_pitch_rows(plan, eyes, motion.rows, motion.yaw, head.highest_nod(yaw), motion.eyes)
     if motion.yaw >= USUAL_YAW and motion.eyes >= 1:  # otherwise a smaller range was asked for
-        doubts += check_plan_suitable(plan)
+        doubts += check_gaze_range(plan)
     if owners is not None:
         owners.claim_head_pixels(number, head)
-    return Sitter(pixels, face, head, eyes, plan, tuple(doubts), number)
+    return PreparedSitter(pixels, face, head, eyes, plan, tuple(doubts), number)

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from appliance.camera.lens import Lens
 from appliance.camera.sampling import Pixels
 from appliance.gallery.figures import POSTER_WIDTH, Appearance, Figure, load_figure
-from appliance.gallery.walks import ScriptedPerson, Walk
+from appliance.gallery.walks import ScriptedPerson, WalkScript
 
 Colour = tuple[int, int, int]
 Values = NDArray[np.float32]
@@ -290,7 +290,7 @@ class GalleryRenderer:
     A picture depends only on the walk, the lens, the time and the picture's number.
     """
 
-    def __init__(self, walk: Walk, lens: Lens) -> None:
+    def __init__(self, walk: WalkScript, lens: Lens) -> None:
         """Draw the room and cut out its people; raises `BadAsset` if a photograph is missing."""
         self.walk, self.lens = walk, lens
         spec = walk.room

@@ -19,8 +19,8 @@ from appliance.errors import BadManifest
 from appliance.gallery import figures
 from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.figures import Figure, figure_names, load_figure
-from appliance.gallery.room import WALL_Z, GalleryRenderer, draw_empty_room
-from appliance.gallery.walks import RoomSpec, ScriptedPerson, Walk
+from appliance.gallery.renderer import WALL_Z, GalleryRenderer, draw_empty_room
+from appliance.gallery.walks import RoomSpec, ScriptedPerson, WalkScript
 from appliance.vision.blazeface import FaceDetector, letterbox_region
 
 LENS = Lens(640, 360, 66.0)
@@ -42,7 +42,7 @@ def standing(x: float, z: float, photograph: str = "astronaut.png", speed: float
 
 
 def picture(*people: ScriptedPerson, room: RoomSpec = PLAIN, lens: Lens = SMALL, number: int = 0) -> Pixels:
-    return GalleryRenderer(Walk("a test", 20.0, room, people), lens).draw(5.0, number)
+    return GalleryRenderer(WalkScript("a test", 20.0, room, people), lens).draw(5.0, number)
 
 
 @functools.cache
@@ -166,7 +166,7 @@ class TestRoom:
         )
 
     def test_noise_is_new_in_every_picture_and_as_strong_as_asked(self) -> None:
-        room = GalleryRenderer(Walk("a test", 20.0, RoomSpec(noise=5)), SMALL)
+        room = GalleryRenderer(WalkScript("a test", 20.0, RoomSpec(noise=5)), SMALL)
         clean = empty_room(PLAIN, SMALL).astype(float)
         grain = [room.draw(5.0, number) - clean for number in (0, 1, 2)]
         for each in grain:

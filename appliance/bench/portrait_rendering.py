@@ -16,7 +16,7 @@ from appliance.files import write_atomic
 from appliance.pack import Box, FrameGrid, Pack, write_pack
 from appliance.portrait.contact_sheet import png_bytes
 from appliance.portrait.evaluate import evaluate_pack
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 from appliance.portrait.verdict import VERDICT_WORDS
 from appliance.terminal import printable_line
 

@@ -10,9 +10,9 @@ from appliance.cli import main
 from appliance.errors import ApplianceError, BadImage, UnfitPortrait
 from appliance.library import current_folder, hang_portrait
 from appliance.pack import Pack, write_pack
-from appliance.portrait import render as module
+from appliance.portrait import painting_to_pack as module
 from appliance.portrait import verdict
-from appliance.portrait.render import install_portrait, render
+from appliance.portrait.painting_to_pack import install_portrait, render
 from tests.conftest import base_image, small_info, small_patches
 
 SIZE = (270, 480)

@@ -12,7 +12,7 @@ from appliance.errors import UnfitPortrait
 from appliance.pack import Pack, boxes_overlap
 from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.landmarks import FaceLandmarker, choose_faces
-from appliance.portrait.render import render
+from appliance.portrait.painting_to_pack import render
 from appliance.portrait.verdict import Verdict
 from tests.portrait import company
 from tests.portrait.odd import closed

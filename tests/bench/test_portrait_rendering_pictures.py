@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from appliance.assets import home_folder
-from appliance.bench import portrait
-from appliance.bench.portrait import bench_pictures, table
+from appliance.bench import portrait_rendering
+from appliance.bench.portrait_rendering import bench_pictures, table
 from appliance.cli import main
 
 
@@ -42,7 +42,7 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.Captur
 def test_a_picture_gets_a_row_of_heads_and_eyes_and_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portrait, "SIZE", (540, 960))
+    monkeypatch.setattr(portrait_rendering, "SIZE", (540, 960))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "sitter.png").write_bytes((home_folder() / "frames" / "sconosciuta.png").read_bytes())
     found = bench_pictures(tmp_path / "in", tmp_path / "sheet.png", lambda line: None)
