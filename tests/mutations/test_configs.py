@@ -108,7 +108,7 @@ def test_a_damaged_walk_is_read_or_refused_in_one_line(
     tmp_path: Path, count: Callable[[int], int], seed: int
 ) -> None:
     rng, files = random.Random(seed), []
-    texts = [(_PACKAGE / "camera" / "walks" / f"{name}.toml").read_text("utf-8") for name in bundled_walks()]
+    texts = [(_PACKAGE / "gallery" / "walks" / f"{name}.toml").read_text("utf-8") for name in bundled_walks()]
     for number in range(count(1500)):
         files.append(tmp_path / f"{number:04d}.toml")
         files[-1].write_bytes(changed(texts[number % len(texts)], rng))
