@@ -154,3 +154,18 @@ def test_yuv_pictures_turn_whole_into_rgb() -> None:
     assert rgb.shape == pixels.shape
     assert rgb.dtype == np.uint8
     assert np.abs(rgb.astype(int) - pixels).max() <= 2
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_region_between_pixels_is_read_where_it_lies(n: int) -> None:
+    """A crop that lies on whole pixels is read by another way than one between them."""
+    ramp = np.ascontiguousarray(np.broadcast_to(np.arange(200, dtype=np.uint8), (180, 200)))
+    grey = np.full((90, 100), 128, np.uint8)
+    picture = YuvPicture(ramp, grey, grey, 0.0, 0)
+    steps = []
+    for x in (20.0, 20.9):
+        out = np.empty((32, 32, 3), np.float32)
+        picture.read_region(Region(x, 40, x + 32 * n, 40 + 32 * n), out)
+        steps.append(out.mean())
+    # The box filter takes whole pixels, so it is off by up to half of one.
+    assert (steps[1] - steps[0]) * 127.5 == pytest.approx(0.9, abs=0.65)

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from PIL import Image
 
 from appliance.assets import home_folder
 from appliance.camera.sampling import Pixels
-from appliance.config import DisplayConfig
+from appliance.clock import Clock
+from appliance.config import DisplayConfig, HoursConfig
 from appliance.display import frame_loader, sdl
 from appliance.display import screen as screen_module
+from appliance.display.opening_hours import OpeningController
 from appliance.display.screen import RECORDING_LOST, PortraitScreen
 from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
 from appliance.pack import Pack, write_pack
-from tests.conftest import BOX, FRAMES, GRID, OTHER_BOX, SIZE, composed, grid_info, grid_patches
+from tests.conftest import BOX, FRAMES, GRID, OTHER_BOX, SIZE, composed, every_day, grid_info, grid_patches
 
 two_sitters = pytest.mark.parametrize("pack", ["grid"], indirect=True)
 
@@ -130,6 +133,50 @@ def test_a_cross_fade_to_any_neighbour_goes_by_the_half(
     expected = (expected + composed(pack, to)) // 2
     assert np.abs(half - expected).max() <= 2
     assert bool(halves) == (not np.array_equal(half, composed(pack, to)))
+
+
+@pytest.mark.parametrize(
+    ("width", "fit", "told"),
+    [
+        (SIZE[0], "contain", "borders are left"),
+        (2 * SIZE[0], "contain", ""),
+        (3 * SIZE[0], "contain", "borders are left"),
+        (3 * SIZE[0], "cover", "its edges are cut off"),
+    ],
+)
+def test_a_picture_of_another_shape_than_the_screen_is_told(
+    pack: Pack, tmp_path: Path, width: int, fit: str, told: str
+) -> None:
+    config = DisplayConfig(output=f"offscreen:{tmp_path}", width=width, height=2 * SIZE[1], fit=fit)
+    with PortraitScreen(config) as screen:
+        assert screen.misfit(pack) == told
+
+
+def test_a_fade_at_closing_time_has_twenty_steps_a_second(pack: Pack, tmp_path: Path) -> None:
+    hours = HoursConfig(timezone="UTC", clock="any", fade=10.0, **every_day("10:00-18:00"))
+    closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
+
+    class Afternoon(Clock):
+        def monotonic(self) -> float:
+            return 1000.0
+
+        def wall(self) -> float:
+            return closing - 60
+
+    with PortraitScreen(
+        display(f"offscreen:{tmp_path}", shift=0), OpeningController(hours), Afternoon()
+    ) as screen:
+        screen.light(pack)
+        screen.load(pack, threading.Event())
+        lit: list[float] = []
+        now, steps = 1059.9, 0
+        while not lit or lit[-1] > 0:
+            screen.tick(now, closing + now - 1060)
+            lit.append(float(pixels(screen).mean()))
+            now, steps = max(screen.due, now + 0.01), steps + 1
+            assert steps < 300
+    assert lit == sorted(lit, reverse=True)
+    assert steps > 150
 
 
 @two_sitters

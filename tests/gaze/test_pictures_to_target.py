@@ -355,6 +355,15 @@ def test_a_clock_that_goes_back_begins_anew() -> None:
         assert target.viewer is not None and target.seen == start + 9 / 30
 
 
+def test_a_viewer_hidden_for_a_moment_is_still_the_viewer() -> None:
+    follower, hidden = GazeController(Config()), np.full((360, 640, 3), 90, np.uint8)
+    for i in range(30):
+        seen = follower.see(face_in(0.5, i / 30), 66, PACK).identity
+    assert seen is not None
+    after = [follower.see(RgbPicture(hidden, i / 30, i), 66, PACK).identity for i in range(30, 35)]
+    assert after == [seen] * 5
+
+
 def test_a_viewer_cut_by_the_pictures_edge_keeps_the_eyes() -> None:
     controller = GazeController(Config(tracking=PHOTOGRAPHS))
     angles = []

@@ -365,3 +365,16 @@ def test_a_narrow_white_in_shadow_is_as_light_as_painted(off: float) -> None:
         rim = round(truth.x + truth.radius)
         painted = painting[57:64, rim : rim + 6].mean((0, 2)).max()
         assert frame[57:64, rim - 3 : rim + 1].mean() > 0.85 * painted
+
+
+@pytest.mark.parametrize("down", [-8.0, 8.0])
+def test_skin_far_from_the_lids_stays_as_the_eye_moves(down: float) -> None:
+    for eye, truth in zip(FITTED, EYES, strict=True):
+        u = np.linspace(-0.4, 0.4, 9)
+        upper, lower = eye.lids.at(u)
+        for v in (upper - 0.7, lower + 0.5):
+            x, y = eye.view.axes.to_picture(u, v)
+            there = eye.lids_content_from(x, y, 0.0, down)
+            assert np.abs(np.subtract(there, (x, y))).max() < 0.001 * truth.width
+        x, y = eye.view.axes.to_picture(u[4:5], lower[4:5])
+        assert abs(eye.lids_content_from(x, y, 0.0, down)[1] - y) > 0.2 * abs(down)

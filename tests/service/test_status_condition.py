@@ -46,7 +46,7 @@ RIGHT = '"monotonic": 1, "sentence": "alone", "healthy": true, "fault": ""'
         ("[1, 2]", "expected a flat JSON object"),
         ("[" * 20_000, "nested too deeply"),
         ('{"a":' * 300 + "1" + "}" * 300, "expected a flat JSON object"),
-        (f'{{{RIGHT}, "counts": [[[1]]]}}', "expected a flat JSON object"),
+        (f'{{{RIGHT}, "counts": [[1]]}}', "expected a flat JSON object"),
         (f'{{{RIGHT}, "distance_m": NaN}}', "expected a flat JSON object"),
         (f"{{{RIGHT}}}".replace("1", "NaN"), "expected a flat JSON object"),
         (f"{{{RIGHT}}}".replace("1", "1e999"), "expected a flat JSON object"),

@@ -61,6 +61,12 @@ class TestWalking:
         states = smooth(walk.tolist(), 1 / 30)
         assert states[-1].value == pytest.approx(walk[-1]) and states[-1].speed == pytest.approx(20, rel=0.01)
 
+    def test_a_slow_walk_is_followed_without_lag(self) -> None:
+        walk = np.degrees(np.arange(0, 3, 1 / 30) * 0.3 / 2)  # 0.3 m/s at 2 m
+        state = smooth(walk.tolist(), 1 / 30)[-1]
+        assert state.value == pytest.approx(walk[-1])
+        assert state.speed == pytest.approx(np.degrees(0.15), rel=0.01)
+
     @pytest.mark.parametrize("rate", [10, 15, 30])
     def test_a_start_is_believed_within_three_pictures(self, rate: int) -> None:
         walk = [0.0] * rate + [30 * (i + 1) / rate for i in range(rate)]  # 1 m/s at 2 m, at once

@@ -7,7 +7,7 @@ from PIL import Image
 from appliance.bench.gaze_walks import HOPPER, scene
 from appliance.camera.base import RgbPicture
 from appliance.camera.sampling import Pixels, Region
-from appliance.tracking.liveness import Liveness, StaticFace
+from appliance.tracking.liveness import Liveness, MeanSamples, StaticFace
 from tests.tracking.faces import face_at
 
 # A photograph on a wall: the face's eye midpoint and width, in pixels of a picture of 144 x 96.
@@ -115,3 +115,12 @@ class TestPlaceOfAPicture:
         for i in range(200):
             pixels = base * (1 + (shade - 1) * i / 200)
             assert static.matches(RgbPicture(noisy(pixels.astype(np.uint8), i, 3.0), 20.0 + i, i))
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_noise_of_a_mean_falls_with_the_pictures(count: int) -> None:
+    samples = np.random.default_rng(5).normal(90, 4, (count, 60, 60)).astype(np.float32)
+    mean = MeanSamples(samples[0], samples[0])
+    for each in samples[1:]:
+        mean.add(each)
+    assert mean.noise == pytest.approx(16 / count, rel=0.1)

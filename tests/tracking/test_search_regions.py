@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.bench.gaze_walks import HOPPER, scene, standing, to_yuv, visitor
-from appliance.camera.base import Picture, RgbPicture, YuvPicture
-from appliance.camera.sampling import Region
+from appliance.camera.base import MeanPicture, Picture, RgbPicture, YuvPicture
+from appliance.camera.sampling import Floats, Region
 from appliance.config import Config, TrackingConfig, VisionConfig
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import RoomSpec, WalkScript
@@ -147,3 +147,21 @@ def test_either_model_can_search_the_room(model: str) -> None:
 
 def test_a_region_that_is_not_on_the_picture_does_not_move() -> None:
     assert MotionMap().moving_share_of(Region(5000, 5000, 5100, 5100)) == 0
+
+
+@pytest.mark.parametrize(("noise", "averaged"), [(1, False), (16, True)])
+def test_in_dim_light_a_standing_face_is_averaged(
+    noise: float, averaged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Region] = []
+    real = MeanPicture.read_region
+
+    def counted(picture: MeanPicture, region: Region, out: Floats) -> None:
+        reads.append(region)
+        real(picture, region, out)
+
+    monkeypatch.setattr(MeanPicture, "read_region", counted)
+    stands = visitor("stands", [(0, 0, 1500), (2, 0, 1500)])
+    walk = WalkScript("dim", 2.0, RoomSpec(noise=noise), (stands,))
+    assert sum(target.viewer is not None for _, target, _ in followed(walk, 1.5)) > 25
+    assert (len(reads) > 20) == averaged

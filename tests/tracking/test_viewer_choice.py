@@ -189,3 +189,18 @@ class TestSharing:
     def test_people_who_walk_past_do_not_share(self) -> None:
         stands, walks = here(100, still_since=NOW - 5), here(400, vx=200.0)
         assert chosen([stands, walks], stands, tracking=SHARED) is stands
+
+    def test_after_many_changes_the_eyes_rest_on_one_person(self) -> None:
+        """Three viewers leave at once; the next change is due 12.5 s after the first."""
+        selector = ViewerSelector(SHARED)
+        for i in range(4):
+            selector.choose([here(100 + i, seen=i / 10, first=-1.0)], i / 10, WIDTH)
+        present = selector.viewer
+        assert present
+        other = here(400, width=58.0, first=-1.0)
+        seen = {}
+        for now in (4.0, 8.0, 12.0, 14.0):
+            for person in (present, other):
+                person.seen, person.still_since = now, -1.0
+            seen[now] = selector.choose([present, other], now, WIDTH)
+        assert seen == {4.0: present, 8.0: present, 12.0: present, 14.0: other}

@@ -81,3 +81,21 @@ def test_an_approach_is_told_by_distance_and_angle() -> None:
             assert viewer.distance_mm == pytest.approx(z_mm, abs=450)
     found = gaze_angle_to(viewer.x_mm, viewer.y_mm, viewer.z_mm, place)
     assert found == pytest.approx(math.degrees(math.atan2(400, 1000)), abs=6)
+
+
+def test_a_viewer_is_told_where_they_are_by_now() -> None:
+    walker = replace(track_at(320, seen=1.0), vx=100.0, vy=50.0)
+    viewer = locate_viewer(walker, 1.2, (640, 360), 66, 0.0)
+    assert (viewer.x, viewer.y) == pytest.approx((340, 110), abs=1)
+
+
+def test_a_turned_and_tilted_head_lies_along_its_eyes() -> None:
+    """The eyes are 40 pixels apart, 24 below each other: they are turned back along their own line."""
+    face = face_at(320, 180, width=100)
+    face = replace(face, right_eye=(304, 168), left_eye=(336, 192), nose=(348, 173))
+    track = replace(track_at(320, 180, width=100), face=face, eye_distance=40.0)
+    viewer = locate_viewer(track, 0.0, (640, 360), 66, 0.0)
+    moved = viewer.head_x - viewer.x, viewer.head_y - viewer.y
+    assert abs(moved[0]) > 2
+    assert moved[1] / moved[0] == pytest.approx(24 / 32)
+    assert math.hypot(*moved) < 1.2 * viewer.eye_distance
