@@ -262,5 +262,7 @@ class Dimmer:
     def _check_hours(self, now: float, wall: float) -> None:
         self._opening.step(now, wall)
         if self._opening.open != self.open:
+            if not self.moving:
+                self._moved = now  # the fade begins now, though the last step may be a second ago
             self.open = self._opening.open
             log.info(SCREEN_OPENED if self.open else SCREEN_CLOSED)

@@ -194,6 +194,18 @@ def test_it_fades_slowly_and_says_so_once(caplog: pytest.LogCaptureFixture) -> N
     assert [record.getMessage() for record in caplog.records] == [opening_hours.SCREEN_CLOSED]
 
 
+def test_a_fade_begins_without_a_jump_though_steps_were_rare() -> None:
+    config = HoursConfig(timezone="UTC", clock="any", fade=3.0, **every_day("10:00-18:00"))
+    screen = Dimmer(OpeningController(config))
+    closing = datetime(2026, 5, 4, 18, tzinfo=UTC).timestamp()
+    screen.start(0.0, closing - 5)
+    for second in range(6):
+        screen.step(float(second), closing - 5 + second)
+    assert not screen.open and screen.level == 1.0
+    screen.step(5.05, closing + 0.05)
+    assert screen.level == pytest.approx(1 - 0.05 / 3)
+
+
 def test_at_a_start_outside_hours_it_is_black_at_once() -> None:
     config = HoursConfig(timezone="UTC", clock="any", **every_day("10:00-18:00"))
     screen = Dimmer(OpeningController(config))
@@ -233,7 +245,7 @@ def test_the_television_sleeps_once_the_screen_is_black(
             os.sched_yield()
             opening_hours._waker._cec.step(now)
         asleep.append(rack.messages()[-1:] == ["cec0 --playback --to 0 --standby"])
-    assert asleep == [False] * 13 + [True] * 7  # 10 s until it closes, and 4 s of fading
+    assert asleep == [False] * 14 + [True] * 6  # 10 s until it closes, and 4 s of fading
 
 
 def test_a_clock_that_was_not_set_counts_as_open(
