@@ -1,10 +1,10 @@
-"""The rules that are compared on a walk, and what visitors get from each: error, trembling, who is met.
+"""Gaze methods that are compared on a walk, and what visitors get from each: error, trembling, who is met.
 
-What is tuned on figures that hold still fails on people. So on the gallery's living figures it is to
-scatter as on filmed people, within 1.5 times.
+On the gallery's living figures BlazeFace's eye points must scatter as on filmed people, within 1.5 times,
+because a filter tuned on figures that hold still fails on people.
 
-Time is simulated: a picture arrives its latency after it was taken and is understood `VISION` later;
-what is chosen at a refresh leaves the screen `DISPLAY` later.
+Time is simulated: a picture arrives its latency after it was taken and is understood `VISION` later. The
+light of a frame leaves the screen `DISPLAY` after the frame was chosen.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Head pictures made elsewhere, blended over the painting, with its fine detail put back.
 
-What is finer than the frames can hold is taken from the painting and moved with the face, whose motion is
-read from the landmarks of both.
+The frames are coarser than the painting. Its fine detail is taken from the painting and moved with the face;
+the motion is read from the landmarks of both.
 
-The weight is the original piece's sigmoid of the distance from the frame's middle, the larger of both axes.
+The weight of a frame's pixel is the original piece's sigmoid of the distance from the frame's middle, the larger of both axes.
 Here it ends in zero at the frame's edge, where the original left a seam of up to 1 %.
 """
 

@@ -1,4 +1,4 @@
-"""The camera as the service uses it: opened by its name, its pictures neither black nor frozen."""
+"""Create the camera that the config names, and check that its pictures are neither black nor frozen."""
 
 import zlib
 from dataclasses import dataclass
