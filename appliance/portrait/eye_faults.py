@@ -1,7 +1,7 @@
 """What a curator would frown at in the eyes: rims, arcs, white, irises, measured on the frames.
 
-Every measure states which pixels it reads. They follow from lids, old iris and new iris alone, and all of them
-count, so that no measure chooses pixels by how they look.
+Every measure states which pixels it reads. They follow from lids, old iris and new iris alone, and all of
+them count, so that no measure chooses pixels by how they look.
 """
 
 import math

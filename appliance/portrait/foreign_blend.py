@@ -3,8 +3,8 @@
 The frames are coarser than the painting. Its fine detail is taken from the painting and moved with the face;
 the motion is read from the landmarks of both.
 
-The weight of a frame's pixel is the original piece's sigmoid of the distance from the frame's middle, the larger of both axes.
-Here it ends in zero at the frame's edge, where the original left a seam of up to 1 %.
+The weight of a frame's pixel is the original piece's sigmoid of the distance from the frame's middle, the
+larger of both axes. Here it ends in zero at the frame's edge, where the original left a seam of up to 1 %.
 """
 
 import math
