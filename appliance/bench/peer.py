@@ -17,7 +17,7 @@ from appliance.vision.blazeface import MODEL_SPECS, Face
 
 VERSION: Final = "0.10.21"
 _MODELS: Final[dict[str, int]] = {"short": 0, "full": 1}
-_SERVER: Final = Path(__file__).with_name("peer_server.py")
+_SERVER: Final = Path(__file__).with_name("mediapipe_server.py")
 
 
 def make_venv(folder: Path) -> Path:
