@@ -30,17 +30,18 @@ from appliance.schema import (
     YesNo,
     ZeroOr,
     names,
-    parse_toml,
-    read_toml_text,
+    parse_config_text,
+    read_config_text,
     toml_value,
 )
 from appliance.terminal import printable_line
 
 SYSTEM_FOLDER: Final = Path("/etc/mona-lisa")
-# What a person sets; what stands on the card's boot partition, as deploy/card_config.py copied it; what
-# `mona-lisa calibrate` measured.
+# A person writes this file.
 CONFIG_FILE: Final = "config.toml"
+# deploy/card_config.py copies this file from the card's boot partition.
 CARD_FILE: Final = "card.toml"
+# `mona-lisa calibrate` writes this file.
 CALIBRATION_FILE: Final = "calibration.toml"
 # The layers in the system's folder, the lowest first.
 LAYERS: Final = (CONFIG_FILE, CARD_FILE, CALIBRATION_FILE)
@@ -80,7 +81,7 @@ _PRINTED_HEAD: Final = """\
 # Settings of the framed screen. Every key stands here with its default, behind a "#": take the "#" away and
 # change the value. What you do not set keeps the program's default.
 # Then: mona-lisa config check; sudo systemctl reload mona-lisa. `mona-lisa config show` prints all in force.
-# What stands on the card (mona-lisa.toml) and what `mona-lisa calibrate` measured go over this file."""
+# Two other files override this one: mona-lisa.toml on the card, and the result of `mona-lisa calibrate`."""
 
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -173,9 +174,9 @@ class TrackingConfig:
     attention: float = setting(
         8.0,
         Range(1, 3600, "seconds"),
-        "Somebody who has stood still for this time does not take the gaze from a walking viewer. With "
-        "share = false, a viewer who has stood still for this time loses the gaze to somebody who walks, or "
-        "who came later and stands nearer.",
+        "After this time without a step, a person counts as having stood for long. The sitter does not look "
+        "from a walking viewer back to such a person. With share = false, such a viewer loses the gaze to a "
+        "walking person, and to a person who came later and stands nearer.",
     )
     dwell: float = setting(
         1.5,
@@ -513,21 +514,12 @@ def read_layer(path: Path) -> Layer:
         If it cannot be read or holds anything unknown or out of range: names file, line, key, value and
         what was expected.
     """
-    try:
-        text = read_toml_text(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return parse_layer(text, str(path))
+    return parse_layer(read_config_text(path), str(path))
 
 
 def parse_layer(text: str, name: str) -> Layer:
     """Read a layer from text; `name` is what errors call it. Raises `ConfigError`."""
-    try:
-        tree = parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: not TOML: {error}") from error
+    tree = parse_config_text(text, name)
     sections = get_type_hints(Config)
     values: dict[Key, Any] = {}
     for section, keys in tree.items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from appliance.errors import ConfigError
 from appliance.files import read_regular
 from appliance.terminal import printable_line
 
@@ -56,6 +57,24 @@ def read_toml_text(path: Path) -> str:
         If it is not UTF-8; a byte-order mark, as editors on Windows write it, is passed over.
     """
     return read_regular(path, MOST_BYTES).decode("utf-8-sig")
+
+
+def read_config_text(path: Path) -> str:
+    """Read a TOML file that a person wrote; raises `ConfigError`, in one line, if it cannot be read."""
+    try:
+        return read_toml_text(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
+def parse_config_text(text: str, name: str) -> dict[str, Any]:
+    """Parse the text of such a file, called `name` in errors. Raises `ConfigError` if it is not TOML."""
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

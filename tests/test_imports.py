@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "errors": set(),
     "terminal": set(),
     "files": {"errors"},
-    "schema": {"files", "terminal"},
+    "schema": {"errors", "files", "terminal"},
     "images": {"errors", "files"},
     "config": {"errors", "schema", "terminal"},
     "assets": {"errors", "files", "schema"},

@@ -25,7 +25,7 @@ from PIL import Image
 from appliance.assets import home_folder
 from appliance.bench.gaze_walks import ASTRONAUT, scene
 from appliance.bench.memory import measure
-from appliance.bench.portrait_rendering import beside_rest, there_and_back, write_sitters
+from appliance.bench.portrait_rendering import beside_rest, serpentine_order, write_sitters
 from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import fit_base, fit_patches
 from appliance.display.frame_loader import LitFrames
@@ -52,7 +52,7 @@ def change(pack: Pack, config: DisplayConfig, rounds: int) -> dict[str, Any]:
         surface = pygame.display.get_surface()
         box, bare = _bare(pack, config, screen, 0)
         grid = pack.info.main
-        order, sweep = beside_rest(grid), there_and_back(grid)
+        order, sweep = beside_rest(grid), serpentine_order(grid)
 
         def bare_flip(frame: int) -> None:
             pygame.display.update(surface.blit(bare[frame], box[:2]))
@@ -395,7 +395,7 @@ def _road(pack: Path, camera: str, lit: Path) -> list[str]:
 
 
 def _room(folder: Path) -> None:
-    """Make a folder of pictures of somebody who stands aside."""
+    """Make a folder of pictures in which a person stands to one side."""
     folder.mkdir()
     picture = Image.fromarray(scene(ASTRONAUT, (640, 360), 0.2, (0.25, 0.5)))
     for number in range(150):

@@ -96,7 +96,7 @@ def visitor(
     down: float = 0.0,
     eyes: float = 63.0,
 ) -> ScriptedPerson:
-    """Return somebody who walks through `keys`; `down` is their eyes' height below the lens, in mm."""
+    """Return a person who walks through the places `keys`. Their eyes are `down` mm below the lens."""
     times, x, z = (tuple(float(v) for v in column) for column in zip(*keys, strict=True))
     heights = tuple(down for _ in times)
     across, height, away = (MonotoneCurve.through(times, values) for values in (x, heights, z))
@@ -116,7 +116,7 @@ def crossing(speed: float, distance: float, seed: int = 1) -> WalkScript:
 
 
 def standing(distance: float, right: float, seconds: float = 21.5) -> WalkScript:
-    """Return somebody who stands still in noise, at a distance in m and `right` mm of the middle."""
+    """Return a walk in noisy pictures: one person stands still. They are `distance` m away, `right` mm aside."""
     keys = [(0.0, right, distance * 1000), (seconds, right, distance * 1000)]
     return WalkScript(
         f"standing still at {distance:g} m", seconds, NOISY, (visitor("visitor", keys, face=1),)
@@ -263,14 +263,14 @@ def _living(
 def _coming(
     z: float, x: float, face: int = 0, begins: float = 0.5, eyes: float = 63.0, down: float = _STANDING
 ) -> ScriptedPerson:
-    """Return a visitor who walks in at 1 m/s from the nearer side, then stands."""
+    """Return one visitor. They walk in at 1 m/s from the nearer side and then stand still."""
     edge = math.copysign(0.75 * z + 300, x)
     arrived = begins + abs(edge - x) / 1000
     return _living("visitor", [(begins, edge, z), (arrived, x, z), (_LATE, x, z)], face, down, eyes)
 
 
 def _pacing() -> ScriptedPerson:
-    """Return a visitor who crosses at 1.2 m/s, stops within 0.2 s, stands for 1 s, and walks back."""
+    """Return one visitor. They cross at 1.2 m/s, stop within 0.2 s, stand for 1 s and walk back."""
     x = [-930.0, 810.0, 930.0, 930.0, -810.0, -930.0, -930.0]
     times = (0.3, 1.75, 1.95, 2.95, 4.4, 4.6, 5.7)
     return _living("visitor", [(time, right, 1500.0) for time, right in zip(times, x, strict=True)])

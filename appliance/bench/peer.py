@@ -69,7 +69,11 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._answer()
+        try:
+            self._answer()
+        except BaseException:
+            self.__exit__(None, None, None)  # a block that is not entered is not left either
+            raise
         return self
 
     def __exit__(

@@ -66,7 +66,7 @@ def beside_rest(grid: FrameGrid) -> list[int]:
     return [grid.number(row, other) for other in grid.columns(row) if abs(other - column) <= _BESIDE]
 
 
-def there_and_back(grid: FrameGrid) -> list[int]:
+def serpentine_order(grid: FrameGrid) -> list[int]:
     """Return all frames of a grid in an order in which each is beside the one before."""
     frames: list[int] = []
     for row in range(len(grid.pitches)):

@@ -167,7 +167,11 @@ def on(target: GazeTarget, there: VisitorState) -> bool:
 
 
 def acquiring(pack: PackInfo) -> dict[str, Any]:
-    """Return seconds to the first target at 2.5 m, and how well who walks away to 5 m is kept."""
+    """Measure how soon a visitor is found, and how well they are followed while they walk away.
+
+    `at_2.5_m_seconds` is the time until the first target. `kept_to_5_m` is the share of pictures in which the
+    target is on the visitor.
+    """
     seconds = []
     for right in _PLACES:
         walk = standing(2.5, right, seconds=2.0)

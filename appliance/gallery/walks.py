@@ -26,8 +26,8 @@ from appliance.schema import (
     Predicate,
     Range,
     YesNo,
-    parse_toml,
-    read_toml_text,
+    parse_config_text,
+    read_config_text,
     toml_value,
 )
 
@@ -194,21 +194,12 @@ def load_walk(name: str | Path) -> WalkScript:
         if str(name) not in bundled_walks():
             known = ", ".join(bundled_walks())
             raise ConfigError(f"no walk {str(name)!r}; expected one of {known}, or a .toml file")
-    try:
-        text = read_toml_text(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return parse_walk(text, str(path))
+    return parse_walk(read_config_text(path), str(path))
 
 
 def parse_walk(text: str, name: str) -> WalkScript:
     """Read a walk from text; `name` is what errors call it. Raises `ConfigError`."""
-    try:
-        tree = parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: not TOML: {error}") from error
+    tree = parse_config_text(text, name)
     top = _WalkTable(tree, name, "", ("title", "duration", "room", "person", "follow"))
     title = top.text("title")
     duration = top.number("duration", 0.1, 3600, "seconds")
