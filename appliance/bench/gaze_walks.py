@@ -116,7 +116,7 @@ def crossing(speed: float, distance: float, seed: int = 1) -> WalkScript:
 
 
 def standing(distance: float, right: float, seconds: float = 21.5) -> WalkScript:
-    """Return a walk in noisy pictures: one person stands still. They are `distance` m away, `right` mm aside."""
+    """Return a walk in noise: one person stands still, at a distance in m and `right` mm to picture right."""
     keys = [(0.0, right, distance * 1000), (seconds, right, distance * 1000)]
     return WalkScript(
         f"standing still at {distance:g} m", seconds, NOISY, (visitor("visitor", keys, face=1),)
