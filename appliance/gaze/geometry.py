@@ -24,9 +24,7 @@ def relative_to_sitter(
 ) -> tuple[float, float, float]:
     """Return how far a point in the camera's frame lies to the right, above and ahead of the sitter's eyes.
 
-    Returns
-    -------
-    Millimetres in the room: to the right as the visitor sees it, straight up, straight out of the wall.
+    In millimetres in the room: to the right as the visitor sees it, straight up, straight out of the wall.
     """
     pitch = math.radians(place.camera_pitch)
     right = place.camera_right - (-x_mm if place.mirrored else x_mm)
@@ -68,8 +66,8 @@ def direction_from_sitter(direction: Direction, ahead_mm: float, apart: tuple[fl
     angle, pitch = (math.radians(min(max(part, -_MAX_ANGLE), _MAX_ANGLE)) for part in direction)
     ahead = max(ahead_mm, 1.0)
     right = ahead * math.tan(angle)
-    up = math.hypot(right, ahead) * math.tan(pitch)
-    right, up = right - apart[0], up - apart[1]
+    up = math.hypot(right, ahead) * math.tan(pitch) - apart[1]
+    right -= apart[0]
     return math.degrees(math.atan2(right, ahead)), math.degrees(math.atan2(up, math.hypot(right, ahead)))
 
 

@@ -35,8 +35,7 @@ _SHARP_TIME: Final = 0.2
 # Time after which a viewer who is seen only in part still counts as seen, so that the eyes stay in place
 # instead of returning to rest, in seconds (origin unknown).
 _HOLD_AFTER: Final = 0.3
-# Pace above which coarse measurements always count, in face widths per second: a new position matters more
-# than an exact one (origin unknown).
+# Pace above which coarse measurements count too, being newer, in face widths per second (origin unknown).
 _WALKING_PACE: Final = 1.5
 # Fraction of the viewer's mean score below which the face is half hidden and does not move the eyes (films:
 # faces that turn away fall below it before they are lost).
@@ -103,11 +102,8 @@ class GazeController:
         self._tracker.update(found.faces, found.region, found.sought, picture, motion.moving_share_of)
         known = self._tracker.confirmed()
         # Tracks are asked, because the faces observed may be wall pictures or other false positives.
-        if (
-            self._last_activity is None
-            or any(track.seen == now for track in known)
-            or (followed is None and motion.certain_motion)
-        ):
+        active = any(track.seen == now for track in known) or (followed is None and motion.certain_motion)
+        if active or self._last_activity is None:
             self._last_activity = now
         chosen = self._selector.choose(self._in_view(known, picture), now, picture.width)
         changed = chosen is None or chosen.identity != before.identity
@@ -178,13 +174,12 @@ class GazeController:
         now = here.captured
         doubted, nod_doubted = self._angle_filter.doubted, self._pitch_filter.doubted
         if changed:
-            self._angle_filter, self._pitch_filter = start_filter(angle, now), start_filter(pitch, now)
+            yaw, nod = start_filter(angle, now), start_filter(pitch, now)
         else:
             distance, cutoff = viewer.distance_mm, tracking.min_cutoff
-            self._angle_filter = advance_filter(angle, now, distance, self._angle_filter, cutoff)
-            cutoff *= _PITCH_CUTOFF
-            self._pitch_filter = advance_filter(pitch, now, distance, self._pitch_filter, cutoff)
-        yaw, nod = self._angle_filter, self._pitch_filter
+            yaw = advance_filter(angle, now, distance, self._angle_filter, cutoff)
+            nod = advance_filter(pitch, now, distance, self._pitch_filter, cutoff * _PITCH_CUTOFF)
+        self._angle_filter, self._pitch_filter = yaw, nod
         _, up, ahead = relative_to_sitter(*point, gaze)
         target = replace(
             here,

@@ -104,9 +104,8 @@ def gaze_direction_at(
         return rest, level
     motion = prediction_time(now - target.seen, tracking.prediction)
     pitch = level if target.pitch is None else target.pitch + target.rise * motion
-    angle, pitch = direction_from_sitter(
-        (target.angle + target.speed * motion, pitch), target.ahead_mm, apart
-    )
+    direction = target.angle + target.speed * motion, pitch
+    angle, pitch = direction_from_sitter(direction, target.ahead_mm, apart)
     away = 1 - eye_contact_share(target, now)
     angle *= away
     pitch = min(max(pitch * away, grid.pitches[-1]), grid.pitches[0])
@@ -122,17 +121,14 @@ def gaze_direction_at(
 
 
 def idle_gaze(empty: float, every: float) -> tuple[float, float]:
-    """Return where the sitter looks in an empty room, 0 being at rest.
+    """Return where the sitter looks in an empty room: straight to a point and back, every now and then.
+
+    As fractions of the range from -`_IDLE_REACH` to `_IDLE_REACH`, 0 being at rest: to picture right, and up.
 
     Parameters
     ----------
     empty : seconds since the sitter came to rest
     every : seconds from one movement to the next; one takes 5 seconds; 0 for none
-
-    Returns
-    -------
-    Fractions of the range, from -`_IDLE_REACH` (picture left) to `_IDLE_REACH`, and the same from down to up;
-    the eyes go straight there and back.
     """
     every = max(every, 2 * _IDLE_MOVE_TIME + _IDLE_STAY_TIME) if every > 0 else math.inf
     if empty < every:
@@ -167,18 +163,14 @@ def frames_for(
     level = 1 - min(math.hypot(target.speed, target.rise) / _MOVING_SPEED, 1.0) if target else 1.0
     slack = ROW_HYSTERESIS * level, tracking.hysteresis * still
     looks = gaze_directions_at(target, now, tracking, pack, apart)
-    return tuple(
-        nearest_frame(look, grid, number, slack)
-        for look, grid, number in zip(looks, pack.sitters, shown, strict=True)
-    )
+    together = zip(looks, pack.sitters, shown, strict=True)
+    return tuple(nearest_frame(look, grid, number, slack) for look, grid, number in together)
 
 
 def nearest_frame(direction: Direction, grid: FrameGrid, shown: int, slack: tuple[float, float]) -> int:
-    """Return the number of the frame nearest to a direction; `apply_hysteresis` keeps its row and column.
+    """Return the number of the frame nearest to a direction.
 
-    Parameters
-    ----------
-    slack : hysteresis in rows and in columns
+    `slack` is the hysteresis in rows and in columns, with which `apply_hysteresis` keeps the frame `shown`.
     """
     angle, pitch = direction
     before, column = grid.place(shown)
@@ -191,8 +183,6 @@ def nearest_frame(direction: Direction, grid: FrameGrid, shown: int, slack: tupl
         place = math.floor(position + 0.5)
     else:
         place = apply_hysteresis(position, column // step, slack[1], len(angles))
-    if (row, place * step) == (before, column):
-        return shown
     return grid.number(row, place * step)
 
 

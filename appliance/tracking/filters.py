@@ -6,15 +6,13 @@ from typing import Final
 
 # Cut-off of the low-pass on speed, Hz: noise is averaged over three pictures at 30 pictures/s (bench gaze).
 _SPEED_CUTOFF: Final = 3.0
-# Speed across the line of sight below which a person stands, in mm/s: standing people on the films move their
-# heads at up to 110 mm/s.
+# Speed across the line of sight below which a person stands, in mm/s (films: standing heads reach 110).
 _STANDING_SPEED: Final = 120.0
 # Speed above which a person walks, in mm/s: slow visitors walk at 300 mm/s.
 _WALKING_SPEED: Final = 260.0
 # Time over which that speed is measured, in seconds: noise of 3 mm in a sample then adds 30 mm/s.
 _PACE_TIME: Final = 0.21
-# Standard deviation of three samples' bend (first minus twice the second plus the third), as a multiple of
-# one sample's: sqrt(1 + 4 + 1).
+# Standard deviation of a bend (sample 1 - twice sample 2 + sample 3) by that of a sample: sqrt(1 + 4 + 1).
 _BEND_PER_NOISE: Final = 6**0.5
 # Weight of the newest bend in the estimated noise: a mean over ten samples (origin unknown).
 _NOISE_WEIGHT: Final = 0.1
@@ -25,8 +23,7 @@ _NOISE_PACE: Final = 2.6 * 2**0.5 / _PACE_TIME
 # Deviation from the expected direction that is a sudden step, in mm across the line of sight: a third of a
 # face's width, which is more than a standing person's head moves between two pictures.
 _SUDDEN_STEP: Final = 45.0
-# Fraction of the distance walked since the last sample by which a step may be larger, because walkers change
-# their speed (origin unknown).
+# A walker changes speed: a step may be larger by this fraction of the distance walked (origin unknown).
 _SPEED_CHANGE: Final = 0.3
 # Speed up to which the second sample of a new viewer is believed, in mm/s (origin unknown).
 _RUNNING_SPEED: Final = 3000.0
@@ -112,8 +109,7 @@ def advance_filter(
     noise = state.noise + _NOISE_WEIGHT * (min(bent / _BEND_PER_NOISE, _MAX_BEND) - state.noise)
     stands = max(_STANDING_SPEED, _NOISE_PACE * noise)  # in the dark, noise alone looks like motion
     walks = min(max((pace - stands) / (_WALKING_SPEED - _STANDING_SPEED), 0.0), 1.0)
-    # The smaller of the two speeds, and 0 where their signs differ: so a stop counts at once, and noise
-    # never.
+    # The smaller of the two speeds, or 0 if their signs differ: a stop counts at once, and noise never.
     speed = 0.0 if fast * slow <= 0 else math.copysign(min(abs(fast), abs(slow)), fast) * walks
     calm = _low_pass_weight(cutoff, dt)
     follows = calm + (1 - calm) * walks

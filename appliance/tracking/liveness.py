@@ -27,8 +27,7 @@ _SAMPLES_ACROSS: Final = 20
 # Ratio of a change to what noise explains, as variances, from which it is a sign of life. Measured on films
 # of five people at 1 to 5 m and on still pictures: stills reach 1.2, people at 5 m begin at 2.
 _SIGN_OF_LIFE: Final = 1.5
-# Time without a sign of life after which other people may take the gaze from a face, in seconds (origin
-# unknown).
+# Time without a sign of life after which others may take the gaze from a face, in seconds (origin unknown).
 _SUSPECT_TIME: Final = 4.5
 # Smallest sway that a living person makes, as a fraction of the face's width: 2 mm.
 _MIN_SWAY: Final = 0.0133
@@ -102,10 +101,8 @@ class MeanSamples:
 def _compare_patterns(new: FaceSamples, old: FaceSamples) -> tuple[float, float, float]:
     """Compare two patterns of brightness; both brightness and contrast may differ.
 
-    Returns
-    -------
-    The new contrast as a multiple of the old one, what remains after that is removed, and the old contrast;
-    both as sums of squares.
+    Returns the new contrast as a multiple of the old one; and as sums of squares, what remains after that is
+    removed, and the old contrast.
     """
     new, old = new - new.mean(), old - old.mean()
     contrast = float(np.vdot(old, old))

@@ -6,6 +6,7 @@ One region is searched per picture, because a detector takes several millisecond
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -25,8 +26,7 @@ _MODEL_SIDE: Final = 128
 _CROP_WIDTHS: Final = 2.6
 # A crop keeps its side while that lies between these, in face widths (origin unknown).
 _KEPT_CROP_WIDTHS: Final = (2.2, 5.5)
-# Distance of a face from the crop's middle at which the crop moves, as a fraction of the crop's side (origin
-# unknown).
+# Distance of a face from the crop's middle at which the crop moves, by the crop's side (origin unknown).
 _CROP_DEAD_ZONE: Final = 0.13
 # Enlargement of a crop for each second between pictures beyond `_QUICK_INTERVAL`, as a fraction: it then
 # still holds a person who starts to walk at 1.2 m/s (8 face widths/s).
@@ -35,8 +35,7 @@ _CROP_GROWTH: Final = 6.0
 _QUICK_INTERVAL: Final = 0.05
 # Side of the region around somebody who was not found, in face widths (guess: twice a crop).
 _WIDE_CROP_WIDTHS: Final = 5.2
-# Time of a walker's motion by which a crop is placed ahead, in seconds (a walker takes about as long to cross
-# half of it).
+# Time of a walker's motion by which a crop is placed ahead, in seconds: about that to cross half of it.
 _CROP_LEAD: Final = 0.1
 # Sides of tiles as fractions of the picture's width, besides the whole picture: the smallest finds faces of
 # 2 % of the width, the larger ones have less noise in the dark.
@@ -54,13 +53,11 @@ _MOTION_WEIGHT: Final = 200.0
 _STIRRED_SHARE: Final = 0.003
 # Pace above which somebody walks, in face widths per second: standing people on the films stay below 1.
 _WALKING_PACE: Final = 1.5
-# Interval between pictures at which seven of eight pictures are searched for a walker, in seconds (origin
-# unknown).
+# Interval of pictures at which seven of eight are searched for a walker, in seconds (origin unknown).
 _SLOW_INTERVAL: Final = 0.1
-# Noise as a fraction of brightness from which two pictures are averaged for a standing person: lit rooms have
-# 0.03, dim ones 0.17.
+# Noise by brightness from which pictures of standing people are averaged: lit rooms have 0.03, dim 0.17.
 _DIM_NOISE: Final = 0.1
-# The same for anybody else, in every other picture because the mean blurs walkers: dark rooms have 0.35.
+# The same for others, in every second picture because the mean blurs walkers: dark rooms have 0.35.
 _DARK_NOISE: Final = 0.22
 # Time between two observations of somebody in view who is not the viewer, in seconds (origin unknown).
 _OTHERS_INTERVAL: Final = 0.3
@@ -187,9 +184,8 @@ class MotionMap:
 
     def cells_of(self, region: Region) -> tuple[slice, slice]:
         """Return the part of the sample that is a region; it depends on the picture's size only."""
-        x0, y0, x1, y1 = (
-            max(0, int(edge / self._step)) for edge in (region.x0, region.y0, region.x1, region.y1)
-        )
+        edges = region.x0, region.y0, region.x1, region.y1
+        x0, y0, x1, y1 = (max(0, int(edge / self._step)) for edge in edges)
         return slice(y0, y1), slice(x0, x1)
 
     def moving_share(self, cells: tuple[slice, slice]) -> float:
@@ -204,8 +200,7 @@ class MotionMap:
     @property
     def certain_motion(self) -> bool:
         """Whether something certainly moves, and more than a speck."""
-        # The median in whole grey levels may be half of the true one, so the bound is higher than in
-        # `update`.
+        # The median in whole grey levels may be half of the true one: a higher bound than in `update`.
         return np.count_nonzero(self._change > 8 * (self._noise + 1)) > 0.001 * self._change.size
 
 
@@ -213,7 +208,7 @@ class Detectors:
     """The detectors: `crop` for crops around a person, `room` for the rest of the room."""
 
     def __init__(self, vision: VisionConfig) -> None:
-        """Load the models, some 12 MB each; raises `BadAsset` or `BadModel`."""
+        """Load the models, about 12 MB each; raises `BadAsset` or `BadModel`."""
         self.vision = vision
         self.crop = FaceDetector("short", _FOLLOW_SCORE)
         self.room = FaceDetector("full", vision.threshold) if vision.model == "full" else self.crop
@@ -223,7 +218,6 @@ class RegionScheduler:
     """Chooses a region and a model for each picture, and detects faces there."""
 
     def __init__(self, detectors: Detectors) -> None:
-        """Prepare to search with loaded models."""
         vision = detectors.vision
         self._crop_model, self._room_model = detectors.crop, detectors.room
         self._shares = _TILE_SIDES[vision.model]
@@ -337,8 +331,7 @@ class RegionScheduler:
         if side != crop.width or off > _CROP_DEAD_ZONE * side:
             crop = _square_around(picture, x + _CROP_LEAD * track.vx, y + _CROP_LEAD * track.vy, int(side))
             self._crop = crop
-        # The model with the larger input measures a face better whose crop is as large as the picture. That
-        # takes longer, but few visitors come so near.
+        # In a crop as large as the picture, the larger model measures better; few visitors come so near.
         near = crop.width >= min(picture.width, picture.height)
         model = self._room_model if near else self._crop_model
         return Observation(model.detect(self._denoised(picture, track), crop), crop, track, sharp=True)
@@ -396,13 +389,8 @@ class RegionScheduler:
     def _round_robin(self, picture: Picture, sides: list[int]) -> RoundRobin:
         key = picture.width, picture.height, *sides
         if key not in self._rotations:
-            self._rotations[key] = RoundRobin(
-                [
-                    region
-                    for side in sides
-                    for region in overlapping_tiles(picture.width, picture.height, side)
-                ]
-            )
+            tiles = [overlapping_tiles(picture.width, picture.height, side) for side in sides]
+            self._rotations[key] = RoundRobin(list(chain.from_iterable(tiles)))
         return self._rotations[key]
 
 

@@ -12,8 +12,7 @@ from appliance.tracking.filters import prediction_time
 from appliance.tracking.liveness import LOCALISATION_ERROR, Liveness, StaticFace
 from appliance.vision.blazeface import Face, Point
 
-# Distance of the nose's tip before the eyes, in eye distances. Source: Farkas, "Anthropometry of the Head and
-# Face", 1994.
+# Nose tip ahead of the eyes, in eye distances. Source: Farkas, "Anthropometry of the Head and Face", 1994.
 _NOSE_AHEAD: Final = 0.6
 
 
@@ -60,13 +59,11 @@ _BODY_HALF: Final = 1.8
 _BODY: Final = (0.8, 9.0)
 # Score below which a face on somebody's body is clothes or a bag (origin unknown).
 _CLOTHES_SCORE: Final = 0.75
-# Largest motion of a face printed on a shirt relative to the wearer's eyes, in face widths: two people sway
-# by 9 mm (0.06) each on their own.
+# Largest motion of a face on a shirt against the wearer's eyes, in face widths: two people sway 9 mm each.
 _PRINT_TOLERANCE: Final = 0.06
 # Distance from the place of the last step that counts as another step, in face widths (origin unknown).
 _STEP_WIDTHS: Final = 0.5
-# Alpha-beta filter of a face's position: fraction of the deviation that the position follows (origin
-# unknown).
+# Alpha-beta filter of a face's position: fraction of a deviation that the position takes (origin unknown).
 _POSITION_GAIN: Final = 0.8
 # The same for the speed (origin unknown).
 _SPEED_GAIN: Final = 0.4
@@ -102,8 +99,7 @@ _SIZE_SPEED: Final = 0.3
 _SCORE_TIME: Final = 0.15
 # Fraction of the mean score that is still usual (films: faces that turn away fall below it).
 _USUAL_SCORE: Final = 0.75
-# How far a score may be below the usual one; below that it is somebody else or a wall pattern (origin
-# unknown).
+# How far below the usual score somebody else or a wall pattern begins (origin unknown).
 _SCORE_TOLERANCE: Final = 0.1
 # Weight of a usual score in the running mean (origin unknown).
 _SCORE_WEIGHT: Final = 0.1
@@ -244,17 +240,10 @@ class Track:
                 self.life.note_step(moment)
         self.life.note_position(face, self.width, moment, sharp)
         moved = math.dist((self.x, self.y), self.born_at) / self.width
-        self.confirmed = (
-            self.confirmed
-            or face.score >= _SURE_SCORE
-            or (
-                self.hits >= _FAIR_SIGHTINGS
-                and ((self.stirred and moved > _CONFIRMING_MOVE) or self.score >= _FAIR_SCORE)
-            )
-        )
+        fair = self.score >= _FAIR_SCORE or (self.stirred and moved > _CONFIRMING_MOVE)
+        self.confirmed |= face.score >= _SURE_SCORE or (fair and self.hits >= _FAIR_SIGHTINGS)
 
     def _accelerate(self, dvx: float, dvy: float) -> None:
-        """Change the speed, limited to `_MAX_PACE`."""
         vx, vy = self.vx + dvx, self.vy + dvy
         limit = _MAX_PACE * self.width / max(math.hypot(vx, vy), 1e-9)
         self.vx, self.vy = vx * min(limit, 1.0), vy * min(limit, 1.0)
@@ -366,10 +355,7 @@ class Tracker:
     def _associate(
         self, faces: Sequence[Face], moment: float, coarse: float
     ) -> tuple[list[tuple[Track, Face]], list[Face]]:
-        """Assign all faces to tracks at once, with the smallest sum of costs.
-
-        `coarse` is the localisation error of the region, in pixels.
-        """
+        """Assign all faces to tracks at the least sum of costs; `coarse` is an error in pixels."""
         options = []
         for face in faces:
             near = [(_match_cost(track, face, moment, coarse, _PICTURE_GATE), track) for track in self.tracks]
@@ -394,10 +380,8 @@ class Tracker:
             return
         x, y = face.eye_midpoint
         for other in self.tracks:  # somebody half hidden, or the same person, badly measured
-            if (
-                math.dist(other.position_at(moment), (x, y)) < 0.6 * max(other.width, face.width)
-                and not other.misses
-            ):
+            away = math.dist(other.position_at(moment), (x, y))
+            if not other.misses and away < 0.6 * max(other.width, face.width):
                 return
             if other.confirmed and face.score < _CLOTHES_SCORE and _on_body(other, x, y, moment):
                 return
@@ -451,24 +435,18 @@ class Tracker:
         """Drop the tracks that are not people: tentative ones, wall pictures, and clothes."""
         stay = []
         for track in self.tracks:
-            if (not track.confirmed or track.hits == 1) and (
-                track.misses > 1 or track.hits >= _MAX_TENTATIVE
-            ):
+            ended = track.misses > 1 or track.hits >= _MAX_TENTATIVE
+            if ended and (not track.confirmed or track.hits == 1):
                 if not track.misses:
                     self.static.append(StaticFace(track.x, track.y, track.width, moment + _IGNORED_TIME))
                 continue
             if track.life.is_lifeless(moment) and not track.misses:
                 self.static.append(track.life.as_static_face(track.x, track.y, track.width, moment))
                 continue
-            if track.score < _CLOTHES_SCORE and any(
-                other.confirmed
-                and other.score > track.score
-                and _on_body(other, *track.position_at(moment), moment)
-                for other in self.tracks
-                if other is not track
-            ):
-                continue
-            stay.append(track)
+            wearers = (t for t in self.tracks if t is not track and t.confirmed and t.score > track.score)
+            place = track.position_at(moment)
+            if track.score >= _CLOTHES_SCORE or not any(_on_body(t, *place, moment) for t in wearers):
+                stay.append(track)
         self.tracks = stay
 
 
@@ -486,10 +464,7 @@ def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
 
 
 def _match_cost(track: Track, face: Face, moment: float, coarse: float, gate: AssociationGate) -> float:
-    """Return the cost of assigning a face to a track, from position, size and score; from 1 on it cannot be.
-
-    `coarse` is the localisation error of the face, in pixels.
-    """
+    """Return the cost of a match, impossible from 1; `coarse` is the face's localisation error in pixels."""
     unseen = max(moment - track.seen, 0.0)
     width = max(track.width, face.width)
     away = _distance_to_path(face.eye_midpoint, (track.x, track.y), track.position_at(moment)) / width
@@ -497,10 +472,8 @@ def _match_cost(track: Track, face: Face, moment: float, coarse: float, gate: As
     scale = (_SIZE_SHARP if track.sharp else _SIZE_COARSE) + _SIZE_SPEED * min(unseen, 1.0)
     scale += coarse / min(track.width, face.width)
     reach = min(gate.start + gate.speed * unseen, gate.most) + coarse / width
-    doubtful = (
-        max(_USUAL_SCORE * track.score - face.score, 0.0) / _SCORE_TOLERANCE if unseen > _SCORE_TIME else 0.0
-    )
-    return math.hypot(away / reach, size / scale, doubtful)
+    weaker = max(_USUAL_SCORE * track.score - face.score, 0.0) if unseen > _SCORE_TIME else 0.0
+    return math.hypot(away / reach, size / scale, weaker / _SCORE_TOLERANCE)
 
 
 def _distance_to_path(point: Point, start: Point, end: Point) -> float:
@@ -523,13 +496,9 @@ def _is_searched(track: Track, region: Region, moment: float) -> bool:
     """Tell whether searching the region should have found the track's face."""
     x, y = track.position_at(moment)
     half = 0.6 * track.width
-    return (
-        region.x0 < x - half
-        and x + half < region.x1
-        and region.y0 < y - half
-        and y + 1.5 * half < region.y1
-        and track.width > region.width / 10
-    )
+    inside = region.x0 < x - half and x + half < region.x1
+    inside = inside and region.y0 < y - half and y + 1.5 * half < region.y1
+    return inside and track.width > region.width / 10
 
 
 def _is_finite(face: Face) -> bool:

@@ -8,26 +8,21 @@ from typing import Final
 from appliance.config import TrackingConfig
 from appliance.tracking.tracker import Track
 
-# Pace above which a person counts as walking, in face widths (150 mm) per second. On the films, standing
-# people stay below 1.
+# Pace from which a person walks, in face widths (150 mm) per second: on the films standing people stay below.
 _WALKING_PACE: Final = 1.0
 # Time since the last step for which a person still counts as walking, in seconds: a step takes 0.5 s.
 _STEP_TIME: Final = 0.7
-# Time after the first face in which other people may not have been seen yet, in seconds: scanning the whole
-# room takes as long.
+# Time after the first face until others have been seen too, in seconds: that of one scan of the room.
 _SURVEY_TIME: Final = 0.7
 # How many times wider a face must be to take the gaze within `_SURVEY_TIME` (origin unknown).
 _SURVEY_RATIO: Final = 1.2
 # A new face takes the gaze only after more sightings than this, because it may be clothes (origin unknown).
 _MAX_DOUBTFUL_SIGHTINGS: Final = 3
-# Time in which a new viewer has to show life before a livelier face takes the gaze, in seconds (origin
-# unknown).
+# Time in which a new viewer must show life, or a livelier face takes the gaze, in seconds (origin unknown).
 _LIFE_DEADLINE: Final = 2.5
-# A newcomer whose last step is at most this old takes the gaze from a face without life, in seconds (origin
-# unknown).
+# A newcomer takes the gaze from a face without life for this time after a step, in seconds (origin unknown).
 _RECENT_STEP_TIME: Final = 1.0
-# Time for which the gaze waits for a missing viewer while somebody else is in view, in seconds (guess; the
-# detector loses a face for 0.2 s).
+# Wait for a missing viewer while others are in view, in seconds (guess: the detector loses faces for 0.2 s).
 _MISSING_TIMEOUT: Final = 0.4
 # Faces of at least this fraction of the largest width count as equally near: widths vary by a tenth.
 _EQUALLY_NEAR: Final = 0.85
@@ -37,8 +32,7 @@ _STANDING_MEMORY: Final = 2.0
 _WALKING_MEMORY: Final = 0.5
 # A person who leaves the picture within this time is chosen last, in seconds (origin unknown).
 _LEAVING_SOON: Final = 1.0
-# A viewer who leaves the picture within this time loses the gaze to somebody who stays, in seconds (origin
-# unknown).
+# A viewer who leaves within this time loses the gaze to somebody who stays, in seconds (origin unknown).
 _LEAVING_NOW: Final = 0.1
 # Largest number of people who share the gaze (required: four).
 _MAX_SHARERS: Final = 4
@@ -71,7 +65,6 @@ class ViewerSelector:
     """
 
     def __init__(self, tracking: TrackingConfig) -> None:
-        """Begin with nobody."""
         self.viewer: Track | None = None
         self.since = self.arrived = -math.inf
         self._tracking = tracking
@@ -112,11 +105,8 @@ class ViewerSelector:
         if livelier := [track for track in others if self._is_livelier(track, viewer, moment)]:
             return self._best(livelier, moment)
         if self.is_surveying(moment):
-            return max(
-                (track for track in others if track.width > _SURVEY_RATIO * viewer.width),
-                key=lambda track: track.width,
-                default=viewer,
-            )
+            wider = (track for track in others if track.width > _SURVEY_RATIO * viewer.width)
+            return max(wider, key=lambda track: track.width, default=viewer)
         if moment - self.since < self._tracking.dwell:
             return viewer
         if not self._stays(viewer, moment, _LEAVING_NOW) and any(
@@ -145,11 +135,7 @@ class ViewerSelector:
         """Return the nearest living face that stays in the picture, or else the nearest face."""
 
         def rank(track: Track) -> tuple[bool, bool, float]:
-            return (
-                track.life.is_alive(moment),
-                self._stays(track, moment, _LEAVING_SOON),
-                track.width,
-            )
+            return track.life.is_alive(moment), self._stays(track, moment, _LEAVING_SOON), track.width
 
         best = max(tracks, key=rank, default=None)
         if best is None:
@@ -191,9 +177,8 @@ class ViewerSelector:
     def _whose_turn(self, viewer: Track, others: Sequence[Track], moment: float) -> Track:
         """Return whose turn it is among the standing people who are near enough to share the gaze."""
         standing = sorted((t for t in others if is_standing(t)), key=lambda t: -t.width)
-        waiting = [track for track in standing if track.width > _SHARING_WIDTH * self._width][
-            : _MAX_SHARERS - 1
-        ]
+        waiting = [track for track in standing if track.width > _SHARING_WIDTH * self._width]
+        waiting = waiting[: _MAX_SHARERS - 1]
         if not waiting:
             return viewer
         late = [track for track in waiting if moment - track.looked_at > _OVERDUE_TIME]

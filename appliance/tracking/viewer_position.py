@@ -7,8 +7,7 @@ from typing import Final
 from appliance.camera.lens import Lens
 from appliance.tracking.tracker import Track, head_yaw_tangent
 
-# Mean interpupillary distance of adults. Source: Dodgson, "Variation and extrema of human
-# interpupillary distance", SPIE 5291, 2004.
+# Mean of adults. Source: Dodgson, "Variation and extrema of human interpupillary distance", SPIE 5291, 2004.
 INTERPUPILLARY_MM: Final = 63.0
 # Distance of the eyes before the axis about which a head turns, in eye distances (after Farkas,
 # "Anthropometry of the Head and Face", 1994).
