@@ -64,19 +64,14 @@ class CalibrationOverlay(PortraitScreen):
 
 
 def draw_text_plate(text: str, width: int) -> Image.Image:
-    """Return white text on black, at most `width` pixels wide.
-
-    It enlarges Pillow's built-in font, so that no font has to be installed.
-    """
+    """Return white text on black, at most `width` pixels wide, in Pillow's built-in font, enlarged."""
     font = ImageFont.load_default()
-    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _LINE_LENGTH)]
+    text = "\n".join(textwrap.fill(line, _LINE_LENGTH) for line in text.splitlines() if line.strip())
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
     across = int(ruler.textbbox((0, 0), "e" * _LINE_LENGTH, font=font)[2])  # a full line
-    down = int(ruler.multiline_textbbox((0, 0), "\n".join(lines), font=font)[3])
+    down = int(ruler.multiline_textbbox((0, 0), text, font=font)[3])
     small = Image.new("L", (across + 2 * _PLATE_MARGIN, down + 2 * _PLATE_MARGIN))
-    ImageDraw.Draw(small).multiline_text(
-        (_PLATE_MARGIN, _PLATE_MARGIN), "\n".join(lines), fill=255, font=font
-    )
+    ImageDraw.Draw(small).multiline_text((_PLATE_MARGIN, _PLATE_MARGIN), text, fill=255, font=font)
     scale = _PLATE_WIDTH * width / small.width
     size = max(1, round(scale * small.width)), max(1, round(scale * small.height))
     return small.resize(size, Image.Resampling.BICUBIC).convert("RGB")
@@ -88,12 +83,9 @@ def calibration_overlay(
 ) -> Iterator[Callable[[LitFrames, str], None]]:
     """Show the portrait, and yield a function that shows frames, one of each sitter, with text over them.
 
-    If there is no display, or it is lost, this is passed to `say` and the function does nothing.
-
-    Raises
-    ------
-    BadPack, CannotWrite
-        If the portrait cannot be shown, or the folder of an offscreen display cannot be written.
+    If there is no display, or it is lost, this is passed to `say` and the function does nothing. Raises
+    `BadPack` or `CannotWrite` if the portrait cannot be shown, or the folder of an offscreen display cannot
+    be written.
     """
     # Otherwise SDL would take the keyboard away from the terminal.
     os.environ["SDL_INPUT_LINUX_KEEP_KBD"] = "1"

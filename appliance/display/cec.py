@@ -20,11 +20,9 @@ NO_CEC_ADAPTER: Final = "hours.cec: no /dev/cec*; the screen only goes black"
 CEC_FAILED: Final = "hours.cec: %s: %s; the monitor may not listen to CEC"
 CEC_ADAPTER_UNKNOWN: Final = "hours.cec: no adapter is known to belong to %s; sending through %s"
 
-# Time after which a cec-ctl counts as hung and is killed, in seconds: long, because televisions in deep
-# standby answer late (guess).
+# Time after which a cec-ctl is killed, in seconds: televisions in deep standby answer late (guess).
 _CEC_TIMEOUT: Final = 30.0
-# Patterns of what cec-ctl of v4l-utils 1.22 and later prints. Its exit code is 0 even if a message did not
-# arrive.
+# Patterns in the output of cec-ctl (v4l-utils 1.22 and later), which ends with 0 even if a message is lost.
 _CONNECTOR: Final = re.compile(r"DRM Connector Info\s*: card (\d+), connector (\d+)")
 _ADDRESS: Final = re.compile(r"Physical Address\s*: ([0-9a-f.]+)")
 _REFUSED: Final = re.compile(r"^\s*Tx, (?!OK)(.+)$", re.MULTILINE)
@@ -83,11 +81,11 @@ class CecSender:
 
     def standby(self) -> None:
         """Send the monitor to standby, after the message that is being sent."""
-        self._begin(self._standby())
+        self._round = self._standby() if self._tool else None
 
     def wake(self) -> None:
         """Wake the monitor and switch it to our input, after the message that is being sent."""
-        self._begin(self._wake())
+        self._round = self._wake() if self._tool else None
 
     def step(self, now: float) -> None:
         """Start the next cec-ctl if the last one has ended; `now` is a moment on the monotonic clock."""
@@ -108,10 +106,6 @@ class CecSender:
             self._round = None
         else:
             self._run(arguments, now)
-
-    def _begin(self, messages: CecMessages) -> None:
-        if self._tool:
-            self._round = messages
 
     def _run(self, arguments: list[str], now: float) -> None:
         assert self._tool
@@ -135,7 +129,8 @@ class CecSender:
             output.seek(0)
             text = output.read().decode("utf-8", "replace")
         if process.returncode:
-            return CecReply(text, f"ended with {process.returncode}: {_last_line(text)}")
+            last_line = (text.strip().splitlines() or ["no message"])[-1]
+            return CecReply(text, f"ended with {process.returncode}: {last_line}")
         if refused := _REFUSED.search(text):
             return CecReply(text, refused[1])
         if text.count("Transmit from") != text.count("Sequence:") or "is unconfigured" in text:
@@ -145,8 +140,7 @@ class CecSender:
     def _wake(self) -> CecMessages:
         self.switched = False
         faults = []
-        adapters = yield from self._adapters()
-        for adapter in adapters:
+        for adapter in (yield from self._adapters()):
             # 0 is the television; --playback gives us an address to send from. Without a physical address the
             # kernel sends this message, but not Active Source.
             reply = yield [adapter, "--playback", "--to", "0", "--image-view-on"]
@@ -158,8 +152,7 @@ class CecSender:
 
     def _standby(self) -> CecMessages:
         faults = []
-        adapters = yield from self._adapters()
-        for adapter in adapters:
+        for adapter in (yield from self._adapters()):
             reply = yield [adapter, "--playback", "--to", "0", "--standby"]
             faults.append(reply.fault)
         self._conclude("standby", faults)
@@ -220,19 +213,12 @@ def _plugs(system: Path, card: str, numbers: list[int]) -> dict[int, str]:
             found[int(path.read_text())] = path.parent.name.partition("-")[2]
         except (OSError, ValueError):
             continue
-    if found:
-        return found
     # Older kernels (6.1, 6.6) do not list the numbers, but names and numbers are in the same order.
     names = sorted(path.name.partition("-")[2] for path in system.glob(f"card{card}-HDMI-*"))
-    return dict(zip(numbers, names, strict=True)) if len(names) == len(numbers) else {}
+    return found or (dict(zip(numbers, names, strict=True)) if len(names) == len(numbers) else {})
 
 
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]
-
-
-# First pause between two wake messages, in seconds; it is doubled each time (guess: a television boots in 5
-# to 20 s).
+# First pause between wake messages, in seconds, doubled each time (guess: televisions boot in 5 to 20 s).
 _FIRST_PAUSE: Final = 5.0
 # Longest pause between two wake messages, in seconds (guess).
 _LONGEST_PAUSE: Final = 60.0
@@ -248,7 +234,6 @@ class MonitorWaker:
     """
 
     def __init__(self, devices: Path = CEC_DEVICES, system: Path = SYS_DRM) -> None:
-        """Start; the monitor is woken at the first `step`."""
         self._system = system
         self._cec = CecSender(devices, system)
         self._seen = self._done = self._sent = False

@@ -103,16 +103,8 @@ class CompiledPack:
     def __init__(self, path: Path, key: str | None) -> None:
         """Open a compiled file and check its head.
 
-        Parameters
-        ----------
-        key : what it must have been made from; None accepts any
-
-        Raises
-        ------
-        BadCache
-            If it is damaged; or, with `stale` set, if it was made from something else.
-        FileNotFoundError
-            If there is none.
+        `key` is what it must have been made from; None accepts any. Raises `BadCache` if it is damaged, or
+        with `stale` set if it was made from something else, and `FileNotFoundError` if there is none.
         """
         self.path = path
         try:
@@ -171,9 +163,8 @@ class CompiledPack:
                     raise BadCache(f"{self.path}: its {name} is incomplete")
                 done += got
         except OSError as error:
-            raise BadCache(
-                f"{self.path}: its {name} cannot be read from the disk ({error.strerror})"
-            ) from error
+            why = f"cannot be read from the disk ({error.strerror})"
+            raise BadCache(f"{self.path}: its {name} {why}") from error
         if zlib.crc32(pixels) != self._sums[part]:
             raise BadCache(f"{self.path}: its {name} is damaged")
 
@@ -181,12 +172,7 @@ class CompiledPack:
 def _read_head(file: int) -> tuple[CompiledContents, list[int]]:
     """Return the contents and the checksum of each part, from a file's head.
 
-    Raises
-    ------
-    BadCache
-        If it is of another version.
-    Exception
-        Of any kind, if it is damaged.
+    Raises `BadCache` if it is of another version, and an exception of any kind if it is damaged.
     """
     magic, length, checksum = _HEAD.unpack(os.pread(file, _HEAD.size, 0))
     if magic != COMPILED_MAGIC and magic.startswith(_FAMILY):
@@ -202,8 +188,7 @@ def _read_head(file: int) -> tuple[CompiledContents, list[int]]:
     sitters = tuple(_parse_patches(**patches) for patches in tree.pop("sitters"))
     contents = CompiledContents(**tree, size=(width, height), sitters=sitters)
     numbers = [width, height, contents.depth, *sums]
-    for patches in sitters:
-        numbers += [*patches.box, patches.frames, patches.resting]
+    numbers += [n for patches in sitters for n in (*patches.box, patches.frames, patches.resting)]
     if not (
         all(type(number) is int for number in numbers)
         and all(_are_possible(patches, contents.size) for patches in sitters)
@@ -292,9 +277,8 @@ def cache_key(pack: Pack, layout: ScreenLayout, pixels: str) -> str:
     names = ["pack.toml", "base.png", *pack.info.patch_names()]
     found = hashlib.sha256(COMPILED_MAGIC)
     for name in names:
-        path = pack.folder / name
         try:
-            stat = path.stat()
+            stat = (pack.folder / name).stat()
             found.update(f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n".encode())
         except OSError:
             found.update(f"{name} missing\n".encode())
@@ -311,14 +295,9 @@ def cache_path(pack: Pack, layout: ScreenLayout, pixels: str) -> Path:
 def write_to_cache(path: Path, contents: CompiledContents, parts: Iterable[memoryview]) -> CompiledPack:
     """Write a compiled pack and open it; delete older ones beyond `MAX_KEPT` and those of missing packs.
 
-    `parts` are the pixels of the base and of each patch.
-
-    Raises
-    ------
-    CannotWrite
-        If the folder cannot be written, is full, or another process is writing there.
-    BadPack, DisplayLost, CameraStalled
-        Errors of drawing the patches and of the display meanwhile; no file is left behind.
+    `parts` are the pixels of the base and of each patch. Raises `CannotWrite` if the folder cannot be
+    written, is full, or another process is writing there. Errors of drawing the patches and of the display
+    meanwhile pass (`BadPack`, `DisplayLost`, `CameraStalled`); no file is left behind.
     """
     part = path.with_name(f".{path.name}{_PART}")
     try:
@@ -348,8 +327,7 @@ def write_to_cache(path: Path, contents: CompiledContents, parts: Iterable[memor
 def mark_as_used(path: Path) -> None:
     """Mark a compiled pack as used, so that others are deleted before it.
 
-    The newest file is not touched, because on an overlay file system a new time would copy the file to
-    memory.
+    The newest is not touched, because on an overlay file system a new time would copy the file to memory.
     """
     with suppress(OSError), as_owner(path.parent):
         if path.stat().st_mtime < max(other.stat().st_mtime for other in path.parent.glob(f"*{_SUFFIX}")):
@@ -360,8 +338,7 @@ def mark_as_used(path: Path) -> None:
 def _write_lock(folder: Path) -> Iterator[None]:
     """Create the cache folder, and lock it against other writers; raises `BlockingIOError` if there is one.
 
-    When run as root, as by `calibrate`, it is created as its parent's owner, so that the service can write to
-    it.
+    Root, as in `calibrate`, creates it as its parent's owner, so that the service can write to it.
     """
     with as_owner(folder):
         folder.mkdir(parents=True, exist_ok=True)

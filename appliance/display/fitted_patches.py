@@ -46,12 +46,7 @@ def fit_patches(pack: Pack, layout: ScreenLayout, sitter: int = 0) -> tuple[Box,
     of the frame that affects the patch is composed, one frame at a time.
 
     They are RGB; if they overlap another sitter's box they are RGBA, and the other sitter's pixels are
-    transparent.
-
-    Raises
-    ------
-    BadPack
-        While iterating, if the base or a patch is missing or damaged.
+    transparent. Iterating raises `BadPack` if the base or a patch is missing or damaged.
     """
     info = pack.info
     fit = layout.place(info.size, info.main.box)
@@ -116,9 +111,8 @@ def _scale_patches(pack: Pack, fit: PlacedPicture, seen: Box, sitter: int) -> It
     for other in pack.info.sitters:
         if other is not grid:
             x0, y0, x1, y1 = other.box
-            ImageDraw.Draw(own).rectangle(
-                (x0 - part[0], y0 - part[1], x1 - part[0] - 1, y1 - part[1] - 1), fill=0
-            )
+            theirs = x0 - part[0], y0 - part[1], x1 - part[0] - 1, y1 - part[1] - 1
+            ImageDraw.Draw(own).rectangle(theirs, fill=0)
     own.paste(255, (*place, place[0] + grid.box[2] - grid.box[0], place[1] + grid.box[3] - grid.box[1]))
     for i in range(grid.count):
         patch = pack.patch(i, sitter)

@@ -1,6 +1,5 @@
 """From a pack to surfaces of the screen: out of the compiled file, or compiled now, and kept ready."""
 
-import itertools
 import logging
 import math
 import threading
@@ -26,11 +25,9 @@ if TYPE_CHECKING:  # loaded when there is something to compile: the first light 
 # one screen. 3.5 hold 35 of the Mona Lisa's 169 patches, and `run` takes 230 MB at 2160x3840 (measured); for
 # 4.0 246 MB were computed, too near the bound of 250.
 KEPT_SCREENS: Final = 3.5
-# Largest memory of the patches if there is no compiled file to read them from, in bytes: four screens of 4K
-# (origin unknown).
+# Largest memory of the patches without a compiled file, in bytes: four screens of 4K (origin unknown).
 MAX_KEPT_BYTES: Final = 4 * 2160 * 3840 * 4
-# Frames up to this many columns beside the one shown are read ahead: a gaze that follows a visitor moves by
-# one or two between two flips.
+# Columns that are read ahead to each side: a gaze on a visitor moves by one or two between two flips.
 _COLUMNS_AHEAD: Final = 2
 # The same for rows, between which the gaze moves more slowly.
 _ROWS_AHEAD: Final = 1
@@ -91,10 +88,7 @@ class FrameSurfaces:
     def load(self, each: Callable[[], object] = bool) -> None:
         """Read as many patches as may be kept in memory, and call `each` after every one.
 
-        Raises
-        ------
-        BadCache
-            If one is damaged; none is kept then.
+        Raises `BadCache` if one is damaged; none is kept then.
         """
         if self.compiled:
             try:
@@ -123,14 +117,8 @@ class FrameSurfaces:
     def draw_base(self, offset: tuple[int, int], again: bool) -> None:
         """Draw the whole screen at rest, shifted by `offset`; uncovered pixels show the base's edge.
 
-        Parameters
-        ----------
-        again : whether to keep the base in memory, because it is drawn again soon
-
-        Raises
-        ------
-        BadCache
-            If it cannot be read any more; the screen has not changed then.
+        With `again` the base is kept in memory, because it is drawn again soon. Raises `BadCache` if it
+        cannot be read any more; the screen has not changed then.
         """
         if self.base is None:
             self.read_base()
@@ -170,11 +158,9 @@ class FrameSurfaces:
         if lit != self._asked:
             self._asked = lit
             self._ahead = chain.from_iterable(self._neighbours(i, frame) for i, frame in enumerate(lit))
+        block = (2 * _COLUMNS_AHEAD + 1) * (2 * _ROWS_AHEAD + 1)
         for sitter, frame in self._ahead:
-            if (
-                self._capacity[sitter] > (2 * _COLUMNS_AHEAD + 1) * (2 * _ROWS_AHEAD + 1)
-                and frame not in self._kept[sitter]
-            ):
+            if self._capacity[sitter] > block and frame not in self._kept[sitter]:
                 self.patch(sitter, frame)
                 return
 
@@ -188,16 +174,14 @@ class FrameSurfaces:
     def _neighbours(self, sitter: int, frame: int) -> Iterator[tuple[int, int]]:
         grid = self.grids[sitter]
         row, column = grid.place(frame)
-        rows = [near for near in (row, row - 1, row + 1) if 0 <= near < len(grid.pitches)]
-        for near in rows:
-            for other in grid.columns(near):
+        for near in (row, row - 1, row + 1):
+            for other in grid.columns(near) if 0 <= near < len(grid.pitches) else ():
                 if abs(other - column) <= _COLUMNS_AHEAD:
                     yield sitter, grid.number(near, other)
 
     def _as_keyed(self, sitter: int, patch: pygame.Surface) -> pygame.Surface:
         if self.patches[sitter].keyed:
-            # Run-length encoding makes the blit as fast as one without a key; without it, it takes twice as
-            # long.
+            # With run-length encoding a blit is as fast as without a key, else it takes twice as long.
             patch.set_colorkey(COLOUR_KEY, pygame.RLEACCEL)
             # SDL encodes at the first blit, so one pixel is blitted now and not when the patch is needed.
             before = self._screen.get_at((0, 0))
@@ -209,9 +193,8 @@ class FrameSurfaces:
 def _angle_between(grid: FrameGrid, one: int, other: int) -> float:
     """Return the angle between the gazes of two frames, degrees."""
     (row, column), (other_row, other_column) = grid.place(one), grid.place(other)
-    return math.hypot(
-        grid.angles[column] - grid.angles[other_column], grid.pitches[row] - grid.pitches[other_row]
-    )
+    across = grid.angles[column] - grid.angles[other_column]
+    return math.hypot(across, grid.pitches[row] - grid.pitches[other_row])
 
 
 def surface_pixels(surface: pygame.Surface) -> memoryview:
@@ -241,7 +224,6 @@ class FrameLoader:
     """Loads packs for one screen, and compiles them where needed."""
 
     def __init__(self, screen: pygame.Surface, layout: ScreenLayout) -> None:
-        """Prepare for a display's surface; compiled files have its pixel format."""
         self._screen = screen
         self._layout = layout
         self._pixels = f"{screen.get_masks()} {screen.get_bytesize()}"
@@ -249,12 +231,8 @@ class FrameLoader:
     def at_rest(self, pack: Pack) -> FrameSurfaces:
         """Return a pack with at least its base, as fast as possible.
 
-        For a damaged pack return its last compiled state, if there is one; the log says so.
-
-        Raises
-        ------
-        BadPack
-            If there is neither.
+        For a damaged pack return its last compiled state, if there is one; the log says so. Raises `BadPack`
+        if there is neither.
         """
         try:
             with as_bad_pack(pack.folder, _CANNOT_BE_SHOWN):
@@ -268,16 +246,13 @@ class FrameLoader:
     ) -> FrameSurfaces:
         """Return a pack with all its frames, verified or compiled now.
 
+        Raises `BadPack` if a patch is missing or damaged, or it takes longer than `LOAD_TIMEOUT`.
+
         Parameters
         ----------
         frames : what `at_rest` returned; it is returned unchanged if `stop` is set meanwhile
         each : called after every frame, so that the display continues
         keep : whether to read the frames that are kept in memory, because there is room for them already
-
-        Raises
-        ------
-        BadPack
-            If a patch is missing or damaged, or it takes longer than `LOAD_TIMEOUT`.
         """
         end = time.monotonic() + LOAD_TIMEOUT
 
@@ -365,23 +340,19 @@ class FrameLoader:
         base = frames.base or self._drawn(pack).base
         assert base
         boxes = [fit_patches(pack, self._layout, sitter)[0] for sitter in range(len(grids))]
+        keyed = [any(boxes_overlap(one, other) for other in boxes if other is not one) for one in boxes]
         patches = tuple(
-            CompiledPatches(
-                box,
-                grid.count,
-                grid.rest,
-                any(boxes_overlap(box, other) for other in boxes if other is not box),
-            )
-            for box, grid in zip(boxes, grids, strict=True)
+            CompiledPatches(box, grid.count, grid.rest, key)
+            for box, grid, key in zip(boxes, grids, keyed, strict=True)
         )
         size, depth = self._screen.get_size(), self._screen.get_bytesize()
         contents = CompiledContents(key, str(pack.folder.absolute()), size, depth, patches)
         if contents.patches_bytes > _MAX_SCREENS * contents.base_bytes:
             raise BadPack(f"{pack.folder}: its frames are larger than {_MAX_SCREENS} screens")
         path = compiled_pack.cache_path(pack, self._layout, self._pixels)
-        drawn = itertools.chain.from_iterable(map(surfaces, range(len(grids))))
+        drawn = chain.from_iterable(map(surfaces, range(len(grids))))
         try:
-            parts = map(surface_pixels, itertools.chain([base], drawn))
+            parts = map(surface_pixels, chain([base], drawn))
             compiled = compiled_pack.write_to_cache(path, contents, parts)
         except CannotWrite as error:
             log.warning(CACHE_NOT_KEPT, error)

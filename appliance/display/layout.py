@@ -63,15 +63,12 @@ class ScreenLayout:
         margin = min(self.margin, (width - 1) // 2, (height - 1) // 2)
         room = width - 2 * margin, height - 2 * margin
         ratios = room[0] / picture[0], room[1] / picture[1]
+        scale = max(ratios) if self.fit == "cover" else min(ratios)
+        width, height = round(picture[0] * scale), round(picture[1] * scale)
         if self.fit == "cover":
-            scale = max(ratios)
-            size = (max(room[0], round(picture[0] * scale)), max(room[1], round(picture[1] * scale)))
+            size = max(room[0], width), max(room[1], height)
         else:
-            scale = min(ratios)
-            size = (
-                max(1, min(room[0], round(picture[0] * scale))),
-                max(1, min(room[1], round(picture[1] * scale))),
-            )
+            size = max(1, min(room[0], width)), max(1, min(room[1], height))
         scale_x, scale_y = size[0] / picture[0], size[1] / picture[1]
         left = margin + _offset(room[0], size[0], face[0] * scale_x, face[2] * scale_x)
         top = margin + _offset(room[1], size[1], face[1] * scale_y, face[3] * scale_y)
@@ -98,17 +95,14 @@ def _offset(room: int, size: int, low: float, high: float) -> int:
         return centred
     breath = min((high - low) / 8, (room - high + low) / 2)  # space around the head
     low, high = low - max(breath, 0.0), high + max(breath, 0.0)
-    if high - low >= room:
-        wanted = round((room - low - high) / 2)
-    else:
-        wanted = round(min(max(centred, -low), room - high))
-    return min(max(wanted, room - size), 0)
+    wanted = (room - low - high) / 2 if high - low >= room else min(max(centred, -low), room - high)
+    return min(max(round(wanted), room - size), 0)
 
 
 def layout_for(config: DisplayConfig, screen: Size) -> ScreenLayout:
     """Return how a config wants pictures to be shown on a screen of that size."""
-    colour = bytes.fromhex(config.border[1:])
-    border = colour[0], colour[1], colour[2]
+    red, green, blue = bytes.fromhex(config.border[1:])
+    border = red, green, blue
     return ScreenLayout(screen, config.rotation, config.fit, config.margin, border, config.brightness)
 
 
@@ -138,8 +132,7 @@ SIZE_ASSUMED: Final = (
     "the monitor does not report its size: its longer side is assumed to be %.0f mm, so the sitters may not "
     "look exactly at the same point; measure the lit width as it hangs and set display.width_mm"
 )
-# The longer side that is assumed if it is unknown, in mm: that of a 27 inch monitor of 16:9 (guess; most
-# screens have 24 to 32 inches).
+# Longer side if it is unknown, in mm: that of 27 inches at 16:9 (guess: most screens have 24 to 32 inches).
 ASSUMED_LONGER_SIDE: Final = 598.0
 # Shortest and longest credible longer side, in mm: from a 7 inch panel to a video wall.
 _BELIEVED_SIDES: Final = (100.0, 5000.0)
@@ -217,7 +210,6 @@ def edid_size_mm(path: Path) -> tuple[int, int] | None:
         rough = exact
     alike = all(abs(one - other) <= _SIZE_TOLERANCE for one, other in zip(exact, rough, strict=True))
     size = exact if alike else rough
-    believed = (
-        all(size) and size not in _ASPECT_RATIOS and _BELIEVED_SIDES[0] <= max(size) <= _BELIEVED_SIDES[1]
-    )
-    return size if believed else None
+    if not all(size) or size in _ASPECT_RATIOS:
+        return None
+    return size if _BELIEVED_SIDES[0] <= max(size) <= _BELIEVED_SIDES[1] else None

@@ -1,6 +1,7 @@
 """The monitor: whether one is connected, and which programs hold the graphics card."""
 
 import logging
+import math
 import re
 import threading
 import time
@@ -24,8 +25,7 @@ MONITOR_CONNECTED: Final = "display connected: %s"
 _CHECK_INTERVAL: Final = 1.0
 # Time between two log lines about the same wait, in seconds.
 _LOG_INTERVAL: Final = 60.0
-# Time after which a missing monitor is lost, in seconds: one that changes its input disconnects for a moment
-# (origin unknown).
+# Time until a missing monitor is lost, in seconds: a change of input disconnects briefly (origin unknown).
 _LOST_AFTER: Final = 3.0
 
 
@@ -64,27 +64,24 @@ def usable_connectors(system: Path = SYS_DRM) -> list[Connector]:
 
 def wait_for_monitor(
     stop: threading.Event,
-    end: float = float("inf"),
+    end: float = math.inf,
     each: Callable[[], object] = bool,
     system: Path = SYS_DRM,
 ) -> bool:
     """Wait until a monitor is connected; log what is missing, at most once a minute.
+
+    Returns whether a monitor is connected.
 
     Parameters
     ----------
     stop : set to give up
     end : moment on the monotonic clock at which to give up
     each : called once a second while waiting
-
-    Returns
-    -------
-    Whether a monitor is connected.
     """
-    said = -_LOG_INTERVAL
-    waited = False
+    said = -math.inf
     while not stop.is_set():
         if found := usable_connectors(system):
-            if waited:
+            if said > -math.inf:
                 log.info(MONITOR_CONNECTED, ", ".join(f"{plug.name} {plug.modes[0]}" for plug in found))
             return True
         now = time.monotonic()
@@ -93,7 +90,6 @@ def wait_for_monitor(
         if now - said >= _LOG_INTERVAL:
             log.warning(WAITING_FOR_MONITOR, _missing(system))
             said = now
-        waited = True
         each()
         stop.wait(min(_CHECK_INTERVAL, end - now))
     return False
@@ -116,7 +112,6 @@ class MonitorWatch:
     """Watches the monitors that were connected at the start."""
 
     def __init__(self, system: Path = SYS_DRM) -> None:
-        """Note which monitors are connected, and their preferred modes."""
         self._system = system
         self._at_start = self._seen()
         self._since: float | None = None
@@ -125,12 +120,8 @@ class MonitorWatch:
     def check(self, now: float, asleep: bool = False, waking: bool = False) -> None:
         """Check the monitors at the moment `now` on the monotonic clock.
 
-        A monitor that is `asleep`, in standby, may disconnect; while it is `waking` it gets more time.
-
-        Raises
-        ------
-        DisplayLost
-            If the monitor is missing, or another one is connected, for `_LOST_AFTER` seconds.
+        A monitor that is `asleep`, in standby, may disconnect; while it is `waking` it gets more time. Raises
+        `DisplayLost` if the monitor is missing, or another one is connected, for `_LOST_AFTER` seconds.
         """
         seen = self._seen()
         if asleep:
@@ -156,8 +147,7 @@ def _names(seen: list[tuple[str, str]]) -> str:
 
 
 _CARD: Final = re.compile(r"card\d+")
-# A row of debugfs' dri/*/clients: command, process id, number of the device (below 64 for a card), and
-# whether it is master.
+# A row of debugfs' dri/*/clients: command, process id, device (below 64 for a card), whether it is master.
 _CLIENT: Final = re.compile(r"\s*.*?\s(\d+)\s+\d{1,2}\s+([yn])\s+[yn]\s+\d+\s+\d+(?:\s|$)")
 
 

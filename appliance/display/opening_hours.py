@@ -40,13 +40,9 @@ class _Timex(ctypes.Structure):
 
 
 def clock_is_set() -> bool:
-    """Tell whether the clock was set, by the network or by a battery-backed clock.
-
-    The opening hours and `doctor` use this.
-    """
-    return (
-        TIMESYNC_FLAG.exists() or _kernel_synchronised() or battery_clock_agrees(BATTERY_CLOCK, time.time())
-    )
+    """Tell whether the clock was set, by the network or by a battery-backed clock."""
+    by_network = TIMESYNC_FLAG.exists() or _kernel_synchronised()
+    return by_network or battery_clock_agrees(BATTERY_CLOCK, time.time())
 
 
 def battery_clock_agrees(rtc: Path, now: float) -> bool:
@@ -68,7 +64,6 @@ def _kernel_synchronised() -> bool:
         return False
 
 
-# Minutes in a day.
 _MINUTES_PER_DAY: Final = 24 * 60
 
 
@@ -165,17 +160,13 @@ class OpeningController:
     def step(self, now: float, wall: float) -> None:
         """Check the clock and wake the monitor, once a second, without waiting.
 
-        Parameters
-        ----------
-        now : seconds on the monotonic clock
-        wall : seconds since 1970
+        `now` is in seconds on the monotonic clock, `wall` in seconds since 1970.
         """
         if now - self._looked < CHECK_INTERVAL:
             return
         self._looked, self._began = now, min(self._began, now)
         known = self._hours is None or self._clock_believed()
-        if self._hours is not None:
-            self.open = self._hours.open_at(wall) if known else True
+        self.open = not known or self._hours is None or self._hours.open_at(wall)
         if self._waker:
             self._waker.step(now, self.open and (known or now - self._began >= _CLOCK_TIMEOUT))
 
@@ -185,21 +176,17 @@ class OpeningController:
             self._waker.standby()
 
     def _clock_believed(self) -> bool:
-        if not self._believed:
-            self._believed = clock_is_set()
-            if not self._believed and not self._said_not_set:
-                self._said_not_set = True
-                log.warning(CLOCK_NOT_SET)
+        self._believed = self._believed or clock_is_set()
+        if not self._believed and not self._said_not_set:
+            self._said_not_set = True
+            log.warning(CLOCK_NOT_SET)
         return self._believed
 
 
 def _create_hours(config: HoursConfig) -> "OpeningHours | None":
     """Return the opening hours; None if it is always open."""
-    week = (getattr(config, day) for day in WEEK)
-    if not config.closed_days and all(text == "always" for text in week):
-        return None
-
-    return OpeningHours(config)
+    always = not config.closed_days and all(getattr(config, day) == "always" for day in WEEK)
+    return None if always else OpeningHours(config)
 
 
 def _create_waker(config: HoursConfig) -> "MonitorWaker | None":
@@ -240,13 +227,7 @@ class Dimmer:
             self._opening.send_standby()
 
     def step(self, now: float, wall: float) -> bool:
-        """Continue a fade; return whether the level has changed.
-
-        Parameters
-        ----------
-        now : seconds on the monotonic clock
-        wall : seconds since 1970
-        """
+        """Continue a fade; return whether the level has changed. Clocks as for `OpeningController.step`."""
         self._check_hours(now, wall)
         if not self.moving:
             self._moved = now

@@ -48,8 +48,7 @@ def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
 
 # Name of the log of flips in the folder.
 FLIP_LOG: Final = "lit.jsonl"
-# Largest size of the pictures that wait to be written, in bytes; one picture may always wait (origin
-# unknown).
+# Largest size of the pictures that wait to be written, in bytes; one may always wait (origin unknown).
 _MAX_WAITING_BYTES: Final = 10_000_000
 # Rows of a picture that are in memory at once (origin unknown).
 _STRIP_ROWS: Final = 64
@@ -151,8 +150,7 @@ class OffscreenFolder:
 log = logging.getLogger(__name__)
 
 RECORDING_FULL: Final = "%s: %d pictures, the most a recording holds; later frames are not recorded"
-# Largest number of pictures: Pillow decodes all of them to write the file, which takes 240 MB; a Pi of 1 GB
-# has them.
+# Largest number of pictures: Pillow decodes all to write the file, which takes 240 MB; a Pi of 1 GB has them.
 MAX_RECORDED: Final = 600
 # Longest side of a recorded picture, in pixels (chosen by eye).
 _LONG_SIDE: Final = 480
@@ -198,17 +196,12 @@ class FrameRecording:
             return
         moments = [moment for moment, _ in shots]
         lasting = [after - before for before, after in pairwise(moments)] + [_LAST_DURATION]
-        images = [Image.open(io.BytesIO(shot)).convert("RGB") for _, shot in shots]
+        first, *rest = (Image.open(io.BytesIO(shot)).convert("RGB") for _, shot in shots)
+        durations = [round(1000 * seconds) for seconds in lasting]
+        kind = self._path.suffix[1:].upper()
         packed = io.BytesIO()
         try:
-            images[0].save(
-                packed,
-                self._path.suffix[1:].upper(),
-                save_all=True,
-                append_images=images[1:],
-                duration=[round(1000 * seconds) for seconds in lasting],
-                loop=0,
-            )
+            first.save(packed, kind, save_all=True, append_images=rest, duration=durations, loop=0)
         except OSError as error:  # Pillow without WebP
             raise CannotWrite(f"{self._path}: cannot be written ({error})") from error
         write_atomic(self._path, packed.getvalue())

@@ -56,7 +56,6 @@ class DrmCard:
     """An open graphics card; whoever opened the descriptor must close it."""
 
     def __init__(self, descriptor: int) -> None:
-        """Use an open descriptor of a card."""
         self._descriptor = descriptor
 
     @property
@@ -138,7 +137,6 @@ class ScanoutObserver:
     """
 
     def __init__(self, card: DrmCard) -> None:
-        """Start with what the card shows now."""
         self._card = card
         self._shown = card.shown()
         self._flipped: float | None = None
@@ -160,14 +158,8 @@ class ScanoutObserver:
         """Check at the moment `now` on the monotonic clock that flips are shown.
 
         A monitor that is `asleep`, in standby, may have disconnected. What it shows then does not matter as
-        long as no other program is master of the card.
-
-        Raises
-        ------
-        DisplayLost
-            If no flip was shown for `FLIP_TIMEOUT` and another program is master of the card.
-        DisplayStuck
-            If no flip was shown for `FLIP_TIMEOUT` although we are master.
+        long as no other program is master of the card. If no flip was shown for `FLIP_TIMEOUT`, this raises
+        `DisplayLost` if another program is master of the card, and `DisplayStuck` if we are.
         """
         self.look()
         if self._flipped is None:
@@ -182,8 +174,7 @@ class ScanoutObserver:
 
 def observe_scanout() -> ScanoutObserver | None:
     """Return the observer of this process's display; None, with a warning, if SDL has no card open."""
-    card = find_own_card()
-    if card is None:
-        log.warning(NOT_OBSERVED)
-        return None
-    return ScanoutObserver(card)
+    if card := find_own_card():
+        return ScanoutObserver(card)
+    log.warning(NOT_OBSERVED)
+    return None

@@ -62,15 +62,13 @@ log = logging.getLogger(__name__)
 RECORDING_LOST: Final = "%s; what was recorded is lost"
 FEW_COLOURS: Final = "the screen has %d bits per pixel: colours are coarse; expected 24 or 32"
 
-# Longest time between two flips, in seconds: so a recent flip proves that the screen is on, not only the
-# process alive.
+# Longest time between two flips, in seconds: a recent flip proves that the screen is on.
 HEARTBEAT_INTERVAL: Final = 2.0
 # Duration of the half-faded picture of a cross-fade, in seconds: one refresh at 60 Hz.
 _HALF_TIME: Final = 1 / 60
 # Steps per second of a slow fade (chosen by eye).
 _FADE_RATE: Final = 20.0
-# Difference between a picture's and the screen's shape from which a warning is logged, as a fraction (chosen
-# by eye).
+# Difference of a picture's from the screen's shape that is logged as a warning, as a fraction (by eye).
 _MISFIT_SHARE: Final = 0.02
 
 
@@ -110,12 +108,8 @@ class PortraitScreen:
     def __enter__(self) -> Self:
         """Open the display.
 
-        Raises
-        ------
-        NoDisplay
-            If there is none, or SDL cannot drive it.
-        CannotWrite
-            If the folder of an offscreen display or the recording cannot be written.
+        Raises `NoDisplay` if there is none, or SDL cannot drive it; `CannotWrite` if the folder of an
+        offscreen display or the recording cannot be written.
         """
         try:
             self._open(resolve_output(self._kind))
@@ -144,10 +138,7 @@ class PortraitScreen:
     ) -> None:
         """Close the display.
 
-        Raises
-        ------
-        CannotWrite
-            If a recording cannot be written; after an `error` this is only logged.
+        Raises `CannotWrite` if a recording cannot be written; after an `error` this is only logged.
         """
         self._frames = None
         pygame.display.quit()
@@ -171,22 +162,15 @@ class PortraitScreen:
     def light(self, pack: Pack) -> None:
         """Show a pack's resting picture, before its frames are loaded.
 
-        Raises
-        ------
-        BadPack
-            If it has none and none was compiled before; the screen has not changed then.
+        Raises `BadPack` if it has none and none was compiled before; the screen has not changed then.
         """
         self._replace_frames(pack, self._loader.at_rest(pack))
 
     def load(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Load the frames of the pack that `light` shows, unless `stop` is set meanwhile.
 
-        This may take seconds; `each` is called after every frame.
-
-        Raises
-        ------
-        BadPack
-            If one is missing or damaged; the resting picture stays, and `show` does nothing then.
+        This may take seconds; `each` is called after every frame. Raises `BadPack` if one is missing or
+        damaged; the resting picture stays, and `show` does nothing then.
         """
         assert self._frames
         self._frames = self._loader.complete(pack, self._frames, stop, self._between_frames(each), keep=True)
@@ -196,10 +180,7 @@ class PortraitScreen:
     def switch(self, pack: Pack, stop: threading.Event, each: Callable[[], object] = bool) -> None:
         """Show another pack at rest as soon as it is loaded; `each` is called as by `load`.
 
-        Raises
-        ------
-        BadPack
-            If it is damaged; the old one stays.
+        Raises `BadPack` if it is damaged; the old one stays.
         """
         at_rest = self._loader.at_rest(pack)
         frames = self._loader.complete(pack, at_rest, stop, self._between_frames(each), keep=False)
@@ -222,9 +203,8 @@ class PortraitScreen:
         if self._dimmer.level < 1:
             return False  # it is black, or the next step of the fade draws them
         changed = [sitter for sitter, frame in enumerate(frames) if frame != before[sitter]]
-        half = set()
-        if self._config.crossfade:
-            half = {i for i in changed if self._frames.are_neighbours(i, before[i], frames[i])}
+        fades = changed if self._config.crossfade else []
+        half = {i for i in fades if self._frames.are_neighbours(i, before[i], frames[i])}
         try:
             self._light(changed, half)
         except BadCache as error:
@@ -254,17 +234,9 @@ class PortraitScreen:
     def tick(self, now: float, wall: float) -> None:
         """Do what is due: the end of a cross-fade, opening hours, pixel shift, the heartbeat flip.
 
-        Parameters
-        ----------
-        now : seconds on the monotonic clock
-        wall : seconds since 1970
-
-        Raises
-        ------
-        DisplayLost
-            If the monitor was unplugged or changed its mode, or another program took the display.
-        DisplayStuck
-            If the graphics driver no longer shows what is flipped.
+        `now` is in seconds on the monotonic clock, `wall` in seconds since 1970. Raises `DisplayLost` if the
+        monitor was unplugged or changed its mode, or another program took the display, and `DisplayStuck` if
+        the graphics driver no longer shows what is flipped.
         """
         if self._frames and self._frames.patches and not self.damage:
             with self._noting_damage():
@@ -353,7 +325,6 @@ class PortraitScreen:
         return before != self._offset
 
     def _draw(self) -> None:
-        """Draw and flip the whole screen."""
         self._paint()
         self._flip(None)
 
@@ -365,7 +336,7 @@ class PortraitScreen:
                 self._frames.forget_base()
             return
         with self._noting_damage():
-            # Everything is read before anything is drawn, so that a damaged file changes nothing.
+            # Everything is read first, as in `_light`.
             moved = [i for i, frame in enumerate(self.shown) if frame != self._frames.resting[i]]
             patches = [self._frames.patch(i, self.shown[i]) for i in moved]
             self._frames.draw_base(self._offset, again=self._dimmer.moving)
@@ -379,13 +350,7 @@ class PortraitScreen:
         self._offset = self._drawn
 
     def _flip(self, parts: list[pygame.Rect] | None) -> None:
-        """Flip the whole screen or some parts, and note when.
-
-        Raises
-        ------
-        DisplayLost
-            If SDL cannot flip.
-        """
+        """Flip the whole screen or some parts, and note when. Raises `DisplayLost` if SDL cannot flip."""
         if self._scanout:
             self._scanout.look()
         try:

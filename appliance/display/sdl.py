@@ -58,12 +58,11 @@ if not _loaded_before:
 def video_drivers() -> list[str]:
     """List the video drivers of the loaded SDL; empty if they cannot be determined."""
     maps = Path("/proc/self/maps")
-    if not maps.exists():
+    rows = maps.read_text().splitlines() if maps.exists() else []
+    loaded = next((row.split()[-1] for row in rows if "libSDL2-2" in row), None)
+    if loaded is None:
         return []
-    loaded = {row.split()[-1] for row in maps.read_text().splitlines() if "libSDL2-2" in row}
-    if not loaded:
-        return []
-    sdl = CDLL(loaded.pop())
+    sdl = CDLL(loaded)
     sdl.SDL_GetVideoDriver.restype = c_char_p
     return [sdl.SDL_GetVideoDriver(i).decode() for i in range(sdl.SDL_GetNumVideoDrivers())]
 
@@ -77,10 +76,7 @@ _INVISIBLE_DRIVERS: Final = ("dummy", "evdev", "offscreen")
 def parse_output(output: str) -> tuple[str, str]:
     """Split an output into its kind, one of `OUTPUT_KINDS`, and the folder of an offscreen one.
 
-    Raises
-    ------
-    ConfigError
-        If it is not a valid output.
+    Raises `ConfigError` if it is not a valid output.
     """
     kind, _, folder = output.partition(":")
     if kind not in OUTPUT_KINDS or (kind == "offscreen") != bool(folder):
@@ -91,10 +87,7 @@ def parse_output(output: str) -> tuple[str, str]:
 def resolve_output(kind: str) -> str:
     """Return the kind that "auto" means on this machine; other kinds are returned unchanged.
 
-    Raises
-    ------
-    NoDisplay
-        If there is neither a desktop nor a graphics card.
+    Raises `NoDisplay` if there is neither a desktop nor a graphics card.
     """
     if kind != "auto":
         return kind
@@ -113,10 +106,7 @@ def has_desktop() -> bool:
 def require_kmsdrm() -> None:
     """Make sure that SDL supports KMSDRM, because without it no monitor could ever be used.
 
-    Raises
-    ------
-    NoDisplay
-        If this SDL was built without KMSDRM, like the one in PyPI's pygame.
+    Raises `NoDisplay` if this SDL was built without KMSDRM, like the one in PyPI's pygame.
     """
     drivers = video_drivers()
     if drivers and "KMSDRM" not in drivers:
@@ -129,13 +119,9 @@ def require_kmsdrm() -> None:
 def open_surface(kind: str, size: Size) -> pygame.Surface:
     """Open a display and return its surface; `size` is that of a window or an offscreen picture.
 
-    Raises
-    ------
-    NoDisplay
-        If it cannot be opened.
+    Raises `NoDisplay` if it cannot be opened.
     """
-    # SDL's own signal handlers would catch Ctrl-C; without vsync a Raspberry Pi shows tearing or fails to
-    # flip.
+    # SDL's own signal handlers would catch Ctrl-C; without vsync a Pi shows tearing or fails to flip.
     os.environ.update(SDL_NO_SIGNAL_HANDLERS="1", SDL_RENDER_VSYNC="1", SDL_VIDEO_DOUBLE_BUFFER="1")
     if kind != "window":
         os.environ["SDL_VIDEODRIVER"] = "dummy" if kind == "offscreen" else "kmsdrm"
@@ -200,7 +186,9 @@ def wait_until_display_opens(
 ) -> bool:
     """Wait until an output can be opened; a window or a folder can at once.
 
-    For KMSDRM wait for a connected monitor, and until no other program uses it.
+    For KMSDRM wait for a connected monitor, and until no other program uses it. Returns whether it can be
+    opened. Raises `NoDisplay` if waiting would not help: no desktop and no graphics card, or an SDL without
+    KMSDRM; `ConfigError` if `output` is not valid.
 
     Parameters
     ----------
@@ -209,17 +197,6 @@ def wait_until_display_opens(
     end : moment on the monotonic clock at which to give up
     each : called once a second while waiting for a monitor
     held : called once a second while another program holds the display
-
-    Returns
-    -------
-    Whether it can be opened.
-
-    Raises
-    ------
-    NoDisplay
-        If waiting would not help: no desktop and no graphics card, or an SDL without KMSDRM.
-    ConfigError
-        If `output` is not valid.
     """
     if resolve_output(parse_output(output)[0]) != "kmsdrm":
         return True
@@ -263,14 +240,10 @@ def wait_for_free_card(
 def wait_for_card_permissions(stop: threading.Event, end: float, cards: Path = CARDS) -> bool:
     """Wait until the graphics cards may be opened, because udev sets their group after a monitor is found.
 
-    Parameters
-    ----------
-    stop : set to give up
-    end : moment on the monotonic clock at which to continue anyway; opening then fails with a reason
+    Returns whether to continue.
 
-    Returns
-    -------
-    Whether to continue.
+    It gives up if `stop` is set, and continues anyway at the moment `end` on the monotonic clock; opening
+    then fails with a reason.
     """
     while not all(os.access(card, os.R_OK | os.W_OK) for card in cards.glob("card*")):
         if time.monotonic() >= end or stop.wait(_CARD_INTERVAL):
