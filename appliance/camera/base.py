@@ -1,4 +1,4 @@
-"""What every camera gives: pictures with a time, that can be read region by region."""
+"""The interface of every camera: pictures with a time, that can be read region by region."""
 
 import math
 from dataclasses import dataclass
@@ -155,12 +155,8 @@ class Camera(Protocol):
     def newest(self) -> Picture:
         """Wait for a picture newer than the last one returned.
 
-        Raises
-        ------
-        CameraStalled
-            If none comes within the camera's timeout.
-        CameraEnded
-            If a recorded camera has no more.
+        Raises `CameraStalled` if none comes within the camera's timeout, and `CameraEnded` if a recorded
+        camera has no more.
         """
 
     def set_rate(self, rate: float) -> None:
@@ -202,9 +198,8 @@ class PicturePacer:
         """
         following = newest = self._last + 1
         if self.real:
-            newest = self._from + math.floor(
-                (self._clock.monotonic() - self._since - self.latency) * self.rate
-            )
+            passed = self._clock.monotonic() - self._since - self.latency
+            newest = self._from + math.floor(passed * self.rate)
             if final is not None:
                 newest = min(newest, final)
         self._last = max(following, newest)

@@ -68,8 +68,7 @@ _FIELDS_OF_VIEW: Final = {
 }
 # Field of view if neither the config nor the camera's name gives it, in degrees: that of Camera Module 3.
 DEFAULT_FIELD_OF_VIEW: Final = 66.0
-# Difference between the config and the camera's own lens from which a warning is logged, in degrees: more
-# than the AI Camera's tolerance.
+# Difference of config and own lens that is logged, in degrees: more than the AI Camera's tolerance.
 _LENS_TOLERANCE: Final = 5.0
 
 # The smallest mode of each sensor that keeps its full width, in pixels. They are listed here because
@@ -87,10 +86,8 @@ _FULL_WIDTH_MODES: Final = {
 def choose_field_of_view(model: str, configured: float) -> tuple[float, str]:
     """Return the horizontal field of view to use, in degrees, and a warning about it or an empty text.
 
-    Parameters
-    ----------
-    model : the camera's name, like "imx708_wide_noir"
-    configured : `camera.field_of_view` in degrees; 0 for that of the camera's own lens
+    `model` is the camera's name, like "imx708_wide_noir"; `configured` is `camera.field_of_view` in degrees,
+    0 for that of the camera's own lens.
     """
     own = _FIELDS_OF_VIEW.get(model.removesuffix("_noir"))
     if configured:
@@ -113,17 +110,13 @@ def known_sensor_mode(model: str) -> dict[str, Any]:
 
 
 def widest_sensor_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
-    """Choose the smallest mode of a sensor that keeps its full width.
+    """Return the smallest mode of a sensor that keeps its full width; empty if no mode has `crop_limits`.
 
     Parameters
     ----------
     modes : picamera2's `sensor_modes`; `crop_limits` is the part of the sensor that a mode uses: left, top,
         width, height in pixels
     size : (width, height) of the pictures wanted; a mode is cropped to their shape
-
-    Returns
-    -------
-    The mode in picamera2's form; empty if no mode has `crop_limits`.
     """
     width, height = size
 

@@ -51,19 +51,15 @@ class PiCamera:
         ----------
         width, height : pixels
         rate : pictures per second
-        configured : field of view across the sensor's full width in degrees; 0 for that of the camera's own
-            lens
+        configured : degrees across the sensor's full width; 0 for the angle of the camera's own lens
         timeout : seconds without a picture after which the camera counts as stalled; the first picture may
             take `OPENING` seconds longer, because an AI Camera loads its firmware first
         rotation : 180 for a camera mounted upside down, else 0
         """
         self.horizontal_fov = configured or DEFAULT_FIELD_OF_VIEW
         self.model = ""
-        self._size = (width, height)
-        self._rate = rate
-        self._configured = configured
-        self._timeout = timeout
-        self._rotation = rotation
+        self._size, self._rate, self._rotation = (width, height), rate, rotation
+        self._configured, self._timeout = configured, timeout
         self._camera: Any = None
         self._number = 0
 
@@ -230,15 +226,13 @@ def exposure_middle(metadata: Mapping[str, Any]) -> float:
 def split_planes(pixels: Pixels, size: tuple[int, int], layout: str) -> tuple[Pixels, Pixels, Pixels]:
     """Return the planes of a libcamera 4:2:0 buffer, as views.
 
+    Y has the shape (height, width), U and V have (height / 2, width / 2).
+
     Parameters
     ----------
     pixels : uint8 of shape (height * 3 / 2, stride)
     size : (width, height) in pixels; the stride may be longer than the width
     layout : "YUV420" (planes one after the other) or "NV12" (U and V interleaved)
-
-    Returns
-    -------
-    Y of shape (height, width); U and V of shape (height / 2, width / 2)
     """
     width, height = size
     stride = pixels.shape[1]

@@ -77,12 +77,7 @@ class ReplayCamera:
     def newest(self) -> RgbPicture:
         """Return the newest picture; waits for the next one if it was returned already.
 
-        Raises
-        ------
-        CameraEnded
-            After the last picture.
-        CameraAbsent
-            If none of the files can be read.
+        Raises `CameraEnded` after the last picture, and `CameraAbsent` if none of the files can be read.
         """
         count = len(self._files)
         while len(self._broken) < count:

@@ -1,4 +1,4 @@
-"""Reads a region of a picture, averaged down to a model's input: the one hot copy on the road.
+"""Read a region of a picture, averaged down to a model's input.
 
 This is the only copy of a picture between camera and model, so it is written for speed.
 """
@@ -48,12 +48,8 @@ def average_region(
 ) -> None:
     """Average a region of `image` over the pixels of `out`; write `value * scale + offset`.
 
-    Parameters
-    ----------
-    image : uint8 of shape (height, width, channels)
-    region : in pixels of `image`
-    out : float32 of shape (rows, columns, channels), any strides; all of it is written
-    border : the value of pixels of `out` that reach beyond the image
+    `image` is uint8 of shape (height, width, channels), and `region` in its pixels. `out` is float32 of shape
+    (rows, columns, channels) with any strides; all of it is written, beyond the image with `border`.
 
     Where the region lies on whole pixels and n of them make m of `out`, both small, the mean is exact (640 to
     128 is 5 to 1, 640 to 192 is 10 to 3, 64 to 128 is 1 to 2). Elsewhere Pillow's box filter is used.
@@ -304,7 +300,6 @@ def _yuv_weights(n: float) -> Floats:
 
 
 def _read_planes(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -> None:
-    """Read any region, plane by plane."""
     rows, columns = out.shape[:2]
     half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
     planes = np.empty((3, rows, columns), np.float32)

@@ -153,12 +153,7 @@ class FaceDetector:
     def __init__(self, kind: str, threshold: float | None = None) -> None:
         """Load a model, "short" or "full"; `threshold` is a score, by default the model's usual one.
 
-        Raises
-        ------
-        BadAsset
-            If the model was not fetched.
-        BadModel
-            If the file is not that model.
+        Raises `BadAsset` if the model was not fetched, and `BadModel` if the file is not that model.
         """
         self.spec = MODEL_SPECS[kind]
         side = self.spec.side
@@ -174,13 +169,7 @@ class FaceDetector:
         self.model.output(self._scores)
 
     def detect(self, picture: ReadablePicture, region: Region | None = None) -> list[Face]:
-        """Find faces, best first.
-
-        Parameters
-        ----------
-        picture : any size
-        region : a square in picture pixels; the whole picture by default
-        """
+        """Find faces, best first, in a square of picture pixels; by default in the whole picture."""
         region = region or letterbox_region(picture.width, picture.height)
         picture.read_region(region, self.model.input()[0])
         self.model.run()
@@ -210,13 +199,8 @@ def _intersection_over_union(a: list[float], b: list[float]) -> float:
 def _face(score: float, row: list[float], region: Region, scale: float) -> Face:
     left, top = region.x0, region.y0
     x, y, w, h = row[:4]
-    points: list[Point] = [
-        (left + px * scale, top + py * scale) for px, py in zip(row[4::2], row[5::2], strict=True)
-    ]
-    box = (
-        left + (x - w / 2) * scale,
-        top + (y - h / 2) * scale,
-        left + (x + w / 2) * scale,
-        top + (y + h / 2) * scale,
-    )
-    return Face(score, box, *points)
+    pairs = zip(row[4::2], row[5::2], strict=True)
+    points: list[Point] = [(left + px * scale, top + py * scale) for px, py in pairs]
+    x0, y0 = left + (x - w / 2) * scale, top + (y - h / 2) * scale
+    x1, y1 = left + (x + w / 2) * scale, top + (y + h / 2) * scale
+    return Face(score, (x0, y0, x1, y1), *points)

@@ -26,9 +26,8 @@ def find_interpreter() -> Any:
             return importlib.import_module(name).Interpreter
         except ModuleNotFoundError:
             continue
-    raise NoRuntime(
-        "no TFLite runtime: install tflite-runtime (Python 3.11) or ai-edge-litert (3.12 and newer)"
-    )
+    packages = "tflite-runtime (Python 3.11) or ai-edge-litert (3.12 and newer)"
+    raise NoRuntime(f"no TFLite runtime: install {packages}")
 
 
 class TfliteModel:
@@ -40,10 +39,7 @@ class TfliteModel:
     def __init__(self, path: Path, input_shape: tuple[int, ...]) -> None:
         """Load a model.
 
-        Raises
-        ------
-        BadModel
-            If the file does not load, or its input is not float32 of `input_shape`.
+        Raises `BadModel` if the file does not load, or its input is not float32 of `input_shape`.
         """
         interpreter = find_interpreter()
         try:
@@ -51,9 +47,8 @@ class TfliteModel:
                 self._interpreter = interpreter(model_path=str(path), num_threads=1)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
-            raise BadModel(
-                f"{path}: not a model the runtime can load; run `mona-lisa assets fetch`"
-            ) from error
+            why = "not a model the runtime can load; run `mona-lisa assets fetch`"
+            raise BadModel(f"{path}: {why}") from error
         details = self._interpreter.get_input_details()[0]
         shape = tuple(int(n) for n in details["shape"])
         if shape != input_shape or details["dtype"].__name__ != "float32":
@@ -78,10 +73,7 @@ class TfliteModel:
     def output(self, shape: tuple[int, ...]) -> Floats:
         """Return the output tensor of that shape itself; the caller must release it before `run`.
 
-        Raises
-        ------
-        BadModel
-            If the model has no such output.
+        Raises `BadModel` if the model has no such output.
         """
         if shape not in self._outputs:
             raise BadModel(f"{self.path}: outputs {sorted(self._outputs)}, expected {shape} among them")
