@@ -1,4 +1,4 @@
-"""How a picture lies on a screen and how large it is on the wall; the pixel shift against burn-in."""
+"""The position of a picture on a screen, its size on the wall, and the pixel shift against burn-in."""
 
 import logging
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class PlacedPicture:
 
 @dataclass(frozen=True, slots=True)
 class ScreenLayout:
-    """How pictures are shown on a screen.
+    """The way in which pictures are shown on a screen.
 
     `screen` is (width, height) of the display. `rotation` is by how many degrees the picture is turned
     clockwise on it. `fit` is "contain" (the whole picture, with borders) or "cover" (no borders, its edges
@@ -52,12 +52,9 @@ class ScreenLayout:
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
     def place(self, picture: Size, face: Box) -> PlacedPicture:
-        """Return the scale and position of a picture on the upright screen.
+        """Return the scale and position of a picture, (width, height) in pixels, on the upright screen.
 
-        Parameters
-        ----------
-        picture : (width, height) in pixels
-        face : part of the picture, (x0, y0, x1, y1), that stays visible when its edges are cut off
+        `face` is the part of it, (x0, y0, x1, y1), that stays visible when its edges are cut off.
         """
         width, height = self.upright
         margin = min(self.margin, (width - 1) // 2, (height - 1) // 2)
@@ -107,16 +104,10 @@ def layout_for(config: DisplayConfig, screen: Size) -> ScreenLayout:
 
 
 def pixel_shift_at(elapsed: float, reach: int, period: float) -> tuple[int, int]:
-    """Return the shift of the picture from its place, (right, down) in pixels.
+    """Return the shift of the picture from its place `elapsed` seconds after the start, in pixels.
 
-    It starts in the middle of a square and visits every place of it row by row, to and fro, each equally
-    often. A step is one pixel.
-
-    Parameters
-    ----------
-    elapsed : seconds since the start
-    reach : from the middle to the edge of the square, in pixels
-    period : seconds between steps
+    As (right, down). It starts in the middle of a square, which reaches `reach` pixels to each side, and
+    visits every place of it row by row, to and fro, each equally often, a pixel every `period` seconds.
     """
     side = 2 * reach + 1
     places = side * side
@@ -149,12 +140,8 @@ def sitter_offsets_mm(
 ) -> tuple[tuple[float, float], ...]:
     """Return how far each sitter's eyes are to picture right of the first one's, and above them, in mm.
 
-    If there are several sitters and the size must be assumed, a warning is logged.
-
-    Parameters
-    ----------
-    size : of the screen in pixels
-    driver : SDL's name of the video driver
+    `size` is the screen's in pixels, `driver` SDL's name of the video driver. If there are several sitters
+    and the size in mm must be assumed, a warning is logged.
     """
     layout = layout_for(config, size)
     fit = layout.place(info.size, info.main.box)

@@ -14,9 +14,9 @@ from appliance.errors import DisplayLost
 
 log = logging.getLogger(__name__)
 
-# Where the kernel lists the connectors.
+# Folder of the kernel's list of connectors.
 SYS_DRM: Final = Path("/sys/class/drm")
-# Where the graphics cards are.
+# Folder of the graphics cards.
 CARDS: Final = Path("/dev/dri")
 WAITING_FOR_MONITOR: Final = "no display: %s; waiting for one"
 MONITOR_CONNECTED: Final = "display connected: %s"

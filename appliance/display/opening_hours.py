@@ -84,7 +84,6 @@ class OpeningHours:
     """The opening hours of a week, the closed days, and their time zone."""
 
     def __init__(self, config: HoursConfig) -> None:
-        """Parse the hours of a checked config."""
         self._zone: tzinfo | None = None
         if config.timezone:
             from zoneinfo import ZoneInfo  # here, because without a zone the first light need not wait for it
@@ -184,7 +183,6 @@ class OpeningController:
 
 
 def _create_hours(config: HoursConfig) -> "OpeningHours | None":
-    """Return the opening hours; None if it is always open."""
     always = not config.closed_days and all(getattr(config, day) == "always" for day in WEEK)
     return None if always else OpeningHours(config)
 

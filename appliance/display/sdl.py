@@ -153,7 +153,6 @@ def _set_mode(kind: str, size: Size) -> pygame.Surface:
 
 
 def _explain(kind: str, message: str) -> str:
-    """Return SDL's message with advice for the technician."""
     advice = "; expected a connected monitor and the groups video and render" if kind == "kmsdrm" else ""
     if kind == "kmsdrm" and usable_connectors():
         advice = (

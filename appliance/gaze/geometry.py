@@ -72,13 +72,9 @@ def direction_from_sitter(direction: Direction, ahead_mm: float, apart: tuple[fl
 
 
 def frame_of_original_piece(x: float, width: float, frames: int) -> int:
-    """Return the frame that the original piece of 2020 shows: it depends only on the eyes' x in the picture.
+    """Return the frame of the original piece of 2020, which had 33, by the eyes' x alone.
 
-    Parameters
-    ----------
-    x : eye midpoint in picture pixels
-    width : of the picture, pixels
-    frames : number of frames; the piece had 33
+    `x` is the eye midpoint in a picture of that `width`, both in pixels.
     """
     last = frames - 1
     return min(max(math.floor(last * (1 - x / width)), 0), last)

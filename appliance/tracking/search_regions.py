@@ -1,4 +1,4 @@
-"""Where to detect faces in each picture: in the whole picture, a tile, or a crop around a person.
+"""Choose where to detect faces in a picture: in all of it, in a tile, or in a crop around a person.
 
 One region is searched per picture, because a detector takes several milliseconds on a Pi.
 """
@@ -49,7 +49,7 @@ _FOLLOW_SCORE: Final = 0.4
 # Weight of motion in the choice of the next tile (tuned on bench gaze).
 _MOTION_WEIGHT: Final = 200.0
 # Share of the picture that moves, besides the known people, from which new people are looked for: head and
-# shoulders at 5 m are some 40 of 9,000 samples.
+# shoulders at 5 m are about 40 of 9,000 samples.
 _STIRRED_SHARE: Final = 0.003
 # Pace above which somebody walks, in face widths per second: standing people on the films stay below 1.
 _WALKING_PACE: Final = 1.5
@@ -139,7 +139,7 @@ class RoundRobin:
 
 
 class MotionMap:
-    """Where the picture changes. It only hints where to search, so a sparse sample is enough."""
+    """The places where the picture changes: hints where to search, so that a sparse sample is enough."""
 
     def __init__(self) -> None:
         self._before: Pixels | None = None
@@ -233,14 +233,9 @@ class RegionScheduler:
     def observe(
         self, picture: Picture, tracker: Tracker, selector: ViewerSelector, doubted: bool = False
     ) -> Observation:
-        """Detect faces in one region of a picture.
+        """Detect faces in one region of the newest picture; the selector's viewer is to be kept in sight.
 
-        Parameters
-        ----------
-        picture : the newest
-        tracker : the people known
-        selector : knows the viewer, who is to be kept in sight
-        doubted : whether the viewer made a sudden step, which this picture should confirm
+        `doubted` is whether the viewer made a sudden step, which this picture should confirm.
         """
         self._turn += 1
         now, viewer = picture.captured, selector.viewer

@@ -1,4 +1,4 @@
-"""Who is in view: faces found in one picture after another become tracks, one for each person."""
+"""The people in view: faces found in one picture after another become tracks, one for each person."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ _MOVING_SHARE: Final = 0.1
 _STATIC_MEMORY: Final = 600.0
 # Half of a body's width, in face widths (origin unknown).
 _BODY_HALF: Final = 1.8
-# Where a body begins and ends below the eyes, in face widths (origin unknown).
+# Beginning and end of a body below the eyes, in face widths (origin unknown).
 _BODY: Final = (0.8, 9.0)
 # Score below which a face on somebody's body is clothes or a bag (origin unknown).
 _CLOTHES_SCORE: Final = 0.75
@@ -99,7 +99,7 @@ _SIZE_SPEED: Final = 0.3
 _SCORE_TIME: Final = 0.15
 # Fraction of the mean score that is still usual (films: faces that turn away fall below it).
 _USUAL_SCORE: Final = 0.75
-# How far below the usual score somebody else or a wall pattern begins (origin unknown).
+# Difference to the usual score from which it is somebody else or a wall pattern (origin unknown).
 _SCORE_TOLERANCE: Final = 0.1
 # Weight of a usual score in the running mean (origin unknown).
 _SCORE_WEIGHT: Final = 0.1
@@ -113,7 +113,7 @@ _MAX_ASSIGNMENTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class AssociationGate:
-    """How far a face may be from a track's expected position to belong to it, in face widths (150 mm).
+    """The largest distance of a face from its track's expected position, in face widths (150 mm).
 
     `start` at once, plus `speed` for each second unseen, up to `most`.
     """
@@ -299,13 +299,10 @@ class Tracker:
         picture: Picture,
         moving: Callable[[Region], float],
     ) -> None:
-        """Update the tracks with the faces found in one region of a picture.
+        """Update the tracks with the faces found in one region of a picture, in its pixels.
 
-        Parameters
-        ----------
-        region : the region searched, in picture pixels
-        sought : the track that the region was chosen for, if any
-        moving : returns the share of a region that moves, as far as is known
+        `sought` is the track that the region was chosen for, if any. `moving` returns the share of a region
+        that moves, as far as is known.
         """
         moment = picture.captured
         self.tracks = [track for track in self.tracks if moment - track.seen <= self._memory]

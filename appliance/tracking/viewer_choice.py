@@ -14,7 +14,7 @@ _WALKING_PACE: Final = 1.0
 _STEP_TIME: Final = 0.7
 # Time after the first face until others have been seen too, in seconds: that of one scan of the room.
 _SURVEY_TIME: Final = 0.7
-# How many times wider a face must be to take the gaze within `_SURVEY_TIME` (origin unknown).
+# Ratio of widths from which a face takes the gaze within `_SURVEY_TIME` (origin unknown).
 _SURVEY_RATIO: Final = 1.2
 # A new face takes the gaze only after more sightings than this, because it may be clothes (origin unknown).
 _MAX_DOUBTFUL_SIGHTINGS: Final = 3
