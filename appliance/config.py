@@ -23,8 +23,8 @@ from appliance.schema import (
     ListOf,
     OneOf,
     Pattern,
+    Predicate,
     Range,
-    Text,
     TimeZone,
     ValueRule,
     YesNo,
@@ -70,9 +70,7 @@ CAMERA_PITCH: Final = Range(-60, 60, "degrees")
 # (estimate for a small machine: picamera2 and the models are loaded; an AI Camera loads its firmware).
 OPENING: Final = 40.0
 # Keys of earlier versions, and why they are gone.
-REMOVED: Final = {
-    "tracking.beta": "a walking viewer is followed without a filter",
-}
+REMOVED: Final = {"tracking.beta": "a walking viewer is followed without a filter"}
 
 # Characters of a value that are quoted where several values share a line: any number, and most texts.
 _LONGEST_VALUE: Final = 60
@@ -99,14 +97,13 @@ def setting(default: _T, rule: ValueRule, meaning: str = "", restart: bool = Fal
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
-    """How pictures are taken."""
+    """The camera and its pictures."""
 
     source: str = setting(
         "picamera",
         CAMERAS,
         'Where pictures come from: "picamera" (the Pi\'s camera), "gallery" (a simulated room), '
-        '"gallery:WALK" '
-        '(one of its walks) or "replay:FOLDER" (a folder of pictures).',
+        '"gallery:WALK" (one of its walks) or "replay:FOLDER" (a folder of pictures).',
     )
     width: int = setting(
         640,
@@ -124,8 +121,7 @@ class CameraConfig:
         0.0,
         ZeroOr("the camera's own lens", Range(10, 170, "degrees")),
         "Horizontal field of view. 0 takes that of the camera's own lens, by its name (Camera Module 3 has "
-        "66 "
-        "degrees, its wide version 102). With a lens of your own (HQ or GS camera) write its angle.",
+        "66 degrees, its wide version 102). With a lens of your own (HQ or GS camera) write its angle.",
     )
     rotation: int = setting(
         0,
@@ -147,7 +143,7 @@ class CameraConfig:
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """How faces are found."""
+    """The detection of faces."""
 
     model: str = setting(
         "full",
@@ -163,7 +159,7 @@ class VisionConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
-    """Whom the sitter follows, and how calmly."""
+    """The choice of the viewer, and the calm of the gaze."""
 
     stickiness: float = setting(
         1.45,
@@ -241,7 +237,7 @@ class TrackingConfig:
 
 @dataclass(frozen=True, slots=True)
 class GazeConfig:
-    """How a viewer's place becomes a frame."""
+    """The way from a viewer's place to a frame."""
 
     mapping: str = setting(
         "angle",
@@ -284,21 +280,19 @@ class GazeConfig:
         1.0,
         Range(0.1, 5),
         "Degrees that the sitter's gaze turns for each degree by which the viewer walks round the portrait, "
-        "or "
-        "is higher or lower.",
+        "or is higher or lower.",
     )
     contact: float = setting(
         0.0,
         Range(0, 1),
         "How much the sitter meets the eyes of a viewer who stands still: 0 looks to the viewer's true "
-        "place, "
-        "1 straight out of the picture. deploy/guide/contact.md says why, and how to try it.",
+        "place, 1 straight out of the picture. deploy/guide/contact.md says why, and how to try it.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DisplayConfig:
-    """Where the light goes."""
+    """The screen and the picture on it."""
 
     output: str = setting(
         "auto",
@@ -310,8 +304,7 @@ class DisplayConfig:
         1080,
         Range(64, 7680, "pixels"),
         "Size of a window or of an offscreen picture; a real screen keeps its own. Portraits are rendered "
-        "for "
-        "this size: set it to the real screen's as it hangs, upright if the monitor is.",
+        "for this size: set it to the real screen's as it hangs, upright if the monitor is.",
         restart=True,
     )
     height: int = setting(1920, Range(64, 7680, "pixels"), restart=True)
@@ -324,7 +317,7 @@ class DisplayConfig:
     )
     pack: str = setting(
         "",
-        Text("a pack's folder, or empty for the portrait that hangs"),
+        Predicate(str.isprintable, "a pack's folder, or empty for the portrait that hangs"),
         "Folder of the portrait to show. Empty: the one that hangs (`mona-lisa portrait use`).",
     )
     rotation: int = setting(
@@ -382,7 +375,7 @@ class DisplayConfig:
 
 @dataclass(frozen=True, slots=True)
 class HoursConfig:
-    """When the screen is lit."""
+    """The opening hours."""
 
     timezone: str = setting(
         "",
@@ -407,16 +400,15 @@ class HoursConfig:
     closed_days: tuple[str, ...] = setting(
         (),
         ListOf(DAYS),
-        'Days on which it does not open: "12-25" is every year, "2027-04-05" once. Like ["12-25", '
-        '"2027-04-05"].',
+        'Days on which it does not open: "12-25" is every year, "2027-04-05" once. Like '
+        '["12-25", "2027-04-05"].',
         restart=True,
     )
     clock: str = setting(
         "synchronised",
         OneOf(("synchronised", "any")),
         '"synchronised": the screen counts as open until the clock was set, by the network or by a clock '
-        "with "
-        'a battery. "any": believe whatever the clock says.',
+        'with a battery. "any": believe whatever the clock says.',
         restart=True,
     )
     fade: float = setting(3.0, Range(0, 60, "seconds"), "Time to fade in and out.", restart=True)
@@ -424,8 +416,7 @@ class HoursConfig:
         False,
         YesNo(),
         "Whether to send the monitor to standby and to wake it, by HDMI-CEC (needs `cec-ctl` of v4l-utils). "
-        "A "
-        "monitor that is switched off with its remote control during opening hours wakes again: use "
+        "A monitor that is switched off with its remote control during opening hours wakes again: use "
         "closed_days, or its plug.",
         restart=True,
     )
@@ -508,11 +499,8 @@ def layer_files(path: Path | None = None) -> list[Path]:
 def read_layer(path: Path) -> Layer:
     """Read one file of settings.
 
-    Raises
-    ------
-    ConfigError
-        If it cannot be read or holds anything unknown or out of range: names file, line, key, value and
-        what was expected.
+    Raises `ConfigError` if it cannot be read or holds anything unknown or out of range: names file, line,
+    key, value and what was expected.
     """
     return parse_layer(read_config_text(path), str(path))
 
@@ -523,12 +511,11 @@ def parse_layer(text: str, name: str) -> Layer:
     sections = get_type_hints(Config)
     values: dict[Key, Any] = {}
     for section, keys in tree.items():
-        if section not in sections:
+        if section not in sections or not isinstance(keys, dict):
             where = f"{name}:{_line(_lines(text), section)}"
+            if section in sections:
+                raise ConfigError(f"{where}: {section} = {toml_value(keys)}; expected a section [{section}]")
             raise ConfigError(f"{where}: unknown section [{section}]; expected one of {', '.join(sections)}")
-        if not isinstance(keys, dict):
-            where = f"{name}:{_line(_lines(text), section)}"
-            raise ConfigError(f"{where}: {section} = {toml_value(keys)}; expected a section [{section}]")
         found = _section(sections[section], section, keys, text, name)
         values.update({(section, key): value for key, value in found.items()})
     return Layer(name, values, text)
@@ -537,11 +524,11 @@ def parse_layer(text: str, name: str) -> Layer:
 def merge(layers: Iterable[Layer]) -> LayeredConfig:
     """Return the settings that layers give together, the lowest first; what none of them sets is default."""
     layers = tuple(layers)
-    values: dict[str, dict[str, Any]] = {}
+    kinds = get_type_hints(Config)
+    values: dict[str, dict[str, Any]] = {section: {} for section in kinds}
     for layer in layers:
         for (section, key), value in layer.values.items():
-            values.setdefault(section, {})[key] = value
-    kinds = get_type_hints(Config)
+            values[section][key] = value
     return LayeredConfig(Config(**{name: kinds[name](**keys) for name, keys in values.items()}), layers)
 
 
@@ -611,17 +598,14 @@ def keep_until_restart(old: Config, new: Config) -> Config:
 
 
 def _short(value: Any) -> str:
-    """Write a value for one line of a message."""
     return printable_line(toml_value(value), _LONGEST_VALUE)
 
 
 def _may_exist(path: Path) -> bool:
     try:
         path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
     return True
 
 

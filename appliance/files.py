@@ -54,12 +54,8 @@ def as_owner(folder: Path) -> Iterator[None]:
 
     The rights change for this thread only (setfsuid(2)), because other threads may open devices meanwhile.
     Use it only around file access: a thread started inside keeps these rights, a program started inside runs
-    as root, and a module imported inside must be readable for the owner.
-
-    Raises
-    ------
-    PermissionError
-        If the owner's rights cannot be adopted, as in a container that does not know the user's id.
+    as root, and a module imported inside must be readable for the owner. Raises `PermissionError` if the
+    owner's rights cannot be adopted, as in a container that does not know the user's id.
     """
     owner = owner_of(folder) if os.geteuid() == _ROOT and not getattr(_thread, "inside", False) else _ROOT
     if owner == _ROOT:
@@ -97,10 +93,9 @@ def _group_of(user: int) -> int:
 
 # Constants of renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# How folders are opened to be locked.
+# Flags to open a folder that is to be locked.
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Time limit for reading one file, in seconds: below the watchdog's 30, because the display's thread reads
-# files.
+# Time limit for reading one file, in seconds: below the watchdog's 30, as the display's thread reads files.
 READ_TIMEOUT: Final = 20.0
 # Bytes that are read between two checks of that limit (origin unknown).
 _READ_BLOCK: Final = 1 << 20
@@ -140,11 +135,7 @@ def read_regular(path: Path, most: int, clock: Callable[[], float] = time.monoto
     """Return the content of a regular file of at most `most` bytes.
 
     A FIFO or a device is not even opened, because it may never answer, never end, or act when it is opened.
-
-    Raises
-    ------
-    OSError
-        If it is missing, no regular file, larger, or not read within `READ_TIMEOUT` seconds.
+    Raises `OSError` if it is missing, no regular file, larger, or not read within `READ_TIMEOUT` seconds.
     """
     end = clock() + READ_TIMEOUT
     with open_regular(path) as file:
@@ -177,10 +168,7 @@ def _check_regular(mode: int) -> None:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a power cut leaves the old file or the new one.
 
-    Raises
-    ------
-    CannotWrite
-        If the folder cannot be made or written.
+    Raises `CannotWrite` if the folder cannot be made or written.
     """
     with _temporary_folder(path) as (_, folder), as_owner(path.parent):
         new = os.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
@@ -200,12 +188,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     A folder already at `path` is replaced. A power cut leaves the old or the new one under `path`. Only where
     the file system cannot exchange them in one step, a power cut during the exchange leaves the old one as
     `.<name>.old`; `restore_interrupted` puts it back. A caller that may be root writes into the folder within
-    `as_owner`.
-
-    Raises
-    ------
-    CannotWrite
-        If the folder cannot be made, synced or renamed.
+    `as_owner`. Raises `CannotWrite` if the folder cannot be made, synced or renamed.
     """
     path = path.absolute()
     with _temporary_folder(path) as (temporary, lock):
@@ -264,12 +247,8 @@ def _temporary_folder(path: Path) -> Iterator[tuple[Path, int]]:
     """Yield a hidden folder beside `path` that is deleted afterwards, and its descriptor.
 
     Those of killed processes are deleted as well: the descriptor is locked as long as its process lives, so
-    an unlocked folder was abandoned. Root creates it with the rights of the owner of the place.
-
-    Raises
-    ------
-    CannotWrite
-        Instead of any OSError, also of the block, that is not the appliance's own.
+    an unlocked folder was abandoned. Root creates it with the rights of the owner of the place. Raises
+    `CannotWrite` instead of any OSError, also of the block, that is not the appliance's own.
     """
     try:
         with as_owner(path.parent):
@@ -324,9 +303,7 @@ def _exchange(one: Path, other: Path) -> bool:
     """
     from ctypes import CDLL  # not before the first light
 
+    names = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
     with suppress(AttributeError):
-        return bool(
-            CDLL(None).renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-            == 0
-        )
+        return bool(CDLL(None).renameat2(*names, _RENAME_EXCHANGE) == 0)
     return False

@@ -23,8 +23,7 @@ from appliance.errors import ApplianceError, BadImage
 from appliance.files import open_regular
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # `BadImage` reports what is wrong with a file
-# Largest picture, in pixels: a photograph of a painting may have 15,000 x 20,000; more is a mistake or an
-# attack.
+# Largest picture, in pixels: that of a painting may have 15,000 x 20,000; more is a mistake or an attack.
 MAX_PIXELS = 300_000_000
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit is 179 million
 # Largest file, in bytes: `MAX_PIXELS` of 16 bits in four colours, uncompressed.
@@ -53,22 +52,10 @@ _FORMATS: Final = (
     *("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"),
     *(["AVIF"] if importlib.util.find_spec("PIL.AvifImagePlugin") else []),
 )
-# What Pillow and other decoders raise for damaged files (seen with thousands of mutated files of each
-# format).
+# Errors of Pillow and other decoders for damaged files (seen with thousands of mutated files of each format).
 DECODER_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 
 # EXIF's tag for the orientation.
@@ -89,7 +76,7 @@ _TAG_BITS: Final = 258
 _TAG_PHOTOMETRIC: Final = 262
 # TIFF's tag for the type of samples: 1 for whole numbers without a sign.
 _TAG_SAMPLE_FORMAT: Final = 339
-# How a web address begins.
+# Beginnings of a web address.
 URL_PREFIXES: Final = ("http:", "https:")
 URL_INSTEAD_OF_FILE: Final = "a web address; download the picture and give the file's name"
 # Files that people mistake for pictures: how they begin, what they are, and what to do.
@@ -116,11 +103,8 @@ _OTHER_KINDS: Final = (
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image file without reading its pixels; later errors of reading become `BadImage` too.
 
-    Raises
-    ------
-    BadImage
-        If the file is missing, not regular, not an image, truncated, or larger than its format may be or
-        `MAX_PIXELS`.
+    Raises `BadImage` if the file is missing, not regular, not an image, truncated, or larger than its format
+    may be or `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
@@ -181,19 +165,14 @@ def read_image(path: Path) -> Image.Image:
     """Read an image file at full size as an upright PIL image of mode RGB.
 
     EXIF rotation is applied, 16-bit grey is scaled, transparent pixels become black, CMYK is converted.
-
-    Raises
-    ------
-    BadImage
-        As `open_image`; also if it would take more than some 200 MB of memory.
+    Raises `BadImage` as `open_image`, and if reading would take more than about 200 MB of memory.
     """
     with open_image(path) as image:
         kind = image_format(image)
         cost = max(DECODING_BYTES.get(kind, DECODING_BYTES_OF_OTHERS), _BYTES_WHOLE)
         if kind == "JPEG" and image.mode == "CMYK":
             cost = _BYTES_CMYK
-        most = _MAX_HELD_BYTES // cost
-        check_pixels(path, image, most, f" as {kind}", "; make it smaller")
+        check_pixels(path, image, _MAX_HELD_BYTES // cost, f" as {kind}", "; make it smaller")
         image.load()
         # Pillow rotates a TIFF while loading it, and old versions would rotate it again.
         turn = None if kind == "TIFF" else _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
@@ -281,10 +260,8 @@ def _describe_other_kind(path: Path) -> str:
     """Return what a file is that Pillow cannot read, and what to do."""
     with open_regular(path) as file:
         start = file.read(32)
-    for beginning, what in _OTHER_KINDS:
-        if re.match(beginning, start, re.DOTALL | re.IGNORECASE):
-            return what
-    return "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF"
+    known = (what for begins, what in _OTHER_KINDS if re.match(begins, start, re.DOTALL | re.IGNORECASE))
+    return next(known, "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF")
 
 
 def _one_line(error: Exception) -> str:

@@ -31,13 +31,7 @@ def library_folder() -> Path:
 
 
 def portrait_name_for(picture: Path) -> str:
-    """Return the name of a picture's portrait in the library: its file name, simplified.
-
-    Raises
-    ------
-    ConfigError
-        If nothing remains of the file name.
-    """
+    """Return a picture's simplified file name as its portrait's; raises `ConfigError` if nothing remains."""
     name = re.sub(r"[^a-z0-9_-]+", "-", picture.stem.lower()).strip("-_")[:64]
     if not _NAME.fullmatch(name) or name == _CURRENT:
         raise ConfigError(f"{picture}: its file name gives no portrait name; expected letters or digits")
@@ -73,12 +67,8 @@ def current_folder() -> Path:
 def hang_portrait(name: str) -> Pack:
     """Choose the portrait to show; a running service shows it within seconds.
 
-    Raises
-    ------
-    BadPack
-        If it is not installed, or damaged; the present one stays then.
-    CannotWrite
-        If the library cannot be written.
+    Raises `BadPack` if it is not installed or damaged, and `CannotWrite` if the library cannot be written;
+    the present one stays then.
     """
     pack = Pack(portrait_folder(name))
     pack.check()

@@ -109,11 +109,9 @@ LONGEST_SIDE: Final = 7680
 # Largest picture, in pixels: somewhat more than `portrait render` makes by default (3840x3840). Reading takes
 # up to 7 bytes for each, 3 of the file and 4 of Pillow: 112 MB.
 MAX_PACK_PIXELS: Final = 16_000_000
-# Largest box of a sitter, in pixels: somewhat more than a 4K screen. Compiling holds it twice besides the
-# base.
+# Largest box of a sitter, in pixels: more than a 4K screen. Compiling holds it twice besides the base.
 MAX_BOX_PIXELS: Final = 9_000_000
-# Largest sum of all patches of all sitters, in pixels: 33 frames that change a whole 4K screen. A compiled
-# pack has 4 bytes for each.
+# Largest sum of all sitters' patches, in pixels, 4 bytes each when compiled: 33 frames of a whole 4K screen.
 MAX_PATCHES_PIXELS: Final = 300_000_000
 # Largest pack.toml, in bytes: 999 angles take 22,000.
 _MAX_TOML_BYTES: Final = 65_536
@@ -122,8 +120,7 @@ _MAX_TOML_BYTES: Final = 65_536
 _MAX_TOML_DOTS: Final = 2_000
 # Largest size of a PNG besides its pixels, in bytes: headers, a colour profile, texts.
 _MAX_PNG_OVERHEAD: Final = 1 << 20
-# Largest number of chunks in a PNG: encoders write 8 kB and more into each, which is 12,000 in the largest
-# picture.
+# Largest number of chunks in a PNG: encoders write at least 8 kB into each, 12,000 in the largest picture.
 _MAX_PNG_CHUNKS: Final = 100_000
 # Longest part of a decoder's own words that an error quotes, in characters.
 _MAX_SHOWN_VALUE: Final = 200
@@ -133,9 +130,8 @@ _MAX_SITTERS: Final = 24
 _MAX_ROWS: Final = 99
 # Largest number of columns in a grid: more than can be told apart.
 _MAX_COLUMNS: Final = 999
-# zlib's fastest strategy, Z_HUFFMAN_ONLY: a third less time than the default, for 1 % more bytes of a
-# painting.
 _INSIDE: Final = "[x0, y0, x1, y1] inside the picture"
+# zlib's fastest strategy, Z_HUFFMAN_ONLY: a third less time than the default, for 1 % more of a painting.
 _HUFFMAN: Final = 2
 # The first bytes of every PNG.
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -202,10 +198,7 @@ class Pack:
     def __init__(self, folder: Path) -> None:
         """Read and check pack.toml.
 
-        Raises
-        ------
-        BadPack
-            If the folder or pack.toml is missing, damaged or of another format.
+        Raises `BadPack` if the folder or pack.toml is missing, damaged or of another format.
         """
         with as_bad_pack(folder, "cannot be read"):
             restore_interrupted(folder)
@@ -238,7 +231,8 @@ class Pack:
         path = self.folder / name
         try:
             with as_bad_pack(path, "damaged", _ADVICE):
-                data = read_regular(path, _max_png_bytes(size, len(mode)))
+                # At most uncompressed, with one byte per colour.
+                data = read_regular(path, len(mode) * size[0] * size[1] + _MAX_PNG_OVERHEAD)
                 found = _keep_pixels(data)
                 if found == (*size, mode):
                     image = Image.open(io.BytesIO(data), formats=("PNG",))
@@ -251,11 +245,10 @@ class Pack:
                     return image
         except BadPack as error:
             if isinstance(error.__cause__, FileNotFoundError):
-                raise BadPack(f"{path}: missing; render the portrait again") from error
+                raise BadPack(f"{path}: missing{_ADVICE}") from error
             raise
-        told = "{}x{} {}".format(*found)
-        expected = f"{size[0]}x{size[1]} {mode}"
-        raise BadPack(f"{path}: {told}, expected {expected} (pack.toml); render the portrait again")
+        told, expected = "{}x{} {}".format(*found), f"{size[0]}x{size[1]} {mode}"
+        raise BadPack(f"{path}: {told}, expected {expected} (pack.toml){_ADVICE}")
 
 
 @contextmanager
@@ -263,13 +256,8 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
     """Turn every error in a pack into a `BadPack` with a one-line message; the appliance's own errors pass.
 
     Every kind is caught, because decoders raise many, and other versions raise others: TypeError, IndexError,
-    struct.error, RecursionError, MemoryError.
-
-    Parameters
-    ----------
-    path : the file or folder at fault
-    verdict : what is wrong with it, before the cause
-    advice : what to do, after the cause
+    struct.error, RecursionError, MemoryError. The message names the `path` at fault, the `verdict` about it,
+    the cause, and the `advice`.
     """
     try:
         yield
@@ -281,21 +269,12 @@ def as_bad_pack(path: Path, verdict: str, advice: str = "") -> Iterator[None]:
         raise BadPack(f"{path}: {verdict} ({cause}){advice}") from error
 
 
-def _max_png_bytes(size: tuple[int, int], colours: int) -> int:
-    """Return the largest size of a picture's PNG file in bytes: uncompressed, one byte per colour."""
-    return colours * size[0] * size[1] + _MAX_PNG_OVERHEAD
-
-
 def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
     """Remove all chunks of a PNG but those with its pixels; return its width, height and mode.
 
     Texts, profiles, palettes and animations are removed, because RGB pixels need none of them and decoders
-    fail in them in many ways.
-
-    Raises
-    ------
-    ValueError
-        If a chunk is cut off, has a wrong checksum, or a necessary one is missing.
+    fail in them in many ways. Raises `ValueError` if a chunk is cut off, has a wrong checksum, or a necessary
+    one is missing.
 
     Source: W3C, "Portable Network Graphics (PNG) Specification (Second Edition)", 2003.
     """
@@ -330,10 +309,7 @@ def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
 def check_destination(folder: Path) -> None:
     """Make sure that a pack may be written to a folder: only an earlier pack is ever replaced.
 
-    Raises
-    ------
-    CannotWrite
-        If the folder contains something else.
+    Raises `CannotWrite` if the folder contains something else.
     """
     try:
         free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -353,11 +329,9 @@ def write_pack(
 ) -> None:
     """Write a pack completely or not at all, also on Ctrl-C.
 
-    Parameters
-    ----------
-    patches : in the order of `PackInfo.patch_names`; may be a generator, which is consumed one by one
-    beside : returns further files, by name, that are written beside the folder together with the pack or not
-        at all; it is called after the last patch
+    `patches` are in the order of `PackInfo.patch_names`; a generator is consumed one by one. `beside` is
+    called after the last one, and returns further files, by name, that are written beside the folder together
+    with the pack or not at all.
 
     Raises
     ------
@@ -372,9 +346,8 @@ def write_pack(
     target = Path(os.path.realpath(folder))  # a link to a pack remains a link
     if os.geteuid() == 0 and owner_of(folder) != owner_of(target):
         raise CannotWrite(f"{folder}: a link of another user's; expected the name of a folder")
-    for name, value, right, expected in _bounds(info):
-        if not right:
-            raise BadPack(f"{folder}: {name} = {_toml(value)}; expected {expected}")
+    for name, value, expected in _excesses(info):
+        raise BadPack(f"{folder}: {name} = {_toml(value)}; expected {expected}")
     with ExitStack() as held:
         with new_folder(target) as new:
             _save(base, info.size, "RGB", new / "base.png")
@@ -449,16 +422,12 @@ def _checked(path: Path, tree: dict[str, Any]) -> PackInfo:
     texts = {name: top.get(name, str, ANY_TEXT) for name in _PLAIN_KEYS if name != "size"}
     settings = top.get("settings", dict, Predicate(_are_plain, "a table of numbers, texts and booleans"))
     width, height = top.get("size", list, Predicate(_is_size, "[width, height]"))
-    if number == 1:
-        grids = [_grid_of_format_1(top)]
-    else:
-        listed = Predicate(_are_sitters, f"1 to {_MAX_SITTERS} tables")
-        grids = top.get("sitters", list, listed)
+    listed = Predicate(_are_sitters, f"1 to {_MAX_SITTERS} tables")
+    grids = [_grid_of_format_1(top)] if number == 1 else top.get("sitters", list, listed)
     sitters = tuple(_grid(table(grid), (width, height)) for grid in grids)
     info = PackInfo(**texts, size=(width, height), settings=settings, sitters=sitters)
-    for name, value, right, expected in _bounds(info):
-        if not right:
-            raise table({name: value}).refusal(name, f"expected {expected}")
+    for name, value, expected in _excesses(info):
+        raise table({name: value}).refusal(name, f"expected {expected}")
     return info
 
 
@@ -469,9 +438,8 @@ def _grid_of_format_1(top: CheckedTable) -> dict[str, Any]:
     box = top.get("box", list, Predicate(lambda v: _integers(v, 4), _INSIDE))
     resting = top.get("resting", int, ANY_WHOLE)
     eyes = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
-    return {
-        "box": box, "eyes": eyes, "angles": angles, "pitches": [0], "steps": [1], "resting": [0, resting]
-    }  # fmt: skip
+    row = {"pitches": [0], "steps": [1], "resting": [0, resting]}
+    return {"box": box, "eyes": eyes, "angles": angles, **row}
 
 
 def _grid(table: CheckedTable, size: tuple[int, int]) -> FrameGrid:
@@ -484,18 +452,14 @@ def _grid(table: CheckedTable, size: tuple[int, int]) -> FrameGrid:
     def inside(box: list[Any]) -> bool:
         return _integers(box, 4) and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
 
-    def rising(angles: list[Any]) -> bool:
-        there = _numbers(angles, 360) and 2 <= len(angles) <= _MAX_COLUMNS
+    def rising(angles: list[Any], least: int = 2, most: int = _MAX_COLUMNS) -> bool:
+        there = _numbers(angles, 360) and least <= len(angles) <= most
         return there and all(a < b for a, b in pairwise(angles))
-
-    def falling(pitches: list[Any]) -> bool:
-        there = _numbers(pitches, 360) and 1 <= len(pitches) <= _MAX_ROWS
-        return there and all(a > b for a, b in pairwise(pitches))
 
     box = get("box", inside, _INSIDE)
     eyes = get("eyes", lambda v: _numbers(v, LONGEST_SIDE) and len(v) == 2, "[x, y]")
     angles = get("angles", rising, f"2 to {_MAX_COLUMNS} rising numbers")
-    pitches = get("pitches", falling, f"1 to {_MAX_ROWS} falling numbers")
+    pitches = get("pitches", lambda v: rising(v[::-1], 1, _MAX_ROWS), f"1 to {_MAX_ROWS} falling numbers")
     rows, last = len(pitches), len(angles) - 1
 
     def divide(steps: list[Any]) -> bool:
@@ -523,20 +487,17 @@ def _are_sitters(grids: list[Any]) -> bool:
     return 0 < len(grids) <= _MAX_SITTERS and all(isinstance(grid, dict) for grid in grids)
 
 
-def _bounds(info: PackInfo) -> Iterable[tuple[str, Any, bool, str]]:
-    """Yield the checks of a pack's size: key, value, whether it is right, and what was expected."""
-    fits = max(info.size) <= LONGEST_SIDE and info.size[0] * info.size[1] <= MAX_PACK_PIXELS
-    yield (
-        "size",
-        list(info.size),
-        fits,
-        f"at most {LONGEST_SIDE} pixels a side and {MAX_PACK_PIXELS:,} altogether",
-    )
+def _excesses(info: PackInfo) -> Iterable[tuple[str, Any, str]]:
+    """Yield what makes a pack too large: key, value, and what was expected."""
+    if max(info.size) > LONGEST_SIDE or info.size[0] * info.size[1] > MAX_PACK_PIXELS:
+        expected = f"at most {LONGEST_SIDE} pixels a side and {MAX_PACK_PIXELS:,} altogether"
+        yield "size", list(info.size), expected
     areas = [(grid.box[2] - grid.box[0]) * (grid.box[3] - grid.box[1]) for grid in info.sitters]
     whole = sum(area * grid.count for area, grid in zip(areas, info.sitters, strict=True))
     expected = f"at most {MAX_BOX_PIXELS:,} pixels, and {MAX_PATCHES_PIXELS:,} in all frames"
     for area, grid in zip(areas, info.sitters, strict=True):
-        yield "box", list(grid.box), area <= MAX_BOX_PIXELS and whole <= MAX_PATCHES_PIXELS, expected
+        if area > MAX_BOX_PIXELS or whole > MAX_PATCHES_PIXELS:
+            yield "box", list(grid.box), expected
 
 
 def _numbers(value: Any, most: int) -> bool:

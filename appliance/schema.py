@@ -1,4 +1,4 @@
-"""What a TOML file from outside may hold: reading within bounds, lines of names, rules for values.
+"""Read and check TOML files from outside: within bounds, with the lines of names and rules for values.
 
 Each rule accepts a value or not, and says what it expects. Settings, packs, walks, manifests and the
 gallery's catalogue are all checked by `CheckedTable`, so that their errors read alike.
@@ -49,12 +49,8 @@ class Name(NamedTuple):
 def read_toml_text(path: Path) -> str:
     """Read a TOML file's text.
 
-    Raises
-    ------
-    OSError
-        If it is missing, no regular file, or larger than `MOST_BYTES`; `strerror` says which.
-    UnicodeDecodeError
-        If it is not UTF-8; a byte-order mark, as editors on Windows write it, is passed over.
+    Raises `OSError` if it is missing, no regular file, or larger than `MOST_BYTES`; `strerror` says which.
+    Raises `UnicodeDecodeError` if it is not UTF-8; the byte-order mark of editors on Windows is ignored.
     """
     return read_regular(path, MOST_BYTES).decode("utf-8-sig")
 
@@ -81,10 +77,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse a TOML text; raises `ValueError` if it is none, is nested deeply or has names of many parts."""
     dots = 0
     for match in _TOKEN.finditer(text):
-        if match[0] == ".":
-            dots += 1
-        elif match[0] in _SEPARATORS:
-            dots = 0
+        dots = 0 if match[0] in _SEPARATORS else dots + (match[0] == ".")
         if dots >= MOST_PARTS:
             line = text.count("\n", 0, match.start()) + 1
             raise ValueError(f"a name of more than {MOST_PARTS} parts (at line {line})")
@@ -137,28 +130,19 @@ def names(text: str) -> Iterator[Name]:
 
 
 def _parts(head: list[str]) -> tuple[str, ...]:
-    """Return the parts of a name from its tokens."""
     words = (token for token in head if token not in {"[", "]", "."})
     return tuple(tomllib.loads(f"_ = {word}")["_"] if word[0] in "\"'" else word for word in words)
 
 
-# The types that a value may have in TOML, by the type that it has here.
-_IN_TOML: Final[dict[type, tuple[type, ...]]] = {
-    bool: (bool,),
-    int: (int,),
-    float: (float, int),
-    str: (str,),
-    tuple: (list,),
-    list: (list,),
-    dict: (dict,),
-}
+# The types that a value may have in TOML, where that is not the type that it has here.
+_IN_TOML: Final[dict[type, tuple[type, ...]]] = {float: (float, int), tuple: (list,)}
 # Characters of a wrong value that an error quotes: several lines of a terminal.
 _MOST_QUOTED: Final = 200
 _T = TypeVar("_T")
 
 
 class ValueRule(Protocol):
-    """What a value may be; as text it says what is expected."""
+    """A rule for a value; as text it says what is expected."""
 
     def accepts(self, value: Any) -> bool:
         """Tell whether a value of the right type is allowed."""
@@ -219,20 +203,6 @@ class Pattern:
     def accepts(self, value: Any) -> bool:
         """Tell whether the whole value has the form."""
         return re.fullmatch(self.form, str(value)) is not None and str(value).isprintable()
-
-    def __str__(self) -> str:
-        return self.what
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Any text; says what it stands for."""
-
-    what: str
-
-    def accepts(self, value: Any) -> bool:
-        """Accept any text without control characters."""
-        return str(value).isprintable()
 
     def __str__(self) -> str:
         return self.what
@@ -333,7 +303,7 @@ class CheckedTable:
         if key not in self.values and default is not None:
             return default
         value = self.values.get(key)
-        if type(value) not in _IN_TOML[kind] or not rule.accepts(value):
+        if type(value) not in _IN_TOML.get(kind, (kind,)) or not rule.accepts(value):
             numbers: dict[type, str] = {int: "a whole number, ", float: "a number, "}
             what = "" if isinstance(rule, OneOf | Predicate) else numbers.get(kind, "")
             raise self.refusal(key, f"expected {what}{rule}")

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 MAX_LENGTH: Final = 1000
 # Characters at the end that are always shown, because there a message says what to do.
 _SHOWN_END: Final = 300
-# What replaces the middle.
+# Text in place of the middle.
 _OMITTED: Final = " ... ({:,} characters left out) ... "
 # Characters that join letters, which Persian, Indian scripts and emoji need.
 _JOINERS: Final = "\u200c\u200d"
@@ -32,7 +32,7 @@ def printable_line(text: object, longest: int = MAX_LENGTH) -> str:
 
 
 def _is_printed(char: str) -> bool:
-    import unicodedata  # imported here, because it is a megabyte that hardly any text needs
+    import unicodedata  # imported here, because it is a megabyte that few texts need
 
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
