@@ -9,14 +9,10 @@ from PIL import Image, ImageDraw
 
 from appliance.pack import Box, FrameGrid
 
-# Greatest width of a frame on the contact sheet, in pixels.
-_WIDEST: Final = 300
-# Painting shown around the patch, as a fraction of its width.
-_MARGIN: Final = 0.12
-# Height of a frame's text, in pixels.
-_LABEL: Final = 14
-# Width of the close-up, in pixels.
-_CLOSE: Final = 1000
+_WIDEST: Final = 300  # greatest width of a frame on the contact sheet, in pixels
+_MARGIN: Final = 0.12  # painting shown around the patch, as a fraction of its width
+_LABEL: Final = 14  # height of a frame's text, in pixels
+_CLOSE: Final = 1000  # width of the close-up, in pixels
 
 
 class ContactSheet:

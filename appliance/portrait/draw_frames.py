@@ -15,17 +15,13 @@ from appliance.portrait.head import HeadMotion, cells_touching
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array, sample_bilinear
 
-# Still pixels around what changes, on each side of the patch.
-_MARGIN: Final = 2
-# A node that moves less than this, in pixels, is left in place.
-_STILL: Final = 1e-3
-# Nodes to a side of a cell that is drawn at once in the level row.
-_LEVEL_CELL: Final = 1
-# The same in the other rows: larger cells take a third less time and move the skin by less than half a
-# pixel (measured).
+_MARGIN: Final = 2  # still pixels around what changes, on each side of the patch
+_STILL: Final = 1e-3  # a node that moves less than this, in pixels, is left in place
+_LEVEL_CELL: Final = 1  # nodes to a side of a cell that is drawn at once in the level row
+# The same in the other rows: larger cells take a third less time and move the skin by less than half a pixel
+# (measured).
 _CELL: Final = 2
-# Pixels that the cubic kernel needs beyond the head's box.
-_AIR: Final = 4
+_AIR: Final = 4  # pixels that the cubic kernel needs beyond the head's box
 
 
 def patch_box(sitter: PreparedSitter) -> Box:

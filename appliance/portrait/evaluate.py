@@ -33,18 +33,16 @@ from appliance.portrait.verdict import (
 from appliance.schema import toml_value
 from appliance.vision.blazeface import Face
 
-# The background is read on a ring around the face's outline, between these multiples of its radius (by
-# eye).
+# Chosen by eye unless another origin is given.
+
+# The background is read on a ring around the face's outline, between these multiples of its radius.
 _RING: Final = (1.16, 1.3)
-# Side of the squares in which its shift is measured, in half faces (by eye).
-_SQUARE: Final = 0.14
-# A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched
-# (by eye).
+_SQUARE: Final = 0.14  # side of the squares in which its shift is measured, in half faces
+# A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched.
 _TEXTURE: Final = 3.0
-# Any turn, in degrees: what does not move in one moves in none.
-_TURN: Final = 8.0
-# How far from what moves pixels may change, in half faces, because the landmarks are found again on the
-# base picture (by eye).
+_TURN: Final = 8.0  # any turn, in degrees: what does not move in one moves in none
+# How far from what moves pixels may change, in half faces, because the landmarks are found again on the base
+# picture.
 _NEAR: Final = 0.08
 # The engine whose plan tells where eyes and head are in each frame, in any version.
 _OURS: Final = DRAWING_ENGINE.rpartition(" ")[0]

@@ -18,28 +18,21 @@ from appliance.portrait.landmarks import EyeLandmarks
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import LUMA, Array, Mask, gaussian_blur, sample_bilinear
 
-# Width of each of the two strips beside the uncovered white, in eye widths (by eye).
-_STRIP: Final = 0.05
-# The strips begin this far beyond the painted iris's rim, where shade and blur have ended, in eye widths
-# (by eye).
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+_STRIP: Final = 0.05  # width of each of the two strips beside the uncovered white
+# The strips begin this far beyond the painted iris's rim, where shade and blur have ended.
 _BESIDE: Final = 0.07
-# Grey levels added to both sides of the ratio of brightness: the noise of 8 bits.
-_BLACK: Final = 4.0
+_BLACK: Final = 4.0  # grey levels added to both sides of the ratio of brightness: the noise of 8 bits
 # The same of brightness as seen: a lit room on a screen (one percent of its white is level 25).
 _ROOM: Final = 25.0
-# The same of grain: the noise of 8 bits.
-_NOISE: Final = 2.0
-# What is finer than this blur (sigma) is grain, in eye widths (by eye).
-_FINE: Final = 0.02
-# The brightest white is this fraction of what is painted on a side of the iris (by eye).
-_BRIGHTEST: Final = 0.3
-# With fewer samples of it than this, nothing white is painted there (by eye).
-_LEAST: Final = 20
-# If it is brighter than the iris by less than this, in grey levels, nothing white is painted there (by
-# eye).
+_NOISE: Final = 2.0  # the same of grain: the noise of 8 bits
+_FINE: Final = 0.02  # what is finer than this blur (sigma) is grain
+_BRIGHTEST: Final = 0.3  # the brightest white is this fraction of what is painted on a side of the iris
+_LEAST: Final = 20  # with fewer samples of it than this, nothing white is painted there
+# If it is brighter than the iris by less than this, in grey levels, nothing white is painted there.
 _WHITER: Final = 20.0
-# How far the moved iris's blur reaches beyond its rim, in eye widths (by eye).
-_BLUR: Final = 0.02
+_BLUR: Final = 0.02  # how far the moved iris's blur reaches beyond its rim
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +154,19 @@ def _less_shade(ratio: float, shade: float) -> float:
     return max(ratio / max(shade, 1), 1) if ratio > 1 else min(ratio / min(shade, 1), 1)
 
 
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
 # An iris less than this darker than the white, in grey levels, has no edge that could be cut (a guess).
 _LEAST_STEP: Final = 24.0
-# Nearer to a corner than this, in eye widths, lids cover every iris (by eye).
-_CORNER: Final = 0.14
-# Radii of the spots that may be a catch-light, in eye widths (by eye).
-_SPOTS: Final = (0.02, 0.035, 0.05)
-# A catch-light lies within this many radii of the iris's middle (by eye).
-_WITHIN: Final = 1.15
-# Its surroundings are read at this many times its own radius (by eye).
-_AROUND: Final = 2.2
+_CORNER: Final = 0.14  # nearer to a corner than this, lids cover every iris
+_SPOTS: Final = (0.02, 0.035, 0.05)  # radii of the spots that may be a catch-light
+_WITHIN: Final = 1.15  # a catch-light lies within this many radii of the iris's middle
+_AROUND: Final = 2.2  # its surroundings are read at this many times its own radius
 # It is brighter than its surroundings in every direction by at least this, in grey levels (measured: grain
 # and brushwork reach 25).
 _STANDS_OUT: Final = 30.0
-# It is looked for this far off the upper and the lower lid at rest, in eye widths (by eye).
-_OFF_LIDS: Final = (0.02, 0.03)
-# In a frame it is looked for this far below its place at rest, in eye widths (by eye).
-_ASIDE: Final = (-0.03, 0.0, 0.03)
+_OFF_LIDS: Final = (0.02, 0.03)  # it is looked for this far off the upper and the lower lid at rest
+_ASIDE: Final = (-0.03, 0.0, 0.03)  # in a frame it is looked for this far below its place at rest
 
 
 def missing_iris_part(eye: EyeFrames) -> list[float]:
@@ -270,43 +259,36 @@ def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) ->
     return [float(way) for way in np.maximum(over - over[frames.painted_frame], 0)]
 
 
-# How far the iris's blur and shade reach beyond its rim, in eye widths (by eye).
-SHADE_WIDTH: Final = 0.05
-# How far the hole that the iris leaves in the white reaches beyond its rim, in eye widths; farther only for
-# a very soft rim (by eye).
+# Chosen by eye; lengths are in eye widths.
+
+SHADE_WIDTH: Final = 0.05  # how far the iris's blur and shade reach beyond its rim
+# How far the hole that the iris leaves in the white reaches beyond its rim; farther only for a very soft
+# rim.
 HOLE_MARGIN: Final = 0.1
-# An iris that has moved less than this, in eye widths, has uncovered nothing that can be read (by eye).
-MIN_IRIS_SHIFT: Final = 0.05
-# Fewer samples than this say nothing (of 16,384 in a square eye width; by eye).
-MIN_SAMPLES: Final = 40
+MIN_IRIS_SHIFT: Final = 0.05  # an iris that has moved less than this has uncovered nothing that can be read
+MIN_SAMPLES: Final = 40  # fewer samples than this say nothing (of 16,384 in a square eye width)
+
+# Chosen by eye unless another origin is given; lengths are in eye widths.
 
 # Directions in which a ghost rim is looked for, relative to the side that the iris has left (radians).
 _ARC: Final = np.radians(np.arange(-54, 55, 3))
 # Directions in which the eye's own rim is looked for, to both sides (radians).
 _RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
-# Half the way between the samples of a jump, in eye widths (by eye).
-_JUMP: Final = 0.015
-# Fewer directions than this (24 degrees of arc) are not called an arc (by eye).
-_LEAST_ARC: Final = 9
+_JUMP: Final = 0.015  # half the way between the samples of a jump
+_LEAST_ARC: Final = 9  # fewer directions than this (24 degrees of arc) are not called an arc
 # A fault of an eye lasts for this fraction of a row's frames, in frames next to each other: 3 of 33. What
 # lasts shorter is brushwork, the lids' shadow or the measures' scatter (50 portraits).
 LASTING_PART: Final = 1 / 11
-# An arc beside the iris is looked for from this shift on, in eye widths (by eye).
-_BEGUN: Final = 0.03
-# Half the width of the line that is an arc, in eye widths (by eye).
-_LINE: Final = 0.025
-# An arc is the painting's own if that has one within this distance, in eye widths (by eye).
-_ABOUT: Final = 0.03
-# Step of the radii that are tried, in eye widths.
-_STEP: Final = 0.01
+_BEGUN: Final = 0.03  # an arc beside the iris is looked for from this shift on
+_LINE: Final = 0.025  # half the width of the line that is an arc
+_ABOUT: Final = 0.03  # an arc is the painting's own if that has one within this distance
+_STEP: Final = 0.01  # step of the radii that are tried
 
-# New edges are looked for this far beyond lids and corners, in eye widths (by eye).
-_RIM_MARGIN: Final = 0.05
+_RIM_MARGIN: Final = 0.05  # new edges are looked for this far beyond lids and corners, in eye widths (by eye)
 # An edge is the painting's own if that has one within this distance, in eye widths, because the lids go a
 # little way with the iris (by eye).
 _NEAR: Final = 0.05
-# The fraction of the area that counts as its hardest edges (by eye).
-_HARDEST: Final = 1 / 30
+_HARDEST: Final = 1 / 30  # the fraction of the area that counts as its hardest edges (by eye)
 
 
 def eye_contrast(eye: EyeFrames) -> float:
@@ -497,28 +479,22 @@ def _greatest(values: Array) -> Array:
 # Offsets at which skin is read above the upper and below the lower lid, in eye widths: nearer, lashes and
 # lids move with the iris; farther, the field may bend (by eye).
 _SKIN: Final = (np.linspace(-0.18, -0.05, 10), np.linspace(0.04, 0.16, 10))
-# The u at which skin is read, in eye widths.
-_ACROSS: Final = np.linspace(-0.5, 0.5, 41)
+_ACROSS: Final = np.linspace(-0.5, 0.5, 41)  # the u at which skin is read, in eye widths
 # Ways of the eye that are tried, relative to the head's field, in eye widths.
 _OFF: Final = np.arange(-0.08, 0.081, 0.02)
 # Stretches of the eye that are tried, relative to the painted width.
 _WIDER: Final = np.arange(-0.3, 0.31, 0.03)
-# Most rounds that refine the best of these.
-_ROUNDS: Final = 15
-# The refinement ends at a change below this, in pixels.
-_SMALL: Final = 0.01
+_ROUNDS: Final = 15  # most rounds that refine the best of these
+_SMALL: Final = 0.01  # the refinement ends at a change below this, in pixels
 
-# Side of the square by which a detail is matched, in half faces (by eye).
-_SQUARE: Final = 0.16
+_SQUARE: Final = 0.16  # side of the square by which a detail is matched, in half faces (by eye)
 # A detail is looked for up to this far from where the head's field has it, in half faces (by eye).
 _OFF_FIELD: Final = 0.12
-# Step of that search, in half faces.
-_MATCH_STEP: Final = 0.004
+_MATCH_STEP: Final = 0.004  # step of that search, in half faces
 # Skin with a smaller standard deviation than this, in grey levels, shows nothing that could be matched (by
 # eye).
 _PLAIN: Final = 5.0
-# Mesh points: the nose's bridge and tip, and the upper lip.
-_BRIDGE, _TIP, _LIP = 168, 1, 0
+_BRIDGE, _TIP, _LIP = 168, 1, 0  # mesh points: the nose's bridge and tip, and the upper lip
 
 
 class HeadFigures(NamedTuple):

@@ -24,44 +24,33 @@ from appliance.portrait.lids import (
 from appliance.portrait.sampling import LUMA, Array, Mask, sample_sharp, smoothstep, soft_edge
 from appliance.portrait.sclera import fill_sclera, iris_hole_radius, iris_hole_weight
 
-# The blur of the rim reaches this many times its sigma inwards (by eye).
-_RIM: Final = 1.6
+# Chosen on the close-ups of 24 paintings unless another origin is given; lengths are in eye widths.
+
+_RIM: Final = 1.6  # the blur of the rim reaches this many times its sigma inwards (by eye)
 # Ground darker than this many grey levels says little about how much shade lies on it (by eye).
 DARK_LEVEL: Final = 8.0
-# Blur (sigma) of what is compared, in eye widths: what is finer always goes with the rim, otherwise the rim
-# becomes soft (24 paintings).
+# Blur (sigma) of what is compared: what is finer always goes with the rim, otherwise the rim becomes soft.
 _CALM: Final = 0.012
-# Width of the rings around the iris in which its parts are compared, in eye widths (24 paintings).
-_RING: Final = 0.008
-# Blur (sigma) of the outline of white painted over the disc, in eye widths (24 paintings).
-_ROUND: Final = 0.025
-# The iris is surely visible this far off the upper and the lower lid, in eye widths (24 paintings).
-_OFF_LIDS: Final = (0.14, 0.07)
-# In a narrow eye it is surely visible at these fractions of the opening, if that is less (24 paintings).
+_RING: Final = 0.008  # width of the rings around the iris in which its parts are compared
+_ROUND: Final = 0.025  # blur (sigma) of the outline of white painted over the disc
+_OFF_LIDS: Final = (0.14, 0.07)  # the iris is surely visible this far off the upper and the lower lid
+# In a narrow eye it is surely visible at these fractions of the opening, if that is less.
 _OF_OPENING: Final = (0.4, 0.25)
-# It is never surely visible nearer to a lid than this, in eye widths, because the lids are placed a little
-# outside (24 paintings).
+# It is never surely visible nearer to a lid than this, because the lids are placed a little outside.
 _LEAST_OFF: Final = 0.06
-# It is surely visible this far off the corners, in eye widths (24 paintings).
-_OFF_CORNERS: Final = 0.06
-# Shade that exceeds that all around by this fraction of the white's light is not the iris's (24 paintings).
+_OFF_CORNERS: Final = 0.06  # it is surely visible this far off the corners
+# Shade that exceeds that all around by this fraction of the white's light is not the iris's.
 _SHADE: Final = 0.1
-# Light along a lid that is this fraction of the white's is the lid itself (24 paintings).
-_LIT: Final = 0.15
-# Nearer to a corner than this, in eye widths, what lies at the rim is the corner's flesh (24 paintings).
-_FLESH: Final = 0.12
-# What is brighter than all around by this fraction of the step from iris to white begins to be no iris (24
-# paintings).
+_LIT: Final = 0.15  # light along a lid that is this fraction of the white's is the lid itself
+_FLESH: Final = 0.12  # nearer to a corner than this, what lies at the rim is the corner's flesh
+# What is brighter than all around by this fraction of the step from iris to white begins to be no iris.
 _BRIGHT: Final = 0.3
-# Width of the band along the rim in which that is judged, in eye widths (24 paintings).
-_RIM_BAND: Final = 0.03
+_RIM_BAND: Final = 0.03  # width of the band along the rim in which that is judged
 # White is told from a pale part of the iris where it is brighter than the rim by this fraction of the
-# contrast (24 paintings).
+# contrast.
 _PLAIN: Final = 0.25
-# Exponent of the p-norm by which a catch-light's way slows towards its end (by eye).
-_BENDS: Final = 4
-# The iris's rest has ended this far beyond the hole, in eye widths.
-_MARGIN: Final = 0.1
+_BENDS: Final = 4  # exponent of the p-norm by which a catch-light's way slows towards its end (by eye)
+_MARGIN: Final = 0.1  # the iris's rest has ended this far beyond the hole
 
 
 class EyeParts(NamedTuple):
@@ -270,51 +259,41 @@ def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     return around
 
 
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
 # The distance of the iris's plane from the eye's centre of rotation, in iris radii (anatomy: 10.2 and 5.85
 # mm).
 IRIS_LEVER: Final = 10.2 / 5.85
 # The radius of an iris as a fraction of half the face's width (anatomy: 5.85 of 73 mm).
 _OF_HALF_FACE: Final = 0.08
-# The models' contour is widened by this factor, because its corners lie too near each other (by eye).
+# The models' contour is widened by this factor, because its corners lie too near each other.
 _WIDER: Final = 1.08
-# A rim of this sigma, in eye widths, is sharp enough to end at the lids (20 paintings).
-_SHARP: Final = 0.025
+_SHARP: Final = 0.025  # a rim of this sigma is sharp enough to end at the lids (20 paintings)
 # A softer rim reaches over the lower lid by this many times the sigma beyond it (20 paintings).
 _OVER: Final = 1.5
-# Least and greatest radius of painted irises, in eye widths (by eye).
-_RADII: Final = (0.11, 0.38)
-# Width over which the drawn eye fades into the painting at the upper lid, in eye widths (by eye).
-_UPPER_FADE: Final = 0.075
-# The same at the lower lid (by eye).
-_LOWER_FADE: Final = 0.035
-# The same inside a corner (by eye).
-_CORNER_FADE: Final = 0.05
+_RADII: Final = (0.11, 0.38)  # least and greatest radius of painted irises
+_UPPER_FADE: Final = 0.075  # width over which the drawn eye fades into the painting at the upper lid
+_LOWER_FADE: Final = 0.035  # the same at the lower lid
+_CORNER_FADE: Final = 0.05  # the same inside a corner
 # Width of the fade over a lid as a multiple of the blur (sigma) of the iris's rim, where the rim is softer
 # than the fades above: a step blurred by sigma resembles a smooth step 4.5 sigma wide.
 _AS_SOFT: Final = 4.0
-# How far from the upper lid the iris's content sticks to the lid, in eye widths (by eye).
-_UPPER_STICK: Final = 0.14
-# The same of the lower lid (by eye).
-_LOWER_STICK: Final = 0.07
+_UPPER_STICK: Final = 0.14  # how far from the upper lid the iris's content sticks to the lid
+_LOWER_STICK: Final = 0.07  # the same of the lower lid
 # The iris takes no shade along from a place where the eye is open by less than this fraction of the opening
-# at the new place, and all of it from twice this fraction on (by eye).
+# at the new place, and all of it from twice this fraction on.
 _NARROW: Final = 0.35
-# The fraction of the iris's way across that the lids go with it (by eye).
-_FOLLOW: Final = 0.15
-# How far above and below the eye's middle that fades to nothing, in eye widths (by eye).
-_FOLLOW_REACH: Final = 0.55
+_FOLLOW: Final = 0.15  # the fraction of the iris's way across that the lids go with it
+_FOLLOW_REACH: Final = 0.55  # how far above and below the eye's middle that fades to nothing
 # The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
 # less the lower lid cuts an iris that looks down).
 LID_LIFT: Final = (0.75, 0.6)
-# How far above the upper and below the lower lid the skin gives way to them, in eye widths; with less a
-# seam shows at the lid (by eye).
+# How far above the upper and below the lower lid the skin gives way to them; with less a seam shows at the
+# lid.
 _GIVE: Final = (0.55, 0.4)
-# The iris's shift over which errors of the filled white fade, in eye widths (by eye).
-_FADE: Final = 0.05
-# Shade becomes lighter by at most this factor where the ground is lighter (by eye).
-_BRIGHTER: Final = 1.3
-# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings
-# (by eye).
+_FADE: Final = 0.05  # the iris's shift over which errors of the filled white fade
+_BRIGHTER: Final = 1.3  # shade becomes lighter by at most this factor where the ground is lighter
+# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings.
 _FORESHORTENING: Final = 0.6
 
 

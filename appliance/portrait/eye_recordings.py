@@ -21,8 +21,7 @@ _INNER: Final = 0.62
 # A difference counts no more than this many standard deviations of the template: beyond it something covers
 # the sample (by eye).
 _COVERED: Final = 1.2
-# Side of a piece of skin that is matched, in eye widths (by eye).
-_SKIN: Final = 0.4
+_SKIN: Final = 0.4  # side of a piece of skin that is matched, in eye widths (by eye)
 
 
 def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near: float = 0.0) -> float:
@@ -140,12 +139,9 @@ EYE_FRAME_RASTER: Final = EyeRaster(128, 0.72, 0.42)
 # White and iris are read this far off the upper lid, in eye widths: lashes and the lid's shadow lie nearer
 # (by eye).
 _OFF_UPPER: Final = 0.07
-# The same of the lower lid (by eye).
-_OFF_LOWER: Final = 0.05
-# The same of the corners, because of the flesh there (by eye).
-_OFF_CORNER: Final = 0.06
-# The fraction of an iris's way down over which the lower lid's wet rim may hide it.
-_SUNK: Final = 1.0
+_OFF_LOWER: Final = 0.05  # the same of the lower lid (by eye)
+_OFF_CORNER: Final = 0.06  # the same of the corners, because of the flesh there (by eye)
+_SUNK: Final = 1.0  # the fraction of an iris's way down over which the lower lid's wet rim may hide it
 
 
 @dataclass(frozen=True, slots=True)

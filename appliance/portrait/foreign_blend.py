@@ -35,10 +35,8 @@ from appliance.terminal import show_progress
 
 # Sigma of the Gaussian that averages the landmarks' motion, as a fraction of the square's side (by eye).
 _REACH: Final = 0.05
-# Cells to a side of the grid on which the motion is averaged.
-_STEPS: Final = 48
-# Weight, in full landmarks, that pulls the motion to zero far from the face (by eye).
-_STILL: Final = 0.05
+_STEPS: Final = 48  # cells to a side of the grid on which the motion is averaged
+_STILL: Final = 0.05  # weight, in full landmarks, that pulls the motion to zero far from the face (by eye)
 
 
 class FineDetail:
@@ -108,20 +106,16 @@ def _outside(eyes: Sequence[EyeLandmarks], side: int) -> Array:
     return weight
 
 
-# Steepness of the sigmoid, per pixel of a frame of 512 (the original piece's).
-BLEND_STEEPNESS: Final = 0.06
+BLEND_STEEPNESS: Final = 0.06  # steepness of the sigmoid, per pixel of a frame of 512 (the original piece's)
 # Distance from the middle at which frame and painting weigh the same, in pixels of a frame of 512 (the
 # original piece's).
 BLEND_EXTENT: Final = 180.0
-# Side of the frames for which steepness and extent are given, in pixels.
-_SIDE: Final = 512
+_SIDE: Final = 512  # side of the frames for which steepness and extent are given, in pixels
 # Greatest difference of both faces' meshes, a root mean square in half faces, at which they are one face in
 # one pose (by eye).
 _UNALIKE: Final = 0.12
-# `eyes.IRIS_LEVER`, rounded.
-_LEVER: Final = 1.744
-# The fraction of half a frame over which the weight falls to zero at the edge (by eye).
-_EDGE: Final = 0.12
+_LEVER: Final = 1.744  # `eyes.IRIS_LEVER`, rounded
+_EDGE: Final = 0.12  # the fraction of half a frame over which the weight falls to zero at the edge (by eye)
 
 
 class HeadSquare(NamedTuple):
@@ -277,8 +271,7 @@ def blend_frames(
 
 # What is done to a frame before it is blended: from its index and its RGB uint8 to the same.
 FrameFinisher = Callable[[int, Pixels], Pixels]
-# Least side of the frames' square, in pixels: less does not hold a head (by eye).
-_SMALLEST: Final = 16
+_SMALLEST: Final = 16  # least side of the frames' square, in pixels: less does not hold a head (by eye)
 
 
 @dataclass(frozen=True, slots=True)

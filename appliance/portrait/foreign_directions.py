@@ -19,8 +19,7 @@ from appliance.portrait.landmarks import EYE_CORNERS, FaceLandmarker, FaceLandma
 from appliance.portrait.sampling import Array
 from appliance.schema import parse_toml, read_toml_text, toml_value
 
-# Mesh points at the top of the face and at the chin.
-_TOP, _CHIN = 10, 152
+_TOP, _CHIN = 10, 152  # mesh points at the top of the face and at the chin
 # Factors that correct the readings of yaw and pitch: the models read a turn too small, and the skin around
 # an eye moves farther than the eye does (median over three portraits that were rendered with known angles).
 _TOO_SMALL: Final = (1.2, 1.42)
@@ -76,8 +75,7 @@ def _pose(mesh: Array) -> tuple[float, float]:
     return mesh_yaw(mesh), math.degrees(math.atan2(depth, math.hypot(x, y)))
 
 
-# The file in a folder of head pictures that lists where each looks.
-ANGLES_FILE: Final = "angles.toml"
+ANGLES_FILE: Final = "angles.toml"  # the file in a folder of head pictures that lists where each looks
 # As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to
 # picture right, y up. Its numbers are the model's own, not degrees.
 _NAME: Final = re.compile(r"gaze_px([-m]?\d+(?:[p.]\d+)?)_py([-m]?\d+(?:[p.]\d+)?)_\d+")

@@ -13,10 +13,8 @@ from appliance.pack import Box
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarks
 from appliance.portrait.sampling import Array, Mask, gaussian_blur, sample_bilinear, smoothstep
 
-# Distance of the field's nodes, in half faces (by eye).
-_STEP: Final = 1 / 14
-# Least distance of the nodes, in pixels.
-_LEAST_STEP: Final = 6
+_STEP: Final = 1 / 14  # distance of the field's nodes, in half faces (by eye)
+_LEAST_STEP: Final = 6  # least distance of the nodes, in pixels
 # Mesh points of the face's outline.
 _OVAL: Final = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
@@ -26,8 +24,7 @@ _OVAL: Final = (
 _SIDES: Final = (127, 234, 93, 132, 58, 356, 454, 323, 361, 288)
 # Mesh points of the nose's ridge, down to the mouth.
 _RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
-# The turn, in degrees, at which the field must keep the least Jacobian.
-_WIDEST: Final = 12.0
+_WIDEST: Final = 12.0  # the turn, in degrees, at which the field must keep the least Jacobian
 # The least Jacobian: if an area loses more than half of its width, skin looks pinched (15 portraits).
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
@@ -52,47 +49,39 @@ class _Ends(NamedTuple):
     narrow: float
 
 
-# Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw
-# by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits
-# at 1080x1920).
+# Chosen by eye unless another origin is given; lengths are in half faces.
+
+# Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw by
+# 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits at
+# 1080x1920).
 _TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
 # Where the nod's field ends: the chin moves against the neck and the forehead against the hair, which give
-# way over a longer distance; at 6 degrees the background above moves by less than 1 px (by eye).
+# way over a longer distance; at 6 degrees the background above moves by less than 1 px.
 _NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
-# What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth (by eye).
+# What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth.
 _DEEP: Final = 0.35
-# Sigma of the Gaussian that averages the mesh's depth, in half faces: the mesh is rough on paintings (by
-# eye).
-_SMOOTH: Final = 0.05
-# Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur
-# is added (by eye).
+_SMOOTH: Final = 0.05  # sigma of the Gaussian that averages the mesh's depth: the mesh is rough on paintings
+# Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur is
+# added.
 _SOCKET: Final = (0.42, 0.3)
-# The socket is no longer rigid at this many times that ellipse (by eye).
-_SOCKET_FADE: Final = 1.2
-# The face ends softly between these fractions of the way to where nothing moves (by eye).
-_FACE: Final = (0.55, 0.8)
+_SOCKET_FADE: Final = 1.2  # the socket is no longer rigid at this many times that ellipse
+_FACE: Final = (0.55, 0.8)  # the face ends softly between these fractions of the way to where nothing moves
 # Weight of slopes across the motion, against 1 for slopes along it (by the eyes' widths and the ways of
 # hairline, nose and chin on 30 portraits).
 _ACROSS_MOTION: Final = 2.0
-# Weight of slopes beyond the face, where hair and neck may shear (30 portraits).
-_BEYOND: Final = 0.15
+_BEYOND: Final = 0.15  # weight of slopes beyond the face, where hair and neck may shear (30 portraits)
 # Weight of slopes in an eye's socket: 150 keeps the far eye's width within 8 % at 8 degrees (30 portraits).
 _STIFF: Final = 150.0
 # Weight of slopes down the nose's ridge, so that its tip, its bridge and the lips move together (30
 # portraits).
 _STRAIGHT: Final = 60.0
-# Weight of the depth itself in the face (30 portraits).
-_HELD: Final = 8.0
-# Half the width of the nose's ridge, in half faces (by eye).
-_RIDGE_WIDTH: Final = 0.15
+_HELD: Final = 8.0  # weight of the depth itself in the face (30 portraits)
+_RIDGE_WIDTH: Final = 0.15  # half the width of the nose's ridge
 # Rounds that invert the field: each leaves at most half of the error, at the steepest place.
 _INVERSIONS: Final = 12
-# Penalty of the alternating direction method.
-_PENALTY: Final = 3.0
-# Rounds of the alternating direction method: slopes end within 1 % of the limit.
-_ROUNDS: Final = 60
-# Blur (sigma) that rounds the field's creases, in half faces; an average of slopes is no steeper (by eye).
-_LAST_BLUR: Final = 0.045
+_PENALTY: Final = 3.0  # penalty of the alternating direction method
+_ROUNDS: Final = 60  # rounds of the alternating direction method: slopes end within 1 % of the limit
+_LAST_BLUR: Final = 0.045  # blur (sigma) that rounds the field's creases; an average of slopes is no steeper
 
 
 class Displacement(NamedTuple):

@@ -67,14 +67,11 @@ def apply_affine(matrix: Array, points: Array) -> Array:
     return moved
 
 
-# Longest side of the numbered picture in pixels: it fits a laptop's screen (by eye).
-_LONGEST: Final = 1200
+_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
 # Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
 _FONT: Final = 11
-# Words for the thirds of a picture from top to bottom.
-_ROWS: Final = ("upper", "", "lower")
-# Words for its thirds from left to right.
-_COLUMNS: Final = ("left", "middle", "right")
+_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
+_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
 
 
 class SeveralFaces(UnfitPortrait):
@@ -174,20 +171,18 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default()
 
 
+# Chosen by eye unless another origin is given.
+
 # Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
-# whole picture: small heads fill only a small window (by eye).
+# whole picture: small heads fill only a small window.
 _WINDOWS: Final = (0.6, 0.38, 0.24)
-# Windows are at most this fraction of their side apart.
-_STEP: Final = 0.4
+_STEP: Final = 0.4  # windows are at most this fraction of their side apart
 # Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
-# could rival it (by eye).
+# could rival it.
 _ENOUGH: Final = 0.9
-# At most this many faces are asked of the mesh model.
-_CANDIDATES: Final = 24
-# Least score of BlazeFace, 0 to 1, on paintings (by eye).
-_FACE_SCORE: Final = 0.4
-# Least confidence of the mesh model for a face, 0 to 1 (by eye).
-_MESH_SCORE: Final = 0.5
+_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
+_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
+_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
 # Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
 # 0.70; a confidence under 0.75 is refused as a sitter, too).
 _SECOND_MESH: Final = 0.75
@@ -198,17 +193,14 @@ _SHARED: Final = 0.3
 # too (by eye: a face half as large asks, a spectator in the background does not).
 _RIVAL: Final = 0.45
 
-# Side of the mesh model's input, in pixels (given by the model).
-_MESH_SIDE: Final = 192
-# Side of its crop against the face's longer side (MediaPipe's).
-_MESH_MARGIN: Final = 1.5
+_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
+_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
 # Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
 
-# Side of the iris model's input, in pixels (given by the model).
-_IRIS_SIDE: Final = 64
-# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth,
-# and 3 does not (measured).
+_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
+# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
+# 3 does not (measured).
 _IRIS_MARGIN: Final = 3.0
 # Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))

@@ -126,23 +126,18 @@ def resample_eye(pixels: Pixels, axes: EyeAxes) -> EyeView:
     return EyeView(axes, colour, (light - dark) / contrast, contrast)
 
 
-# Shifts of the upper lid, in eye widths: first and last tried, the one expected and its scatter. On
-# paintings the models put it too low; an error outwards is harmless, because what is near a lid sticks to
-# it (by eye).
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+# Shifts of the upper lid: first and last tried, the one expected and its scatter. On paintings the models
+# put it too low; an error outwards is harmless, because what is near a lid sticks to it.
 _UPPER: Final = (-0.12, 0.05, -0.03, 0.06)
-# The same of the lower lid (by eye).
-_LOWER: Final = (-0.03, 0.08, 0.015, 0.035)
-# Step between the shifts tried, in eye widths.
-_STEP: Final = 0.005
-# Distance of the columns in which a lid is looked for, in eye widths.
-_COLUMN: Final = 0.02
-# An edge is the difference of light this far above and below it, in eye widths (by eye).
-_LINE: Final = 0.018
-# The upper lid ends up this far outside its edge, in eye widths, so that the iris's rim along it can be
-# painted over (by eye).
+_LOWER: Final = (-0.03, 0.08, 0.015, 0.035)  # the same of the lower lid
+_STEP: Final = 0.005  # step between the shifts tried
+_COLUMN: Final = 0.02  # distance of the columns in which a lid is looked for
+_LINE: Final = 0.018  # an edge is the difference of light this far above and below it
+# The upper lid ends up this far outside its edge, so that the iris's rim along it can be painted over.
 _BEYOND_UPPER: Final = 0.01
-# The same of the lower lid (by eye).
-_BEYOND_LOWER: Final = 0.03
+_BEYOND_LOWER: Final = 0.03  # the same of the lower lid
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,7 @@ from appliance.terminal import show_progress
 
 # The engine that pack.toml names; its number rises when the same painting would give other frames.
 DRAWING_ENGINE: Final = "turning head 4"
-# A painting enlarged by more than this factor gets a warning (by eye).
-_ENLARGED: Final = 1.5
+_ENLARGED: Final = 1.5  # a painting enlarged by more than this factor gets a warning (by eye)
 
 
 def render(

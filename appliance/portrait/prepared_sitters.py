@@ -110,8 +110,7 @@ def _outline(points: Array) -> Array:
     return corners
 
 
-# Distance of the viewer on whom the eyes converge, in millimetres.
-VIEWER_DISTANCE_MM: Final = 2000.0
+VIEWER_DISTANCE_MM: Final = 2000.0  # distance of the viewer on whom the eyes converge, in millimetres
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,14 @@ from appliance.portrait.large_pictures import (
 )
 from appliance.vision.blazeface import Face, Point
 
-# Longest side that is kept without a screen's size, in pixels.
-_LONGEST: Final = 3840
+_LONGEST: Final = 3840  # longest side that is kept without a screen's size, in pixels
 # A picture that cannot be reduced while it is read may take this many bytes, ...
 MAX_WHOLE_BYTES: Final = 140_000_000
 # ... or this fraction of the free memory, if that is more.
 _SHARE: Final = 0.25
 # A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
 _MOST_JPEG: Final = 36_000_000
-# EXIF's tag of the orientation, 1 to 8.
-_ORIENTATION: Final = 0x0112
+_ORIENTATION: Final = 0x0112  # EXIF's tag of the orientation, 1 to 8
 # A profile is sRGB if it moves no test colour by more than this, in grey levels, because colour libraries
 # round differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by
 # 40).
@@ -181,16 +179,14 @@ def _reduced(
     return ImageOps.exif_transpose(small)
 
 
+# Chosen by eye unless another origin is given.
+
 # Where the eyes lie if the picture has the room, as a fraction of the screen's width.
 _EYES_ACROSS: Final = 0.5
-# The same of its height (by eye).
-_EYES_DOWN: Final = 0.36
-# The width that must stay in view, in widths of BlazeFace's box: hair and some air (by eye).
-_HEAD_ACROSS: Final = 1.7
-# The height that must stay in view, in heights of that box: hair, chin and some air (by eye).
-_HEAD_DOWN: Final = 2.0
-# What the picture leaves of the screen takes the mean colour of its border times this (by eye).
-_MAT: Final = 0.5
+_EYES_DOWN: Final = 0.36  # the same of its height
+_HEAD_ACROSS: Final = 1.7  # the width that must stay in view, in widths of BlazeFace's box: hair and some air
+_HEAD_DOWN: Final = 2.0  # the height that must stay in view, in heights of that box: hair, chin and some air
+_MAT: Final = 0.5  # what the picture leaves of the screen takes the mean colour of its border times this
 
 
 def screen_window(

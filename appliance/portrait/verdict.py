@@ -37,12 +37,10 @@ class _Limits(NamedTuple):
 # An old rim, in grey levels (50 portraits, which a curator had scored for flaws at arm's length); a second
 # curator saw nothing at rims of 9 on three portraits.
 _RIM: Final = _Limits(0, 10, 0, 80)
-# An arc beside the iris, in grey levels (50 portraits).
-_ARC: Final = _Limits(0, 8, 0, 80)
-# An edge around the uncovered white, in grey levels (50 portraits).
-_EDGE: Final = _Limits(0, 10, 0, 80)
-# A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a
-# weak one is not (50 portraits).
+_ARC: Final = _Limits(0, 8, 0, 80)  # an arc beside the iris, in grey levels (50 portraits)
+_EDGE: Final = _Limits(0, 10, 0, 80)  # an edge around the uncovered white, in grey levels (50 portraits)
+# A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a weak
+# one is not (50 portraits).
 _RIM_OF_CONTRAST: Final = 0.08
 # The same of an arc: as a line on even ground it is visible sooner (50 portraits).
 _ARC_OF_CONTRAST: Final = 0.05
@@ -50,14 +48,14 @@ _ARC_OF_CONTRAST: Final = 0.05
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
 # The brightest white on the side that the iris leaves against the painted one (50 portraits).
 _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
-# The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it.
-# A ratio of 0.3 is visible only when enlarged (50 portraits).
+# The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it. A
+# ratio of 0.3 is visible only when enlarged (50 portraits).
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
 # Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (50
 # portraits).
 _HUE: Final = _Limits(0, 23, 0, 1000)
-# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to
-# 13 (50 portraits).
+# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to 13
+# (50 portraits).
 _CUT: Final = _Limits(0, 14, 0, 30)
 # The catch-light's strength against the painted one (50 portraits).
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
@@ -70,8 +68,8 @@ _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
 # A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50
 # portraits).
 _BEYOND: Final = 1.5
-# From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range
-# is no doubt about the eyes (by eye).
+# From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range is
+# no doubt about the eyes (by eye).
 _MANY: Final = 2
 # Doubts that show in no frame, or that are measured in the frames themselves.
 _REMARKS: Final = (SOFT_EYES, UNSURE_IRISES, FAINT_IRISES)
@@ -92,8 +90,7 @@ MADE_ELSEWHERE: Final = (
     "the frames were made elsewhere: only their range and their steps are measured; eyes, white, head and "
     "nose are not, so look at all frames on the contact sheet"
 )
-# Names of the two eyes in reasons.
-_SIDES: Final = ("left", "right")
+_SIDES: Final = ("left", "right")  # names of the two eyes in reasons
 # What to do about a portrait that cannot hang, ...
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
