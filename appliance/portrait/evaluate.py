@@ -62,10 +62,8 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     """Measure a pack.
 
-    Parameters
-    ----------
-    folder : of the pack
-    render_again : render its base picture once more, in a process of its own, for seconds and memory
+    With `render_again` its base picture is rendered once more, in a process of its own, for seconds and
+    memory.
 
     Returns
     -------

@@ -371,10 +371,8 @@ def _lines(eye: EyeFrames, frame: int, shift: float, radii: Array) -> Array:
 def _most_of(values: Array, seen: Mask) -> Array:
     """Return what three quarters of the directions exceed, at each radius and in any colour, or 0.
 
-    Parameters
-    ----------
-    values : (directions, radii, 3)
-    seen : (directions, radii); at radii with too few of them the answer is 0
+    `values` is (directions, radii, 3). `seen` is (directions, radii); at radii with too few of them the
+    answer is 0.
     """
     count = seen.sum(0)
     rising = np.sort(np.where(seen[..., None], values, np.inf), axis=0)
@@ -386,9 +384,7 @@ def _most_of(values: Array, seen: Mask) -> Array:
 def _lasting(found: Array) -> list[float]:
     """Return the strongest value of each frame that stays at its radius over frames in a row.
 
-    Parameters
-    ----------
-    found : (frames, radii)
+    `found` is (frames, radii).
     """
     row = max(round(LASTING_PART * len(found)), 1)
     lasting = np.lib.stride_tricks.sliding_window_view(found, row, axis=0).min(-1)
@@ -510,10 +506,8 @@ class HeadFigures(NamedTuple):
 def measure_head(sitter: PreparedSitter, box: Box, ends: list[Pixels]) -> HeadFigures:
     """Measure the head's turn.
 
-    Parameters
-    ----------
-    box : where the patches lie in the picture
-    ends : the patches of both outermost frames of the level row, RGB uint8
+    `box` is where the patches lie in the picture. `ends` are the patches of both outermost frames of the
+    level row, RGB uint8.
     """
     light = [end @ LUMA for end in ends]
     return HeadFigures(eye_width_ratios(sitter, box, light), nose_tip_travel(sitter, box, light))
@@ -526,11 +520,8 @@ def eye_width_ratios(sitter: PreparedSitter, box: Box, ends: list[Array]) -> Arr
     to 0.16 below the lower one, where the face's landmarks have the lids. The painting's skin is laid over
     the frame, moved and stretched along the face as a whole, so that both differ least; the stretch is the
     width. Samples that differ much more than the median count less. Against the known field of 50 portraits
-    the result was at most 0.03 off.
-
-    Parameters
-    ----------
-    ends : luminance of the patches in both outermost frames, (rows, columns) each
+    the result was at most 0.03 off. `ends` is the luminance of the patches in both outermost frames, (rows,
+    columns) each.
     """
     return np.array(
         [
@@ -598,11 +589,7 @@ def nose_tip_travel(sitter: PreparedSitter, box: Box, ends: list[Array]) -> floa
     """Return how far the nose's tip goes from the first frame to the last, against bridge and upper lip.
 
     All three are matched in the frames, see `_way`; 1 is the mean of bridge and lip. A real nose goes as far
-    as these in three-quarter view, and farther seen from the front.
-
-    Parameters
-    ----------
-    ends : luminance of the patches in both outermost frames, (rows, columns) each
+    as these in three-quarter view, and farther seen from the front. `ends` is as in `eye_width_ratios`.
     """
     ways = []
     for point in (_TIP, _BRIDGE, _LIP):
@@ -619,13 +606,8 @@ def nose_tip_travel(sitter: PreparedSitter, box: Box, ends: list[Array]) -> floa
 def _way(sitter: PreparedSitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:
     """Return how far a detail of the painting has gone along the face in a frame, in pixels, by matching.
 
-    Not a number where nothing is painted that could be matched.
-
-    Parameters
-    ----------
-    frame : luminance of the patch
-    x, y : the detail's middle in the painting
-    turn : of the head, in degrees
+    Not a number where nothing is painted that could be matched. `frame` is the luminance of the patch, (`x`,
+    `y`) the detail's middle in the painting, `turn` the head's in degrees.
     """
     half, tilt = sitter.face.half_width, sitter.head.tilt
     c, s = math.cos(tilt), math.sin(tilt)
@@ -689,10 +671,8 @@ def measure_frames_of_row(
 ) -> PortraitFigures:
     """Measure a row of a portrait's frames once all its patches have passed the recorder.
 
-    Parameters
-    ----------
-    head : of the level row; the others share it
-    angles : the gaze that the pack names for each frame, in degrees
+    `head` has the figures of the level row, which the others share. `angles` is the gaze that the pack names
+    for each frame, in degrees.
     """
     eyes, sitter = recorder.eyes(), recorder.sitter
     first, second = eyes

@@ -124,10 +124,7 @@ class EyeLayers:
     def parts_at(self, u: Array, v: Array, painting: Array) -> EyeParts:
         """Take the painting apart at points of the eye.
 
-        Parameters
-        ----------
-        u, v : in eye widths, any shape
-        painting : the painting's colours there, RGB (..., 3)
+        `u` and `v` are in eye widths, of any shape; `painting` has the colours there, RGB (..., 3).
         """
         distance = np.hypot(u - self.iris.u, v - self.iris.v)
         there = self.view.at(self.colours, u, v)
@@ -239,12 +236,8 @@ def _seen(lids: Eyelids, u: Array, v: Array) -> Array:
 def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     """Return for each point the quantile of the values at its distance from the iris's centre, (..., n).
 
-    Parameters
-    ----------
-    values : (..., n)
-    away : distance from the iris's centre in eye widths, (...)
-    free : where values count
-    part : the quantile, 0 to 1
+    `values` is (..., n), `away` the distance from the iris's centre in eye widths, (...); `free` says where
+    values count. `part` is the quantile, 0 to 1.
     """
     ring = (away / _RING).astype(int)
     level = np.zeros((ring.max() + 1, values.shape[-1]))
@@ -342,9 +335,7 @@ class PaintedEye:
     def corners(self, down: bool = False) -> tuple[Array, Array]:
         """Return the corners of the area that can change, x and y in picture pixels, each (2, 2).
 
-        Parameters
-        ----------
-        down : whether the iris goes up or down, too
+        `down` tells whether the iris goes up or down, too.
         """
         u, v = np.meshgrid(self.span, self._reach if down else [-_FOLLOW_REACH, _FOLLOW_REACH])
         return self.view.axes.to_picture(u, v)
@@ -360,9 +351,7 @@ class PaintedEye:
     def drawn_weight(self, x: Array, y: Array) -> Array:
         """Return how much of the drawn eye shows at points of the painting: 1 inside, 0 at the lids.
 
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
+        `x` and `y` are in picture pixels, any shape.
         """
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
@@ -376,10 +365,8 @@ class PaintedEye:
     def can_change(self, x: Array, y: Array, down: bool = False) -> Mask:
         """Return which points of the painting the lids or the iris can change.
 
-        Parameters
-        ----------
-        x, y : points of the painting, in its pixels
-        down : whether the iris goes up or down, too; the skin around the lids then gives way
+        `x` and `y` are in its pixels. `down` tells whether the iris goes up or down, too; the skin around the
+        lids then gives way.
         """
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
@@ -536,9 +523,7 @@ class _Opening(NamedTuple):
 def fit_eyes(pixels: Pixels, face: FaceLandmarks) -> tuple[PaintedEye, PaintedEye]:
     """Take both eyes of a painting apart.
 
-    Parameters
-    ----------
-    pixels : the painting, RGB uint8 of shape (height, width, 3)
+    `pixels` is the painting, RGB uint8 of shape (height, width, 3).
 
     Returns
     -------

@@ -27,10 +27,8 @@ _SKIN: Final = 0.4  # side of a piece of skin that is matched, in eye widths (by
 def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near: float = 0.0) -> float:
     """Return the shift in pixels along the face at which a frame's inner iris matches best.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : where the search begins, in pixels; it goes a third of the eye's width to either side
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is where the search begins, in pixels; it
+    goes a third of the eye's width to either side.
     """
     u, v, template = _inner_iris(painting, eye)
     axes, best = eye.view.axes, near / eye.view.axes.width
@@ -44,10 +42,8 @@ def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near
 def match_iris(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
     """Return the way along and down the face, in pixels, at which a frame's inner iris matches best.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : (2,), where the search begins, in pixels; it goes 0.3 eye widths across, 0.15 up and down
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is (2,), where the search begins, in
+    pixels; it goes 0.3 eye widths across, 0.15 up and down.
     """
     return _best_way(frame, eye, *_inner_iris(painting, eye), near, (10, 5))
 
@@ -55,10 +51,8 @@ def match_iris(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) ->
 def match_eye_socket(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
     """Return the way along and down the face of the skin around an eye, in pixels: a median of four pieces.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : (2,), where the search begins, in pixels; it goes 0.12 eye widths to each side
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is (2,), where the search begins, in
+    pixels; it goes 0.12 eye widths to each side.
     """
     ways = []
     a, b = (side.ravel() for side in np.meshgrid(*2 * [np.linspace(-_SKIN / 2, _SKIN / 2, 13)]))
@@ -183,10 +177,7 @@ class EyeRecorder:
     def __init__(self, sitter: PreparedSitter, box: Box, row: int) -> None:
         """Begin a recording.
 
-        Parameters
-        ----------
-        box : where the patches lie in the picture
-        row : whose eyes are kept
+        `box` is where the patches lie in the picture. `row` is the row of the grid whose eyes are kept.
         """
         self.sitter, self.box = sitter, box
         self._grid = sitter.grid(box)

@@ -177,10 +177,7 @@ def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) 
 def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[int]:
     """Choose frames whose measured gaze goes in equal steps from the least to the most.
 
-    Parameters
-    ----------
-    motions : the gaze of each frame, any unit, in any order
-    frames : how many to choose
+    `motions` is the gaze of each frame, any unit, in any order. `frames` of them are chosen.
 
     Returns
     -------
@@ -214,9 +211,7 @@ def read_gaze_angles(landmarker: FaceLandmarker, files: Sequence[Path], face: Fa
 def measure_head_and_eye_yaw(eyes: Sequence[EyeLandmarks], mesh: Array) -> tuple[float, float]:
     """Return how far a head is turned and how far its eyes are, on average, in degrees to picture right.
 
-    Parameters
-    ----------
-    eyes, mesh : as `FaceLandmarker.read_again` returns them
+    `eyes` and `mesh` are as `FaceLandmarker.read_again` returns them.
     """
     turns = []
     for eye in eyes:

@@ -33,10 +33,8 @@ class GazeReader:
     ) -> None:
         """Prepare to read pictures.
 
-        Parameters
-        ----------
-        place : the square of the painting that the pictures show
-        rest : the picture that looks as the painting does, RGB uint8 (side, side, 3)
+        `place` is the square of the painting that the pictures show. `rest` is the picture that looks as the
+        painting does, RGB uint8 (side, side, 3).
         """
         self._canvas, self._place, self._landmarker = canvas, place, landmarker
         self._eyes = fit_eyes(canvas.pixels, canvas.face)

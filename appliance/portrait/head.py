@@ -111,9 +111,7 @@ class HeadMotion:
     def source_nodes(self, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
         """Return where in the painting every node's content comes from: x and y, (rows, columns) in pixels.
 
-        Parameters
-        ----------
-        turn, nod : of the head to picture right and up, in degrees
+        `turn` and `nod` are the head's to picture right and up, in degrees.
         """
         x, y = self.nodes()
         c, s = math.cos(self.tilt), math.sin(self.tilt)
@@ -173,10 +171,7 @@ class HeadMotion:
     def displacement(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> Displacement:
         """Return how far points of the painting move along and down the face, in pixels.
 
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
-        turn, nod : of the head to picture right and up, in degrees
+        `x` and `y` are in picture pixels, of any shape; `turn` and `nod` are as in `source_nodes`.
         """
         along = math.sin(math.radians(turn)) * self._between(self.depth, x, y)
         if not nod:
@@ -229,12 +224,8 @@ def build_head_motion(
     A rigid head moves by its depth, the background not at all. Each field follows the mesh's depth over the
     plane through the face's sides as closely as three conditions allow: it is zero from its ends on, nearly
     constant in the eyes' sockets, and nowhere steeper along the motion than a turn of 12 degrees permits, or
-    a turn of 8 together with a nod of 6.
-
-    Parameters
-    ----------
-    others : tells which points of the picture, x and y in pixels, belong to other sitters; these stay still,
-        like what lies beyond the picture's edge
+    a turn of 8 together with a nod of 6. `others` tells which points of the picture, x and y in pixels,
+    belong to other sitters; these stay still, like all beyond the picture's edge.
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
     upright = np.array([[c, -s], [s, c]])
@@ -313,12 +304,9 @@ def _relief(
 ) -> Array:
     """Return the field at nodes `there`, in half faces.
 
-    Parameters
-    ----------
-    points, depths : of the mesh
-    sockets : for each eye, its corners (2, 2)
-    out : how far out the nodes lie, 0 in the face's middle; the field is 0 from 1 on
-    nods : whether the field moves points down the face, rather than along it
+    `points` and `depths` are the mesh's; `sockets` has the corners of each eye, (2, 2). `out` is how far out
+    the nodes lie, 0 in the face's middle; the field is 0 from 1 on. With `nods` it moves points down the
+    face, otherwise along it.
     """
     free = out < 1
     away = np.square(there[free][:, None] - points).sum(-1)

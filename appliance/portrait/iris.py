@@ -194,11 +194,8 @@ def fit_corners(view: EyeView, lids: Eyelids, iris: IrisCircle, inner: int) -> E
 
     The models put the corners where an eye has them, not where this one was painted: seen from the side, the
     far eye ends early. Where white and skin have the same colour, the model's outer corner stays, and the
-    inner one moves off its flesh.
-
-    Parameters
-    ----------
-    inner : the side of the nose, -1 for picture left or 1 for picture right
+    inner one moves off its flesh. `inner` is the side of the nose, -1 for picture left or 1 for picture
+    right.
     """
     saturation = _saturation(view.colour)
     left, right = (_corner(saturation, lids, iris, side, side == inner) for side in (-1, 1))

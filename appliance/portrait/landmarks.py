@@ -290,10 +290,8 @@ class FaceLandmarker:
     def find_sitter(self, pixels: Pixels, choice: int | None = None) -> Face:
         """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
 
-        Parameters
-        ----------
-        pixels : RGB, uint8 of shape (height, width, 3)
-        choice : which of several faces, counted from 1 at picture left; None if there is one
+        `pixels` is RGB, uint8 of shape (height, width, 3). `choice` is the number of one of several faces,
+        from 1 at picture left; None if there is one.
 
         Raises
         ------
@@ -345,10 +343,7 @@ class FaceLandmarker:
     def read_landmarks(self, pixels: Pixels, face: Face) -> FaceLandmarks:
         """Find the landmarks of a face.
 
-        Parameters
-        ----------
-        pixels : RGB, uint8 of shape (height, width, 3)
-        face : roughly where it is in that picture
+        `pixels` is RGB, uint8 of shape (height, width, 3); `face` says roughly where it is in that picture.
         """
         image, crop = Image.fromarray(pixels), _around(face)
         for _ in range(3):  # each answer centres the next crop, as in video tracking

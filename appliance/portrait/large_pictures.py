@@ -57,10 +57,8 @@ def cut_into_bands(image: Image.Image) -> Iterator[Image.Image]:
 def reduce_bands(bands: Iterable[Image.Image], full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     """Reduce a picture by Pillow's Lanczos filter, across as its bands pass, then down.
 
-    Parameters
-    ----------
-    bands : RGB, of any heights, from the top
-    full, size : (width, height) in pixels, before and after; `full` is nowhere smaller
+    `bands` are RGB, of any heights, from the top. `full` and `size` are (width, height) in pixels, before and
+    after; `full` is nowhere smaller.
 
     Returns
     -------
@@ -209,13 +207,9 @@ def _inflated(pieces: Iterator[bytes], sizes: list[int]) -> Iterator[bytearray]:
 def _unfiltered(filtered: Pixels, above: Pixels, pixel: int) -> Pixels:
     """Undo the filters of some rows.
 
-    Parameters
-    ----------
-    filtered : uint8 (rows, 1 + bytes per row), the filter before each row
-    above : the row before them, without filter
-    pixel : bytes from one pixel to the next
-
-    A byte is filtered by the same byte of its neighbours alone: pixels of 6 or 8 bytes are done in halves.
+    `filtered` is uint8 (rows, 1 + bytes per row), the filter before each row; `above` is the row before them,
+    without filter; `pixel` is the number of bytes from one pixel to the next. A byte is filtered by the same
+    byte of its neighbours alone: pixels of 6 or 8 bytes are done in halves.
     """
     rows, line = len(filtered) + 1, len(above)
     filters = np.concatenate([[0], filtered[:, 0]]).astype(np.uint8)[:, None]
@@ -352,9 +346,7 @@ class _Directory:
     def small(self, numbers: dict[int, tuple[int, ...]], parts: list[bytes]) -> bytes:
         """Return a TIFF of these strips or tiles, with the entries that colours depend on.
 
-        Parameters
-        ----------
-        numbers : further entries; where an entry's is empty, it takes where the parts lie
+        `numbers` has further entries; an empty one takes where the parts lie.
         """
         out = bytearray((b"II*\0" if self.order == "<" else b"MM\0*") + bytes(4))
         starts = []

@@ -172,9 +172,7 @@ class Eyelids:
 def lids_from_contours(upper: Array, lower: Array) -> Eyelids:
     """Draw smooth lids through contour points.
 
-    Parameters
-    ----------
-    upper, lower : (points, 2), u and v in eye widths, from picture left to picture right
+    `upper` and `lower` are (points, 2), u and v in eye widths, from picture left to picture right.
     """
     u = EYE_VIEW_RASTER.columns()
     curves = [smooth_view(np.interp(u, points[:, 0], points[:, 1]), 0.02) for points in (upper, lower)]
@@ -200,11 +198,8 @@ def _offsets(
 ) -> Array:
     """Return how far to move a lid at each column of the view, in eye widths, by dynamic programming.
 
-    Parameters
-    ----------
-    lid : v over the view's columns
-    outwards : -1 for the upper lid, 1 for the lower
-    first, last, mean, scatter : see `_UPPER`
+    `lid` is v over the view's columns. `outwards` is -1 for the upper lid, 1 for the lower. For the others
+    see `_UPPER`.
     """
     u = np.arange(rough.left + _COLUMN, rough.right, _COLUMN)
     offsets = np.arange(first, last, _STEP)

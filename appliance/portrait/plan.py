@@ -259,12 +259,9 @@ def _scales(eyes: tuple[PaintedEye, PaintedEye]) -> tuple[float, float]:
 def _ways(rooms: tuple[float, float], rest: float, part: float, unit: float) -> tuple[float, float]:
     """Return how far the eyes can turn to the left and to the right of `rest`, in radians, 0 or more.
 
-    Parameters
-    ----------
-    rooms : for the iris there, in eye widths
-    rest : where the painted eyes look, in radians to picture right
-    part : of the usual travel
-    unit : an eye's width against the iris's distance from the point it turns about
+    `rooms` are the iris's there, in eye widths. `rest` is where the painted eyes look, in radians to picture
+    right. `part` is a fraction of the usual travel, `unit` an eye's width against the iris's distance from
+    the point it turns about.
     """
     front = -math.sin(rest) / unit  # where the iris lies when the sitter looks at a viewer in front
     ends = max(min(front - _FARTHEST, 0.0), -rooms[0]), min(max(front + _FARTHEST, 0.0), rooms[1])

@@ -42,10 +42,8 @@ class PixelOwners:
     def __init__(self, faces: Mapping[int, FaceLandmarks], width: int, height: int) -> None:
         """Give each face its own pixels.
 
-        Parameters
-        ----------
-        faces : the landmarks by the faces' numbers, in the order of priority
-        width, height : of the picture in pixels
+        `faces` has the landmarks by the faces' numbers, in the order of priority; `width` and `height` are
+        the picture's in pixels.
         """
         picture = Image.new("L", (width, height))
         draw = ImageDraw.Draw(picture)
@@ -61,9 +59,7 @@ class PixelOwners:
     def belongs_to_others(self, number: int, x: Array, y: Array) -> Mask:
         """Return which points belong to another face than that of the number.
 
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
+        `x` and `y` are in picture pixels, any shape.
         """
         height, width = self._map.shape
         column, row = np.floor(x).astype(int), np.floor(y).astype(int)

@@ -75,9 +75,7 @@ _MUTED: Final = 0.75
 def iris_hole_weight(iris: IrisCircle, distance: Array) -> Array:
     """Return 1 where the painted iris and its shadow must be painted over, falling to 0 beyond.
 
-    Parameters
-    ----------
-    distance : from the iris's centre, in eye widths, any shape
+    `distance` is that from the iris's centre, in eye widths, of any shape.
     """
     return soft_edge(iris_hole_radius(iris) - distance, _edge(iris))
 
@@ -208,13 +206,9 @@ def _as_beside(
     """Return factors by which the filled white matches what is painted beside the hole, RGB of the grid.
 
     A side's own white is matched in colour. Borrowed white is matched in light, and in colour only towards
-    shadow, because flesh beside it must neither redden it nor darken it as much.
-
-    Parameters
-    ----------
-    calm, filled : the painting and the filled white, RGB of the grid's shape
-    grid : u and v
-    trust, shadow : how white the side is, and how far it is shadow rather than flesh, 0 to 1
+    shadow, because flesh beside it must neither redden it nor darken it as much. `calm` and `filled` are the
+    painting and the filled white, RGB of the grid's shape; `grid` is u and v. `trust` says how white the side
+    is, `shadow` how far it is shadow rather than flesh, 0 to 1.
     """
     u, v = grid
     far = iris_hole_radius(iris)
@@ -257,12 +251,9 @@ def _step_around(
     """Return what to add to the filled white so that it meets the painting around the hole without a step.
 
     At the hole's edge the painting continues unchanged. Next to the iris's rim the step is read again,
-    because the white may be narrower than the hole. From there inwards the correction fades.
-
-    Parameters
-    ----------
-    calm, ground : the painting, and the painting with the hole filled, RGB of the view's shape
-    grid : u and v
+    because the white may be narrower than the hole. From there inwards the correction fades. `calm` and
+    `ground` are the painting, and the painting with the hole filled, RGB of the view's shape. `grid` is u and
+    v.
     """
     turn = np.linspace(-math.pi, math.pi, _TURNS, endpoint=False)
     # Between the rim and the edge the whitest sample counts: the others may be the iris's shadow.

@@ -48,9 +48,7 @@ _SAME: Final = 2
 def read_picture_for_screen(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
     """Read a picture, reduced so that it still covers the screen.
 
-    Parameters
-    ----------
-    size : (width, height) of the screen in pixels, or none
+    `size` is (width, height) of the screen in pixels.
 
     Returns
     -------

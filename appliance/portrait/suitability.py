@@ -46,9 +46,7 @@ _HIDDEN: Final = (
 def check_face_suitable(face: FaceLandmarks, scale: float) -> list[str]:
     """Check that a face can be brought to life, before its eyes are taken apart.
 
-    Parameters
-    ----------
-    scale : of the fitted picture, in whose pixels the face is given, against the original
+    `scale` is that of the fitted picture, in whose pixels the face is given, against the original.
 
     Returns
     -------

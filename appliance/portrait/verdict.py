@@ -133,9 +133,7 @@ class Verdict:
 def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verdict:
     """Judge a portrait by its level row.
 
-    Parameters
-    ----------
-    doubts : what else makes it doubtful; a sentence each
+    `doubts` say what else makes it doubtful, a sentence each.
     """
     doubts = list(doubts)
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
@@ -152,10 +150,8 @@ def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verd
 def judge_frame_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
     """Judge frames that were made elsewhere, whose eyes and head no plan of ours describes: always "look".
 
-    Parameters
-    ----------
-    angles : the gaze of each frame, in degrees
-    steps : how much each frame differs from the one before it, a mean over the patch in grey levels
+    `angles` is the gaze of each frame, in degrees. `steps` is how much each frame differs from the one before
+    it, a mean over the patch in grey levels.
     """
     usual = max(float(np.median(steps)), 1e-6)
     jumps = [
@@ -170,9 +166,7 @@ def judge_frame_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verd
 def add_row_faults(level: Verdict, rows: Mapping[str, PortraitFigures]) -> Verdict:
     """Return the verdict on a grid: that on its level row, and the faults of the eyes in other rows.
 
-    Parameters
-    ----------
-    rows : figures by the row's name
+    `rows` has the figures of those by the row's name.
     """
     reasons, kind = [reason for reason in level.reasons if reason != _NEEDS], level.kind
     for name, figures in rows.items():
@@ -188,10 +182,8 @@ def add_row_faults(level: Verdict, rows: Mapping[str, PortraitFigures]) -> Verdi
 def combine_verdicts(verdicts: Mapping[str, Verdict], at_rest: Mapping[str, str] | None = None) -> Verdict:
     """Return the verdict on a portrait of several sitters: the worst, each remark with the sitter's name.
 
-    Parameters
-    ----------
-    verdicts : by the sitters' names; a single one is returned unchanged
-    at_rest : by their names, why other faces rest
+    `verdicts` are by the sitters' names; a single one is returned unchanged. `at_rest` says why other faces
+    rest, by their names.
     """
     if len(verdicts) == 1 and not at_rest:
         return next(iter(verdicts.values()))
@@ -320,11 +312,9 @@ def _outside(
 ) -> list[_Fault]:
     """Return one fault if values of the frames lie outside the limits, else none.
 
-    Parameters
-    ----------
-    text : what is visible, with `{}` for the worst value
-    lasts : number of frames in a row that make a fault; one frame does if it is far beyond the limit
-    step : columns of the grid from one frame to the next: frames are named by their columns
+    `text` says what is visible, with `{}` for the worst value. `lasts` frames in a row make a fault; one
+    frame does if it is far beyond the limit. `step` is the number of columns from one frame to the next:
+    frames are named by their columns.
     """
     row = np.asarray(values)
     runs = _runs(np.flatnonzero((row < limits.low) | (row > limits.high)).tolist())
