@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.pack import FrameGrid
@@ -15,9 +16,8 @@ from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
 
-# The three verdicts, from the best to the worst, ...
 VerdictKind = Literal["hang", "look", "another"]
-# ... and how they are told.
+# How each verdict is told, from the best to the worst.
 VERDICT_WORDS: Final[dict[VerdictKind, str]] = {
     "hang": "hang it",
     "look": "look at these frames first",
@@ -91,7 +91,7 @@ MADE_ELSEWHERE: Final = (
     "nose are not, so look at all frames on the contact sheet"
 )
 _SIDES: Final = ("left", "right")  # names of the two eyes in reasons
-# What to do about a portrait that cannot hang, ...
+# Advice about a portrait that cannot hang, ...
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
 )
@@ -224,67 +224,36 @@ def _of_eye(figures: PortraitFigures, number: int) -> list[_Fault]:
     white = f"the uncovered white of {eye}"
     rim = _RIM._replace(high=max(_RIM.high, _RIM_OF_CONTRAST * figures.contrasts[number]))
     arc = _ARC._replace(high=max(_ARC.high, _ARC_OF_CONTRAST * figures.contrasts[number]))
+    light, hue, grain = (
+        [getattr(frame, name) if frame else usual for frame in whites]
+        for name, usual in (("seen", 1.0), ("hue", 0.0), ("grain", 1.0))
+    )
+    level, catch_light = figures.levels[number], figures.lights[number]
+    cut, over = 100 * figures.cuts[number], 100 * figures.corners[number]
+    row = max(round(LASTING_PART * figures.rims.shape[1]), 1)
     found: list[tuple[Sequence[float] | Array, _Limits, str]] = [
         (figures.rims[number], rim, f"an old rim or edge stays in {eye} ({{:.0f}} grey levels)"),
         (figures.arcs[number], arc, f"an arc lies beside the iris of {eye} ({{:.0f}} grey levels)"),
         (figures.edges[number], _EDGE, f"hard edges lie around {white} ({{:.0f}} grey levels)"),
-        (
-            [w.seen if w else 1.0 for w in whites],
-            _LIGHT,
-            f"{white} is {{:.2f}} times as bright as the white beside it",
-        ),
-        (
-            figures.levels[number],
-            _LEVEL,
-            f"the white of {eye} is {{:.2f}} times as bright as any painted on that side",
-        ),
-        (
-            [w.hue if w else 0.0 for w in whites],
-            _HUE,
-            f"{white} is of another colour than the white beside it (by {{:.0f}} grey levels)",
-        ),
-        (
-            [w.grain if w else 1.0 for w in whites],
-            _GRAIN,
-            f"{white} has {{:.1f}} times the grain of the white beside it",
-        ),
-        (
-            100 * figures.cuts[number],
-            _CUT,
-            f"the iris of {eye} is cut: {{:.0f}} % of its outer half is missing",
-        ),
-        (
-            figures.lights[number],
-            _CATCH_LIGHT,
-            f"the catch-light of {eye} is {{:.2f}} times as bright as painted",
-        ),
-        (
-            100 * figures.corners[number],
-            _CORNER,
-            f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width",
-        ),
+        (light, _LIGHT, f"{white} is {{:.2f}} times as bright as the white beside it"),
+        (level, _LEVEL, f"the white of {eye} is {{:.2f}} times as bright as any painted on that side"),
+        (hue, _HUE, f"{white} is of another colour than the white beside it (by {{:.0f}} grey levels)"),
+        (grain, _GRAIN, f"{white} has {{:.1f}} times the grain of the white beside it"),
+        (cut, _CUT, f"the iris of {eye} is cut: {{:.0f}} % of its outer half is missing"),
+        (catch_light, _CATCH_LIGHT, f"the catch-light of {eye} is {{:.2f}} times as bright as painted"),
+        (over, _CORNER, f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width"),
     ]
-    row = max(round(LASTING_PART * figures.rims.shape[1]), 1)
-    return [
-        fault for values, limits, text in found for fault in _outside(values, limits, text, row, figures.step)
-    ]
+    return [fault for each in found for fault in _outside(*each, row, figures.step)]
 
 
 def _of_head(figures: PortraitFigures) -> list[_Fault]:
-    frames = figures.rims.shape[1]
     faults = []
-    for side, widths in zip(_SIDES, figures.widths.tolist(), strict=True):
-        text = f"the eye at picture {side} is {{:.2f}} times as wide as painted"
-        faults += _outside(_at_ends(widths, frames), _WIDTH, text)
-    text = "the nose bends: its tip goes {:.2f} times as far as bridge and lip"
-    return faults + _outside(_at_ends([figures.nose] * 2, frames), _NOSE, text)
-
-
-def _at_ends(values: Sequence[float], frames: int) -> Array:
-    """Return 1 for all frames but the first and the last."""
-    row = np.ones(frames)
-    row[[0, -1]] = values
-    return row
+    row = np.ones(figures.rims.shape[1])  # only the outermost frames are measured
+    for side, widths in zip(_SIDES, figures.widths, strict=True):
+        row[[0, -1]] = widths
+        faults += _outside(row, _WIDTH, f"the eye at picture {side} is {{:.2f}} times as wide as painted")
+    row[[0, -1]] = figures.nose
+    return faults + _outside(row, _NOSE, "the nose bends: its tip goes {:.2f} times as far as bridge and lip")
 
 
 def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
@@ -292,11 +261,8 @@ def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
     sides = -angles[0], angles[1]
     goes = f"{GAZE_RANGE} from {angles[0]:.0f} to {angles[1]:.0f} degrees"
     if min(sides) < MIN_RANGE - 0.01:
-        return [
-            _Fault(
-                f"{goes}; expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front", True
-            )
-        ]
+        least = f"expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front"
+        return [_Fault(f"{goes}; {least}", bad=True)]
     if _is_lopsided(angles) and not any(doubt.startswith(GAZE_RANGE) for doubt in doubts):
         return [_Fault(f"{goes}; expected one side at most {MAX_LOPSIDED} times the other")]
     return []
@@ -317,30 +283,20 @@ def _outside(
     frames are named by their columns.
     """
     row = np.asarray(values)
-    runs = _runs(np.flatnonzero((row < limits.low) | (row > limits.high)).tolist())
+    frames = np.flatnonzero((row < limits.low) | (row > limits.high))
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     far = (row * _BEYOND < limits.low) | (row > _BEYOND * limits.high)
-    runs = [run for run in runs if len(run) >= lasts or far[run].any()]
+    runs = [run for run in runs if len(run) and (len(run) >= lasts or far[run].any())]
     if not runs:
         return []
-    frames = [frame for run in runs for frame in run]
-    lowest, highest = float(row[frames].min()), float(row[frames].max())
+    far_off = row[np.concatenate(runs)]
+    lowest, highest = float(far_off.min()), float(far_off.max())
     worst = lowest if limits.low - lowest > highest - limits.high else highest
-    runs = [[step * frame for frame in run] for run in runs]
-    return [_Fault(f"{_named(runs)}: {text.format(worst)}", not limits.least <= worst <= limits.most)]
+    named = _named([step * run for run in runs])
+    return [_Fault(f"{named}: {text.format(worst)}", not limits.least <= worst <= limits.most)]
 
 
-def _runs(frames: list[int]) -> list[list[int]]:
-    """Return frames in runs without a gap."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][-1] + 1:
-            runs[-1].append(frame)
-        else:
-            runs.append([frame])
-    return runs
-
-
-def _named(runs: list[list[int]]) -> str:
+def _named(runs: list[NDArray[np.intp]]) -> str:
     """Return frames in words: "frame 3", "frames 0 to 4 and 30 to 32"."""
     words = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
     listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -367,11 +323,9 @@ class FrameExaminer:
         To be asked once, when all patches have passed: what was kept is large and is released.
         """
         recorders, self._recorders = self._recorders, {}
-        level_row, sitter, grid = self._grid.resting[0], self._sitter, self._grid
-        head = measure_head(sitter, grid.box, recorders[level_row].ends)
-        found = {
-            row: measure_frames_of_row(recorder, head, grid.angles) for row, recorder in recorders.items()
-        }
+        level_row, grid = self._grid.resting[0], self._grid
+        head = measure_head(self._sitter, grid.box, recorders[level_row].ends)
+        found = {row: measure_frames_of_row(kept, head, grid.angles) for row, kept in recorders.items()}
         level = found.pop(level_row)
         return level, {self._name(row): figures for row, figures in found.items()}
 
