@@ -1,6 +1,5 @@
 """Drawing the frames: head's turn, lids and eyes together, so that the painting is resampled only once."""
 
-import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Final
@@ -11,9 +10,9 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
-from appliance.portrait.head import HeadMotion, cells_touching
+from appliance.portrait.head import HeadMotion, box_around, cells_touching
 from appliance.portrait.prepared_sitters import PreparedSitter
-from appliance.portrait.sampling import Array, sample_bilinear
+from appliance.portrait.sampling import Array
 
 _MARGIN: Final = 2  # still pixels around what changes, on each side of the patch
 _STILL: Final = 1e-3  # a node that moves less than this, in pixels, is left in place
@@ -156,10 +155,8 @@ def _every_second(nodes: Array) -> Array:
 
 def _sources(head: HeadMotion, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
     """Return where points of a frame come from, x and y in picture pixels, interpolated between the nodes."""
-    column, row = (x - head.box[0]) / head.step + 0.5, (y - head.box[1]) / head.step + 0.5
-    own = head.nodes()
-    moved = np.stack([there - here for there, here in zip(nodes, own, strict=True)], -1)
-    shift = sample_bilinear(moved, column, row)
+    moved = np.stack([there - here for there, here in zip(nodes, head.nodes(), strict=True)], -1)
+    shift = head.interpolate(moved, x, y)
     return x + shift[..., 0], y + shift[..., 1]
 
 
@@ -169,11 +166,7 @@ def _eye_box(sitter: PreparedSitter, eye: PaintedEye) -> Box:
     x, y = eye.corners(any(plan.drops))
     ends = product((0.0, plan.turns[0], plan.turns[-1]), {0.0, plan.nods[0], plan.nods[-1]})
     shifts = np.array([head.picture_shifts(x, y, *end) for end in ends]) * 1.2
-    dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
+    ways = (x, shifts[:, 0]), (y, shifts[:, 1])
+    x, y = (np.array([at.min() + way.min(), at.max() + way.max()]) for at, way in ways)
     height, width = sitter.pixels.shape[:2]
-    return (
-        max(math.floor(x.min() + dx[0]), 0),
-        max(math.floor(y.min() + dy[0]), 0),
-        min(math.ceil(x.max() + dx[1]), width),
-        min(math.ceil(y.max() + dy[1]), height),
-    )
+    return box_around(x, y, 0, width, height)

@@ -91,14 +91,9 @@ def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
             near, far = (_mean(painted, mask, both) for mask in (inner, outer))
             shade = (near + _ROOM) / (far + _ROOM)
         new_fine, old_fine = (fine[m & (counts > 0)[:, None]].std() for m in (bare, inner | outer))
-        out.append(
-            UncoveredWhite(
-                light=(new + _BLACK) / (old + _BLACK),
-                seen=_less_shade((new + _ROOM) / (old + _ROOM), shade),
-                hue=float(np.hypot(*(first - second))),
-                grain=float((new_fine + _NOISE) / (old_fine + _NOISE)),
-            )
-        )
+        light_ratio, seen = (new + _BLACK) / (old + _BLACK), _less_shade((new + _ROOM) / (old + _ROOM), shade)
+        hue, grain = float(np.hypot(*(first - second))), float((new_fine + _NOISE) / (old_fine + _NOISE))
+        out.append(UncoveredWhite(light_ratio, seen, hue, grain))
     return out
 
 
@@ -196,10 +191,8 @@ def missing_iris_part(eye: EyeFrames) -> list[float]:
         return gone
 
     usual = missing(eye.painted_frame, 0.0)
-    return [
-        float(np.maximum(missing(frame, shift) - usual, 0).mean())
-        for frame, shift in enumerate(eye.shifts.tolist())
-    ]
+    parts = (missing(frame, shift) for frame, shift in enumerate(eye.shifts.tolist()))
+    return [float(np.maximum(part - usual, 0).mean()) for part in parts]
 
 
 def catch_light_strengths(eye: EyeFrames) -> list[float]:
@@ -382,10 +375,7 @@ def _most_of(values: Array, seen: Mask) -> Array:
 
 
 def _lasting(found: Array) -> list[float]:
-    """Return the strongest value of each frame that stays at its radius over frames in a row.
-
-    `found` is (frames, radii).
-    """
+    """Return the strongest value (frames, radii) of each frame that stays at its radius for some frames."""
     row = max(round(LASTING_PART * len(found)), 1)
     lasting = np.lib.stride_tricks.sliding_window_view(found, row, axis=0).min(-1)
     around = np.pad(lasting, [(row - 1, row - 1), (0, 0)])
@@ -523,18 +513,11 @@ def eye_width_ratios(sitter: PreparedSitter, box: Box, ends: list[Array]) -> Arr
     the result was at most 0.03 off. `ends` is the luminance of the patches in both outermost frames, (rows,
     columns) each.
     """
-    return np.array(
-        [
-            [
-                _width(sitter, box, end, marks, turn)
-                for end, turn in zip(ends, (sitter.plan.turns[0], sitter.plan.turns[-1]), strict=True)
-            ]
-            for marks in sitter.face.eyes
-        ]
-    )
+    frames = list(zip(ends, (sitter.plan.turns[0], sitter.plan.turns[-1]), strict=True))
+    return np.array([[_width(sitter, box, marks, *frame) for frame in frames] for marks in sitter.face.eyes])
 
 
-def _width(sitter: PreparedSitter, box: Box, frame: Array, marks: EyeLandmarks, turn: float) -> float:
+def _width(sitter: PreparedSitter, box: Box, marks: EyeLandmarks, frame: Array, turn: float) -> float:
     """Return an eye's width in a frame against the painting; 1 where its skin shows nothing to match."""
     along = np.array([math.cos(sitter.head.tilt), math.sin(sitter.head.tilt)])
     down = np.array([-along[1], along[0]])
@@ -566,9 +549,8 @@ def _width(sitter: PreparedSitter, box: Box, frame: Array, marks: EyeLandmarks, 
         away = abs(error - np.median(error))
         trust = 1 / np.maximum(away / (1.5 * np.median(away) + 1), 1)
         lever = slope[:, None] * shape
-        change = -np.linalg.lstsq((lever * trust[:, None]).T @ lever, lever.T @ (trust * error), rcond=None)[
-            0
-        ]
+        squared, pull = (lever * trust[:, None]).T @ lever, lever.T @ (trust * error)
+        change = -np.linalg.lstsq(squared, pull, rcond=None)[0]
         way = way + np.clip(change, -step, step)
         if abs(change).max() < _SMALL * step:
             break
@@ -616,10 +598,8 @@ def _way(sitter: PreparedSitter, box: Box, frame: Array, x: float, y: float, tur
     template = _painted(sitter, px, py)
     near = float(sitter.head.displacement(np.array(x), np.array(y), turn).along)
     ways = near + half * np.arange(-_OFF_FIELD, _OFF_FIELD + _MATCH_STEP / 2, _MATCH_STEP)
-    seen = sample_bilinear(
-        frame, px + ways[:, None, None] * c - box[0], py + ways[:, None, None] * s - box[1]
-    )
-    unlike = seen - template
+    away = ways[:, None, None]
+    unlike = sample_bilinear(frame, px + away * c - box[0], py + away * s - box[1]) - template
     unlike -= unlike.mean((1, 2), keepdims=True)
     if template.std() < _PLAIN:
         return math.nan

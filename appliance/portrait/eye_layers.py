@@ -227,9 +227,8 @@ def _seen(lids: Eyelids, u: Array, v: Array) -> Array:
         for most, part in zip(_OFF_LIDS, _OF_OPENING, strict=True)
     )
     seen: Array = smoothstep((v - upper) / above * 2 - 1) * smoothstep((lower - v) / below * 2 - 1)
-    seen *= smoothstep((u - lids.left) / _OFF_CORNERS - 0.5) * smoothstep(
-        (lids.right - u) / _OFF_CORNERS - 0.5
-    )
+    left, right = (smoothstep(room / _OFF_CORNERS - 0.5) for room in (u - lids.left, lids.right - u))
+    seen *= left * right
     return seen
 
 
@@ -295,7 +294,7 @@ class PaintedEye:
     """An eye taken apart, ready to look elsewhere.
 
     The iris and its shade move over the ground, a catch-light goes half as far. Without a movement the layers
-    add up to the painting.
+    add up to the painting. Points `x` and `y` are in picture pixels, of any shape.
     """
 
     view: EyeView
@@ -344,15 +343,11 @@ class PaintedEye:
     def _reach(self) -> tuple[float, float]:
         """The v between which a gaze up or down can change something."""
         upper, lower = self.lids.at(np.linspace(self.lids.left, self.lids.right))
-        return min(float(upper.min()) - _GIVE[0], -_FOLLOW_REACH), max(
-            float(lower.max()) + _GIVE[1], _FOLLOW_REACH
-        )
+        top, bottom = float(upper.min()) - _GIVE[0], float(lower.max()) + _GIVE[1]
+        return min(top, -_FOLLOW_REACH), max(bottom, _FOLLOW_REACH)
 
     def drawn_weight(self, x: Array, y: Array) -> Array:
-        """Return how much of the drawn eye shows at points of the painting: 1 inside, 0 at the lids.
-
-        `x` and `y` are in picture pixels, any shape.
-        """
+        """Return how much of the drawn eye shows at points of the painting: 1 inside, 0 at the lids."""
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
         shown: Array = _between(u, *self.span)
@@ -365,8 +360,7 @@ class PaintedEye:
     def can_change(self, x: Array, y: Array, down: bool = False) -> Mask:
         """Return which points of the painting the lids or the iris can change.
 
-        `x` and `y` are in its pixels. `down` tells whether the iris goes up or down, too; the skin around the
-        lids then gives way.
+        `down` tells whether the iris goes up or down, too; the skin around the lids then gives way.
         """
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
@@ -377,14 +371,7 @@ class PaintedEye:
         return reached
 
     def lids_content_from(self, x: Array, y: Array, shift: float, down: float = 0.0) -> tuple[Array, Array]:
-        """Return where the lids' content comes from, x and y in picture pixels: they follow the iris in part.
-
-        Parameters
-        ----------
-        x, y : points of the frame, in picture pixels
-        shift : of the iris along the face to picture right, in pixels
-        down : its shift down the face, in pixels
-        """
+        """Return where the lids' content comes from, x and y: they follow the iris in part; see `draw`."""
         u, v = self.view.axes.to_eye(x, y)
         u = u - shift / self.view.axes.width * self._following(u, v)
         return self.view.axes.to_picture(u, self._lidded(u, v, down / self.view.axes.width))
@@ -410,9 +397,8 @@ class PaintedEye:
         """Return the opening between the lids when the iris has gone `down`, in eye widths."""
         upper, lower = self.lids.at(u)
         part = down * np.maximum(1 - np.square((u - self.lids.middle) / self.lids.half), 0)
-        return _Opening(
-            upper + LID_LIFT[0] * part, lower + LID_LIFT[1] * part, LID_LIFT[0] * part, LID_LIFT[1] * part
-        )
+        lifted, sunk = LID_LIFT[0] * part, LID_LIFT[1] * part
+        return _Opening(upper + lifted, lower + sunk, lifted, sunk)
 
     def _following(self, u: Array, v: Array) -> Array:
         across = 1 - np.square((u - self.lids.middle) / self.lids.half)
@@ -472,11 +458,8 @@ class PaintedEye:
             drawn[lit] += opaque[lit] * (painted - drawn[lit])
         # No iris is drawn beyond a corner; white is, where an iris was painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
-        within += (
-            (1 - within)
-            * clear
-            * iris_hole_weight(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))[..., None]
-        )
+        hole = iris_hole_weight(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))
+        within += (1 - within) * clear * hole[..., None]
         out[shown] = base + self.drawn_weight(from_x, from_y)[..., None] * within * (drawn - base)
         return out
 

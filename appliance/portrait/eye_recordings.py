@@ -179,19 +179,16 @@ class EyeRecorder:
 
         `box` is where the patches lie in the picture. `row` is the row of the grid whose eyes are kept.
         """
-        self.sitter, self.box = sitter, box
+        self.sitter, self.box, self._row = sitter, box, row
         self._grid = sitter.grid(box)
-        self._row = row
-        self._columns = [*self._grid.columns(self._row)]
-        self.step = self._grid.steps[self._row]
+        self._columns = [*self._grid.columns(row)]
+        self.step = self._grid.steps[row]
         # Where the eye is sampled in the painting, and in this row, whose irises have moved up or down.
-        drops = [sitter.plan.drops[self._row] / eye.view.axes.width for eye in sitter.eyes]
+        self._drops = [sitter.plan.drops[row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = EYE_FRAME_RASTER.mesh()
         self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
-        self._points = [
-            eye.view.axes.to_picture(u, v + drop) for eye, drop in zip(sitter.eyes, drops, strict=True)
-        ]
-        self._drops = drops
+        moved = zip(sitter.eyes, self._drops, strict=True)
+        self._points = [eye.view.axes.to_picture(u, v + drop) for eye, drop in moved]
         self._colours: list[list[Array]] = [[], []]
         self._rest: list[Array] = []
         self.ends: list[Pixels] = []

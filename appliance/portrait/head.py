@@ -114,16 +114,13 @@ class HeadMotion:
         `turn` and `nod` are the head's to picture right and up, in degrees.
         """
         x, y = self.nodes()
-        c, s = math.cos(self.tilt), math.sin(self.tilt)
-        moved = np.stack(
-            [math.sin(math.radians(turn)) * self.depth, -math.sin(math.radians(nod)) * self.rise], -1
-        )
-        shift = moved
+        turned, nodded = math.sin(math.radians(turn)), -math.sin(math.radians(nod))
+        shift = moved = np.stack([turned * self.depth, nodded * self.rise], -1)
         for _ in range(_INVERSIONS):
-            along, down = shift[..., 0], shift[..., 1]
-            shift = self._between(moved, x - (along * c - down * s), y - (along * s + down * c))
-        along, down = shift[..., 0], shift[..., 1]
-        return x - (along * c - down * s), y - (along * s + down * c)
+            right, down = self._to_picture(shift[..., 0], shift[..., 1])
+            shift = self.interpolate(moved, x - right, y - down)
+        right, down = self._to_picture(shift[..., 0], shift[..., 1])
+        return x - right, y - down
 
     def moving_box(self, turns: bool, nods: bool) -> Box:
         """Return the rectangle in which a head that turns, nods or both moves, in whole picture pixels."""
@@ -132,12 +129,8 @@ class HeadMotion:
             moving |= used & (field != 0)
         left, top, right, bottom = _around(moving)
         x0, y0, x1, y1 = self.box
-        return (
-            x0 + left * self.step,
-            y0 + top * self.step,
-            min(x0 + right * self.step, x1),
-            min(y0 + bottom * self.step, y1),
-        )
+        right, bottom = min(x0 + right * self.step, x1), min(y0 + bottom * self.step, y1)
+        return x0 + left * self.step, y0 + top * self.step, right, bottom
 
     def nodes(self) -> tuple[Array, Array]:
         """Return the nodes' own x and y in picture pixels, each (rows, columns)."""
@@ -173,14 +166,23 @@ class HeadMotion:
 
         `x` and `y` are in picture pixels, of any shape; `turn` and `nod` are as in `source_nodes`.
         """
-        along = math.sin(math.radians(turn)) * self._between(self.depth, x, y)
+        along = math.sin(math.radians(turn)) * self.interpolate(self.depth, x, y)
         if not nod:
             return Displacement(along, np.zeros_like(along))
-        return Displacement(along, -math.sin(math.radians(nod)) * self._between(self.rise, x, y))
+        return Displacement(along, -math.sin(math.radians(nod)) * self.interpolate(self.rise, x, y))
 
     def picture_shifts(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
         """Return how far points move to picture right and down, in pixels; parameters as `displacement`."""
-        along, down = self.displacement(x, y, turn, nod)
+        return self._to_picture(*self.displacement(x, y, turn, nod))
+
+    def interpolate(self, values: Array, x: Array, y: Array) -> Array:
+        """Return the values of the nodes, (rows, columns, ...), at points in picture pixels."""
+        # `sample_bilinear` has samples at pixel centres; nodes lie on pixel corners.
+        column, row = (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5
+        return sample_bilinear(values, column, row)
+
+    def _to_picture(self, along: Array, down: Array) -> tuple[Array, Array]:
+        """Return shifts to picture right and down, from those along and down the face."""
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         return along * c - down * s, along * s + down * c
 
@@ -202,12 +204,6 @@ class HeadMotion:
     def moving_cells(self) -> Mask:
         """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
         return cells_touching((self.depth != 0) | (self.rise != 0))
-
-    def _between(self, values: Array, x: Array, y: Array) -> Array:
-        # `sample_bilinear` has samples at pixel centres; nodes lie on pixel corners.
-        return sample_bilinear(
-            values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5
-        )
 
 
 def cells_touching(nodes: Mask) -> Mask:
@@ -238,9 +234,8 @@ def build_head_motion(
     sockets = [(np.stack([m.lower[0], m.lower[-1]]) @ upright - middle) / half for m in face.eyes]
     farthest = max(_TURN.up, _TURN.down, _NOD.up, _NOD.down)
     reach = np.array([1.0, farthest]) * abs(points).max(0)
-    u, v = np.meshgrid(
-        *(np.arange(-math.ceil(r / _STEP) - 4, math.ceil(r / _STEP) + 5) * _STEP for r in reach)
-    )
+    counts = [math.ceil(r / _STEP) + 4 for r in reach]
+    u, v = np.meshgrid(*(np.arange(-count, count + 1) * _STEP for count in counts))
     there = np.stack([u, v], -1)
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
@@ -259,15 +254,10 @@ def build_head_motion(
         return HeadMotion((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
     fields = [half * _relief(points, depths, sockets, there, out, nods=out is outs[1]) for out in outs]
     free = turns | nods
-    box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
-    x, y = np.meshgrid(
-        np.arange(box[0], box[2] + step, step, dtype=float),
-        np.arange(box[1], box[3] + step, step, dtype=float),
-    )
-    over = (
-        ((x - centre[0]) * c + (y - centre[1]) * s) / half,
-        ((y - centre[1]) * c - (x - centre[0]) * s) / half,
-    )
+    box = box_around(x[free], y[free], math.ceil(2 * edge) + step, width, height)
+    x, y = np.meshgrid(*(np.arange(box[i], box[i + 2] + step, step, dtype=float) for i in (0, 1)))
+    x, y = x - centre[0], y - centre[1]
+    over = (x * c + y * s) / half, (y * c - x * s) / half
     places = [(o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)]
     depth, rise = (sample_bilinear(field, *places) for field in fields)
     return _trimmed(HeadMotion(box, depth, rise, face.tilt, step))
@@ -409,14 +399,11 @@ def _widened(mask: Mask, by: int) -> Mask:
     return mask
 
 
-def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
-    """Return whole pixels around points, with a margin, inside the picture."""
-    return (
-        max(math.floor(x.min()) - margin, 0),
-        max(math.floor(y.min()) - margin, 0),
-        min(math.ceil(x.max()) + margin, width),
-        min(math.ceil(y.max()) + margin, height),
-    )
+def box_around(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
+    """Return the rectangle of whole pixels around points, with a margin, inside a picture of that size."""
+    x0, y0 = max(math.floor(x.min()) - margin, 0), max(math.floor(y.min()) - margin, 0)
+    x1, y1 = min(math.ceil(x.max()) + margin, width), min(math.ceil(y.max()) + margin, height)
+    return x0, y0, x1, y1
 
 
 def _around(moving: Mask) -> tuple[int, int, int, int]:

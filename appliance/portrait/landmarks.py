@@ -39,12 +39,8 @@ class TurnedCrop(NamedTuple):
 
     def moved(self, angle: float, scale: float, x: float, y: float) -> "TurnedCrop":
         """Return this crop turned, scaled, and shifted by parts of its side."""
-        return self._replace(
-            x=self.x + x * self.side,
-            y=self.y + y * self.side,
-            side=self.side * scale,
-            angle=self.angle + angle,
-        )
+        x, y = self.x + x * self.side, self.y + y * self.side
+        return TurnedCrop(x, y, self.side * scale, self.angle + angle, self.mirrored)
 
     def matrix(self, size: int) -> Array:
         """Return the (2, 3) matrix from points of the crop, `size` pixels wide, to the picture."""
@@ -159,16 +155,12 @@ def _numbered(image: Image.Image, faces: Mapping[int, Face]) -> Image.Image:
 
 def _digits(number: int, size: int) -> Image.Image:
     """Draw a number in black on a white square of `size` pixels."""
-    text = str(number)
-    small = Image.new("L", (_FONT * max(len(text), 1), _FONT), 255)
-    left, top, right, bottom = (round(v) for v in ImageDraw.Draw(small).textbbox((0, 0), text, _font()))
-    at = (small.width - right - left) / 2, (small.height - bottom - top) / 2
-    ImageDraw.Draw(small).text(at, text, fill=0, font=_font())
+    text, font = str(number), ImageFont.load_default()
+    small = Image.new("L", (_FONT * len(text), _FONT), 255)
+    draw = ImageDraw.Draw(small)
+    left, top, right, bottom = (round(v) for v in draw.textbbox((0, 0), text, font))
+    draw.text(((small.width - right - left) / 2, (small.height - bottom - top) / 2), text, fill=0, font=font)
     return small.resize((size, size), Image.Resampling.LANCZOS).convert("RGB")
-
-
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default()
 
 
 # Chosen by eye unless another origin is given.
@@ -332,7 +324,8 @@ class FaceLandmarker:
             mesh, confidence = self._read_mesh(image, _around(face))
             if confidence > _MESH_SCORE:
                 mesh, centred = self._read_mesh(image, _recentred(mesh))
-                sure.append((confidence * _weight(face), centred, _rectangle(mesh), face))
+                corners = np.stack([mesh[:, :2].min(0), mesh[:, :2].max(0)])
+                sure.append((confidence * _weight(face), centred, corners, face))
         sure.sort(key=lambda entry: -entry[0])
         kept = sure[:1]
         for entry in sure[1:]:
@@ -483,13 +476,8 @@ def _weight(face: Face) -> float:
     return face.score * face.width
 
 
-def _rectangle(mesh: Array) -> Array:
-    """Return the corners of a mesh, [[x0, y0], [x1, y1]]."""
-    return np.stack([mesh[:, :2].min(0), mesh[:, :2].max(0)])
-
-
 def _shared(one: Array, other: Array) -> float:
-    """Return the part of the smaller of two rectangles that both cover."""
+    """Return the part of the smaller of two rectangles, [[x0, y0], [x1, y1]], that both cover."""
     overlap = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
     smaller = min(float(np.prod(r[1] - r[0])) for r in (one, other))
     return float(np.prod(np.maximum(overlap, 0))) / max(smaller, 1e-6)

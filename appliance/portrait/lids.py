@@ -40,9 +40,13 @@ class EyeRaster:
         top, below = np.searchsorted(self.rows(), down)
         return slice(int(top), int(below)), slice(int(first), int(last))
 
+    def place(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Return column and row of points of the eye; the centre of the first sample lies at 0.5."""
+        return (u + self.reach_u) * self.density, (v + self.reach_v) * self.density
+
     def sample(self, image: Array, u: Array, v: Array) -> Array:
         """Return an image of this raster at points of the eye, linearly interpolated."""
-        return sample_bilinear(image, (u + self.reach_u) * self.density, (v + self.reach_v) * self.density)
+        return sample_bilinear(image, *self.place(u, v))
 
     def _centres(self, reach: float) -> Array:
         return (np.arange(round(2 * reach * self.density)) + 0.5) / self.density - reach
@@ -102,11 +106,8 @@ class EyeView:
 
         Faster than `at`, because the search for the iris asks for a million points of a smooth image.
         """
-        rows, columns = image.shape
-        column = np.clip((u + EYE_VIEW_RASTER.reach_u) * EYE_VIEW_RASTER.density, 0, columns - 1).astype(
-            np.intp
-        )
-        row = np.clip((v + EYE_VIEW_RASTER.reach_v) * EYE_VIEW_RASTER.density, 0, rows - 1).astype(np.intp)
+        places = zip(EYE_VIEW_RASTER.place(u, v), image.shape[::-1], strict=True)
+        column, row = (np.clip(place, 0, count - 1).astype(np.intp) for place, count in places)
         nearest: Array = image[row, column]
         return nearest
 
@@ -164,9 +165,8 @@ class Eyelids:
 
     def at(self, u: Array) -> tuple[Array, Array]:
         """Return v of the upper and the lower lid at u."""
-        return np.interp(u, EYE_VIEW_RASTER.columns(), self.upper), np.interp(
-            u, EYE_VIEW_RASTER.columns(), self.lower
-        )
+        columns = EYE_VIEW_RASTER.columns()
+        return np.interp(u, columns, self.upper), np.interp(u, columns, self.lower)
 
 
 def lids_from_contours(upper: Array, lower: Array) -> Eyelids:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -171,9 +171,8 @@ def render(
             sheet = ContactSheet(whole, grid, name if len(grids) > 1 else "", part)
             eyes_only = EyeCloseUp(whole, grid, eyes_box(sitter), part)
             examined = FrameExaminer(sitter, grid)
-            drawn = examined.pass_through(
-                eyes_only.pass_through(sheet.pass_through(draw_patches(sitter, grid.box)))
-            )
+            shown = eyes_only.pass_through(sheet.pass_through(draw_patches(sitter, grid.box)))
+            drawn = examined.pass_through(shown)
             if owners and info.overlaps(k):
                 drawn = make_others_transparent(drawn, owners.others_in_box(sitter.number, grid.box))
             yield from drawn
@@ -265,31 +264,21 @@ def install_portrait(
             raise UnfitPortrait(f"{what}: {NOT_HUNG}")
 
     known = {portrait.name: portrait for portrait in load_portraits()}
-    if what not in known:
-        picture = Path(what)
-        if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
-            if what.startswith(URL_PREFIXES):
-                raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
-            raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
-        name = portrait_name_for(picture)
-        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged)
-        return hang_portrait(name)
-    portrait = known[what]
+    name, picture = what, Path(what)
+    labels: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
-        picture = Path(folder) / portrait.file
-        picture.write_bytes(_bytes(portrait, say))
-        render(
-            picture,
-            portrait_folder(what),
-            size=size,
-            say=say,
-            choose=choose,
-            tell=judged,
-            title=portrait.title,
-            artist=portrait.artist,
-            licence=portrait.licence,
-        )
-    return hang_portrait(what)
+        if portrait := known.get(what):
+            picture = Path(folder) / portrait.file
+            picture.write_bytes(_bytes(portrait, say))
+            labels = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
+        elif os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
+            name = portrait_name_for(picture)
+        elif what.startswith(URL_PREFIXES):
+            raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
+        else:
+            raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
+        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **labels)
+    return hang_portrait(name)
 
 
 def _bytes(portrait: KnownPainting, say: Callable[[str], None]) -> bytes:

@@ -118,11 +118,8 @@ def plan_level_row(
     ]
     part = travel * _clearness(eyes)
     lever = IRIS_LEVER * eyes[0].radius_px
-    own, turn, kept = (
-        painted_gaze(face, eyes),
-        math.radians(yaw),
-        math.asin(min(part * _KEPT * width / lever, 0.95)),
-    )
+    own, turn = painted_gaze(face, eyes), math.radians(yaw)
+    kept = math.asin(min(part * _KEPT * width / lever, 0.95))
     for rest in (math.radians(own), 0.0) if painted_gaze_is_aside(face, eyes) else (0.0,):
         ways = _evened(_ways((rooms[0], rooms[1]), rest, part, width / lever), rest, turn, kept)
         reach = _reach(ways, turn)
@@ -195,11 +192,8 @@ def _row_pitches(rows: int, up: float, down: float) -> tuple[float, ...]:
 
     above = max(range(1, rows - 1), key=whole)
     rising, falling = steps(above)
-    return (
-        *(rising * i for i in range(above, 0, -1)),
-        0.0,
-        *(-falling * i for i in range(1, rows - above)),
-    )
+    upwards, downwards = range(above, 0, -1), range(1, rows - above)
+    return (*(rising * i for i in upwards), 0.0, *(-falling * i for i in downwards))
 
 
 def painted_gaze(face: FaceLandmarks, eyes: tuple[PaintedEye, PaintedEye]) -> float:

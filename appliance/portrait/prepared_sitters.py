@@ -22,11 +22,7 @@ from appliance.portrait.head import HeadMotion, build_head_motion
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarker, FaceLandmarks
 from appliance.portrait.plan import USUAL_YAW, FramePlan, add_pitch_rows, plan_level_row
 from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.suitability import (
-    check_face_suitable,
-    check_gaze_range,
-    check_iris_contrast,
-)
+from appliance.portrait.suitability import check_face_suitable, check_gaze_range, check_iris_contrast
 from appliance.vision.blazeface import Face
 
 # Iris, lids and the skin around them lie within this distance of an eye's middle, also in a turned head, in
@@ -49,7 +45,9 @@ class PixelOwners:
         draw = ImageDraw.Draw(picture)
         last_first = list(faces.items())[::-1]
         for number, face in last_first:
-            draw.polygon([(x, y) for x, y in _outline(face.mesh[:, :2]).tolist()], fill=number)
+            points = face.mesh[:, :2]
+            outline = points[(points @ OUTLINE_DIRECTIONS).argmax(0)]  # corners of the area around all points
+            draw.polygon([(x, y) for x, y in outline.tolist()], fill=number)
         for number, face in last_first:
             for eye in face.eyes:
                 (x, y), r = eye.middle.tolist(), _EYE * eye.width
@@ -70,11 +68,8 @@ class PixelOwners:
 
     def hides_an_eye(self, number: int, face: FaceLandmarks) -> bool:
         """Return whether an eye of a face lies in the face of another."""
-        around = _HIDDEN * OUTLINE_DIRECTIONS
-        return any(
-            self.belongs_to_others(number, *(eye.middle[:, None] + eye.width * around)).any()
-            for eye in face.eyes
-        )
+        circles = (eye.middle[:, None] + eye.width * (_HIDDEN * OUTLINE_DIRECTIONS) for eye in face.eyes)
+        return any(self.belongs_to_others(number, *circle).any() for circle in circles)
 
     def claim_head_pixels(self, number: int, head: HeadMotion) -> None:
         """Give a face those pixels that its head moves and that belong to nobody yet."""
@@ -98,12 +93,6 @@ def make_others_transparent(patches: Iterable[Image.Image], others: Mask) -> Ite
         holed = patch.copy()
         holed.putalpha(alpha)
         yield holed
-
-
-def _outline(points: Array) -> Array:
-    """Return the corners of the smallest convex area around points (n, 2), in order."""
-    corners: Array = points[(points @ OUTLINE_DIRECTIONS).argmax(0)]
-    return corners
 
 
 VIEWER_DISTANCE_MM: Final = 2000.0  # distance of the viewer on whom the eyes converge, in millimetres
@@ -166,13 +155,6 @@ class SitterGroup:
     owners: PixelOwners | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    face: FaceLandmarks
-    eyes: tuple[PaintedEye, PaintedEye]
-    doubts: list[str]
-
-
 def prepare_sitters(
     landmarker: FaceLandmarker,
     pixels: Pixels,
@@ -198,25 +180,24 @@ def prepare_sitters(
         If no face can be brought to life: the reason of one face, or the reasons of all.
     """
     marks: dict[int, FaceLandmarks] = {}
-    seen: dict[int, _Seen] = {}
+    seen: dict[int, tuple[tuple[PaintedEye, PaintedEye], list[str]]] = {}
     unfit: dict[int, UnfitPortrait] = {}
     for number, found in faces.items():
         marks[number] = face = landmarker.read_landmarks(pixels, found)
         try:
             doubts = check_face_suitable(face, scale)
             eyes = fit_eyes(pixels, face)
-            seen[number] = _Seen(face, eyes, doubts + check_iris_contrast(eyes))
+            seen[number] = eyes, doubts + check_iris_contrast(eyes)
         except UnfitPortrait as error:
             unfit[number] = error
     order = sorted(marks, key=lambda number: (number in unfit, -marks[number].size))
     height, width = pixels.shape[:2]
-    owners = (
-        PixelOwners({number: marks[number] for number in order}, width, height) if len(order) > 1 else None
-    )
+    ranked = {number: marks[number] for number in order}
+    owners = PixelOwners(ranked, width, height) if len(order) > 1 else None
     sitters = []
     for number in order[: len(seen)]:
         try:
-            sitters.append(_planned(pixels, seen[number], motion, number, owners))
+            sitters.append(_planned(pixels, marks[number], *seen[number], motion, number, owners))
         except UnfitPortrait as error:
             unfit[number] = error
     if not sitters:
@@ -227,10 +208,15 @@ def prepare_sitters(
 
 
 def _planned(
-    pixels: Pixels, seen: _Seen, motion: RequestedMotion, number: int, owners: PixelOwners | None
+    pixels: Pixels,
+    face: FaceLandmarks,
+    eyes: tuple[PaintedEye, PaintedEye],
+    doubts: list[str],
+    motion: RequestedMotion,
+    number: int,
+    owners: PixelOwners | None,
 ) -> PreparedSitter:
     """Plan the frames of one sitter, and let the head claim the pixels that nobody owns yet."""
-    face, eyes, doubts = seen.face, seen.eyes, list(seen.doubts)
     height, width = pixels.shape[:2]
     if owners is None:
         head = build_head_motion(face, width, height)

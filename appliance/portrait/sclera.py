@@ -184,12 +184,8 @@ def _lent(
         trust, (other, other_sure) = white[number], sides[1 - number]
         dark = (1 - trust) * shadow[number] * smoothstep(away)
         own = np.maximum(trust * np.clip(sure / _ENOUGH, 0, 1), dark)[..., None]
-        lent.append(
-            (
-                own * colour + (1 - own) * shade * other,
-                np.maximum(trust * sure, (1 - own[..., 0]) * other_sure),
-            )
-        )
+        sure = np.maximum(trust * sure, (1 - own[..., 0]) * other_sure)
+        lent.append((own * colour + (1 - own) * shade * other, sure))
     return lent
 
 
@@ -311,9 +307,8 @@ def _grain(
     sizes = [min(f[1] - f[0], f[3] - f[2]) * (trust > 0.7) for f, trust in zip(fields, white, strict=True)]
     bottom = float(lids.at(np.array([iris.u]))[1][0])
     fine = view.colour - smooth_view(view.colour, _COARSE)
-    skin = sample = fine[
-        EYE_VIEW_RASTER.window((iris.u - 0.25, iris.u + 0.25), (bottom + 0.07, bottom + 0.25))
-    ]
+    below = EYE_VIEW_RASTER.window((iris.u - 0.25, iris.u + 0.25), (bottom + 0.07, bottom + 0.25))
+    skin = sample = fine[below]
     if max(sizes) > _LEAST_FIELD:
         left, right, top, bottom = fields[sizes.index(max(sizes))]
         sample = fine[EYE_VIEW_RASTER.window((left, right), (top, bottom))]

@@ -89,9 +89,9 @@ def _banded(image: Image.Image, file: BinaryIO, offset: int) -> BandedPicture | 
     if image.format == "PNG":
         return open_png_in_bands(file)
     # Values of 32 bits are scaled by the least and greatest of the whole picture.
-    return (
-        open_tiff_in_bands(file, offset) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
-    )
+    if image.format == "TIFF" and image.mode not in {"I", "F"}:
+        return open_tiff_in_bands(file, offset)
+    return None
 
 
 def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
@@ -99,9 +99,8 @@ def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
     width, height = image.size
     kind = image_format(image)
     if kind != "JPEG" or "progressive" in image.info:
-        most = max(MAX_WHOLE_BYTES, int(_SHARE * free_memory())) // DECODING_BYTES.get(
-            kind, DECODING_BYTES_OF_OTHERS
-        )
+        needed = DECODING_BYTES.get(kind, DECODING_BYTES_OF_OTHERS)
+        most = max(MAX_WHOLE_BYTES, int(_SHARE * free_memory())) // needed
         if width * height > most:
             raise BadImage(
                 f"{path}: {width}x{height} pixels as {kind}, which is read whole; expected at most {most:,} "
@@ -116,10 +115,9 @@ def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
             part *= 2
         image.draft(None, (max(width // part, 1), max(height // part, 1)))
     image.load()
-    turned = kind == "TIFF"  # Pillow turns a TIFF as it loads it
-    return BandedPicture(
-        image.size, cut_into_bands(image), 1 if turned else image.getexif().get(_ORIENTATION, 1)
-    )
+    # Pillow turns a TIFF as it loads it.
+    orientation = 1 if kind == "TIFF" else image.getexif().get(_ORIENTATION, 1)
+    return BandedPicture(image.size, cut_into_bands(image), orientation)
 
 
 def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]:
@@ -135,13 +133,8 @@ def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]
         if mode != "CMYK" and _changes_nothing(transform, mode):
             return {}
         return {mode: transform}
-    except (
-        KeyError,
-        TypeError,
-        OSError,
-        ImageCms.PyCMSError,
-    ):  # no profile, a damaged one, or one for another mode
-        return {}
+    except (KeyError, TypeError, OSError, ImageCms.PyCMSError):
+        return {}  # no profile, a damaged one, or one for another mode
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
