@@ -252,17 +252,9 @@ _SUBFILE, _MASK = 254, 4
 # Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG,
 # YCbCr.
 _TIFF_COLOURS: Final = {266, 292, 293, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532}
-# Tags that every band gets.
-_KEPT: Final = _TIFF_COLOURS | {
-    _WIDTH,
-    _BITS,
-    _COMPRESSION,
-    _LIGHT,
-    _TIFF_SAMPLES,
-    _PLANES,
-    _TILE_WIDTH,
-    _TILE_ROWS,
-}
+# Tags of the samples' layout.
+_LAYOUT: Final = {_WIDTH, _BITS, _COMPRESSION, _LIGHT, _TIFF_SAMPLES, _PLANES, _TILE_WIDTH, _TILE_ROWS}
+_KEPT: Final = _TIFF_COLOURS | _LAYOUT  # tags that every band gets
 # Tags that are read.
 _READ: Final = _KEPT | {
     _SUBFILE,
