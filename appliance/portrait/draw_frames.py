@@ -52,9 +52,7 @@ def _around(boxes: list[Box]) -> Box:
 def draw_patches(sitter: PreparedSitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame, in the order of the grid's numbers.
 
-    Yields
-    ------
-    RGB pictures of the box's size; the resting frame is the painting bit for bit
+    They are RGB pictures of the box's size; the resting frame is the painting bit for bit.
     """
     x0, y0, x1, y1 = box
     painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))

@@ -62,19 +62,10 @@ def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     """Measure a pack.
 
     With `render_again` its base picture is rendered once more, in a process of its own, for seconds and
-    memory.
-
-    Returns
-    -------
-    Plain numbers, ready for JSON: the figures of the sitter with the largest face. `others` has those of the
-    others by their names; `verdict` and `reasons` are of all.
-
-    Raises
-    ------
-    BadPack
-        If the pack is missing or damaged.
-    UnfitPortrait
-        If a sitter's face is not found again in its base picture.
+    memory. The report is plain numbers, ready for JSON: the figures of the sitter with the largest face.
+    `others` has those of the others by their names; `verdict` and `reasons` are of all. Raises `BadPack` if
+    the pack is missing or damaged, and `UnfitPortrait` if a sitter's face is not found again in its base
+    picture.
     """
     pack = Pack(folder)
     base = np.array(pack.base())
@@ -162,10 +153,7 @@ def measure_rendering_cost(
 ) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and its peak memory in MB.
 
-    Raises
-    ------
-    UnfitPortrait
-        If it cannot be rendered; with the last line that the process wrote.
+    Raises `UnfitPortrait`, with the last line that the process wrote, if it cannot be rendered.
     """
     with tempfile.TemporaryDirectory() as folder:
         words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face)]

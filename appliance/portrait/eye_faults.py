@@ -61,9 +61,7 @@ def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
     `seen` is what remains. `hue` is the distance between both mean colours, each as red and blue less green
     and as it would be in a lit room at a brightness of 128.
 
-    Returns
-    -------
-    One for each frame; None where the iris has uncovered too little to compare
+    The result has one for each frame; None where the iris has uncovered too little to compare.
     """
     u, v, radius = eye.iris
     across, down = EYE_FRAME_RASTER.mesh()

@@ -506,11 +506,7 @@ class _Opening(NamedTuple):
 def fit_eyes(pixels: Pixels, face: FaceLandmarks) -> tuple[PaintedEye, PaintedEye]:
     """Take both eyes of a painting apart.
 
-    `pixels` is the painting, RGB uint8 of shape (height, width, 3).
-
-    Returns
-    -------
-    The eye at picture left and the one at picture right
+    `pixels` is the painting, RGB uint8 of shape (height, width, 3). The eye at picture left comes first.
     """
     left, right = (PaintedEye(v, d, i, separate_eye_layers(v, d, i)) for v, i, d in find_irises(pixels, face))
     return left, right

@@ -156,10 +156,7 @@ def blend_frame(painting: Pixels, frame: Pixels, alpha: Array) -> Pixels:
 def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) -> HeadSquare:
     """Find the square that frames of `side` pixels show, by matching both faces' meshes.
 
-    Raises
-    ------
-    UnfitPortrait
-        If the meshes do not fit: another face, or another pose.
+    Raises `UnfitPortrait` if the meshes do not fit: another face, or another pose.
     """
     there, here = painting.mesh[:, :2], frame.mesh[:, :2]
     a, b = there - there.mean(0), here - here.mean(0)
@@ -177,16 +174,8 @@ def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) 
 def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[int]:
     """Choose frames whose measured gaze goes in equal steps from the least to the most.
 
-    `motions` is the gaze of each frame, any unit, in any order. `frames` of them are chosen.
-
-    Returns
-    -------
-    Indices into `motions`, by rising gaze, none twice
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than `frames`.
+    `motions` is the gaze of each frame, any unit, in any order. `frames` of them are chosen. The result is
+    indices into `motions`, by rising gaze, none twice. Raises `ValueError` if there are fewer than `frames`.
     """
     if len(motions) < frames:
         raise ValueError(f"{len(motions)} frames, expected at least {frames}")

@@ -115,12 +115,8 @@ class HeadPictureGrid:
 def find_head_picture_grid(folder: Path) -> HeadPictureGrid | None:
     """Return the grid that a folder holds, by its angles.toml or its files' names; None if it holds none.
 
-    Raises
-    ------
-    BadImage
-        If the grid has a gap, or two pictures of one direction.
-    ConfigError
-        If angles.toml cannot be read, or names a picture that is not there.
+    Raises `BadImage` if the grid has a gap, or two pictures of one direction, and `ConfigError` if
+    angles.toml cannot be read, or names a picture that is not there.
     """
     listed = folder / ANGLES_FILE
     if listed.exists():

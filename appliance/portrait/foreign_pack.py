@@ -126,12 +126,7 @@ def measure_frame_grid(
 
     A few pictures of the row and of the column that look ahead are read. Angles given in degrees are kept;
     numbers in file names are scaled to what is read, because the program that made them does not give
-    degrees.
-
-    Raises
-    ------
-    UnfitPortrait
-        If the pictures do not look where their names or their list say.
+    degrees. Raises `UnfitPortrait` if the pictures do not look where their names or their list say.
     """
     row, column = files.ahead_place
     yaws = _in_degrees(files, 0, files.files[row], reader, folder)

@@ -129,9 +129,7 @@ class _Search:
 def _whitest(view: EyeView, lids: Eyelids) -> Array:
     """Return the brightest light from each point to the corner, along a row between the lids.
 
-    Returns
-    -------
-    Towards picture left and right, (2, rows, columns); -1 where there is no clean white
+    The result is towards picture left and right, (2, rows, columns); -1 where there is no clean white.
     """
     upper, lower = lids.upper + _OFF_LIDS, lids.lower - _OFF_LIDS
     u, v = EYE_VIEW_RASTER.columns(), EYE_VIEW_RASTER.rows()[:, None]

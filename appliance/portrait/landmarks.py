@@ -283,14 +283,8 @@ class FaceLandmarker:
         """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
 
         `pixels` is RGB, uint8 of shape (height, width, 3). `choice` is the number of one of several faces,
-        from 1 at picture left; None if there is one.
-
-        Raises
-        ------
-        UnfitPortrait
-            If there is no face, or none of that number.
-        SeveralFaces
-            If several could be the sitter and none was chosen.
+        from 1 at picture left; None if there is one. Raises `UnfitPortrait` if there is no face, or none of
+        that number, and `SeveralFaces` if several could be the sitter and none was chosen.
         """
         found = choose_faces(self.numbered_faces(pixels), choice)
         if len(found) > 1:
@@ -360,9 +354,7 @@ class FaceLandmarker:
     ) -> tuple[tuple[EyeLandmarks, EyeLandmarks], Array]:
         """Read eyes and mesh in another frame of the same sitter, from fewer crops; for measuring.
 
-        Returns
-        -------
-        Both eyes, and the mesh (468, 3), in that frame's pixels
+        Both eyes, and the mesh (468, 3), are in that frame's pixels.
         """
         image, crop = Image.fromarray(pixels), _recentred(face.mesh)
         answers = [self._read_mesh(image, crop.moved(a, 1.0, 0.0, 0.0))[0] for a in (-0.1, 0.0, 0.1)]
@@ -428,11 +420,7 @@ def choose_faces(faces: dict[int, Face], choice: FaceChoice) -> dict[int, Face]:
     """Return the faces that follow: the one of a number, all, or without a choice those of a sitter's size.
 
     Smaller faces, spectators in the background and pictures on the wall, follow only if they are chosen.
-
-    Raises
-    ------
-    UnfitPortrait
-        If there is no face of that number.
+    Raises `UnfitPortrait` if there is no face of that number.
     """
     if choice == "all":
         return faces

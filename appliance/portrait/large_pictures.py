@@ -58,11 +58,7 @@ def reduce_bands(bands: Iterable[Image.Image], full: tuple[int, int], size: tupl
     """Reduce a picture by Pillow's Lanczos filter, across as its bands pass, then down.
 
     `bands` are RGB, of any heights, from the top. `full` and `size` are (width, height) in pixels, before and
-    after; `full` is nowhere smaller.
-
-    Returns
-    -------
-    RGB of `size`; the same whatever the bands' heights
+    after; `full` is nowhere smaller. The result is RGB of `size`, the same whatever the bands' heights.
     """
     width, height = size
     step = full[1] / height

@@ -85,12 +85,9 @@ def fill_sclera(view: EyeView, lids: Eyelids, iris: IrisCircle) -> Array:
 
     Every point takes its colour from strips left and right of the hole, at its own distance from the lids, so
     that the lids' shadow continues across. In each strip the bright parts count most, because the rim's
-    shadow and the lashes would grey the white.
-
-    Returns
-    -------
-    RGB of the view's shape (rows, columns, 3) in grey levels: the painting itself outside a rectangle around
-    the hole. Within the rectangle only what lies in the hole is valid, see `iris_hole_weight`.
+    shadow and the lashes would grey the white. The result is RGB of the view's shape (rows, columns, 3) in
+    grey levels: the painting itself outside a rectangle around the hole. Within the rectangle only what lies
+    in the hole is valid, see `iris_hole_weight`.
     """
     far = iris_hole_radius(iris)
     part = _part(lids, iris)

@@ -48,16 +48,9 @@ _SAME: Final = 2
 def read_picture_for_screen(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
     """Read a picture, reduced so that it still covers the screen.
 
-    `size` is (width, height) of the screen in pixels.
-
-    Returns
-    -------
-    sRGB uint8 of shape (height, width, 3), and its scale against the original, 1 or less
-
-    Raises
-    ------
-    BadImage
-        If the file is no whole image, or too large to be held while it is reduced.
+    `size` is (width, height) of the screen in pixels. The result is sRGB uint8 of shape (height, width, 3),
+    and its scale against the original, 1 or less. Raises `BadImage` if the file is no whole image, or too
+    large to be held while it is reduced.
     """
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
