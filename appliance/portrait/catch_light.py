@@ -108,13 +108,9 @@ def find_catch_lights(view: EyeView, lids: Eyelids, iris: IrisCircle) -> CatchLi
 
 
 def inpaint(image: Array, gone: Mask, known: Mask) -> Array:
-    """Fill what is missing in an image as smoothly as its surroundings allow (Laplace's equation).
+    """Fill what is missing in an image (rows, columns, n) as its surroundings suggest (Laplace's equation).
 
-    Parameters
-    ----------
-    image : (rows, columns, n)
-    gone : samples to fill; those on the image's border are left as they are
-    known : samples that the filling may be taken from
+    The samples in `gone` are filled, except on the image's border, from those in `known`.
     """
     filled: Array = image.copy()
     gone = gone.copy()

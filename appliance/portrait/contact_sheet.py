@@ -22,20 +22,15 @@ class ContactSheet:
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "", part: float = 1.0) -> None:
-        """Begin a sheet.
+        """Begin a sheet of the painting `base`, at the fraction `part` of the usual width.
 
-        Parameters
-        ----------
-        base : the whole painting
-        name : of the sitter, written before each frame's number if there are several
-        part : of the usual width
+        The sitter's `name`, if there are several, is written before each frame's number.
         """
         box = grid.box
         margin = round(_MARGIN * (box[2] - box[0]))
         x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
-        self._around = base.crop(
-            (x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height))
-        )
+        x1, y1 = min(box[2] + margin, base.width), min(box[3] + margin, base.height)
+        self._around = base.crop((x0, y0, x1, y1))
         self._at = box[0] - x0, box[1] - y0
         self._grid, self._name = grid, name
         self._width = min(self._around.width, round(_WIDEST * part))
@@ -79,13 +74,9 @@ class EyeCloseUp:
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, region: Box, part: float = 1.0) -> None:
-        """Begin a close-up.
+        """Begin a close-up of the painting `base`, at the fraction `part` of the usual width.
 
-        Parameters
-        ----------
-        base : the whole painting
-        region : around both eyes, in its pixels
-        part : of the usual width
+        `region` lies around both eyes, in its pixels.
         """
         box = grid.box
         x0, y0 = min(box[0], region[0]), min(box[1], region[1])

@@ -43,14 +43,10 @@ class FineDetail:
     """The fine detail of a square of the painting, except in the eyes, which move by themselves."""
 
     def __init__(self, square: Pixels, mesh: Array, eyes: Sequence[EyeLandmarks], frame_side: int) -> None:
-        """Take the detail out of the painting.
+        """Take the detail out of the painting's square that the frames show, RGB uint8 (side, side, 3).
 
-        Parameters
-        ----------
-        square : the part of the painting that the frames show, RGB uint8 (side, side, 3)
-        mesh : the painted face's landmarks in its pixels, (points, 2)
-        eyes : of the painted face, in the same pixels
-        frame_side : side of the frames as they came, in pixels: detail that they can hold is left to them
+        `mesh`, (points, 2), and `eyes` are the painted face's, in the square's pixels. The frames came with a
+        side of `frame_side` pixels: detail that they can hold is left to them.
         """
         side = len(square)
         self._mesh = mesh
@@ -60,25 +56,18 @@ class FineDetail:
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 
     def restore_by_landmarks(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
-        """Add the detail to a frame of the square's size, moved as the landmarks are.
+        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved like the landmarks.
 
-        Parameters
-        ----------
-        frame : RGB uint8 (side, side, 3)
-        mesh : the same landmarks in the frame's pixels, (points, 2)
-        strength : the fraction of the detail that is added, 0 to 1
+        `mesh` is the same landmarks in the frame's pixels, (points, 2); `strength` is the fraction of the
+        detail that is added, 0 to 1.
         """
         return self.restore_by_motion(frame, self._motion(mesh, len(frame)), np.full((1, 1), strength))
 
     def restore_by_motion(self, frame: Pixels, motion: Array, strength: Array) -> Pixels:
-        """Add the detail to a frame of the square's size, moved as given.
+        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved as given.
 
-        Parameters
-        ----------
-        frame : RGB uint8 (side, side, 3)
-        motion : where each cell's content lies in the painting, relative to the frame, in its pixels,
-            (cells, cells, 2)
-        strength : the fraction of the detail that is added, 0 to 1, (cells, cells)
+        `motion` (cells, cells, 2) is where each cell's content lies in the painting, relative to the frame,
+        in its pixels; `strength` (cells, cells) is the fraction of the detail that is added, 0 to 1.
         """
         side = len(frame)
         y, x = np.mgrid[0:side, 0:side] + 0.5
@@ -234,14 +223,10 @@ def blend_frames(
     alpha: Array,
     finish: Callable[[int, Pixels], Pixels] = lambda index, frame: frame,
 ) -> Iterator[Image.Image]:
-    """Blend chosen frames one by one; the resting one is the painting itself.
+    """Blend the square frames in `files`, in the order of the pack; the resting one is the painting itself.
 
-    Parameters
-    ----------
-    files : of square frames, in the order of the pack
-    resting_frame : the index of the one that gives way to the painting
-    alpha : weights as `blend_weights` returns them
-    finish : applied to each frame, by its index and as RGB uint8 of the square's size, before it is blended
+    `alpha` has the weights as `blend_weights` returns them. `finish` is applied to each frame, by its index
+    and as RGB uint8 of the square's size, before it is blended.
     """
     x0, y0, x1, y1 = place.box
     square = painting[y0:y1, x0:x1]
