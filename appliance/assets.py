@@ -49,7 +49,7 @@ class Asset:
 
     @property
     def path(self) -> Path:
-        """Where the file is once it was fetched."""
+        """The path of the file once it was fetched."""
         return self.folder / self.name
 
 

@@ -97,7 +97,7 @@ def _group_of(user: int) -> int:
 
 # Constants of renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# How folders are opened to be locked.
+# Flags with which folders are opened to be locked.
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Time limit for reading one file, in seconds: below the watchdog's 30, because the display's thread reads
 # files.

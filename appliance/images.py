@@ -53,7 +53,7 @@ _FORMATS: Final = (
     *("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"),
     *(["AVIF"] if importlib.util.find_spec("PIL.AvifImagePlugin") else []),
 )
-# What Pillow and other decoders raise for damaged files (seen with thousands of mutated files of each
+# Errors of Pillow and other decoders for damaged files (seen with thousands of mutated files of each
 # format).
 DECODER_ERRORS = (
     ArithmeticError,
@@ -89,7 +89,7 @@ _TAG_BITS: Final = 258
 _TAG_PHOTOMETRIC: Final = 262
 # TIFF's tag for the type of samples: 1 for whole numbers without a sign.
 _TAG_SAMPLE_FORMAT: Final = 339
-# How a web address begins.
+# The beginnings of web addresses.
 URL_PREFIXES: Final = ("http:", "https:")
 URL_INSTEAD_OF_FILE: Final = "a web address; download the picture and give the file's name"
 # Files that people mistake for pictures: how they begin, what they are, and what to do.

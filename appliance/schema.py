@@ -1,4 +1,4 @@
-"""What a TOML file from outside may hold: reading within bounds, lines of names, rules for values.
+"""TOML files from outside: reading within bounds, lines of names, rules for values.
 
 Each rule accepts a value or not, and says what it expects. Settings, packs, walks, manifests and the
 gallery's catalogue are all checked by `CheckedTable`, so that their errors read alike.
@@ -158,7 +158,7 @@ _T = TypeVar("_T")
 
 
 class ValueRule(Protocol):
-    """What a value may be; as text it says what is expected."""
+    """A rule for a value; as text it says what is expected."""
 
     def accepts(self, value: Any) -> bool:
         """Tell whether a value of the right type is allowed."""

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 MAX_LENGTH: Final = 1000
 # Characters at the end that are always shown, because there a message says what to do.
 _SHOWN_END: Final = 300
-# What replaces the middle.
+# Replaces the middle.
 _OMITTED: Final = " ... ({:,} characters left out) ... "
 # Characters that join letters, which Persian, Indian scripts and emoji need.
 _JOINERS: Final = "\u200c\u200d"

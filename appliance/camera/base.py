@@ -1,4 +1,4 @@
-"""What every camera gives: pictures with a time, that can be read region by region."""
+"""The output of every camera: pictures with a time, that can be read region by region."""
 
 import math
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ _NO_ADDRESS: Final = "f.f.f.f"
 
 
 class CecReply(NamedTuple):
-    """What a run of cec-ctl printed; `fault` is what went wrong, empty if nothing did."""
+    """The output of a run of cec-ctl; `fault` says what went wrong, and is empty if nothing did."""
 
     text: str
     fault: str

@@ -1,4 +1,4 @@
-"""How a picture lies on a screen and how large it is on the wall; the pixel shift against burn-in."""
+"""The place of a picture on a screen and its size on the wall; the pixel shift against burn-in."""
 
 import logging
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class PlacedPicture:
 
 @dataclass(frozen=True, slots=True)
 class ScreenLayout:
-    """How pictures are shown on a screen.
+    """The place of pictures on a screen.
 
     `screen` is (width, height) of the display. `rotation` is by how many degrees the picture is turned
     clockwise on it. `fit` is "contain" (the whole picture, with borders) or "cover" (no borders, its edges

@@ -13,9 +13,9 @@ from appliance.errors import DisplayLost
 
 log = logging.getLogger(__name__)
 
-# Where the kernel lists the connectors.
+# The folder in which the kernel lists the connectors.
 SYS_DRM: Final = Path("/sys/class/drm")
-# Where the graphics cards are.
+# The folder of the graphics cards.
 CARDS: Final = Path("/dev/dri")
 WAITING_FOR_MONITOR: Final = "no display: %s; waiting for one"
 MONITOR_CONNECTED: Final = "display connected: %s"

@@ -21,7 +21,7 @@ _IDLE_STAY_TIME: Final = 2.0
 _IDLE_REACH: Final = 0.6
 # Speed of the eyes at which hysteresis is 0, in degrees per second: five frames a second.
 _MOVING_SPEED: Final = 10.0
-# How far past the middle between two rows the gaze must be to change the row, in rows: more than between
+# The gaze must be this far past the middle between two rows to change the row, in rows: more than between
 # columns, because a nodding head moves the viewer's eyes up and down (measured: bench gaze, living visitors).
 ROW_HYSTERESIS: Final = 0.3
 # Duration of the transition to eye contact and back, in seconds (required: 0.8).
@@ -30,7 +30,7 @@ CONTACT_TIME: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class GazeTarget:
-    """Where the sitters should look: the newest estimate, smoothed.
+    """The direction in which the sitters should look: the newest estimate, smoothed.
 
     Angles are degrees to picture right and pitches degrees up, both as seen by the sitter with the largest
     face. Moments are seconds on the monotonic clock.

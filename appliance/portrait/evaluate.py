@@ -40,8 +40,8 @@ _SQUARE: Final = 0.14  # side of the squares in which its shift is measured, in 
 # A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched.
 _TEXTURE: Final = 3.0
 _TURN: Final = 8.0  # any turn, in degrees: what does not move in one moves in none
-# How far from what moves pixels may change, in half faces, because the landmarks are found again on the base
-# picture.
+# Pixels may change this far from all that moves, in half faces, because the landmarks are found again on the
+# base picture.
 _NEAR: Final = 0.08
 # The engine whose plan tells where eyes and head are in each frame, in any version.
 _OURS: Final = DRAWING_ENGINE.rpartition(" ")[0]

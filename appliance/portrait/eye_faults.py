@@ -1,4 +1,4 @@
-"""What a curator would frown at in the eyes: rims, arcs, white, irises, measured on the frames.
+"""Faults of the eyes that a curator sees: rims, arcs, white, cut irises, measured on the frames.
 
 Every measure states which pixels it reads. They follow from lids, old iris and new iris alone, and all of
 them count, so that no measure chooses pixels by how they look.
@@ -253,8 +253,7 @@ def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) ->
 # Chosen by eye; lengths are in eye widths.
 
 SHADE_WIDTH: Final = 0.05  # how far the iris's blur and shade reach beyond its rim
-# How far the hole that the iris leaves in the white reaches beyond its rim; farther only for a very soft
-# rim.
+# Reach beyond the rim of the hole that the iris leaves in the white; it is larger only for a very soft rim.
 HOLE_MARGIN: Final = 0.1
 MIN_IRIS_SHIFT: Final = 0.05  # an iris that has moved less than this has uncovered nothing that can be read
 MIN_SAMPLES: Final = 40  # fewer samples than this say nothing (of 16,384 in a square eye width)
@@ -482,7 +481,7 @@ _BRIDGE, _TIP, _LIP = 168, 1, 0  # mesh points: the nose's bridge and tip, and t
 
 
 class HeadFigures(NamedTuple):
-    """What the head's turn does to the face in the outermost frames of the level row.
+    """Effects of the head's turn on the face in the outermost frames of the level row.
 
     `widths` is (2 eyes, 2 frames), see `eye_width_ratios`; `nose` see `nose_tip_travel`.
     """

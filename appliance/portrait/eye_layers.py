@@ -43,7 +43,7 @@ _OFF_CORNERS: Final = 0.06  # it is surely visible this far off the corners
 _SHADE: Final = 0.1
 _LIT: Final = 0.15  # light along a lid that is this fraction of the white's is the lid itself
 _FLESH: Final = 0.12  # nearer to a corner than this, what lies at the rim is the corner's flesh
-# What is brighter than all around by this fraction of the step from iris to white begins to be no iris.
+# A part brighter than all around by this fraction of the step from iris to white begins to be no iris.
 _BRIGHT: Final = 0.3
 _RIM_BAND: Final = 0.03  # width of the band along the rim in which that is judged
 # White is told from a pale part of the iris where it is brighter than the rim by this fraction of the
@@ -54,7 +54,7 @@ _MARGIN: Final = 0.1  # the iris's rest has ended this far beyond the hole
 
 
 class EyeParts(NamedTuple):
-    """What the painting is made of at some points.
+    """The parts of the painting at some points.
 
     `ground`, `iris`, `rest` and `stray` are RGB (..., 3) in grey levels: the ground without iris, the iris as
     far as it covers, what remains (shade, grain), and the part of the rest that does not belong to the iris.
@@ -280,8 +280,7 @@ _FOLLOW_REACH: Final = 0.55  # how far above and below the eye's middle that fad
 # The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
 # less the lower lid cuts an iris that looks down).
 LID_LIFT: Final = (0.75, 0.6)
-# How far above the upper and below the lower lid the skin gives way to them; with less a seam shows at the
-# lid.
+# The skin gives way to the lids this far above the upper and below the lower one; with less a seam shows.
 _GIVE: Final = (0.55, 0.4)
 _FADE: Final = 0.05  # the iris's shift over which errors of the filled white fade
 _BRIGHTER: Final = 1.3  # shade becomes lighter by at most this factor where the ground is lighter
@@ -314,13 +313,13 @@ class PaintedEye:
 
     @property
     def opening_px(self) -> float:
-        """How far the lids are apart over the iris's middle, in picture pixels."""
+        """The distance of the lids over the iris's middle, in picture pixels."""
         upper, lower = self.lids.at(np.array(self.iris.u))
         return float(lower - upper) * self.view.axes.width
 
     @property
     def room_px(self) -> tuple[float, float]:
-        """How far the iris can go to picture left and right without leaving the eye, in picture pixels."""
+        """The iris's room to picture left and right before it leaves the eye, in picture pixels."""
         width, kept = self.view.axes.width, self.iris.radius
         left, right = self.iris.u - kept - self.lids.left, self.lids.right - self.iris.u - kept
         return max(left, 0) * width, max(right, 0) * width
@@ -441,7 +440,7 @@ class PaintedEye:
         ratio = np.minimum((here.ground + DARK_LEVEL) / (there.ground + DARK_LEVEL), _BRIGHTER)
         held = ratio * there.held * self._as_open(u, from_u)[..., None]
         drawn = (1 - clear) * bare + clear * here.ground + held * (there.rest - there.stray)
-        # What the iris does not take along (errors of the filled white, flesh) stays in place and fades.
+        # All that the iris does not take along (errors of the filled white, flesh) stays in place and fades.
         stays = here.rest + here.held * (here.stray - here.rest)
         drawn += math.exp(-((math.hypot(shift, down) / _FADE) ** 2)) * stays
         # Limit the sum to known colours, because overlapping rests would add up to specks and dark arcs.

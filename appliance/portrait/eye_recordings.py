@@ -127,7 +127,7 @@ def _unlike(seen: Array, template: Array) -> float:
     return float(np.square(np.minimum(away, _COVERED * template.std() + 2)).mean())
 
 
-# The raster of an eye in a frame. It is coarser than the painting's (`view.EYE_VIEW_RASTER`), because a
+# The raster of an eye in a frame. It is coarser than the painting's (`lids.EYE_VIEW_RASTER`), because a
 # verdict keeps it of every frame.
 EYE_FRAME_RASTER: Final = EyeRaster(128, 0.72, 0.42)
 # White and iris are read this far off the upper lid, in eye widths: lashes and the lid's shadow lie nearer
@@ -183,7 +183,7 @@ class EyeRecorder:
         self._grid = sitter.grid(box)
         self._columns = [*self._grid.columns(row)]
         self.step = self._grid.steps[row]
-        # Where the eye is sampled in the painting, and in this row, whose irises have moved up or down.
+        # The eye is sampled here in the painting, and here in this row, whose irises have moved up or down.
         self._drops = [sitter.plan.drops[row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = EYE_FRAME_RASTER.mesh()
         self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]

@@ -56,7 +56,7 @@ class FineDetail:
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 
     def restore_by_landmarks(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
-        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved like the landmarks.
+        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved by the landmarks.
 
         `mesh` is the same landmarks in the frame's pixels, (points, 2); `strength` is the fraction of the
         detail that is added, 0 to 1.
@@ -103,7 +103,7 @@ _SIDE: Final = 512  # side of the frames for which steepness and extent are give
 # Greatest difference of both faces' meshes, a root mean square in half faces, at which they are one face in
 # one pose (by eye).
 _UNALIKE: Final = 0.12
-_LEVER: Final = 1.744  # `eyes.IRIS_LEVER`, rounded
+_LEVER: Final = 1.744  # `eye_layers.IRIS_LEVER`, rounded
 _EDGE: Final = 0.12  # the fraction of half a frame over which the weight falls to zero at the edge (by eye)
 
 
@@ -238,7 +238,7 @@ def blend_frames(
         yield Image.fromarray(blend_frame(square, finish(i, np.asarray(frame)), alpha))
 
 
-# What is done to a frame before it is blended: from its index and its RGB uint8 to the same.
+# Changes a frame before it is blended: from its index and its RGB uint8 to the same.
 FrameFinisher = Callable[[int, Pixels], Pixels]
 _SMALLEST: Final = 16  # least side of the frames' square, in pixels: less does not hold a head (by eye)
 
@@ -275,7 +275,7 @@ class FittedPainting:
 
 @dataclass(frozen=True, slots=True)
 class BlendSettings:
-    """How head frames are blended over the painting, and what the pack says of it.
+    """Settings of the blend of head frames over the painting, and the pack's labels.
 
     `steepness` and `extent` are the sigmoid's for frames of 512 pixels; `detail` is the fraction of the
     painting's fine detail that is restored, 0 to 1; `title` is the file's name if None.

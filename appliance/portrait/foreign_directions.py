@@ -77,7 +77,7 @@ ANGLES_FILE: Final = "angles.toml"  # the file in a folder of head pictures that
 # As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to
 # picture right, y up. Its numbers are the model's own, not degrees.
 _NAME: Final = re.compile(r"gaze_px([-m]?\d+(?:[p.]\d+)?)_py([-m]?\d+(?:[p.]\d+)?)_\d+")
-# What angles.toml must hold; ends every refusal of it.
+# The content expected of angles.toml; it ends every refusal of it.
 _EXPECTED: Final = "expected file, yaw and pitch of every picture, in degrees to picture right and up"
 
 

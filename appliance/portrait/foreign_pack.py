@@ -37,7 +37,7 @@ from appliance.portrait.plan import check_frame_count
 # The engine that pack.toml names; its number rises when the same frames would give another pack.
 BLENDING_ENGINE: Final = "frames blended 1"
 _READ: Final = 5  # number of pictures of a grid's row and column whose gaze is read
-# How far the readings may lie off a straight line, as a fraction of the range (measured on portraits of
+# Largest distance of the readings from a straight line, as a fraction of the range (measured on portraits of
 # known angles: 0.06).
 _UNLIKE: Final = 0.2
 

@@ -35,7 +35,7 @@ _STEEPEST_NOD: Final = 2.3
 
 
 class _Ends(NamedTuple):
-    """Where a field ends, in multiples of the distance from the face's middle to its outline.
+    """The ends of a field, in multiples of the distance from the face's middle to its outline.
 
     `side` lies just inside the outline, where the background begins; `up` over hair, `down` over the neck. In
     between, the sine of the direction is taken to a power: the higher `dome` (upwards) and `narrow`
@@ -51,14 +51,14 @@ class _Ends(NamedTuple):
 
 # Chosen by eye unless another origin is given; lengths are in half faces.
 
-# Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw by
+# The ends of the turn's field: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw by
 # 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits at
 # 1080x1920).
 _TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
-# Where the nod's field ends: the chin moves against the neck and the forehead against the hair, which give
+# The ends of the nod's field: the chin moves against the neck and the forehead against the hair, which give
 # way over a longer distance; at 6 degrees the background above moves by less than 1 px.
 _NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
-# What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth.
+# Ears and hair, which lie behind the plane through the sides, move by this fraction of its depth.
 _DEEP: Final = 0.35
 _SMOOTH: Final = 0.05  # sigma of the Gaussian that averages the mesh's depth: the mesh is rough on paintings
 # Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur is
@@ -85,7 +85,7 @@ _LAST_BLUR: Final = 0.045  # blur (sigma) that rounds the field's creases; an av
 
 
 class Displacement(NamedTuple):
-    """How far points move, in picture pixels: along the face to picture right, and down the face."""
+    """Shifts of points, in picture pixels: along the face to picture right, and down the face."""
 
     along: Array
     down: Array

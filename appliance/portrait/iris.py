@@ -16,7 +16,7 @@ _RIM: Final = np.radians(np.arange(-38, 219, 6))
 # The rim is lowest where the cosine of the direction is less than this: there it must be clear of the lower
 # lid.
 _LOWEST: Final = 0.26
-# How far it must be clear of the lower lid there, because the lid's own edge is no rim.
+# It must be clear of the lower lid by this there, because the lid's own edge is no rim.
 _CLEAR_BELOW: Final = 0.06
 _WIDE: Final = (0.02, 0.05, 0.09)  # light is compared this far inside and outside the rim
 # The same of the last search, which goes by the edge alone: a pale or dark rim misleads the wide comparison
@@ -90,7 +90,7 @@ def fit_iris(
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What circles are scored by; `whitest` is as `_whitest` returns it."""
+    """Scores circles by the light around their rims; `whitest` is as `_whitest` returns it."""
 
     view: EyeView
     lids: Eyelids
@@ -181,7 +181,7 @@ _BEYOND: Final = 0.05  # drawing ends this far beyond the last white, where it f
 # apart in full.
 _ALIKE: Final = 0.012
 # Width of the flesh in the inner corner, which no iris covers (on people 3 of 30 mm; the contour had been
-# widened by 4 % before, see `eyes`).
+# widened by 4 % to this side before, see `eye_layers._WIDER`).
 _FLESH: Final = 0.08
 _ROOM: Final = 0.06  # white is read in the half next to the rim of a side with this much room
 _BELOW: Final = (0.07, 0.2)  # skin is read from and to this far below the lower lid

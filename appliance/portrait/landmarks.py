@@ -1,4 +1,4 @@
-"""Where the face is: its mesh of 468 points, the contours of both eyes, and which of several faces.
+"""The landmarks of a face: a mesh of 468 points and the contours of both eyes; which of several faces.
 
 The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface Geometry
 from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al., "Real-time Pupil Tracking
@@ -207,7 +207,7 @@ OUTLINE_DIRECTIONS: Final = np.stack(
     [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
 )
 
-# Which faces follow: the one of a number, from 1 at picture left; "all"; or None, those of a sitter's size.
+# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
 FaceChoice = int | Literal["all"] | None
 
 
@@ -239,7 +239,7 @@ class EyeLandmarks:
 
     @property
     def opening(self) -> float:
-        """How far the lids are open in the middle, in eye widths."""
+        """The distance of the lids in the middle, in eye widths."""
         return math.dist(self.lower[4], self.upper[4]) / max(self.width, 1e-6)
 
 

@@ -12,7 +12,7 @@ from appliance.portrait.sampling import LUMA, Array, gaussian_blur, sample_bilin
 
 @dataclass(frozen=True, slots=True)
 class EyeRaster:
-    """Where an upright image of one eye has its samples, in eye widths from the eye's middle.
+    """The grid of samples of an upright image of one eye, in eye widths from the eye's middle.
 
     `density` is samples per eye width; `reach_u` and `reach_v` are half the image's width and height.
     """

@@ -70,8 +70,8 @@ def render(
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
-    All faces of the sitters' size follow together, the largest first; if one of them cannot, the question
-    is asked who shall. `owners` says whose a pixel is where heads meet.
+    All faces of the sitters' size follow together, the largest first; if one of them cannot, `SeveralFaces`
+    asks which one shall. `PixelOwners` says whose a pixel is where heads meet.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from appliance.portrait.sampling import Array
 
 _HALF_EYES_MM: Final = 31.5  # half the distance between a person's eyes, in millimetres (anatomy)
 _IRIS_MM: Final = 5.85  # the radius of a human iris, in millimetres (anatomy)
-# How far the corners of the lids lie in front of the eye's centre of rotation, in millimetres (anatomy).
+# Distance of the lids' corners in front of the eye's centre of rotation, in millimetres (anatomy).
 _CORNERS_MM: Final = 6.0
 _FARTHEST: Final = 0.14  # maximum iris travel to each side of where it looks to the front, in eye widths
 MAX_LOPSIDED: Final = 1.5  # the longer side of the range against the shorter one, at most
@@ -33,15 +33,15 @@ _FROM_HEAD: Final = 30.0
 # It is believed if model and picture place the iris within this of each other, in eye widths.
 _SAME_IRIS: Final = 0.1
 MIN_RANGE: Final = 8.0  # the range reaches at least this far to both sides of a viewer in front, in degrees
-# How far the gaze goes up and down if the picture allows, in degrees: to a tall visitor and to a child 1.5 m
+# The gaze goes this far up and down if the picture allows, in degrees: to a tall visitor and to a child 1.5 m
 # before a portrait.
 FULL_PITCH: Final = (10.0, 15.0)
 _LEAST_HEIGHT: Final = 1.0  # with less than this up or down, in degrees, only the level row is planned
 # The head's part of a gaze up or down: as much as of one to a side, 8 of 30 degrees at the usual turn.
 _NOD: Final = 8 / 30
-# How far the head usually turns to either side, in degrees; with smaller turns it also nods less.
+# The head's usual turn to either side, in degrees; with smaller turns it also nods less.
 USUAL_YAW: Final = 8.0
-# How far the eyes alone go up and down, in degrees: beyond this the lids look drawn (10 portraits).
+# The eyes alone go this far up and down, in degrees: beyond this the lids look drawn (10 portraits).
 _MOST_LIFTED: Final = (8.0, 12.0)
 _CLOSED: Final = 0.2  # the lids may close by this fraction of the opening
 _MOST_DOWN: Final = 0.12  # the irises go at most this far up or down, in eye widths
@@ -57,7 +57,7 @@ _LEAST: Final = 0.4  # weaker irises take this fraction of the usual travel
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """What each frame shows.
+    """The motions of each frame.
 
     The columns: `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front
     and positive to picture right; `turns` is the head's turn in degrees; `shifts` is (columns, 2), the way in

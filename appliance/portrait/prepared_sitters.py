@@ -100,7 +100,7 @@ VIEWER_DISTANCE_MM: Final = 2000.0  # distance of the viewer on whom the eyes co
 
 @dataclass(frozen=True, slots=True)
 class RequestedMotion:
-    """How a portrait is asked to move.
+    """The motion that is asked of a portrait.
 
     `frames` is the number of columns; `yaw` is how far the head turns to either side in degrees, 0 for the
     eyes alone; `eyes` is the fraction of the usual travel that the irises take, 0 for the head alone;
@@ -164,9 +164,9 @@ def prepare_sitters(
 ) -> SitterGroup:
     """Take a painting apart and plan the frames of all its sitters.
 
-    Where the movements of two sitters would meet, a pixel belongs to one of them, see `owners`: the larger
-    face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except where the
-    faces themselves overlap.
+    Where the movements of two sitters would meet, a pixel belongs to one of them, see `PixelOwners`: the
+    larger face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except
+    where the faces themselves overlap.
 
     Parameters
     ----------

@@ -165,7 +165,7 @@ def _reduced(
 
 # Chosen by eye unless another origin is given.
 
-# Where the eyes lie if the picture has the room, as a fraction of the screen's width.
+# The eyes lie here if the picture has the room, as a fraction of the screen's width.
 _EYES_ACROSS: Final = 0.5
 _EYES_DOWN: Final = 0.36  # the same of its height
 _HEAD_ACROSS: Final = 1.7  # the width that must stay in view, in widths of BlazeFace's box: hair and some air

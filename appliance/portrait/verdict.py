@@ -17,7 +17,7 @@ from appliance.portrait.sampling import Array
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
 
 VerdictKind = Literal["hang", "look", "another"]
-# How each verdict is told, from the best to the worst.
+# The words for each verdict, from the best to the worst.
 VERDICT_WORDS: Final[dict[VerdictKind, str]] = {
     "hang": "hang it",
     "look": "look at these frames first",
@@ -54,7 +54,7 @@ _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
 # Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (50
 # portraits).
 _HUE: Final = _Limits(0, 23, 0, 1000)
-# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to 13
+# The missing part of the moved iris's outer half, in percent: lids that cover it as they should take up to 13
 # (50 portraits).
 _CUT: Final = _Limits(0, 14, 0, 30)
 # The catch-light's strength against the painted one (50 portraits).

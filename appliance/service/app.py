@@ -48,7 +48,7 @@ FADE: Final = 0.6
 
 
 class App:
-    """What the main thread does, step by step; all it knows is here, and its clock is passed in.
+    """The main thread's work, step by step; its whole state is here, and its clock is passed in.
 
     `config` is in force, `pack` is lit, and `fault` says what is wrong with the portrait that should hang, if
     anything is. `vision` sees on a thread of its own, or where a test steps it.

@@ -163,7 +163,7 @@ SLOW_FOR: Final = 60.0
 
 
 class State(StrEnum):
-    """What visitors meet."""
+    """The portrait's condition as visitors meet it."""
 
     STARTING = "starting"  # the portrait is lit or about to be, the camera not open yet
     FOLLOWING = "following"  # the sitter looks at somebody
@@ -176,7 +176,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What is known at the moment `now`; times are seconds on the monotonic clock.
+    """The state at the moment `now`; times are seconds on the monotonic clock.
 
     `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due`
     is when the vision thread should have come by at the latest. `blind` says why nothing is seen; a camera

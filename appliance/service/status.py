@@ -91,11 +91,11 @@ WRONG: Final = "%s; but %s"
 
 # The service writes every second; this long without a word it hangs.
 _FRESH: Final = 10.0
-# How far ahead of our clock the status's may be, in seconds: it is rounded, and it is the same clock.
+# The status's clock may be this far ahead of ours, in seconds: it is rounded, and it is the same clock.
 _AHEAD: Final = 1.0
 # Largest status that is read, in bytes: ours have some 1,500, with a title and a fault of a screen each.
 _MOST_BYTES: Final = 65_536
-# What a status must hold for its line.
+# The keys that a status must hold for its line.
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "monotonic": (int, float),
     "sentence": str,

@@ -1,4 +1,4 @@
-"""Where to detect faces in each picture: in the whole picture, a tile, or a crop around a person.
+"""The region of each picture in which faces are detected: the whole, a tile, or a crop around a person.
 
 One region is searched per picture, because a detector takes several milliseconds on a Pi.
 """
@@ -142,7 +142,7 @@ class RoundRobin:
 
 
 class MotionMap:
-    """Where the picture changes. It only hints where to search, so a sparse sample is enough."""
+    """Finds where the picture changes. It only hints where to search, so a sparse sample is enough."""
 
     def __init__(self) -> None:
         self._before: Pixels | None = None

@@ -1,4 +1,4 @@
-"""Who is in view: faces found in one picture after another become tracks, one for each person."""
+"""The people in view: faces found in one picture after another become tracks, one for each person."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ _MOVING_SHARE: Final = 0.1
 _STATIC_MEMORY: Final = 600.0
 # Half of a body's width, in face widths (origin unknown).
 _BODY_HALF: Final = 1.8
-# Where a body begins and ends below the eyes, in face widths (origin unknown).
+# A body begins and ends this far below the eyes, in face widths (origin unknown).
 _BODY: Final = (0.8, 9.0)
 # Score below which a face on somebody's body is clothes or a bag (origin unknown).
 _CLOTHES_SCORE: Final = 0.75
@@ -102,7 +102,7 @@ _SIZE_SPEED: Final = 0.3
 _SCORE_TIME: Final = 0.15
 # Fraction of the mean score that is still usual (films: faces that turn away fall below it).
 _USUAL_SCORE: Final = 0.75
-# How far a score may be below the usual one; below that it is somebody else or a wall pattern (origin
+# A score may be this far below the usual one; below that it is somebody else or a wall pattern (origin
 # unknown).
 _SCORE_TOLERANCE: Final = 0.1
 # Weight of a usual score in the running mean (origin unknown).
@@ -117,7 +117,7 @@ _MAX_ASSIGNMENTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class AssociationGate:
-    """How far a face may be from a track's expected position to belong to it, in face widths (150 mm).
+    """Largest distance of a face from a track's expected position to belong to it, in face widths (150 mm).
 
     `start` at once, plus `speed` for each second unseen, up to `most`.
     """
@@ -129,7 +129,7 @@ class AssociationGate:
 
 # From one picture to the next: a standing person may start to walk at 1.2 m/s (8 face widths/s).
 _PICTURE_GATE: Final = AssociationGate(0.5, 8.0, 2.5)
-# When a lost person returns: wider, because their expected position is uncertain (origin unknown).
+# For a lost person who returns: wider, because their expected position is uncertain (origin unknown).
 _RETURN_GATE: Final = AssociationGate(1.0, 8.0, 3.5)
 
 

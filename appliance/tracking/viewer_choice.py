@@ -16,7 +16,7 @@ _STEP_TIME: Final = 0.7
 # Time after the first face in which other people may not have been seen yet, in seconds: scanning the whole
 # room takes as long.
 _SURVEY_TIME: Final = 0.7
-# How many times wider a face must be to take the gaze within `_SURVEY_TIME` (origin unknown).
+# A face must be this many times wider to take the gaze within `_SURVEY_TIME` (origin unknown).
 _SURVEY_RATIO: Final = 1.2
 # A new face takes the gaze only after more sightings than this, because it may be clothes (origin unknown).
 _MAX_DOUBTFUL_SIGHTINGS: Final = 3
