@@ -1,7 +1,7 @@
 """The catch-light: a lamp's reflection in the eye, which lags behind when the iris turns."""
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,13 +164,13 @@ def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
         core = spot & (away < _NEAR_RIM)
         # Erosion removes white along the rim that is thinner than the spot.
         for _ in range(thin):
-            core = ~_grown(~core)
+            core = ~_highest(~core)
         if not core.any():
             break
         nearest = float(away[core].min())
         core = _connected(core & (away == nearest), core)
         for _ in range(thin):
-            core = _grown(core) & spot
+            core = _highest(core) & spot
         nearest = float(away[core].min())
         behind, angle = _behind(core, turn)
         if nearest < _DEEP and angle < _ALONG * (1 - nearest):
@@ -201,7 +201,7 @@ def _with_glow(spot: Mask, disc: Mask, light: Array) -> Mask:
     level = float(light[spot].mean())
     for count in range(most):
         # Do not grow across a dark valley: beyond it lies the white, or another light.
-        ring = _grown(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
+        ring = _highest(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
         here = float(light[ring].mean()) if ring.any() else level
         if count >= least and level - here < _FALLS:
             break
@@ -216,21 +216,12 @@ def _connected(seed: Mask, allowed: Mask) -> Mask:
     while grown.sum() != count:
         count = int(grown.sum())
         for _ in range(8):
-            grown = _grown(grown) & allowed
+            grown = _highest(grown) & allowed
     return grown
 
 
-def _grown(mask: Mask) -> Mask:
-    wide = mask.copy()
-    wide[1:] |= mask[:-1]
-    wide[:-1] |= mask[1:]
-    wide[:, 1:] |= mask[:, :-1]
-    wide[:, :-1] |= mask[:, 1:]
-    return wide
-
-
-def _highest(values: Array) -> Array:
-    """Return the largest of each point and its four neighbours."""
+def _highest(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest of each point and its four neighbours; a mask is grown by one sample."""
     highest = values.copy()
     for to, of in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:])):
         highest[to] = np.maximum(highest[to], values[of])

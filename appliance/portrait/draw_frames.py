@@ -136,7 +136,10 @@ def _draw_eye(
     `way` is the iris's to picture right and down.
     """
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
-    x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
+    x, y = columns + corner[0], rows + corner[1]
+    moved = np.stack([there - here for there, here in zip(nodes, sitter.head.nodes(), strict=True)], -1)
+    shift = sitter.head.interpolate(moved, x, y)
+    x, y = x + shift[..., 0], y + shift[..., 1]  # where the points of the frame come from
     changes = eye.can_change(x, y, bool(way[1]))
     drawn = eye.draw(sitter.pixels, x[changes], y[changes], *way)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
@@ -149,13 +152,6 @@ def _every_second(nodes: Array) -> Array:
         lines = np.moveaxis(out, axis, 0)
         lines[1:-1:2] = (lines[:-2:2] + lines[2::2]) / 2
     return out
-
-
-def _sources(head: HeadMotion, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
-    """Return where points of a frame come from, x and y in picture pixels, interpolated between the nodes."""
-    moved = np.stack([there - here for there, here in zip(nodes, head.nodes(), strict=True)], -1)
-    shift = head.interpolate(moved, x, y)
-    return x + shift[..., 0], y + shift[..., 1]
 
 
 def _eye_box(sitter: PreparedSitter, eye: PaintedEye) -> Box:

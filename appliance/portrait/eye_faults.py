@@ -16,7 +16,7 @@ from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames, EyeRecorder
 from appliance.portrait.landmarks import EyeLandmarks
 from appliance.portrait.prepared_sitters import PreparedSitter
-from appliance.portrait.sampling import LUMA, Array, Mask, gaussian_blur, sample_bilinear
+from appliance.portrait.sampling import LUMA, Array, Mask, dilate, gaussian_blur, sample_bilinear
 
 # Chosen by eye unless another origin is given; lengths are in eye widths.
 
@@ -428,7 +428,7 @@ def new_hard_edges(eye: EyeFrames) -> list[float]:
     resting = _steepness(eye.colours[eye.painted_frame])
     between = (EYE_FRAME_RASTER.columns() > eye.corners[0]) & (EYE_FRAME_RASTER.columns() < eye.corners[1])
     lids = [np.where(abs(down - lid) < _NEAR, resting, 0).max(0)[between] for lid in (eye.upper, eye.lower)]
-    painted = np.maximum(_greatest(resting), np.median(lids))
+    painted = np.maximum(dilate(resting, round(_NEAR * EYE_FRAME_RASTER.density)), np.median(lids))
     out = []
     for frame, shift in enumerate(eye.shifts.tolist()):
         there = inside & ((across - u - shift) * (-1 if shift > 0 else 1) > 0)
@@ -448,15 +448,6 @@ def _steepness(colours: Array) -> Array:
     steps[1, 2:-2] = abs(colours[4:] - colours[:-4]).max(-1)
     steep: Array = np.hypot(*steps)
     return steep
-
-
-def _greatest(values: Array) -> Array:
-    """Return the greatest value within 0.05 eye widths across and down of each sample."""
-    reach = round(_NEAR * EYE_FRAME_RASTER.density)
-    for axis in (0, 1):
-        padded = np.pad(values, [(reach, reach) if i == axis else (0, 0) for i in (0, 1)], "edge")
-        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis).max(-1)
-    return values
 
 
 # Offsets at which skin is read above the upper and below the lower lid, in eye widths: nearer, lashes and

@@ -513,7 +513,7 @@ def fit_eyes(pixels: Pixels, face: FaceLandmarks) -> tuple[PaintedEye, PaintedEy
 
 def find_irises(pixels: Pixels, face: FaceLandmarks) -> list[tuple[EyeView, IrisCircle, Eyelids]]:
     """Find iris and lids of both eyes, the one at picture left first."""
-    axes = [_axes(marks, face.tilt) for marks in face.eyes]
+    axes = [EyeAxes(float(m.middle[0]), float(m.middle[1]), m.width, face.tilt) for m in face.eyes]
     views = [resample_eye(pixels, a) for a in axes]
     guess = (face.eyes[0].radius + face.eyes[1].radius) / 4 + _OF_HALF_FACE * face.half_width / 2
     first = [_fit(v, m, guess, 0.12, _RADII) for v, m in zip(views, face.eyes, strict=True)]
@@ -529,11 +529,6 @@ def find_irises(pixels: Pixels, face: FaceLandmarks) -> list[tuple[EyeView, Iris
         lids = replace(lids, lower=lids.lower + _OVER * max(iris.softness - _SHARP, 0))
         found.append((view, iris, fit_corners(view, lids, iris, inner)))
     return found
-
-
-def _axes(marks: EyeLandmarks, tilt: float) -> EyeAxes:
-    x, y = marks.middle.tolist()
-    return EyeAxes(x, y, marks.width, tilt)
 
 
 def _fit(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.pack import Box
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarks
-from appliance.portrait.sampling import Array, Mask, gaussian_blur, sample_bilinear, smoothstep
+from appliance.portrait.sampling import Array, Mask, dilate, gaussian_blur, sample_bilinear, smoothstep
 
 _STEP: Final = 1 / 14  # distance of the field's nodes, in half faces (by eye)
 _LEAST_STEP: Final = 6  # least distance of the nodes, in pixels
@@ -240,9 +240,11 @@ def build_head_motion(
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
     inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
-    depths, outline = _depths(face.mesh[:, 2] / half, points), _outline(points, there)
+    depths = _depths(face.mesh[:, 2] / half, points)
+    # 0 in the face's middle, 1 on the convex hull of its mesh, of which a nose in three-quarter view is part.
+    outline = (there @ OUTLINE_DIRECTIONS / (points @ OUTLINE_DIRECTIONS).max(0)).max(-1)
     if others:
-        inside &= ~_widened(others(x, y), math.ceil(edge / half / _STEP))
+        inside &= ~dilate(others(x, y), math.ceil(edge / half / _STEP))
     outs = []
     for ends in (_TURN, _NOD):
         outs.append(np.where(inside, outline / _end(there, ends), 2.0))
@@ -260,7 +262,11 @@ def build_head_motion(
     over = (x * c + y * s) / half, (y * c - x * s) / half
     places = [(o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)]
     depth, rise = (sample_bilinear(field, *places) for field in fields)
-    return _trimmed(HeadMotion(box, depth, rise, face.tilt, step))
+    whole = HeadMotion(box, depth, rise, face.tilt, step)
+    # Cut away what never moves, except one node on every side.
+    left, top, right, bottom = _around((depth != 0) | (rise != 0))
+    part = np.s_[top : bottom + 1, left : right + 1]
+    return replace(whole, box=whole.moving_box(True, True), depth=depth[part], rise=rise[part])
 
 
 def _depths(z: Array, points: Array) -> Array:
@@ -270,15 +276,6 @@ def _depths(z: Array, points: Array) -> Array:
     over = -z - plane @ np.linalg.lstsq(plane[sides], -z[sides], rcond=None)[0]
     deep: Array = np.where(over < 0, _DEEP * over, over)
     return deep
-
-
-def _outline(points: Array, there: Array) -> Array:
-    """Return how far out points (..., 2) lie: 0 in the face's middle, 1 on its outline.
-
-    The outline is the mesh points' convex hull; in a three-quarter view the nose may be part of it.
-    """
-    out: Array = (there @ OUTLINE_DIRECTIONS / (points @ OUTLINE_DIRECTIONS).max(0)).max(-1)
-    return out
 
 
 def _end(there: Array, ends: _Ends) -> Array:
@@ -391,14 +388,6 @@ class _Edges:
         np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
 
 
-def _widened(mask: Mask, by: int) -> Mask:
-    """Return which nodes lie within `by` nodes of those of a mask."""
-    for axis in (0, 1):
-        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
-        mask = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
-    return mask
-
-
 def box_around(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
     """Return the rectangle of whole pixels around points, with a margin, inside a picture of that size."""
     x0, y0 = max(math.floor(x.min()) - margin, 0), max(math.floor(y.min()) - margin, 0)
@@ -413,10 +402,3 @@ def _around(moving: Mask) -> tuple[int, int, int, int]:
         return 0, 0, moving.shape[1] - 1, moving.shape[0] - 1
     bottom, right = (min(int(i[-1]) + 2, n - 1) for i, n in zip((rows, columns), moving.shape, strict=True))
     return max(int(columns[0]) - 1, 0), max(int(rows[0]) - 1, 0), right, bottom
-
-
-def _trimmed(head: HeadMotion) -> HeadMotion:
-    """Cut away what never moves, but for a node on every side."""
-    left, top, right, bottom = _around((head.depth != 0) | (head.rise != 0))
-    part = np.s_[top : bottom + 1, left : right + 1]
-    return replace(head, box=head.moving_box(True, True), depth=head.depth[part], rise=head.rise[part])

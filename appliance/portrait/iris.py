@@ -205,7 +205,9 @@ def _corner(saturation: Array, lids: Eyelids, iris: IrisCircle, side: int, inner
     first, last = iris.u + side * (iris.radius + _OFF_RIM), lids.left if side < 0 else lids.right
     count = int((last - first) * side / _CORNER_STEP)
     white = _white(saturation, lids, iris)
-    skin = _below(saturation, lids, *sorted((iris.u, last + side * 0.1)))
+    first_skin, last_skin = sorted((iris.u, last + side * 0.1))
+    lowest = float(lids.at(np.linspace(first_skin, last_skin, 9))[1].max())
+    skin = _mean(saturation, (first_skin, last_skin), (lowest + _BELOW[0], lowest + _BELOW[1]))
     if count < 2:
         return last
     if skin - white < _ALIKE:
@@ -246,12 +248,6 @@ def _column(saturation: Array, lids: Eyelids, at: float, half: float = _CORNER_S
     upper, lower = (float(v) for v in lids.at(np.array(at)))
     middle, far = (upper + lower) / 2, max(_MIDDLE * (lower - upper), _LEAST)
     return _mean(saturation, (at - half, at + half), (middle - far, middle + far))
-
-
-def _below(saturation: Array, lids: Eyelids, left: float, right: float) -> float:
-    """Return the mean saturation of the skin below the lower lid between two u."""
-    lowest = float(lids.at(np.linspace(left, right, 9))[1].max())
-    return _mean(saturation, (left, right), (lowest + _BELOW[0], lowest + _BELOW[1]))
 
 
 def _mean(saturation: Array, across: tuple[float, float], down: tuple[float, float]) -> float:

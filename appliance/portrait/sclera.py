@@ -224,7 +224,8 @@ def _as_beside(
     fleshy = np.clip((_red(painted) - _red(filled[row, at])) / _FLESH - 0.5, 0, 1)
     sure *= 1 - fleshy * np.clip(2 + (ratio @ LUMA) / _HARDLY, 0, 1)
     # Rows without such white follow the nearest rows that have it.
-    near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
+    columns = np.column_stack([sure[:, None] * ratio, sure]).T
+    near, far_off = (np.column_stack([smooth_view(column, h) for column in columns]) for h in _ALIKE)
     total = near + _NEXT * far_off
     ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
     light = (ratio @ LUMA)[:, None]
@@ -280,11 +281,6 @@ def _step_around(
     added += steps[..., 6:9] * np.exp(-((inwards / _FLESH_FADES) ** 2))
     added += outwards * (steps[..., :3] - added)
     return added
-
-
-def _down(values: Array, height: float) -> Array:
-    """Average each column of values (rows, n) over a height, in eye widths."""
-    return np.column_stack([smooth_view(column, height) for column in values.T])
 
 
 def _grain(

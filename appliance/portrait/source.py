@@ -225,7 +225,8 @@ def fit_to_screen(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) 
     shown = (max(right - left, 1), max(bottom - top, 1))
     resized = Image.fromarray(pixels).resize(shown, Image.Resampling.LANCZOS, inside)
     if shown != size:
-        canvas = Image.new("RGB", size, _mat(pixels))
+        border = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
+        canvas = Image.new("RGB", size, tuple((border.mean(0) * _MAT).astype(int).tolist()))
         canvas.paste(resized, (left, top))
         resized = canvas
     placed = []
@@ -251,10 +252,3 @@ def _heads(faces: Sequence[Face]) -> tuple[float, float, float, float]:
 def _placed(wanted: float, room: float) -> float:
     """Return where a window begins: as wanted inside the picture, or so that the picture is inside it."""
     return min(max(wanted, min(room, 0.0)), max(room, 0.0))
-
-
-def _mat(pixels: Pixels) -> tuple[int, int, int]:
-    """Return the colour around a picture that does not fill the screen."""
-    border = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
-    red, green, blue = (border.mean(0) * _MAT).astype(int).tolist()
-    return red, green, blue
