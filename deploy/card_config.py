@@ -22,7 +22,7 @@ BOOT: Final = Path("/boot/firmware")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
 REFUSED: Final = "{fault}; nothing of it is applied, the settings stay as they were"
 GONE: Final = "{card}: taken off the card; its settings no longer count"
-# Where an earlier version kept the SHA-256 of the text that it had written into config.toml.
+# The file in which an earlier version kept the SHA-256 of the text that it had written into config.toml.
 _MARK: Final = ".card-sha256"
 
 

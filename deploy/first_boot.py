@@ -1,4 +1,4 @@
-"""What makes a card provision itself at its next boot: one line in cloud-init's user-data, or in firstrun.sh.
+"""Make a card provision itself at its next boot: one line in cloud-init's user-data, or in firstrun.sh.
 
 Both may already be there, written by Raspberry Pi Imager (user, Wi-Fi); then they keep what they say.
 cloud-init runs a command of user-data once per instance, so that a card which has booted before needs a

@@ -17,7 +17,7 @@ from appliance.service import (
     camera_creation,
     fallback,
     journal,
-    recovery,
+    reboot_or_pause,
     reporter,
     settings,
     vision_thread,
@@ -33,7 +33,7 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 # The modules whose lines reach the journal; film and replay are for the desk.
 LOGGING_MODULES = [
     *(cec, monitor, opening_hours, frame_loader, opening_hours, scanout, screen, sdl, picamera),
-    *(fallback, app, recovery, reporter, settings, vision_thread),
+    *(fallback, app, reboot_or_pause, reporter, settings, vision_thread),
 ]
 
 

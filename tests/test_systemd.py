@@ -1,10 +1,23 @@
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parent.parent / "systemd" / "mona-lisa.service"
+CHECKOUT = Path(__file__).parent.parent
+UNIT = CHECKOUT / "systemd" / "mona-lisa.service"
+
+
+def test_every_file_that_a_unit_names_is_in_the_release() -> None:
+    units = sorted((CHECKOUT / "systemd").rglob("*.service"))
+    named = [
+        name
+        for unit in units
+        for name in re.findall(r"/opt/mona-lisa/current/(\S+)", unit.read_text("utf-8"))
+    ]
+    assert [name for name in named if not name.startswith("venv/") and not (CHECKOUT / name).exists()] == []
+    assert "appliance/service/reboot_or_pause.py" in named
 
 
 def can_score() -> bool:

@@ -1,4 +1,4 @@
-"""What a FOMM frame costs against its convolutions alone; a driving film drawn without a person."""
+"""The cost of a FOMM frame against its convolutions alone; a driving film drawn without a person."""
 
 import tempfile
 import time
@@ -60,7 +60,7 @@ def write_film(path: Path, pictures: Iterable[Image.Image], rotation: int = 0) -
     return path
 
 
-# What is asked: the frame against its convolutions, and 1.2 GB in units of 1024 x 1024 bytes.
+# The requirement: the frame against its convolutions, and 1.2 GB in units of 1024 x 1024 bytes.
 TO_CONVOLUTIONS: Final = 1.1
 MEMORY_MB: Final = 1144
 _ROUNDS: Final = 5

@@ -226,7 +226,7 @@ FAR: Final = 1200.0
 
 @dataclass
 class GazeRun:
-    """What one rule did on one walk: an entry per display refresh at which somebody was to be followed."""
+    """The result of a method on one walk: an entry per refresh at which somebody was to be followed."""
 
     errors: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)

@@ -133,7 +133,7 @@ def scatter() -> dict[str, Any]:
 
 _STEP = 0.02
 
-# Where the viewer is at a moment, seen from the sitter; None when there is nobody to follow.
+# The viewer's place at a moment, seen from the sitter; None when there is nobody to follow.
 Truth = Callable[[float], Direction | None]
 
 

@@ -19,7 +19,7 @@ _WALL: Final = (110, 104, 96)
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
-    """Where the face is in a photograph, in its pixels: the middle and width of BlazeFace's box."""
+    """The face's place in a photograph, in its pixels: the middle and width of BlazeFace's box."""
 
     file: str
     x: float
@@ -205,7 +205,7 @@ def _return() -> WalkScript:
 # From the middle of an exposure to the picture, in seconds.
 _LATENCY: Final = 0.05
 _RATES: Final = (30.0, 15.0, 10.0)
-# How far the eyes of somebody standing, of somebody sitting and of a child are below the lens.
+# Distance below the lens of the eyes of somebody standing, of somebody sitting and of a child.
 _STANDING: Final = -50.0
 _SEATED: Final = 340.0
 _CHILD: Final = 480.0

@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 
 @dataclass(frozen=True, slots=True)
 class CpuAndPeakMemory:
-    """What a process took: seconds of CPU on all cores together, and peak resident memory in MB."""
+    """The cost of a process: seconds of CPU on all cores together, and peak resident memory in MB."""
 
     cpu_s: float
     peak_mb: float

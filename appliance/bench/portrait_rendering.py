@@ -1,4 +1,4 @@
-"""What a portrait costs to render; a folder of pictures judged; a picture of several sitters."""
+"""The cost of rendering a portrait; a folder of pictures judged; a picture of several sitters."""
 
 import tempfile
 from collections.abc import Callable, Iterator

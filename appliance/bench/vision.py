@@ -1,4 +1,4 @@
-"""How fast faces are found, and how quickly and faithfully one viewer is followed."""
+"""The speed at which faces are found, and how quickly and faithfully one viewer is followed."""
 
 import contextlib
 import math
@@ -31,7 +31,7 @@ _SHARE: Final = 0.25
 # Measured before counting: caches, lazy imports and the peer's graph settle.
 _WARM_UP: Final = 3
 
-# What the issue asks of the short model on 640x480 RGB, at most.
+# The short model may take at most this on 640x480 RGB (the issue's requirement).
 TO_RAW: Final = 1.45
 TO_PEER: Final = 0.95
 

@@ -76,7 +76,7 @@ _Slices = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """Which pixels of an image make which pixels of the output.
+    """The pixels of an image that make each pixel of the output.
 
     `border` are the parts of the output beyond the image and `target` the part on it. `source` are the pixels
     read, `box` is the part of them that counts, (x0, y0, x1, y1), and `ratio` is (n, m).
@@ -304,7 +304,7 @@ def _read_planes(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) -
     half = Region(region.x0 / 2, region.y0 / 2, region.x1 / 2, region.y1 / 2)
     planes = np.empty((3, rows, columns), np.float32)
     average_region(y[..., None], region, planes[0, ..., None], PER_GREY_LEVEL, -1.0, border=-1.0)
-    # Where every pixel is read, four pixels share one U and V.
+    # If every pixel is read, four pixels share one U and V.
     step = 2 if region.width <= columns and rows % 2 == columns % 2 == 0 else 1
     small = np.empty((rows // step, columns // step, 1), np.float32)
     for plane, colour in zip(planes[1:], (u, v), strict=True):

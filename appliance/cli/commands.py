@@ -1,4 +1,4 @@
-"""What the commands do: each a few lines that call the packages.
+"""The commands: each a few lines that call the packages.
 
 Packages are imported in the commands that need them, because `run` must light the screen at once. A command
 returns its exit code; an `ApplianceError` it raises is told by the caller.

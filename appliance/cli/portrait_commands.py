@@ -1,4 +1,4 @@
-"""What the commands `portrait ...` and `fomm ...` do: paintings to packs, and which of them hangs."""
+"""The commands `portrait ...` and `fomm ...`: paintings to packs, and which of them hangs."""
 
 import argparse
 import json

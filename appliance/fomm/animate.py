@@ -81,7 +81,7 @@ def read_square(pixels: Pixels, place: HeadSquare, side: int) -> Array:
 
 _FACTS: Final = "job.json"
 _OURS: Final = ("frame_*.png", "motion_*.npy", "*.npz", _FACTS)
-# What NumPy, and what it reads by, raise for files that are not there, cut short or damaged.
+# Errors of NumPy, and of the modules it reads by, for files that are not there, cut short or damaged.
 _NOT_WHOLE: Final = (
     AttributeError,
     EOFError,
@@ -189,7 +189,7 @@ ENGINE: Final = "FOMM 2"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What may be chosen.
+    """The choices of an animation.
 
     `frames` is how many, odd; `size` the screen's (width, height) in pixels, the picture's own if not
     given; `face` which of several faces, from 1 at picture left; `place` the square of the fitted

@@ -36,7 +36,7 @@ _OPTIONS: Final = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,matroska,avi,mpegts,mpeg,asf,flv,ogg,gif,dv,mjpeg,m4v,h264,hevc",
 }
-# What FFmpeg's bindings raise on a damaged film, besides FFmpeg's own (seen in mutated films).
+# Errors of FFmpeg's bindings on a damaged film, besides FFmpeg's own (seen in mutated films).
 _DAMAGE: Final = (
     av.error.FFmpegError,
     ArithmeticError,
@@ -152,7 +152,7 @@ _LYING: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a film shows, picture by picture; where it is not `sure`, what lies between its neighbours.
+    """The motion in a film, picture by picture; where it is not `sure`, interpolated between neighbours.
 
     `yaw` and `eyes` (n,) are the head's and the eyes' turn in degrees to picture right; `opening` (n,)
     is how far the lids are open, in eye widths; `mesh` (n, 468, 2) is the face in picture pixels;
@@ -170,13 +170,13 @@ class Watched:
 
     @property
     def sure(self) -> NDArray[np.bool_]:
-        """Where there is a face with open lids, (n,): whoever blinks looks nowhere."""
+        """Whether there is a face with open lids, (n,): somebody who blinks looks nowhere."""
         open_: NDArray[np.bool_] = self.opening >= _SHUT * np.median(self.opening)
         return self.seen & open_
 
     @property
     def motion(self) -> Array:
-        """Where the gaze goes, head and eyes together, in degrees to picture right."""
+        """The gaze, head and eyes together, in degrees to picture right."""
         return self.yaw + self.eyes
 
 
@@ -274,7 +274,7 @@ _SIGMA: Final = 1.0
 _OUTER: Final = 0.08
 # The part of the sweep that the start must leave to either side.
 _ASIDE: Final = 0.3
-# What the gaze must do at least to either side, in degrees, to make frames of.
+# Least range of the gaze to either side, in degrees, from which frames can be made.
 _LEAST: Final = 3.0
 
 
@@ -393,18 +393,18 @@ def difference(mesh: Array, pose: Array) -> float:
     return float(np.square(normal(mesh) - normal(pose)).sum(1).mean())
 
 
-# What the gaze, the eyes and the head must do from one end to the other, in degrees.
+# Least range of the gaze, the eyes and the head from one end to the other, in degrees.
 _GAZE: Final = 20.0
 _EYES: Final = 8.0
 _HEAD: Final = 6.0
-# How far the start may lie from the middle: the longer side against the shorter.
+# Largest distance of the start from the middle: the longer side against the shorter.
 _LOPSIDED: Final = 1.6
 # The largest of the steps between frames against their mean, and the part of the way that goes back.
 _UNEVEN: Final = 3.0
 _BACK: Final = 0.1
 # The gaze's largest step from picture to picture, in steps between frames.
 _HASTY: Final = 3.0
-# What the head may do besides: rise, sink and grow, in parts of the face's height; tilt, in degrees.
+# Limits of the head's other motion: rise, sink and grow, in parts of the face's height; tilt, in degrees.
 _DRIFT: Final = 0.12
 _TILT: Final = 10.0
 

@@ -92,7 +92,7 @@ class Up(Same):
 
 
 class _Doubled(nn.Conv2d):
-    """What a 3x3 convolution makes of doubled pixels, rectified, from the pixels themselves.
+    """A 3x3 convolution of doubled pixels, rectified, computed from the pixels themselves.
 
     Of the nine pixels under the kernel some are the same, so a 2x2 kernel does: one for each of the
     four places that a doubled pixel has, 16 products instead of 36.
@@ -431,13 +431,13 @@ class Fomm(nn.Module):
 
 
 _PARTS: Final = ("generator", "kp_detector")
-# How many faulty entries are named before the rest is counted, and how much of a name is shown.
+# Number of faulty entries that are named before the rest is counted, and of characters shown of a name.
 _NAMED: Final = 3
 _SHOWN: Final = 100
 _EXPECTED: Final = "expected vox-cpk or vox-adv-cpk"
 # Weights in other kinds of numbers, sparse or without storage are none that training left.
 _FLOATS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-# What reading bytes that are no checkpoint can raise: they are read as a program for a small machine.
+# Errors of reading bytes that are no checkpoint: they are read as a program for a small machine.
 _NOT_READ: Final = (
     ArithmeticError,
     AssertionError,

@@ -1,4 +1,4 @@
-"""How simulated people move: smooth paths, swaying bodies, heads that turn and nod.
+"""The motion of simulated people: smooth paths, swaying bodies, heads that turn and nod.
 
 All lengths are in eye distances (63 mm in an adult), from the middle between the eyes of the photograph, x to
 picture right and y down. The head is modelled as a smooth relief with a nose, which turns about a vertical
@@ -131,7 +131,7 @@ _ITERATIONS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
-    """How far a head is turned to picture right and nods downwards, relative to its photograph, in degrees.
+    """A head's turn to picture right and nod downwards, relative to its photograph, in degrees.
 
     The warp is valid up to 28 degrees of yaw and 10 of pitch; beyond that it would fold.
     """

@@ -37,7 +37,7 @@ _STONE_CONTRAST: Final = 0.65
 _FRAME_COLOUR: Final = (96, 74, 48)
 # Width of that frame, in eye distances.
 _FRAME_WIDTH: Final = 0.5
-# How far a poster shows the photograph to each side of the eyes, in eye distances.
+# A poster shows the photograph this far to each side of the eyes, in eye distances.
 _ASIDE: Final = 3.3
 # The same above the eyes.
 _ABOVE: Final = 2.9

@@ -126,7 +126,7 @@ class ScriptedPerson:
 
 @dataclass(frozen=True, slots=True)
 class RoomSpec:
-    """What the room is like.
+    """The properties of the room.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The catch-light: a lamp's reflection in the eye, which lags behind when the iris turns."""
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,55 +10,44 @@ from appliance.portrait.iris import IrisCircle, iris_window
 from appliance.portrait.lids import EYE_VIEW_RASTER, Eyelids, EyeView
 from appliance.portrait.sampling import Array, Mask
 
+# Chosen by eye unless another origin is given.
+
 # The fraction of the iris's way that the reflection goes when the eye turns: the cornea's centre of
 # curvature lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2 mm (anatomy).
 CATCH_LIGHT_FOLLOWS: Final = 0.55
-# A catch-light is brighter than the iris by at least this fraction of the eye's contrast (by eye).
+# A catch-light is brighter than the iris by at least this fraction of the eye's contrast.
 _LEAST: Final = 0.38
-# Fractions of its peak down to which it is counted; the first at which it stands alone is taken (by eye).
+# Fractions of its peak down to which it is counted; the first at which it stands alone is taken.
 _PARTS: Final = (0.22, 0.4, 0.55, 0.7)
-# It covers at most this fraction of the iris's disc (by eye).
-_LARGEST: Final = 0.16
-# At most this many are looked for inside the iris, and as many across its rim.
-_MANY: Final = 3
+_LARGEST: Final = 0.16  # it covers at most this fraction of the iris's disc
+_MANY: Final = 3  # at most this many are looked for inside the iris, and as many across its rim
 # A further catch-light has at least this fraction of the first one's height, otherwise it is a fleck of the
-# iris (by eye).
+# iris.
 _DIMMER: Final = 0.5
-# The first search goes this far from the iris's middle, in radii (by eye).
-_INSIDE: Final = 0.85
-# The second search, across the rim, goes this far, in radii (by eye).
-_ACROSS: Final = 1.15
-# The part of the view that is searched ends this far from the middle, in radii.
-_OUT: Final = 1.6
-# A catch-light must end this far before that part's edge, in radii (by eye).
-_EDGE: Final = 0.05
-# Its reach against that of a disc of its area, at most: inside and across the rim, where a strip of white
-# is longer than a lamp (by eye).
+_INSIDE: Final = 0.85  # the first search goes this far from the iris's middle, in radii
+_ACROSS: Final = 1.15  # the second search, across the rim, goes this far, in radii
+_OUT: Final = 1.6  # the part of the view that is searched ends this far from the middle, in radii
+_EDGE: Final = 0.05  # a catch-light must end this far before that part's edge, in radii
+# Its reach against that of a disc of its area, at most: inside and across the rim, where a strip of white is
+# longer than a lamp.
 _COMPACT: Final = (1.7, 1.4)
-# One that touches the white must reach nearer to the centre than this, in radii; otherwise it is white (by
-# eye).
+# One that touches the white must reach nearer to the centre than this, in radii; otherwise it is white.
 _DEEP: Final = 0.8
-# Its width along the rim is at most this many times its depth; otherwise it is white (by eye).
-_ALONG: Final = 2.3
-# From here outwards it touches the rim, in radii (by eye).
-_NEAR_RIM: Final = 0.9
-# A narrow bridge from the catch-light to the white is removed by eroding it by the first of these numbers
-# of samples that is enough (by eye).
+_ALONG: Final = 2.3  # its width along the rim is at most this many times its depth; otherwise it is white
+_NEAR_RIM: Final = 0.9  # from here outwards it touches the rim, in radii
+# A narrow bridge from the catch-light to the white is removed by eroding it by the first of these numbers of
+# samples that is enough.
 _THIN: Final = (0, 3, 6)
-# What remains then ends at this many times its own reach, because a lamp is round (by eye).
-_ROUND: Final = 1.2
+_ROUND: Final = 1.2  # what remains then ends at this many times its own reach, because a lamp is round
 # Its glow continues while each ring around it, one sample wide, is darker than the one before by this
-# fraction of the eye's contrast (by eye).
+# fraction of the eye's contrast.
 _FALLS: Final = 0.006
-# Least and greatest number of such rings (by eye).
-_RINGS: Final = (3, 20)
+_RINGS: Final = (3, 20)  # least and greatest number of such rings
 # It is looked for this far off the upper and the lower lid, in eye widths, because what touches a lid is
-# skin or its wet rim (by eye).
+# skin or its wet rim.
 _OFF_LIDS: Final = (0.03, 0.05)
-# It must end this much farther off the lids, in eye widths (by eye).
-_CLEAR_OF_LIDS: Final = 0.01
-# Rounds of averaging that fill a gap (by eye).
-_SWEEPS: Final = 400
+_CLEAR_OF_LIDS: Final = 0.01  # it must end this much farther off the lids, in eye widths
+_SWEEPS: Final = 400  # rounds of averaging that fill a gap
 
 
 class CatchLightMap(NamedTuple):
@@ -119,13 +108,9 @@ def find_catch_lights(view: EyeView, lids: Eyelids, iris: IrisCircle) -> CatchLi
 
 
 def inpaint(image: Array, gone: Mask, known: Mask) -> Array:
-    """Fill what is missing in an image as smoothly as its surroundings allow (Laplace's equation).
+    """Fill what is missing in an image (rows, columns, n) as its surroundings suggest (Laplace's equation).
 
-    Parameters
-    ----------
-    image : (rows, columns, n)
-    gone : samples to fill; those on the image's border are left as they are
-    known : samples that the filling may be taken from
+    The samples in `gone` are filled, except on the image's border, from those in `known`.
     """
     filled: Array = image.copy()
     gone = gone.copy()
@@ -179,13 +164,13 @@ def _cut_off(spot: Mask, away: Array, turn: Array) -> Mask:
         core = spot & (away < _NEAR_RIM)
         # Erosion removes white along the rim that is thinner than the spot.
         for _ in range(thin):
-            core = ~_grown(~core)
+            core = ~_highest(~core)
         if not core.any():
             break
         nearest = float(away[core].min())
         core = _connected(core & (away == nearest), core)
         for _ in range(thin):
-            core = _grown(core) & spot
+            core = _highest(core) & spot
         nearest = float(away[core].min())
         behind, angle = _behind(core, turn)
         if nearest < _DEEP and angle < _ALONG * (1 - nearest):
@@ -216,7 +201,7 @@ def _with_glow(spot: Mask, disc: Mask, light: Array) -> Mask:
     level = float(light[spot].mean())
     for count in range(most):
         # Do not grow across a dark valley: beyond it lies the white, or another light.
-        ring = _grown(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
+        ring = _highest(spot) & disc & ~spot & (light <= _highest(np.where(spot, light, -9)))
         here = float(light[ring].mean()) if ring.any() else level
         if count >= least and level - here < _FALLS:
             break
@@ -231,21 +216,12 @@ def _connected(seed: Mask, allowed: Mask) -> Mask:
     while grown.sum() != count:
         count = int(grown.sum())
         for _ in range(8):
-            grown = _grown(grown) & allowed
+            grown = _highest(grown) & allowed
     return grown
 
 
-def _grown(mask: Mask) -> Mask:
-    wide = mask.copy()
-    wide[1:] |= mask[:-1]
-    wide[:-1] |= mask[1:]
-    wide[:, 1:] |= mask[:, :-1]
-    wide[:, :-1] |= mask[:, 1:]
-    return wide
-
-
-def _highest(values: Array) -> Array:
-    """Return the largest of each point and its four neighbours."""
+def _highest(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest of each point and its four neighbours; a mask is grown by one sample."""
     highest = values.copy()
     for to, of in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:])):
         highest[to] = np.maximum(highest[to], values[of])

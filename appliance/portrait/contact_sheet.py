@@ -9,14 +9,10 @@ from PIL import Image, ImageDraw
 
 from appliance.pack import Box, FrameGrid
 
-# Greatest width of a frame on the contact sheet, in pixels.
-_WIDEST: Final = 300
-# Painting shown around the patch, as a fraction of its width.
-_MARGIN: Final = 0.12
-# Height of a frame's text, in pixels.
-_LABEL: Final = 14
-# Width of the close-up, in pixels.
-_CLOSE: Final = 1000
+_WIDEST: Final = 300  # greatest width of a frame on the contact sheet, in pixels
+_MARGIN: Final = 0.12  # painting shown around the patch, as a fraction of its width
+_LABEL: Final = 14  # height of a frame's text, in pixels
+_CLOSE: Final = 1000  # width of the close-up, in pixels
 
 
 class ContactSheet:
@@ -26,20 +22,15 @@ class ContactSheet:
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, name: str = "", part: float = 1.0) -> None:
-        """Begin a sheet.
+        """Begin a sheet of the painting `base`, at the fraction `part` of the usual width.
 
-        Parameters
-        ----------
-        base : the whole painting
-        name : of the sitter, written before each frame's number if there are several
-        part : of the usual width
+        The sitter's `name`, if there are several, is written before each frame's number.
         """
         box = grid.box
         margin = round(_MARGIN * (box[2] - box[0]))
         x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
-        self._around = base.crop(
-            (x0, y0, min(box[2] + margin, base.width), min(box[3] + margin, base.height))
-        )
+        x1, y1 = min(box[2] + margin, base.width), min(box[3] + margin, base.height)
+        self._around = base.crop((x0, y0, x1, y1))
         self._at = box[0] - x0, box[1] - y0
         self._grid, self._name = grid, name
         self._width = min(self._around.width, round(_WIDEST * part))
@@ -83,13 +74,9 @@ class EyeCloseUp:
     """
 
     def __init__(self, base: Image.Image, grid: FrameGrid, region: Box, part: float = 1.0) -> None:
-        """Begin a close-up.
+        """Begin a close-up of the painting `base`, at the fraction `part` of the usual width.
 
-        Parameters
-        ----------
-        base : the whole painting
-        region : around both eyes, in its pixels
-        part : of the usual width
+        `region` lies around both eyes, in its pixels.
         """
         box = grid.box
         x0, y0 = min(box[0], region[0]), min(box[1], region[1])

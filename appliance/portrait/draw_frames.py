@@ -1,6 +1,5 @@
 """Drawing the frames: head's turn, lids and eyes together, so that the painting is resampled only once."""
 
-import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Final
@@ -11,21 +10,17 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
-from appliance.portrait.head import HeadMotion, cells_touching
+from appliance.portrait.head import HeadMotion, box_around, cells_touching
 from appliance.portrait.prepared_sitters import PreparedSitter
-from appliance.portrait.sampling import Array, sample_bilinear
+from appliance.portrait.sampling import Array
 
-# Still pixels around what changes, on each side of the patch.
-_MARGIN: Final = 2
-# A node that moves less than this, in pixels, is left in place.
-_STILL: Final = 1e-3
-# Nodes to a side of a cell that is drawn at once in the level row.
-_LEVEL_CELL: Final = 1
-# The same in the other rows: larger cells take a third less time and move the skin by less than half a
-# pixel (measured).
+_MARGIN: Final = 2  # still pixels around what changes, on each side of the patch
+_STILL: Final = 1e-3  # a node that moves less than this, in pixels, is left in place
+_LEVEL_CELL: Final = 1  # nodes to a side of a cell that is drawn at once in the level row
+# The same in the other rows: larger cells take a third less time and move the skin by less than half a pixel
+# (measured).
 _CELL: Final = 2
-# Pixels that the cubic kernel needs beyond the head's box.
-_AIR: Final = 4
+_AIR: Final = 4  # pixels that the cubic kernel needs beyond the head's box
 
 
 def patch_box(sitter: PreparedSitter) -> Box:
@@ -57,9 +52,7 @@ def _around(boxes: list[Box]) -> Box:
 def draw_patches(sitter: PreparedSitter, box: Box) -> Iterator[Image.Image]:
     """Draw the rectangle that changes for every frame, in the order of the grid's numbers.
 
-    Yields
-    ------
-    RGB pictures of the box's size; the resting frame is the painting bit for bit
+    They are RGB pictures of the box's size; the resting frame is the painting bit for bit.
     """
     x0, y0, x1, y1 = box
     painting, turner = sitter.pixels[y0:y1, x0:x1], _Turner(sitter.pixels, sitter.head, _head_box(sitter))
@@ -143,7 +136,10 @@ def _draw_eye(
     `way` is the iris's to picture right and down.
     """
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
-    x, y = _sources(sitter.head, nodes, columns + corner[0], rows + corner[1])
+    x, y = columns + corner[0], rows + corner[1]
+    moved = np.stack([there - here for there, here in zip(nodes, sitter.head.nodes(), strict=True)], -1)
+    shift = sitter.head.interpolate(moved, x, y)
+    x, y = x + shift[..., 0], y + shift[..., 1]  # where the points of the frame come from
     changes = eye.can_change(x, y, bool(way[1]))
     drawn = eye.draw(sitter.pixels, x[changes], y[changes], *way)
     part[changes] = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
@@ -158,26 +154,13 @@ def _every_second(nodes: Array) -> Array:
     return out
 
 
-def _sources(head: HeadMotion, nodes: tuple[Array, Array], x: Array, y: Array) -> tuple[Array, Array]:
-    """Return where points of a frame come from, x and y in picture pixels, interpolated between the nodes."""
-    column, row = (x - head.box[0]) / head.step + 0.5, (y - head.box[1]) / head.step + 0.5
-    own = head.nodes()
-    moved = np.stack([there - here for there, here in zip(nodes, own, strict=True)], -1)
-    shift = sample_bilinear(moved, column, row)
-    return x + shift[..., 0], y + shift[..., 1]
-
-
 def _eye_box(sitter: PreparedSitter, eye: PaintedEye) -> Box:
     """Return the whole pixels in which an eye can change in any frame, inside the picture."""
     head, plan = sitter.head, sitter.plan
     x, y = eye.corners(any(plan.drops))
     ends = product((0.0, plan.turns[0], plan.turns[-1]), {0.0, plan.nods[0], plan.nods[-1]})
     shifts = np.array([head.picture_shifts(x, y, *end) for end in ends]) * 1.2
-    dx, dy = ((float(s.min()), float(s.max())) for s in (shifts[:, 0], shifts[:, 1]))
+    ways = (x, shifts[:, 0]), (y, shifts[:, 1])
+    x, y = (np.array([at.min() + way.min(), at.max() + way.max()]) for at, way in ways)
     height, width = sitter.pixels.shape[:2]
-    return (
-        max(math.floor(x.min() + dx[0]), 0),
-        max(math.floor(y.min() + dy[0]), 0),
-        min(math.ceil(x.max() + dx[1]), width),
-        min(math.ceil(y.max() + dy[1]), height),
-    )
+    return box_around(x, y, 0, width, height)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 from appliance.errors import BadPack, UnfitPortrait
-from appliance.pack import FrameGrid, Pack
+from appliance.pack import Pack
 from appliance.portrait.eye_recordings import match_iris_along_face, match_painting_square
 from appliance.portrait.landmarks import FaceLandmarker, face_names, mesh_yaw
 from appliance.portrait.painting_to_pack import DRAWING_ENGINE
@@ -31,20 +31,17 @@ from appliance.portrait.verdict import (
     judge_portrait,
 )
 from appliance.schema import toml_value
-from appliance.vision.blazeface import Face
 
-# The background is read on a ring around the face's outline, between these multiples of its radius (by
-# eye).
+# Chosen by eye unless another origin is given.
+
+# The background is read on a ring around the face's outline, between these multiples of its radius.
 _RING: Final = (1.16, 1.3)
-# Side of the squares in which its shift is measured, in half faces (by eye).
-_SQUARE: Final = 0.14
-# A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched
-# (by eye).
+_SQUARE: Final = 0.14  # side of the squares in which its shift is measured, in half faces
+# A square with a smaller standard deviation than this, in grey levels, shows nothing that could be matched.
 _TEXTURE: Final = 3.0
-# Any turn, in degrees: what does not move in one moves in none.
-_TURN: Final = 8.0
-# How far from what moves pixels may change, in half faces, because the landmarks are found again on the
-# base picture (by eye).
+_TURN: Final = 8.0  # any turn, in degrees: what does not move in one moves in none
+# Pixels may change this far from all that moves, in half faces, because the landmarks are found again on the
+# base picture.
 _NEAR: Final = 0.08
 # The engine whose plan tells where eyes and head are in each frame, in any version.
 _OURS: Final = DRAWING_ENGINE.rpartition(" ")[0]
@@ -64,23 +61,11 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     """Measure a pack.
 
-    Parameters
-    ----------
-    folder : of the pack
-    render_again : render its base picture once more, in a process of its own, for seconds and memory
-
-    Returns
-    -------
-    Plain numbers, ready for JSON. With several sitters these are the figures of the one with the largest
-        face,
-    and `others` has those of the others by their names; `verdict` and `reasons` are of all.
-
-    Raises
-    ------
-    BadPack
-        If the pack is missing or damaged.
-    UnfitPortrait
-        If a sitter's face is not found again in its base picture.
+    With `render_again` its base picture is rendered once more, in a process of its own, for seconds and
+    memory. The report is plain numbers, ready for JSON: the figures of the sitter with the largest face.
+    `others` has those of the others by their names; `verdict` and `reasons` are of all. Raises `BadPack` if
+    the pack is missing or damaged, and `UnfitPortrait` if a sitter's face is not found again in its base
+    picture.
     """
     pack = Pack(folder)
     base = np.array(pack.base())
@@ -90,7 +75,8 @@ def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     part, distance = _setting(pack, "eyes", 1, 0, 1.2), _setting(pack, "distance_mm", 2000, 100, 100_000)
     scale = _setting(pack, "scale", 1, 0.001, 1000)
     faces = landmarker.numbered_faces(base)
-    numbers = [_face_number(faces, grid) for grid in grids]
+    # The faces that the frames were drawn for.
+    numbers = [min(faces, key=lambda n: math.dist(faces[n].eye_midpoint, grid.eyes)) for grid in grids]
     columns, rows = len(pack.info.main.angles), max(len(grid.pitches) for grid in grids)
     motion = RequestedMotion(columns, yaw, part, distance, rows)
     company = prepare_sitters(landmarker, base, {number: faces[number] for number in numbers}, motion, scale)
@@ -103,20 +89,14 @@ def evaluate_pack(folder: Path, render_again: bool = True) -> dict[str, Any]:
     for k, number in enumerate(numbers):
         figures, verdicts[names[number]] = _of_one(_Part(pack, k), base, found[number], landmarker)
         reports[names[number]] = figures
-    report: dict[str, Any] = {
-        "pack": str(folder),
-        "frames": pack.info.main.count,
-        "size": list(pack.info.size),
-    }
-    report |= reports.pop(names[numbers[0]])
+    report: dict[str, Any] = {"pack": str(folder), "frames": pack.info.main.count}
+    report |= {"size": list(pack.info.size)} | reports.pop(names[numbers[0]])
     if reports:
         report["others"] = reports
-    verdict = combine_verdicts(verdicts)
-    report |= verdict.as_json()
+    report |= combine_verdicts(verdicts).as_json()
     if render_again:
-        report |= measure_rendering_cost(
-            folder / "base.png", columns, yaw, "all" if reports else numbers[0], rows
-        )
+        face: int | Literal["all"] = "all" if reports else numbers[0]
+        report |= measure_rendering_cost(folder / "base.png", columns, yaw, face, rows)
     return report
 
 
@@ -173,10 +153,7 @@ def measure_rendering_cost(
 ) -> dict[str, float]:
     """Render a picture in a process of its own; return its CPU seconds and its peak memory in MB.
 
-    Raises
-    ------
-    UnfitPortrait
-        If it cannot be rendered; with the last line that the process wrote.
+    Raises `UnfitPortrait`, with the last line that the process wrote, if it cannot be rendered.
     """
     with tempfile.TemporaryDirectory() as folder:
         words = [str(image), f"{folder}/pack", str(frames), str(rows), str(yaw), str(face)]
@@ -202,11 +179,6 @@ def _setting(pack: Pack, key: str, default: float, low: float, high: float) -> f
     return float(value)
 
 
-def _face_number(faces: dict[int, Face], grid: FrameGrid) -> int:
-    """Return the number of the face that a sitter's frames were drawn for."""
-    return min(faces, key=lambda number: math.dist(faces[number].eye_midpoint, grid.eyes))
-
-
 def _frame(pack: Pack, base: Pixels, index: int) -> Pixels:
     """Return a whole frame, RGB uint8."""
     x0, y0, x1, y1 = pack.info.main.box
@@ -223,25 +195,25 @@ def _stillness(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, An
     irises reach; beyond the patches a frame is the base picture itself. Angles are in degrees, `resting` is a
     frame.
     """
-    x0, y0, x1, y1 = pack.info.main.box
+    grid = pack.info.main
+    x0, y0, x1, y1 = grid.box
     painting = base[y0:y1, x0:x1]
     border = outside = 0
-    beyond = ~_reached(sitter, pack.info.main.box)
-    for i in range(pack.info.main.count):
+    beyond = ~_reached(sitter, grid.box)
+    for i in range(grid.count):
         changed = (np.array(pack.patch(i)) != painting).any(2)
         border += int(changed[[0, -1]].sum() + changed[1:-1, [0, -1]].sum())
         outside += int((changed & beyond).sum())
-    resting = np.array(pack.patch(pack.info.main.rest))
-    steps = np.diff(pack.info.main.angles)
+    resting, steps = np.array(pack.patch(grid.rest)), np.diff(grid.angles)
     return {
         "neutral_exact": bool(np.array_equal(resting, painting)),
         "changed_on_border": border,
         "changed_outside": outside,
         "angle_step": round(float(steps.mean()), 4),
         "angle_step_spread": round(float(np.ptp(steps)), 9),
-        "angles": [round(pack.info.main.angles[0], 2), round(pack.info.main.angles[-1], 2)],
-        "pitches": [round(pack.info.main.pitches[0], 2), round(pack.info.main.pitches[-1], 2)],
-        "resting": pack.info.main.rest,
+        "angles": [round(grid.angles[0], 2), round(grid.angles[-1], 2)],
+        "pitches": [round(grid.pitches[0], 2), round(grid.pitches[-1], 2)],
+        "resting": grid.rest,
     }
 
 
@@ -253,31 +225,24 @@ def _pictures(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, Any
     the largest shift beside the outermost frames' outline by matching, `outline_shift_px` that of the field
     itself.
     """
-    x0, y0, x1, y1 = pack.info.main.box
-    inside = _face(sitter, pack.info.main.box)
-    grid, detail = pack.info.main, []
-    level = grid.level_frames
+    grid, head, ring = pack.info.main, sitter.head, _ring(sitter)
+    x0, y0, x1, y1 = grid.box
+    inside, level = _face(sitter, grid.box), grid.level_frames
     sharp = _sharpness(base[y0:y1, x0:x1], inside)
-    for i in level:
-        if i != grid.rest:
-            detail.append(_sharpness(np.array(pack.patch(i)), inside) / sharp)
+    detail = [_sharpness(np.array(pack.patch(i)), inside) / sharp for i in level if i != grid.rest]
     middle = [grid.nearest(row, len(grid.angles) // 2) for row in range(len(grid.pitches))]
-    turns, nods = sitter.plan.turns, sitter.plan.nods
+    turns, nods = (sitter.plan.turns[0], sitter.plan.turns[-1]), sitter.plan.nods
     shifts = [_background(base, _frame(pack, base, i), sitter) for i in (level[0], level[-1])]
+    of_field = [abs(head.displacement(ring[:, 0], ring[:, 1], turn).along).max() for turn in turns]
+    jacobians = [head.least_jacobian(*ends) for ends in product(turns, (nods[0], nods[-1]))]
     return {
         "detail_kept_min": round(min(detail), 3),
         "detail_kept_median": round(float(np.median(detail)), 3),
         "jump_ratio": _jump_ratio(_steps(pack, level)),
         **({"row_jump_ratio": _jump_ratio(_steps(pack, middle))} if len(middle) > 1 else {}),
-        "min_jacobian": round(
-            min(
-                sitter.head.least_jacobian(*ends)
-                for ends in product((turns[0], turns[-1]), (nods[0], nods[-1]))
-            ),
-            3,
-        ),
+        "min_jacobian": round(min(jacobians), 3),
         "background_shift_px": round(max(shifts), 2),
-        "outline_shift_px": round(max(_outline(sitter, turn) for turn in (turns[0], turns[-1])), 2),
+        "outline_shift_px": round(float(max(of_field)), 2),
     }
 
 
@@ -299,9 +264,8 @@ def _eyes(pack: Pack, base: Pixels, sitter: PreparedSitter) -> dict[str, Any]:
         frame = _frame(pack, base, number)
         for j, eye in enumerate(sitter.eyes):
             shift, turn = float(sitter.plan.shifts[i, j]), sitter.plan.turns[i]
-            x, y = eye.view.axes.to_picture(
-                np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
-            )
+            u, v = np.array(eye.iris.u + shift / eye.view.axes.width), np.array(eye.iris.v)
+            x, y = eye.view.axes.to_picture(u, v)
             carried[i, j] = float(sitter.head.displacement(x, y, turn).along)
             wanted[i, j] = shift + carried[i, j]
             found[i, j] = match_iris_along_face(base, frame, eye, wanted[i, j])
@@ -333,15 +297,19 @@ def _models(pack: Pack, base: Pixels, sitter: PreparedSitter, landmarker: FaceLa
         openings.append([eye.opening for eye in marks])
         noses.append(float(mesh[1, 0] * math.cos(sitter.face.tilt) + mesh[1, 1] * math.sin(sitter.face.tilt)))
         yaws.append(mesh_yaw(mesh))
-    read, order = np.array(gaze), np.arange(len(gaze))
-    ranks = [float(np.corrcoef(np.argsort(np.argsort(read[:, j])), order)[0, 1]) for j in (0, 1)]
+    read = np.array(gaze)
+
+    def rank(readings: Array) -> float:
+        order = np.argsort(np.argsort(readings))
+        return round(float(np.corrcoef(order, np.arange(len(order)))[0, 1]), 4)
+
     return {
-        "iris_model_rank": [round(rank, 4) for rank in ranks],
+        "iris_model_rank": [rank(read[:, j]) for j in (0, 1)],
         "iris_model_travel_percent": (100 * np.ptp(read, axis=0)).round(1).tolist(),
         "lid_opening_drift": np.ptp(np.array(openings), axis=0).round(3).tolist(),
         "nose_back_steps": int((np.diff(noses) < 0).sum()),
         "nose_travel_px": round(noses[-1] - noses[0], 1),
-        "yaw_rank": round(float(np.corrcoef(np.argsort(np.argsort(yaws)), order)[0, 1]), 4),
+        "yaw_rank": rank(np.array(yaws)),
         "yaw_read": [round(yaws[0], 1), round(yaws[-1], 1)],
     }
 
@@ -417,9 +385,3 @@ def _background(base: Pixels, frame: Pixels, sitter: PreparedSitter) -> float:
         if (base[square] @ LUMA).std() > _TEXTURE:
             most = max(most, match_painting_square(base, frame, left, top, side))
     return most
-
-
-def _outline(sitter: PreparedSitter, turn: float) -> float:
-    """Return the largest shift that the field itself has on the ring, in pixels."""
-    ring = _ring(sitter)
-    return float(np.abs(sitter.head.displacement(ring[:, 0], ring[:, 1], turn).along).max())

@@ -1,4 +1,4 @@
-"""What a curator would frown at in the eyes: rims, arcs, white, irises, measured on the frames.
+"""Faults of the eyes that a curator sees: rims, arcs, white, cut irises, measured on the frames.
 
 Every measure states which pixels it reads. They follow from lids, old iris and new iris alone, and all of
 them count, so that no measure chooses pixels by how they look.
@@ -16,30 +16,23 @@ from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames, EyeRecorder
 from appliance.portrait.landmarks import EyeLandmarks
 from appliance.portrait.prepared_sitters import PreparedSitter
-from appliance.portrait.sampling import LUMA, Array, Mask, gaussian_blur, sample_bilinear
+from appliance.portrait.sampling import LUMA, Array, Mask, dilate, gaussian_blur, sample_bilinear
 
-# Width of each of the two strips beside the uncovered white, in eye widths (by eye).
-_STRIP: Final = 0.05
-# The strips begin this far beyond the painted iris's rim, where shade and blur have ended, in eye widths
-# (by eye).
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+_STRIP: Final = 0.05  # width of each of the two strips beside the uncovered white
+# The strips begin this far beyond the painted iris's rim, where shade and blur have ended.
 _BESIDE: Final = 0.07
-# Grey levels added to both sides of the ratio of brightness: the noise of 8 bits.
-_BLACK: Final = 4.0
+_BLACK: Final = 4.0  # grey levels added to both sides of the ratio of brightness: the noise of 8 bits
 # The same of brightness as seen: a lit room on a screen (one percent of its white is level 25).
 _ROOM: Final = 25.0
-# The same of grain: the noise of 8 bits.
-_NOISE: Final = 2.0
-# What is finer than this blur (sigma) is grain, in eye widths (by eye).
-_FINE: Final = 0.02
-# The brightest white is this fraction of what is painted on a side of the iris (by eye).
-_BRIGHTEST: Final = 0.3
-# With fewer samples of it than this, nothing white is painted there (by eye).
-_LEAST: Final = 20
-# If it is brighter than the iris by less than this, in grey levels, nothing white is painted there (by
-# eye).
+_NOISE: Final = 2.0  # the same of grain: the noise of 8 bits
+_FINE: Final = 0.02  # what is finer than this blur (sigma) is grain
+_BRIGHTEST: Final = 0.3  # the brightest white is this fraction of what is painted on a side of the iris
+_LEAST: Final = 20  # with fewer samples of it than this, nothing white is painted there
+# If it is brighter than the iris by less than this, in grey levels, nothing white is painted there.
 _WHITER: Final = 20.0
-# How far the moved iris's blur reaches beyond its rim, in eye widths (by eye).
-_BLUR: Final = 0.02
+_BLUR: Final = 0.02  # how far the moved iris's blur reaches beyond its rim
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +61,7 @@ def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
     `seen` is what remains. `hue` is the distance between both mean colours, each as red and blue less green
     and as it would be in a lit room at a brightness of 128.
 
-    Returns
-    -------
-    One for each frame; None where the iris has uncovered too little to compare
+    The result has one for each frame; None where the iris has uncovered too little to compare.
     """
     u, v, radius = eye.iris
     across, down = EYE_FRAME_RASTER.mesh()
@@ -98,14 +89,9 @@ def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
             near, far = (_mean(painted, mask, both) for mask in (inner, outer))
             shade = (near + _ROOM) / (far + _ROOM)
         new_fine, old_fine = (fine[m & (counts > 0)[:, None]].std() for m in (bare, inner | outer))
-        out.append(
-            UncoveredWhite(
-                light=(new + _BLACK) / (old + _BLACK),
-                seen=_less_shade((new + _ROOM) / (old + _ROOM), shade),
-                hue=float(np.hypot(*(first - second))),
-                grain=float((new_fine + _NOISE) / (old_fine + _NOISE)),
-            )
-        )
+        light_ratio, seen = (new + _BLACK) / (old + _BLACK), _less_shade((new + _ROOM) / (old + _ROOM), shade)
+        hue, grain = float(np.hypot(*(first - second))), float((new_fine + _NOISE) / (old_fine + _NOISE))
+        out.append(UncoveredWhite(light_ratio, seen, hue, grain))
     return out
 
 
@@ -161,23 +147,19 @@ def _less_shade(ratio: float, shade: float) -> float:
     return max(ratio / max(shade, 1), 1) if ratio > 1 else min(ratio / min(shade, 1), 1)
 
 
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
 # An iris less than this darker than the white, in grey levels, has no edge that could be cut (a guess).
 _LEAST_STEP: Final = 24.0
-# Nearer to a corner than this, in eye widths, lids cover every iris (by eye).
-_CORNER: Final = 0.14
-# Radii of the spots that may be a catch-light, in eye widths (by eye).
-_SPOTS: Final = (0.02, 0.035, 0.05)
-# A catch-light lies within this many radii of the iris's middle (by eye).
-_WITHIN: Final = 1.15
-# Its surroundings are read at this many times its own radius (by eye).
-_AROUND: Final = 2.2
+_CORNER: Final = 0.14  # nearer to a corner than this, lids cover every iris
+_SPOTS: Final = (0.02, 0.035, 0.05)  # radii of the spots that may be a catch-light
+_WITHIN: Final = 1.15  # a catch-light lies within this many radii of the iris's middle
+_AROUND: Final = 2.2  # its surroundings are read at this many times its own radius
 # It is brighter than its surroundings in every direction by at least this, in grey levels (measured: grain
 # and brushwork reach 25).
 _STANDS_OUT: Final = 30.0
-# It is looked for this far off the upper and the lower lid at rest, in eye widths (by eye).
-_OFF_LIDS: Final = (0.02, 0.03)
-# In a frame it is looked for this far below its place at rest, in eye widths (by eye).
-_ASIDE: Final = (-0.03, 0.0, 0.03)
+_OFF_LIDS: Final = (0.02, 0.03)  # it is looked for this far off the upper and the lower lid at rest
+_ASIDE: Final = (-0.03, 0.0, 0.03)  # in a frame it is looked for this far below its place at rest
 
 
 def missing_iris_part(eye: EyeFrames) -> list[float]:
@@ -207,10 +189,8 @@ def missing_iris_part(eye: EyeFrames) -> list[float]:
         return gone
 
     usual = missing(eye.painted_frame, 0.0)
-    return [
-        float(np.maximum(missing(frame, shift) - usual, 0).mean())
-        for frame, shift in enumerate(eye.shifts.tolist())
-    ]
+    parts = (missing(frame, shift) for frame, shift in enumerate(eye.shifts.tolist()))
+    return [float(np.maximum(part - usual, 0).mean()) for part in parts]
 
 
 def catch_light_strengths(eye: EyeFrames) -> list[float]:
@@ -270,43 +250,35 @@ def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) ->
     return [float(way) for way in np.maximum(over - over[frames.painted_frame], 0)]
 
 
-# How far the iris's blur and shade reach beyond its rim, in eye widths (by eye).
-SHADE_WIDTH: Final = 0.05
-# How far the hole that the iris leaves in the white reaches beyond its rim, in eye widths; farther only for
-# a very soft rim (by eye).
+# Chosen by eye; lengths are in eye widths.
+
+SHADE_WIDTH: Final = 0.05  # how far the iris's blur and shade reach beyond its rim
+# Reach beyond the rim of the hole that the iris leaves in the white; it is larger only for a very soft rim.
 HOLE_MARGIN: Final = 0.1
-# An iris that has moved less than this, in eye widths, has uncovered nothing that can be read (by eye).
-MIN_IRIS_SHIFT: Final = 0.05
-# Fewer samples than this say nothing (of 16,384 in a square eye width; by eye).
-MIN_SAMPLES: Final = 40
+MIN_IRIS_SHIFT: Final = 0.05  # an iris that has moved less than this has uncovered nothing that can be read
+MIN_SAMPLES: Final = 40  # fewer samples than this say nothing (of 16,384 in a square eye width)
+
+# Chosen by eye unless another origin is given; lengths are in eye widths.
 
 # Directions in which a ghost rim is looked for, relative to the side that the iris has left (radians).
 _ARC: Final = np.radians(np.arange(-54, 55, 3))
 # Directions in which the eye's own rim is looked for, to both sides (radians).
 _RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
-# Half the way between the samples of a jump, in eye widths (by eye).
-_JUMP: Final = 0.015
-# Fewer directions than this (24 degrees of arc) are not called an arc (by eye).
-_LEAST_ARC: Final = 9
+_JUMP: Final = 0.015  # half the way between the samples of a jump
+_LEAST_ARC: Final = 9  # fewer directions than this (24 degrees of arc) are not called an arc
 # A fault of an eye lasts for this fraction of a row's frames, in frames next to each other: 3 of 33. What
 # lasts shorter is brushwork, the lids' shadow or the measures' scatter (50 portraits).
 LASTING_PART: Final = 1 / 11
-# An arc beside the iris is looked for from this shift on, in eye widths (by eye).
-_BEGUN: Final = 0.03
-# Half the width of the line that is an arc, in eye widths (by eye).
-_LINE: Final = 0.025
-# An arc is the painting's own if that has one within this distance, in eye widths (by eye).
-_ABOUT: Final = 0.03
-# Step of the radii that are tried, in eye widths.
-_STEP: Final = 0.01
+_BEGUN: Final = 0.03  # an arc beside the iris is looked for from this shift on
+_LINE: Final = 0.025  # half the width of the line that is an arc
+_ABOUT: Final = 0.03  # an arc is the painting's own if that has one within this distance
+_STEP: Final = 0.01  # step of the radii that are tried
 
-# New edges are looked for this far beyond lids and corners, in eye widths (by eye).
-_RIM_MARGIN: Final = 0.05
+_RIM_MARGIN: Final = 0.05  # new edges are looked for this far beyond lids and corners, in eye widths (by eye)
 # An edge is the painting's own if that has one within this distance, in eye widths, because the lids go a
 # little way with the iris (by eye).
 _NEAR: Final = 0.05
-# The fraction of the area that counts as its hardest edges (by eye).
-_HARDEST: Final = 1 / 30
+_HARDEST: Final = 1 / 30  # the fraction of the area that counts as its hardest edges (by eye)
 
 
 def eye_contrast(eye: EyeFrames) -> float:
@@ -389,10 +361,8 @@ def _lines(eye: EyeFrames, frame: int, shift: float, radii: Array) -> Array:
 def _most_of(values: Array, seen: Mask) -> Array:
     """Return what three quarters of the directions exceed, at each radius and in any colour, or 0.
 
-    Parameters
-    ----------
-    values : (directions, radii, 3)
-    seen : (directions, radii); at radii with too few of them the answer is 0
+    `values` is (directions, radii, 3). `seen` is (directions, radii); at radii with too few of them the
+    answer is 0.
     """
     count = seen.sum(0)
     rising = np.sort(np.where(seen[..., None], values, np.inf), axis=0)
@@ -402,12 +372,7 @@ def _most_of(values: Array, seen: Mask) -> Array:
 
 
 def _lasting(found: Array) -> list[float]:
-    """Return the strongest value of each frame that stays at its radius over frames in a row.
-
-    Parameters
-    ----------
-    found : (frames, radii)
-    """
+    """Return the strongest value (frames, radii) of each frame that stays at its radius for some frames."""
     row = max(round(LASTING_PART * len(found)), 1)
     lasting = np.lib.stride_tricks.sliding_window_view(found, row, axis=0).min(-1)
     around = np.pad(lasting, [(row - 1, row - 1), (0, 0)])
@@ -463,7 +428,7 @@ def new_hard_edges(eye: EyeFrames) -> list[float]:
     resting = _steepness(eye.colours[eye.painted_frame])
     between = (EYE_FRAME_RASTER.columns() > eye.corners[0]) & (EYE_FRAME_RASTER.columns() < eye.corners[1])
     lids = [np.where(abs(down - lid) < _NEAR, resting, 0).max(0)[between] for lid in (eye.upper, eye.lower)]
-    painted = np.maximum(_greatest(resting), np.median(lids))
+    painted = np.maximum(dilate(resting, round(_NEAR * EYE_FRAME_RASTER.density)), np.median(lids))
     out = []
     for frame, shift in enumerate(eye.shifts.tolist()):
         there = inside & ((across - u - shift) * (-1 if shift > 0 else 1) > 0)
@@ -485,44 +450,29 @@ def _steepness(colours: Array) -> Array:
     return steep
 
 
-def _greatest(values: Array) -> Array:
-    """Return the greatest value within 0.05 eye widths across and down of each sample."""
-    reach = round(_NEAR * EYE_FRAME_RASTER.density)
-    for axis in (0, 1):
-        padded = np.pad(values, [(reach, reach) if i == axis else (0, 0) for i in (0, 1)], "edge")
-        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis).max(-1)
-    return values
-
-
 # Offsets at which skin is read above the upper and below the lower lid, in eye widths: nearer, lashes and
 # lids move with the iris; farther, the field may bend (by eye).
 _SKIN: Final = (np.linspace(-0.18, -0.05, 10), np.linspace(0.04, 0.16, 10))
-# The u at which skin is read, in eye widths.
-_ACROSS: Final = np.linspace(-0.5, 0.5, 41)
+_ACROSS: Final = np.linspace(-0.5, 0.5, 41)  # the u at which skin is read, in eye widths
 # Ways of the eye that are tried, relative to the head's field, in eye widths.
 _OFF: Final = np.arange(-0.08, 0.081, 0.02)
 # Stretches of the eye that are tried, relative to the painted width.
 _WIDER: Final = np.arange(-0.3, 0.31, 0.03)
-# Most rounds that refine the best of these.
-_ROUNDS: Final = 15
-# The refinement ends at a change below this, in pixels.
-_SMALL: Final = 0.01
+_ROUNDS: Final = 15  # most rounds that refine the best of these
+_SMALL: Final = 0.01  # the refinement ends at a change below this, in pixels
 
-# Side of the square by which a detail is matched, in half faces (by eye).
-_SQUARE: Final = 0.16
+_SQUARE: Final = 0.16  # side of the square by which a detail is matched, in half faces (by eye)
 # A detail is looked for up to this far from where the head's field has it, in half faces (by eye).
 _OFF_FIELD: Final = 0.12
-# Step of that search, in half faces.
-_MATCH_STEP: Final = 0.004
+_MATCH_STEP: Final = 0.004  # step of that search, in half faces
 # Skin with a smaller standard deviation than this, in grey levels, shows nothing that could be matched (by
 # eye).
 _PLAIN: Final = 5.0
-# Mesh points: the nose's bridge and tip, and the upper lip.
-_BRIDGE, _TIP, _LIP = 168, 1, 0
+_BRIDGE, _TIP, _LIP = 168, 1, 0  # mesh points: the nose's bridge and tip, and the upper lip
 
 
 class HeadFigures(NamedTuple):
-    """What the head's turn does to the face in the outermost frames of the level row.
+    """Effects of the head's turn on the face in the outermost frames of the level row.
 
     `widths` is (2 eyes, 2 frames), see `eye_width_ratios`; `nose` see `nose_tip_travel`.
     """
@@ -534,10 +484,8 @@ class HeadFigures(NamedTuple):
 def measure_head(sitter: PreparedSitter, box: Box, ends: list[Pixels]) -> HeadFigures:
     """Measure the head's turn.
 
-    Parameters
-    ----------
-    box : where the patches lie in the picture
-    ends : the patches of both outermost frames of the level row, RGB uint8
+    `box` is where the patches lie in the picture. `ends` are the patches of both outermost frames of the
+    level row, RGB uint8.
     """
     light = [end @ LUMA for end in ends]
     return HeadFigures(eye_width_ratios(sitter, box, light), nose_tip_travel(sitter, box, light))
@@ -550,24 +498,14 @@ def eye_width_ratios(sitter: PreparedSitter, box: Box, ends: list[Array]) -> Arr
     to 0.16 below the lower one, where the face's landmarks have the lids. The painting's skin is laid over
     the frame, moved and stretched along the face as a whole, so that both differ least; the stretch is the
     width. Samples that differ much more than the median count less. Against the known field of 50 portraits
-    the result was at most 0.03 off.
-
-    Parameters
-    ----------
-    ends : luminance of the patches in both outermost frames, (rows, columns) each
+    the result was at most 0.03 off. `ends` is the luminance of the patches in both outermost frames, (rows,
+    columns) each.
     """
-    return np.array(
-        [
-            [
-                _width(sitter, box, end, marks, turn)
-                for end, turn in zip(ends, (sitter.plan.turns[0], sitter.plan.turns[-1]), strict=True)
-            ]
-            for marks in sitter.face.eyes
-        ]
-    )
+    frames = list(zip(ends, (sitter.plan.turns[0], sitter.plan.turns[-1]), strict=True))
+    return np.array([[_width(sitter, box, marks, *frame) for frame in frames] for marks in sitter.face.eyes])
 
 
-def _width(sitter: PreparedSitter, box: Box, frame: Array, marks: EyeLandmarks, turn: float) -> float:
+def _width(sitter: PreparedSitter, box: Box, marks: EyeLandmarks, frame: Array, turn: float) -> float:
     """Return an eye's width in a frame against the painting; 1 where its skin shows nothing to match."""
     along = np.array([math.cos(sitter.head.tilt), math.sin(sitter.head.tilt)])
     down = np.array([-along[1], along[0]])
@@ -599,9 +537,8 @@ def _width(sitter: PreparedSitter, box: Box, frame: Array, marks: EyeLandmarks, 
         away = abs(error - np.median(error))
         trust = 1 / np.maximum(away / (1.5 * np.median(away) + 1), 1)
         lever = slope[:, None] * shape
-        change = -np.linalg.lstsq((lever * trust[:, None]).T @ lever, lever.T @ (trust * error), rcond=None)[
-            0
-        ]
+        squared, pull = (lever * trust[:, None]).T @ lever, lever.T @ (trust * error)
+        change = -np.linalg.lstsq(squared, pull, rcond=None)[0]
         way = way + np.clip(change, -step, step)
         if abs(change).max() < _SMALL * step:
             break
@@ -622,11 +559,7 @@ def nose_tip_travel(sitter: PreparedSitter, box: Box, ends: list[Array]) -> floa
     """Return how far the nose's tip goes from the first frame to the last, against bridge and upper lip.
 
     All three are matched in the frames, see `_way`; 1 is the mean of bridge and lip. A real nose goes as far
-    as these in three-quarter view, and farther seen from the front.
-
-    Parameters
-    ----------
-    ends : luminance of the patches in both outermost frames, (rows, columns) each
+    as these in three-quarter view, and farther seen from the front. `ends` is as in `eye_width_ratios`.
     """
     ways = []
     for point in (_TIP, _BRIDGE, _LIP):
@@ -643,13 +576,8 @@ def nose_tip_travel(sitter: PreparedSitter, box: Box, ends: list[Array]) -> floa
 def _way(sitter: PreparedSitter, box: Box, frame: Array, x: float, y: float, turn: float) -> float:
     """Return how far a detail of the painting has gone along the face in a frame, in pixels, by matching.
 
-    Not a number where nothing is painted that could be matched.
-
-    Parameters
-    ----------
-    frame : luminance of the patch
-    x, y : the detail's middle in the painting
-    turn : of the head, in degrees
+    Not a number where nothing is painted that could be matched. `frame` is the luminance of the patch, (`x`,
+    `y`) the detail's middle in the painting, `turn` the head's in degrees.
     """
     half, tilt = sitter.face.half_width, sitter.head.tilt
     c, s = math.cos(tilt), math.sin(tilt)
@@ -658,10 +586,8 @@ def _way(sitter: PreparedSitter, box: Box, frame: Array, x: float, y: float, tur
     template = _painted(sitter, px, py)
     near = float(sitter.head.displacement(np.array(x), np.array(y), turn).along)
     ways = near + half * np.arange(-_OFF_FIELD, _OFF_FIELD + _MATCH_STEP / 2, _MATCH_STEP)
-    seen = sample_bilinear(
-        frame, px + ways[:, None, None] * c - box[0], py + ways[:, None, None] * s - box[1]
-    )
-    unlike = seen - template
+    away = ways[:, None, None]
+    unlike = sample_bilinear(frame, px + away * c - box[0], py + away * s - box[1]) - template
     unlike -= unlike.mean((1, 2), keepdims=True)
     if template.std() < _PLAIN:
         return math.nan
@@ -713,10 +639,8 @@ def measure_frames_of_row(
 ) -> PortraitFigures:
     """Measure a row of a portrait's frames once all its patches have passed the recorder.
 
-    Parameters
-    ----------
-    head : of the level row; the others share it
-    angles : the gaze that the pack names for each frame, in degrees
+    `head` has the figures of the level row, which the others share. `angles` is the gaze that the pack names
+    for each frame, in degrees.
     """
     eyes, sitter = recorder.eyes(), recorder.sitter
     first, second = eyes

@@ -24,48 +24,37 @@ from appliance.portrait.lids import (
 from appliance.portrait.sampling import LUMA, Array, Mask, sample_sharp, smoothstep, soft_edge
 from appliance.portrait.sclera import fill_sclera, iris_hole_radius, iris_hole_weight
 
-# The blur of the rim reaches this many times its sigma inwards (by eye).
-_RIM: Final = 1.6
+# Chosen on the close-ups of 24 paintings unless another origin is given; lengths are in eye widths.
+
+_RIM: Final = 1.6  # the blur of the rim reaches this many times its sigma inwards (by eye)
 # Ground darker than this many grey levels says little about how much shade lies on it (by eye).
 DARK_LEVEL: Final = 8.0
-# Blur (sigma) of what is compared, in eye widths: what is finer always goes with the rim, otherwise the rim
-# becomes soft (24 paintings).
+# Blur (sigma) of what is compared: what is finer always goes with the rim, otherwise the rim becomes soft.
 _CALM: Final = 0.012
-# Width of the rings around the iris in which its parts are compared, in eye widths (24 paintings).
-_RING: Final = 0.008
-# Blur (sigma) of the outline of white painted over the disc, in eye widths (24 paintings).
-_ROUND: Final = 0.025
-# The iris is surely visible this far off the upper and the lower lid, in eye widths (24 paintings).
-_OFF_LIDS: Final = (0.14, 0.07)
-# In a narrow eye it is surely visible at these fractions of the opening, if that is less (24 paintings).
+_RING: Final = 0.008  # width of the rings around the iris in which its parts are compared
+_ROUND: Final = 0.025  # blur (sigma) of the outline of white painted over the disc
+_OFF_LIDS: Final = (0.14, 0.07)  # the iris is surely visible this far off the upper and the lower lid
+# In a narrow eye it is surely visible at these fractions of the opening, if that is less.
 _OF_OPENING: Final = (0.4, 0.25)
-# It is never surely visible nearer to a lid than this, in eye widths, because the lids are placed a little
-# outside (24 paintings).
+# It is never surely visible nearer to a lid than this, because the lids are placed a little outside.
 _LEAST_OFF: Final = 0.06
-# It is surely visible this far off the corners, in eye widths (24 paintings).
-_OFF_CORNERS: Final = 0.06
-# Shade that exceeds that all around by this fraction of the white's light is not the iris's (24 paintings).
+_OFF_CORNERS: Final = 0.06  # it is surely visible this far off the corners
+# Shade that exceeds that all around by this fraction of the white's light is not the iris's.
 _SHADE: Final = 0.1
-# Light along a lid that is this fraction of the white's is the lid itself (24 paintings).
-_LIT: Final = 0.15
-# Nearer to a corner than this, in eye widths, what lies at the rim is the corner's flesh (24 paintings).
-_FLESH: Final = 0.12
-# What is brighter than all around by this fraction of the step from iris to white begins to be no iris (24
-# paintings).
+_LIT: Final = 0.15  # light along a lid that is this fraction of the white's is the lid itself
+_FLESH: Final = 0.12  # nearer to a corner than this, what lies at the rim is the corner's flesh
+# A part brighter than all around by this fraction of the step from iris to white begins to be no iris.
 _BRIGHT: Final = 0.3
-# Width of the band along the rim in which that is judged, in eye widths (24 paintings).
-_RIM_BAND: Final = 0.03
+_RIM_BAND: Final = 0.03  # width of the band along the rim in which that is judged
 # White is told from a pale part of the iris where it is brighter than the rim by this fraction of the
-# contrast (24 paintings).
+# contrast.
 _PLAIN: Final = 0.25
-# Exponent of the p-norm by which a catch-light's way slows towards its end (by eye).
-_BENDS: Final = 4
-# The iris's rest has ended this far beyond the hole, in eye widths.
-_MARGIN: Final = 0.1
+_BENDS: Final = 4  # exponent of the p-norm by which a catch-light's way slows towards its end (by eye)
+_MARGIN: Final = 0.1  # the iris's rest has ended this far beyond the hole
 
 
 class EyeParts(NamedTuple):
-    """What the painting is made of at some points.
+    """The parts of the painting at some points.
 
     `ground`, `iris`, `rest` and `stray` are RGB (..., 3) in grey levels: the ground without iris, the iris as
     far as it covers, what remains (shade, grain), and the part of the rest that does not belong to the iris.
@@ -135,10 +124,7 @@ class EyeLayers:
     def parts_at(self, u: Array, v: Array, painting: Array) -> EyeParts:
         """Take the painting apart at points of the eye.
 
-        Parameters
-        ----------
-        u, v : in eye widths, any shape
-        painting : the painting's colours there, RGB (..., 3)
+        `u` and `v` are in eye widths, of any shape; `painting` has the colours there, RGB (..., 3).
         """
         distance = np.hypot(u - self.iris.u, v - self.iris.v)
         there = self.view.at(self.colours, u, v)
@@ -241,21 +227,16 @@ def _seen(lids: Eyelids, u: Array, v: Array) -> Array:
         for most, part in zip(_OFF_LIDS, _OF_OPENING, strict=True)
     )
     seen: Array = smoothstep((v - upper) / above * 2 - 1) * smoothstep((lower - v) / below * 2 - 1)
-    seen *= smoothstep((u - lids.left) / _OFF_CORNERS - 0.5) * smoothstep(
-        (lids.right - u) / _OFF_CORNERS - 0.5
-    )
+    left, right = (smoothstep(room / _OFF_CORNERS - 0.5) for room in (u - lids.left, lids.right - u))
+    seen *= left * right
     return seen
 
 
 def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     """Return for each point the quantile of the values at its distance from the iris's centre, (..., n).
 
-    Parameters
-    ----------
-    values : (..., n)
-    away : distance from the iris's centre in eye widths, (...)
-    free : where values count
-    part : the quantile, 0 to 1
+    `values` is (..., n), `away` the distance from the iris's centre in eye widths, (...); `free` says where
+    values count. `part` is the quantile, 0 to 1.
     """
     ring = (away / _RING).astype(int)
     level = np.zeros((ring.max() + 1, values.shape[-1]))
@@ -270,51 +251,40 @@ def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     return around
 
 
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
 # The distance of the iris's plane from the eye's centre of rotation, in iris radii (anatomy: 10.2 and 5.85
 # mm).
 IRIS_LEVER: Final = 10.2 / 5.85
 # The radius of an iris as a fraction of half the face's width (anatomy: 5.85 of 73 mm).
 _OF_HALF_FACE: Final = 0.08
-# The models' contour is widened by this factor, because its corners lie too near each other (by eye).
+# The models' contour is widened by this factor, because its corners lie too near each other.
 _WIDER: Final = 1.08
-# A rim of this sigma, in eye widths, is sharp enough to end at the lids (20 paintings).
-_SHARP: Final = 0.025
+_SHARP: Final = 0.025  # a rim of this sigma is sharp enough to end at the lids (20 paintings)
 # A softer rim reaches over the lower lid by this many times the sigma beyond it (20 paintings).
 _OVER: Final = 1.5
-# Least and greatest radius of painted irises, in eye widths (by eye).
-_RADII: Final = (0.11, 0.38)
-# Width over which the drawn eye fades into the painting at the upper lid, in eye widths (by eye).
-_UPPER_FADE: Final = 0.075
-# The same at the lower lid (by eye).
-_LOWER_FADE: Final = 0.035
-# The same inside a corner (by eye).
-_CORNER_FADE: Final = 0.05
+_RADII: Final = (0.11, 0.38)  # least and greatest radius of painted irises
+_UPPER_FADE: Final = 0.075  # width over which the drawn eye fades into the painting at the upper lid
+_LOWER_FADE: Final = 0.035  # the same at the lower lid
+_CORNER_FADE: Final = 0.05  # the same inside a corner
 # Width of the fade over a lid as a multiple of the blur (sigma) of the iris's rim, where the rim is softer
 # than the fades above: a step blurred by sigma resembles a smooth step 4.5 sigma wide.
 _AS_SOFT: Final = 4.0
-# How far from the upper lid the iris's content sticks to the lid, in eye widths (by eye).
-_UPPER_STICK: Final = 0.14
-# The same of the lower lid (by eye).
-_LOWER_STICK: Final = 0.07
+_UPPER_STICK: Final = 0.14  # how far from the upper lid the iris's content sticks to the lid
+_LOWER_STICK: Final = 0.07  # the same of the lower lid
 # The iris takes no shade along from a place where the eye is open by less than this fraction of the opening
-# at the new place, and all of it from twice this fraction on (by eye).
+# at the new place, and all of it from twice this fraction on.
 _NARROW: Final = 0.35
-# The fraction of the iris's way across that the lids go with it (by eye).
-_FOLLOW: Final = 0.15
-# How far above and below the eye's middle that fades to nothing, in eye widths (by eye).
-_FOLLOW_REACH: Final = 0.55
+_FOLLOW: Final = 0.15  # the fraction of the iris's way across that the lids go with it
+_FOLLOW_REACH: Final = 0.55  # how far above and below the eye's middle that fades to nothing
 # The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
 # less the lower lid cuts an iris that looks down).
 LID_LIFT: Final = (0.75, 0.6)
-# How far above the upper and below the lower lid the skin gives way to them, in eye widths; with less a
-# seam shows at the lid (by eye).
+# The skin gives way to the lids this far above the upper and below the lower one; with less a seam shows.
 _GIVE: Final = (0.55, 0.4)
-# The iris's shift over which errors of the filled white fade, in eye widths (by eye).
-_FADE: Final = 0.05
-# Shade becomes lighter by at most this factor where the ground is lighter (by eye).
-_BRIGHTER: Final = 1.3
-# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings
-# (by eye).
+_FADE: Final = 0.05  # the iris's shift over which errors of the filled white fade
+_BRIGHTER: Final = 1.3  # shade becomes lighter by at most this factor where the ground is lighter
+# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings.
 _FORESHORTENING: Final = 0.6
 
 
@@ -323,7 +293,7 @@ class PaintedEye:
     """An eye taken apart, ready to look elsewhere.
 
     The iris and its shade move over the ground, a catch-light goes half as far. Without a movement the layers
-    add up to the painting.
+    add up to the painting. Points `x` and `y` are in picture pixels, of any shape.
     """
 
     view: EyeView
@@ -343,13 +313,13 @@ class PaintedEye:
 
     @property
     def opening_px(self) -> float:
-        """How far the lids are apart over the iris's middle, in picture pixels."""
+        """The distance of the lids over the iris's middle, in picture pixels."""
         upper, lower = self.lids.at(np.array(self.iris.u))
         return float(lower - upper) * self.view.axes.width
 
     @property
     def room_px(self) -> tuple[float, float]:
-        """How far the iris can go to picture left and right without leaving the eye, in picture pixels."""
+        """The iris's room to picture left and right before it leaves the eye, in picture pixels."""
         width, kept = self.view.axes.width, self.iris.radius
         left, right = self.iris.u - kept - self.lids.left, self.lids.right - self.iris.u - kept
         return max(left, 0) * width, max(right, 0) * width
@@ -363,9 +333,7 @@ class PaintedEye:
     def corners(self, down: bool = False) -> tuple[Array, Array]:
         """Return the corners of the area that can change, x and y in picture pixels, each (2, 2).
 
-        Parameters
-        ----------
-        down : whether the iris goes up or down, too
+        `down` tells whether the iris goes up or down, too.
         """
         u, v = np.meshgrid(self.span, self._reach if down else [-_FOLLOW_REACH, _FOLLOW_REACH])
         return self.view.axes.to_picture(u, v)
@@ -374,17 +342,11 @@ class PaintedEye:
     def _reach(self) -> tuple[float, float]:
         """The v between which a gaze up or down can change something."""
         upper, lower = self.lids.at(np.linspace(self.lids.left, self.lids.right))
-        return min(float(upper.min()) - _GIVE[0], -_FOLLOW_REACH), max(
-            float(lower.max()) + _GIVE[1], _FOLLOW_REACH
-        )
+        top, bottom = float(upper.min()) - _GIVE[0], float(lower.max()) + _GIVE[1]
+        return min(top, -_FOLLOW_REACH), max(bottom, _FOLLOW_REACH)
 
     def drawn_weight(self, x: Array, y: Array) -> Array:
-        """Return how much of the drawn eye shows at points of the painting: 1 inside, 0 at the lids.
-
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
-        """
+        """Return how much of the drawn eye shows at points of the painting: 1 inside, 0 at the lids."""
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
         shown: Array = _between(u, *self.span)
@@ -397,10 +359,7 @@ class PaintedEye:
     def can_change(self, x: Array, y: Array, down: bool = False) -> Mask:
         """Return which points of the painting the lids or the iris can change.
 
-        Parameters
-        ----------
-        x, y : points of the painting, in its pixels
-        down : whether the iris goes up or down, too; the skin around the lids then gives way
+        `down` tells whether the iris goes up or down, too; the skin around the lids then gives way.
         """
         u, v = self.view.axes.to_eye(x, y)
         upper, lower = self.lids.at(u)
@@ -411,14 +370,7 @@ class PaintedEye:
         return reached
 
     def lids_content_from(self, x: Array, y: Array, shift: float, down: float = 0.0) -> tuple[Array, Array]:
-        """Return where the lids' content comes from, x and y in picture pixels: they follow the iris in part.
-
-        Parameters
-        ----------
-        x, y : points of the frame, in picture pixels
-        shift : of the iris along the face to picture right, in pixels
-        down : its shift down the face, in pixels
-        """
+        """Return where the lids' content comes from, x and y: they follow the iris in part; see `draw`."""
         u, v = self.view.axes.to_eye(x, y)
         u = u - shift / self.view.axes.width * self._following(u, v)
         return self.view.axes.to_picture(u, self._lidded(u, v, down / self.view.axes.width))
@@ -444,9 +396,8 @@ class PaintedEye:
         """Return the opening between the lids when the iris has gone `down`, in eye widths."""
         upper, lower = self.lids.at(u)
         part = down * np.maximum(1 - np.square((u - self.lids.middle) / self.lids.half), 0)
-        return _Opening(
-            upper + LID_LIFT[0] * part, lower + LID_LIFT[1] * part, LID_LIFT[0] * part, LID_LIFT[1] * part
-        )
+        lifted, sunk = LID_LIFT[0] * part, LID_LIFT[1] * part
+        return _Opening(upper + lifted, lower + sunk, lifted, sunk)
 
     def _following(self, u: Array, v: Array) -> Array:
         across = 1 - np.square((u - self.lids.middle) / self.lids.half)
@@ -489,7 +440,7 @@ class PaintedEye:
         ratio = np.minimum((here.ground + DARK_LEVEL) / (there.ground + DARK_LEVEL), _BRIGHTER)
         held = ratio * there.held * self._as_open(u, from_u)[..., None]
         drawn = (1 - clear) * bare + clear * here.ground + held * (there.rest - there.stray)
-        # What the iris does not take along (errors of the filled white, flesh) stays in place and fades.
+        # All that the iris does not take along (errors of the filled white, flesh) stays in place and fades.
         stays = here.rest + here.held * (here.stray - here.rest)
         drawn += math.exp(-((math.hypot(shift, down) / _FADE) ** 2)) * stays
         # Limit the sum to known colours, because overlapping rests would add up to specks and dark arcs.
@@ -506,11 +457,8 @@ class PaintedEye:
             drawn[lit] += opaque[lit] * (painted - drawn[lit])
         # No iris is drawn beyond a corner; white is, where an iris was painted there.
         within = _between(u, self.lids.left, self.lids.right)[..., None]
-        within += (
-            (1 - within)
-            * clear
-            * iris_hole_weight(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))[..., None]
-        )
+        hole = iris_hole_weight(self.iris, np.hypot(u - self.iris.u, lid_v - self.iris.v))
+        within += (1 - within) * clear * hole[..., None]
         out[shown] = base + self.drawn_weight(from_x, from_y)[..., None] * within * (drawn - base)
         return out
 
@@ -557,13 +505,7 @@ class _Opening(NamedTuple):
 def fit_eyes(pixels: Pixels, face: FaceLandmarks) -> tuple[PaintedEye, PaintedEye]:
     """Take both eyes of a painting apart.
 
-    Parameters
-    ----------
-    pixels : the painting, RGB uint8 of shape (height, width, 3)
-
-    Returns
-    -------
-    The eye at picture left and the one at picture right
+    `pixels` is the painting, RGB uint8 of shape (height, width, 3). The eye at picture left comes first.
     """
     left, right = (PaintedEye(v, d, i, separate_eye_layers(v, d, i)) for v, i, d in find_irises(pixels, face))
     return left, right
@@ -571,7 +513,7 @@ def fit_eyes(pixels: Pixels, face: FaceLandmarks) -> tuple[PaintedEye, PaintedEy
 
 def find_irises(pixels: Pixels, face: FaceLandmarks) -> list[tuple[EyeView, IrisCircle, Eyelids]]:
     """Find iris and lids of both eyes, the one at picture left first."""
-    axes = [_axes(marks, face.tilt) for marks in face.eyes]
+    axes = [EyeAxes(float(m.middle[0]), float(m.middle[1]), m.width, face.tilt) for m in face.eyes]
     views = [resample_eye(pixels, a) for a in axes]
     guess = (face.eyes[0].radius + face.eyes[1].radius) / 4 + _OF_HALF_FACE * face.half_width / 2
     first = [_fit(v, m, guess, 0.12, _RADII) for v, m in zip(views, face.eyes, strict=True)]
@@ -587,11 +529,6 @@ def find_irises(pixels: Pixels, face: FaceLandmarks) -> list[tuple[EyeView, Iris
         lids = replace(lids, lower=lids.lower + _OVER * max(iris.softness - _SHARP, 0))
         found.append((view, iris, fit_corners(view, lids, iris, inner)))
     return found
-
-
-def _axes(marks: EyeLandmarks, tilt: float) -> EyeAxes:
-    x, y = marks.middle.tolist()
-    return EyeAxes(x, y, marks.width, tilt)
 
 
 def _fit(

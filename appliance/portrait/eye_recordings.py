@@ -21,17 +21,14 @@ _INNER: Final = 0.62
 # A difference counts no more than this many standard deviations of the template: beyond it something covers
 # the sample (by eye).
 _COVERED: Final = 1.2
-# Side of a piece of skin that is matched, in eye widths (by eye).
-_SKIN: Final = 0.4
+_SKIN: Final = 0.4  # side of a piece of skin that is matched, in eye widths (by eye)
 
 
 def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near: float = 0.0) -> float:
     """Return the shift in pixels along the face at which a frame's inner iris matches best.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : where the search begins, in pixels; it goes a third of the eye's width to either side
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is where the search begins, in pixels; it
+    goes a third of the eye's width to either side.
     """
     u, v, template = _inner_iris(painting, eye)
     axes, best = eye.view.axes, near / eye.view.axes.width
@@ -45,10 +42,8 @@ def match_iris_along_face(painting: Pixels, frame: Pixels, eye: PaintedEye, near
 def match_iris(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
     """Return the way along and down the face, in pixels, at which a frame's inner iris matches best.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : (2,), where the search begins, in pixels; it goes 0.3 eye widths across, 0.15 up and down
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is (2,), where the search begins, in
+    pixels; it goes 0.3 eye widths across, 0.15 up and down.
     """
     return _best_way(frame, eye, *_inner_iris(painting, eye), near, (10, 5))
 
@@ -56,10 +51,8 @@ def match_iris(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) ->
 def match_eye_socket(painting: Pixels, frame: Pixels, eye: PaintedEye, near: Array) -> tuple[float, float]:
     """Return the way along and down the face of the skin around an eye, in pixels: a median of four pieces.
 
-    Parameters
-    ----------
-    painting, frame : RGB uint8 (height, width, 3)
-    near : (2,), where the search begins, in pixels; it goes 0.12 eye widths to each side
+    `painting` and `frame` are RGB uint8 (height, width, 3). `near` is (2,), where the search begins, in
+    pixels; it goes 0.12 eye widths to each side.
     """
     ways = []
     a, b = (side.ravel() for side in np.meshgrid(*2 * [np.linspace(-_SKIN / 2, _SKIN / 2, 13)]))
@@ -134,18 +127,15 @@ def _unlike(seen: Array, template: Array) -> float:
     return float(np.square(np.minimum(away, _COVERED * template.std() + 2)).mean())
 
 
-# The raster of an eye in a frame. It is coarser than the painting's (`view.EYE_VIEW_RASTER`), because a
+# The raster of an eye in a frame. It is coarser than the painting's (`lids.EYE_VIEW_RASTER`), because a
 # verdict keeps it of every frame.
 EYE_FRAME_RASTER: Final = EyeRaster(128, 0.72, 0.42)
 # White and iris are read this far off the upper lid, in eye widths: lashes and the lid's shadow lie nearer
 # (by eye).
 _OFF_UPPER: Final = 0.07
-# The same of the lower lid (by eye).
-_OFF_LOWER: Final = 0.05
-# The same of the corners, because of the flesh there (by eye).
-_OFF_CORNER: Final = 0.06
-# The fraction of an iris's way down over which the lower lid's wet rim may hide it.
-_SUNK: Final = 1.0
+_OFF_LOWER: Final = 0.05  # the same of the lower lid (by eye)
+_OFF_CORNER: Final = 0.06  # the same of the corners, because of the flesh there (by eye)
+_SUNK: Final = 1.0  # the fraction of an iris's way down over which the lower lid's wet rim may hide it
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,24 +177,18 @@ class EyeRecorder:
     def __init__(self, sitter: PreparedSitter, box: Box, row: int) -> None:
         """Begin a recording.
 
-        Parameters
-        ----------
-        box : where the patches lie in the picture
-        row : whose eyes are kept
+        `box` is where the patches lie in the picture. `row` is the row of the grid whose eyes are kept.
         """
-        self.sitter, self.box = sitter, box
+        self.sitter, self.box, self._row = sitter, box, row
         self._grid = sitter.grid(box)
-        self._row = row
-        self._columns = [*self._grid.columns(self._row)]
-        self.step = self._grid.steps[self._row]
-        # Where the eye is sampled in the painting, and in this row, whose irises have moved up or down.
-        drops = [sitter.plan.drops[self._row] / eye.view.axes.width for eye in sitter.eyes]
+        self._columns = [*self._grid.columns(row)]
+        self.step = self._grid.steps[row]
+        # The eye is sampled here in the painting, and here in this row, whose irises have moved up or down.
+        self._drops = [sitter.plan.drops[row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = EYE_FRAME_RASTER.mesh()
         self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]
-        self._points = [
-            eye.view.axes.to_picture(u, v + drop) for eye, drop in zip(sitter.eyes, drops, strict=True)
-        ]
-        self._drops = drops
+        moved = zip(sitter.eyes, self._drops, strict=True)
+        self._points = [eye.view.axes.to_picture(u, v + drop) for eye, drop in moved]
         self._colours: list[list[Array]] = [[], []]
         self._rest: list[Array] = []
         self.ends: list[Pixels] = []

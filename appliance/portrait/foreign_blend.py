@@ -35,24 +35,18 @@ from appliance.terminal import show_progress
 
 # Sigma of the Gaussian that averages the landmarks' motion, as a fraction of the square's side (by eye).
 _REACH: Final = 0.05
-# Cells to a side of the grid on which the motion is averaged.
-_STEPS: Final = 48
-# Weight, in full landmarks, that pulls the motion to zero far from the face (by eye).
-_STILL: Final = 0.05
+_STEPS: Final = 48  # cells to a side of the grid on which the motion is averaged
+_STILL: Final = 0.05  # weight, in full landmarks, that pulls the motion to zero far from the face (by eye)
 
 
 class FineDetail:
     """The fine detail of a square of the painting, except in the eyes, which move by themselves."""
 
     def __init__(self, square: Pixels, mesh: Array, eyes: Sequence[EyeLandmarks], frame_side: int) -> None:
-        """Take the detail out of the painting.
+        """Take the detail out of the painting's square that the frames show, RGB uint8 (side, side, 3).
 
-        Parameters
-        ----------
-        square : the part of the painting that the frames show, RGB uint8 (side, side, 3)
-        mesh : the painted face's landmarks in its pixels, (points, 2)
-        eyes : of the painted face, in the same pixels
-        frame_side : side of the frames as they came, in pixels: detail that they can hold is left to them
+        `mesh`, (points, 2), and `eyes` are the painted face's, in the square's pixels. The frames came with a
+        side of `frame_side` pixels: detail that they can hold is left to them.
         """
         side = len(square)
         self._mesh = mesh
@@ -62,25 +56,18 @@ class FineDetail:
         self._fine = (square - held) * _outside(eyes, side)[..., None]
 
     def restore_by_landmarks(self, frame: Pixels, mesh: Array, strength: float) -> Pixels:
-        """Add the detail to a frame of the square's size, moved as the landmarks are.
+        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved by the landmarks.
 
-        Parameters
-        ----------
-        frame : RGB uint8 (side, side, 3)
-        mesh : the same landmarks in the frame's pixels, (points, 2)
-        strength : the fraction of the detail that is added, 0 to 1
+        `mesh` is the same landmarks in the frame's pixels, (points, 2); `strength` is the fraction of the
+        detail that is added, 0 to 1.
         """
         return self.restore_by_motion(frame, self._motion(mesh, len(frame)), np.full((1, 1), strength))
 
     def restore_by_motion(self, frame: Pixels, motion: Array, strength: Array) -> Pixels:
-        """Add the detail to a frame of the square's size, moved as given.
+        """Add the detail to a frame of the square's size, RGB uint8 (side, side, 3), moved as given.
 
-        Parameters
-        ----------
-        frame : RGB uint8 (side, side, 3)
-        motion : where each cell's content lies in the painting, relative to the frame, in its pixels,
-            (cells, cells, 2)
-        strength : the fraction of the detail that is added, 0 to 1, (cells, cells)
+        `motion` (cells, cells, 2) is where each cell's content lies in the painting, relative to the frame,
+        in its pixels; `strength` (cells, cells) is the fraction of the detail that is added, 0 to 1.
         """
         side = len(frame)
         y, x = np.mgrid[0:side, 0:side] + 0.5
@@ -108,20 +95,16 @@ def _outside(eyes: Sequence[EyeLandmarks], side: int) -> Array:
     return weight
 
 
-# Steepness of the sigmoid, per pixel of a frame of 512 (the original piece's).
-BLEND_STEEPNESS: Final = 0.06
+BLEND_STEEPNESS: Final = 0.06  # steepness of the sigmoid, per pixel of a frame of 512 (the original piece's)
 # Distance from the middle at which frame and painting weigh the same, in pixels of a frame of 512 (the
 # original piece's).
 BLEND_EXTENT: Final = 180.0
-# Side of the frames for which steepness and extent are given, in pixels.
-_SIDE: Final = 512
+_SIDE: Final = 512  # side of the frames for which steepness and extent are given, in pixels
 # Greatest difference of both faces' meshes, a root mean square in half faces, at which they are one face in
 # one pose (by eye).
 _UNALIKE: Final = 0.12
-# `eyes.IRIS_LEVER`, rounded.
-_LEVER: Final = 1.744
-# The fraction of half a frame over which the weight falls to zero at the edge (by eye).
-_EDGE: Final = 0.12
+_LEVER: Final = 1.744  # `eye_layers.IRIS_LEVER`, rounded
+_EDGE: Final = 0.12  # the fraction of half a frame over which the weight falls to zero at the edge (by eye)
 
 
 class HeadSquare(NamedTuple):
@@ -162,10 +145,7 @@ def blend_frame(painting: Pixels, frame: Pixels, alpha: Array) -> Pixels:
 def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) -> HeadSquare:
     """Find the square that frames of `side` pixels show, by matching both faces' meshes.
 
-    Raises
-    ------
-    UnfitPortrait
-        If the meshes do not fit: another face, or another pose.
+    Raises `UnfitPortrait` if the meshes do not fit: another face, or another pose.
     """
     there, here = painting.mesh[:, :2], frame.mesh[:, :2]
     a, b = there - there.mean(0), here - here.mean(0)
@@ -183,19 +163,8 @@ def find_frame_square(painting: FaceLandmarks, frame: FaceLandmarks, side: int) 
 def choose_evenly_spaced_frames(motions: Sequence[float], frames: int) -> list[int]:
     """Choose frames whose measured gaze goes in equal steps from the least to the most.
 
-    Parameters
-    ----------
-    motions : the gaze of each frame, any unit, in any order
-    frames : how many to choose
-
-    Returns
-    -------
-    Indices into `motions`, by rising gaze, none twice
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than `frames`.
+    `motions` is the gaze of each frame, any unit, in any order. `frames` of them are chosen. The result is
+    indices into `motions`, by rising gaze, none twice. Raises `ValueError` if there are fewer than `frames`.
     """
     if len(motions) < frames:
         raise ValueError(f"{len(motions)} frames, expected at least {frames}")
@@ -220,9 +189,7 @@ def read_gaze_angles(landmarker: FaceLandmarker, files: Sequence[Path], face: Fa
 def measure_head_and_eye_yaw(eyes: Sequence[EyeLandmarks], mesh: Array) -> tuple[float, float]:
     """Return how far a head is turned and how far its eyes are, on average, in degrees to picture right.
 
-    Parameters
-    ----------
-    eyes, mesh : as `FaceLandmarker.read_again` returns them
+    `eyes` and `mesh` are as `FaceLandmarker.read_again` returns them.
     """
     turns = []
     for eye in eyes:
@@ -256,14 +223,10 @@ def blend_frames(
     alpha: Array,
     finish: Callable[[int, Pixels], Pixels] = lambda index, frame: frame,
 ) -> Iterator[Image.Image]:
-    """Blend chosen frames one by one; the resting one is the painting itself.
+    """Blend the square frames in `files`, in the order of the pack; the resting one is the painting itself.
 
-    Parameters
-    ----------
-    files : of square frames, in the order of the pack
-    resting_frame : the index of the one that gives way to the painting
-    alpha : weights as `blend_weights` returns them
-    finish : applied to each frame, by its index and as RGB uint8 of the square's size, before it is blended
+    `alpha` has the weights as `blend_weights` returns them. `finish` is applied to each frame, by its index
+    and as RGB uint8 of the square's size, before it is blended.
     """
     x0, y0, x1, y1 = place.box
     square = painting[y0:y1, x0:x1]
@@ -275,10 +238,9 @@ def blend_frames(
         yield Image.fromarray(blend_frame(square, finish(i, np.asarray(frame)), alpha))
 
 
-# What is done to a frame before it is blended: from its index and its RGB uint8 to the same.
+# Changes a frame before it is blended: from its index and its RGB uint8 to the same.
 FrameFinisher = Callable[[int, Pixels], Pixels]
-# Least side of the frames' square, in pixels: less does not hold a head (by eye).
-_SMALLEST: Final = 16
+_SMALLEST: Final = 16  # least side of the frames' square, in pixels: less does not hold a head (by eye)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +275,7 @@ class FittedPainting:
 
 @dataclass(frozen=True, slots=True)
 class BlendSettings:
-    """How head frames are blended over the painting, and what the pack says of it.
+    """Settings of the blend of head frames over the painting, and the pack's labels.
 
     `steepness` and `extent` are the sigmoid's for frames of 512 pixels; `detail` is the fraction of the
     painting's fine detail that is restored, 0 to 1; `title` is the file's name if None.

@@ -19,8 +19,7 @@ from appliance.portrait.landmarks import EYE_CORNERS, FaceLandmarker, FaceLandma
 from appliance.portrait.sampling import Array
 from appliance.schema import parse_toml, read_toml_text, toml_value
 
-# Mesh points at the top of the face and at the chin.
-_TOP, _CHIN = 10, 152
+_TOP, _CHIN = 10, 152  # mesh points at the top of the face and at the chin
 # Factors that correct the readings of yaw and pitch: the models read a turn too small, and the skin around
 # an eye moves farther than the eye does (median over three portraits that were rendered with known angles).
 _TOO_SMALL: Final = (1.2, 1.42)
@@ -34,10 +33,8 @@ class GazeReader:
     ) -> None:
         """Prepare to read pictures.
 
-        Parameters
-        ----------
-        place : the square of the painting that the pictures show
-        rest : the picture that looks as the painting does, RGB uint8 (side, side, 3)
+        `place` is the square of the painting that the pictures show. `rest` is the picture that looks as the
+        painting does, RGB uint8 (side, side, 3).
         """
         self._canvas, self._place, self._landmarker = canvas, place, landmarker
         self._eyes = fit_eyes(canvas.pixels, canvas.face)
@@ -76,12 +73,11 @@ def _pose(mesh: Array) -> tuple[float, float]:
     return mesh_yaw(mesh), math.degrees(math.atan2(depth, math.hypot(x, y)))
 
 
-# The file in a folder of head pictures that lists where each looks.
-ANGLES_FILE: Final = "angles.toml"
+ANGLES_FILE: Final = "angles.toml"  # the file in a folder of head pictures that lists where each looks
 # As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to
 # picture right, y up. Its numbers are the model's own, not degrees.
 _NAME: Final = re.compile(r"gaze_px([-m]?\d+(?:[p.]\d+)?)_py([-m]?\d+(?:[p.]\d+)?)_\d+")
-# What angles.toml must hold; ends every refusal of it.
+# The content expected of angles.toml; it ends every refusal of it.
 _EXPECTED: Final = "expected file, yaw and pitch of every picture, in degrees to picture right and up"
 
 
@@ -119,12 +115,8 @@ class HeadPictureGrid:
 def find_head_picture_grid(folder: Path) -> HeadPictureGrid | None:
     """Return the grid that a folder holds, by its angles.toml or its files' names; None if it holds none.
 
-    Raises
-    ------
-    BadImage
-        If the grid has a gap, or two pictures of one direction.
-    ConfigError
-        If angles.toml cannot be read, or names a picture that is not there.
+    Raises `BadImage` if the grid has a gap, or two pictures of one direction, and `ConfigError` if
+    angles.toml cannot be read, or names a picture that is not there.
     """
     listed = folder / ANGLES_FILE
     if listed.exists():

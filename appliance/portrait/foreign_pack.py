@@ -10,15 +10,20 @@ import numpy as np
 from appliance.errors import ConfigError, UnfitPortrait
 from appliance.images import read_pixels
 from appliance.pack import DEFAULT_COLUMNS, FrameGrid, PackInfo, check_destination
-from appliance.portrait import foreign_blend
 from appliance.portrait.foreign_blend import (
     BlendSettings,
     FittedPainting,
     FrameFinisher,
+    HeadSquare,
+    check_frames_are_square,
     check_square_fits,
+    choose_evenly_spaced_frames,
     compose_pack,
     evenly_spaced_row,
+    find_frame_square,
+    list_head_frames,
     read_fitted_painting,
+    read_gaze_angles,
 )
 from appliance.portrait.foreign_directions import (
     ANGLES_FILE,
@@ -31,9 +36,8 @@ from appliance.portrait.plan import check_frame_count
 
 # The engine that pack.toml names; its number rises when the same frames would give another pack.
 BLENDING_ENGINE: Final = "frames blended 1"
-# Number of pictures of a grid's row and column whose gaze is read.
-_READ: Final = 5
-# How far the readings may lie off a straight line, as a fraction of the range (measured on portraits of
+_READ: Final = 5  # number of pictures of a grid's row and column whose gaze is read
+# Largest distance of the readings from a straight line, as a fraction of the range (measured on portraits of
 # known angles: 0.06).
 _UNLIKE: Final = 0.2
 
@@ -76,8 +80,8 @@ def render_from_frames(
     grid_of = find_head_picture_grid(folder)
     if grid_of and frames is not None:
         raise ConfigError(f"--frames has no effect: {folder} holds a grid, which is taken as it is")
-    files = grid_of.listed if grid_of else foreign_blend.list_head_frames(folder)
-    foreign_blend.check_frames_are_square(files)
+    files = grid_of.listed if grid_of else list_head_frames(folder)
+    check_frames_are_square(files)
     out = out.absolute()
     check_destination(out)
     landmarker = FaceLandmarker()
@@ -89,11 +93,7 @@ def render_from_frames(
     except UnfitPortrait as error:
         raise UnfitPortrait(f"{ahead}: {error}") from error
     side = first.shape[1]
-    square = (
-        foreign_blend.HeadSquare(*place)
-        if place
-        else foreign_blend.find_frame_square(canvas.face, head, side)
-    )
+    square = HeadSquare(*place) if place else find_frame_square(canvas.face, head, side)
     check_square_fits(canvas, square, str(folder))
     finish = _finish(canvas, square, landmarker, head, side, blending.detail)
     if grid_of:
@@ -104,11 +104,11 @@ def render_from_frames(
         say("gaze from {:.1f} to {:.1f} degrees, from {:.1f} up to {:.1f} down".format(*ends))
         return compose_pack(out, canvas, square, files, grid, blending, BLENDING_ENGINE, finish)
     say(f"{folder}: {len(files)} frames at {square.x},{square.y},{square.side}; measuring their gaze")
-    motions = foreign_blend.read_gaze_angles(landmarker, files, head)
+    motions = read_gaze_angles(landmarker, files, head)
     count = min(wanted, len(files) - 1 + len(files) % 2)
     if count < wanted:
         say(f"warning: only {len(files)} frames: the pack has {count}")
-    chosen = foreign_blend.choose_evenly_spaced_frames(motions, count)
+    chosen = choose_evenly_spaced_frames(motions, count)
     reach = max((motions[chosen[-1]] - motions[chosen[0]]) / 2, 0.1)
     grid = evenly_spaced_row(canvas, square, count, reach)
     files = [files[i] for i in chosen]
@@ -120,25 +120,18 @@ def measure_frame_grid(
     reader: GazeReader,
     folder: Path,
     canvas: FittedPainting,
-    place: foreign_blend.HeadSquare,
+    place: HeadSquare,
 ) -> FrameGrid:
     """Return the grid of pictures made elsewhere, with where they look in degrees.
 
     A few pictures of the row and of the column that look ahead are read. Angles given in degrees are kept;
     numbers in file names are scaled to what is read, because the program that made them does not give
-    degrees.
-
-    Raises
-    ------
-    UnfitPortrait
-        If the pictures do not look where their names or their list say.
+    degrees. Raises `UnfitPortrait` if the pictures do not look where their names or their list say.
     """
     row, column = files.ahead_place
-    angles = []
-    for axis, pictures in enumerate((files.files[row], [line[column] for line in files.files])):
-        angles.append(_in_degrees(files, axis, pictures, reader, folder))
-    steps = (1,) * len(files.pitches)
-    return FrameGrid(place.box, canvas.eyes, angles[0], angles[1], steps, (row, column))
+    yaws = _in_degrees(files, 0, files.files[row], reader, folder)
+    pitches = _in_degrees(files, 1, [line[column] for line in files.files], reader, folder)
+    return FrameGrid(place.box, canvas.eyes, yaws, pitches, (1,) * len(pitches), (row, column))
 
 
 def _in_degrees(
@@ -164,7 +157,7 @@ def _in_degrees(
 
 def _finish(
     canvas: FittedPainting,
-    square: foreign_blend.HeadSquare,
+    square: HeadSquare,
     landmarker: FaceLandmarker,
     head: FaceLandmarks,
     side: int,

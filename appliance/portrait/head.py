@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from appliance.pack import Box
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarks
-from appliance.portrait.sampling import Array, Mask, gaussian_blur, sample_bilinear, smoothstep
+from appliance.portrait.sampling import Array, Mask, dilate, gaussian_blur, sample_bilinear, smoothstep
 
-# Distance of the field's nodes, in half faces (by eye).
-_STEP: Final = 1 / 14
-# Least distance of the nodes, in pixels.
-_LEAST_STEP: Final = 6
+_STEP: Final = 1 / 14  # distance of the field's nodes, in half faces (by eye)
+_LEAST_STEP: Final = 6  # least distance of the nodes, in pixels
 # Mesh points of the face's outline.
 _OVAL: Final = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
@@ -26,8 +24,7 @@ _OVAL: Final = (
 _SIDES: Final = (127, 234, 93, 132, 58, 356, 454, 323, 361, 288)
 # Mesh points of the nose's ridge, down to the mouth.
 _RIDGE: Final = (168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 13)
-# The turn, in degrees, at which the field must keep the least Jacobian.
-_WIDEST: Final = 12.0
+_WIDEST: Final = 12.0  # the turn, in degrees, at which the field must keep the least Jacobian
 # The least Jacobian: if an area loses more than half of its width, skin looks pinched (15 portraits).
 _LEAST: Final = 0.5
 # The solver's own limit is lower by this factor, because resampling to a tilted grid steepens slopes.
@@ -38,7 +35,7 @@ _STEEPEST_NOD: Final = 2.3
 
 
 class _Ends(NamedTuple):
-    """Where a field ends, in multiples of the distance from the face's middle to its outline.
+    """The ends of a field, in multiples of the distance from the face's middle to its outline.
 
     `side` lies just inside the outline, where the background begins; `up` over hair, `down` over the neck. In
     between, the sine of the direction is taken to a power: the higher `dome` (upwards) and `narrow`
@@ -52,51 +49,43 @@ class _Ends(NamedTuple):
     narrow: float
 
 
-# Where the turn's field ends: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw
-# by 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits
-# at 1080x1920).
+# Chosen by eye unless another origin is given; lengths are in half faces.
+
+# The ends of the turn's field: at 8 degrees the painted edge beside the brow moves by 1 px, beside the jaw by
+# 2 (medians of the most), and the background at 1.3 times the outline above by less than 1 (33 portraits at
+# 1080x1920).
 _TURN: Final = _Ends(side=0.95, up=1.22, down=1.4, dome=6, narrow=12)
-# Where the nod's field ends: the chin moves against the neck and the forehead against the hair, which give
-# way over a longer distance; at 6 degrees the background above moves by less than 1 px (by eye).
+# The ends of the nod's field: the chin moves against the neck and the forehead against the hair, which give
+# way over a longer distance; at 6 degrees the background above moves by less than 1 px.
 _NOD: Final = _Ends(side=0.95, up=1.26, down=1.65, dome=4, narrow=4)
-# What lies behind the plane through the sides, ears and hair, moves by this fraction of its depth (by eye).
+# Ears and hair, which lie behind the plane through the sides, move by this fraction of its depth.
 _DEEP: Final = 0.35
-# Sigma of the Gaussian that averages the mesh's depth, in half faces: the mesh is rough on paintings (by
-# eye).
-_SMOOTH: Final = 0.05
-# Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur
-# is added (by eye).
+_SMOOTH: Final = 0.05  # sigma of the Gaussian that averages the mesh's depth: the mesh is rough on paintings
+# Half axes of the ellipse in which an eye's socket is rigid, in eye widths across and down; the last blur is
+# added.
 _SOCKET: Final = (0.42, 0.3)
-# The socket is no longer rigid at this many times that ellipse (by eye).
-_SOCKET_FADE: Final = 1.2
-# The face ends softly between these fractions of the way to where nothing moves (by eye).
-_FACE: Final = (0.55, 0.8)
+_SOCKET_FADE: Final = 1.2  # the socket is no longer rigid at this many times that ellipse
+_FACE: Final = (0.55, 0.8)  # the face ends softly between these fractions of the way to where nothing moves
 # Weight of slopes across the motion, against 1 for slopes along it (by the eyes' widths and the ways of
 # hairline, nose and chin on 30 portraits).
 _ACROSS_MOTION: Final = 2.0
-# Weight of slopes beyond the face, where hair and neck may shear (30 portraits).
-_BEYOND: Final = 0.15
+_BEYOND: Final = 0.15  # weight of slopes beyond the face, where hair and neck may shear (30 portraits)
 # Weight of slopes in an eye's socket: 150 keeps the far eye's width within 8 % at 8 degrees (30 portraits).
 _STIFF: Final = 150.0
 # Weight of slopes down the nose's ridge, so that its tip, its bridge and the lips move together (30
 # portraits).
 _STRAIGHT: Final = 60.0
-# Weight of the depth itself in the face (30 portraits).
-_HELD: Final = 8.0
-# Half the width of the nose's ridge, in half faces (by eye).
-_RIDGE_WIDTH: Final = 0.15
+_HELD: Final = 8.0  # weight of the depth itself in the face (30 portraits)
+_RIDGE_WIDTH: Final = 0.15  # half the width of the nose's ridge
 # Rounds that invert the field: each leaves at most half of the error, at the steepest place.
 _INVERSIONS: Final = 12
-# Penalty of the alternating direction method.
-_PENALTY: Final = 3.0
-# Rounds of the alternating direction method: slopes end within 1 % of the limit.
-_ROUNDS: Final = 60
-# Blur (sigma) that rounds the field's creases, in half faces; an average of slopes is no steeper (by eye).
-_LAST_BLUR: Final = 0.045
+_PENALTY: Final = 3.0  # penalty of the alternating direction method
+_ROUNDS: Final = 60  # rounds of the alternating direction method: slopes end within 1 % of the limit
+_LAST_BLUR: Final = 0.045  # blur (sigma) that rounds the field's creases; an average of slopes is no steeper
 
 
 class Displacement(NamedTuple):
-    """How far points move, in picture pixels: along the face to picture right, and down the face."""
+    """Shifts of points, in picture pixels: along the face to picture right, and down the face."""
 
     along: Array
     down: Array
@@ -122,21 +111,16 @@ class HeadMotion:
     def source_nodes(self, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
         """Return where in the painting every node's content comes from: x and y, (rows, columns) in pixels.
 
-        Parameters
-        ----------
-        turn, nod : of the head to picture right and up, in degrees
+        `turn` and `nod` are the head's to picture right and up, in degrees.
         """
         x, y = self.nodes()
-        c, s = math.cos(self.tilt), math.sin(self.tilt)
-        moved = np.stack(
-            [math.sin(math.radians(turn)) * self.depth, -math.sin(math.radians(nod)) * self.rise], -1
-        )
-        shift = moved
+        turned, nodded = math.sin(math.radians(turn)), -math.sin(math.radians(nod))
+        shift = moved = np.stack([turned * self.depth, nodded * self.rise], -1)
         for _ in range(_INVERSIONS):
-            along, down = shift[..., 0], shift[..., 1]
-            shift = self._between(moved, x - (along * c - down * s), y - (along * s + down * c))
-        along, down = shift[..., 0], shift[..., 1]
-        return x - (along * c - down * s), y - (along * s + down * c)
+            right, down = self._to_picture(shift[..., 0], shift[..., 1])
+            shift = self.interpolate(moved, x - right, y - down)
+        right, down = self._to_picture(shift[..., 0], shift[..., 1])
+        return x - right, y - down
 
     def moving_box(self, turns: bool, nods: bool) -> Box:
         """Return the rectangle in which a head that turns, nods or both moves, in whole picture pixels."""
@@ -145,12 +129,8 @@ class HeadMotion:
             moving |= used & (field != 0)
         left, top, right, bottom = _around(moving)
         x0, y0, x1, y1 = self.box
-        return (
-            x0 + left * self.step,
-            y0 + top * self.step,
-            min(x0 + right * self.step, x1),
-            min(y0 + bottom * self.step, y1),
-        )
+        right, bottom = min(x0 + right * self.step, x1), min(y0 + bottom * self.step, y1)
+        return x0 + left * self.step, y0 + top * self.step, right, bottom
 
     def nodes(self) -> tuple[Array, Array]:
         """Return the nodes' own x and y in picture pixels, each (rows, columns)."""
@@ -184,19 +164,25 @@ class HeadMotion:
     def displacement(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> Displacement:
         """Return how far points of the painting move along and down the face, in pixels.
 
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
-        turn, nod : of the head to picture right and up, in degrees
+        `x` and `y` are in picture pixels, of any shape; `turn` and `nod` are as in `source_nodes`.
         """
-        along = math.sin(math.radians(turn)) * self._between(self.depth, x, y)
+        along = math.sin(math.radians(turn)) * self.interpolate(self.depth, x, y)
         if not nod:
             return Displacement(along, np.zeros_like(along))
-        return Displacement(along, -math.sin(math.radians(nod)) * self._between(self.rise, x, y))
+        return Displacement(along, -math.sin(math.radians(nod)) * self.interpolate(self.rise, x, y))
 
     def picture_shifts(self, x: Array, y: Array, turn: float, nod: float = 0.0) -> tuple[Array, Array]:
         """Return how far points move to picture right and down, in pixels; parameters as `displacement`."""
-        along, down = self.displacement(x, y, turn, nod)
+        return self._to_picture(*self.displacement(x, y, turn, nod))
+
+    def interpolate(self, values: Array, x: Array, y: Array) -> Array:
+        """Return the values of the nodes, (rows, columns, ...), at points in picture pixels."""
+        # `sample_bilinear` has samples at pixel centres; nodes lie on pixel corners.
+        column, row = (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5
+        return sample_bilinear(values, column, row)
+
+    def _to_picture(self, along: Array, down: Array) -> tuple[Array, Array]:
+        """Return shifts to picture right and down, from those along and down the face."""
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         return along * c - down * s, along * s + down * c
 
@@ -219,12 +205,6 @@ class HeadMotion:
         """Return which squares between four nodes the head can move, (rows - 1, columns - 1)."""
         return cells_touching((self.depth != 0) | (self.rise != 0))
 
-    def _between(self, values: Array, x: Array, y: Array) -> Array:
-        # `sample_bilinear` has samples at pixel centres; nodes lie on pixel corners.
-        return sample_bilinear(
-            values, (x - self.box[0]) / self.step + 0.5, (y - self.box[1]) / self.step + 0.5
-        )
-
 
 def cells_touching(nodes: Mask) -> Mask:
     """Return which squares between four nodes have one of these nodes, (rows - 1, columns - 1)."""
@@ -240,12 +220,8 @@ def build_head_motion(
     A rigid head moves by its depth, the background not at all. Each field follows the mesh's depth over the
     plane through the face's sides as closely as three conditions allow: it is zero from its ends on, nearly
     constant in the eyes' sockets, and nowhere steeper along the motion than a turn of 12 degrees permits, or
-    a turn of 8 together with a nod of 6.
-
-    Parameters
-    ----------
-    others : tells which points of the picture, x and y in pixels, belong to other sitters; these stay still,
-        like what lies beyond the picture's edge
+    a turn of 8 together with a nod of 6. `others` tells which points of the picture, x and y in pixels,
+    belong to other sitters; these stay still, like all beyond the picture's edge.
     """
     c, s = math.cos(face.tilt), math.sin(face.tilt)
     upright = np.array([[c, -s], [s, c]])
@@ -258,16 +234,17 @@ def build_head_motion(
     sockets = [(np.stack([m.lower[0], m.lower[-1]]) @ upright - middle) / half for m in face.eyes]
     farthest = max(_TURN.up, _TURN.down, _NOD.up, _NOD.down)
     reach = np.array([1.0, farthest]) * abs(points).max(0)
-    u, v = np.meshgrid(
-        *(np.arange(-math.ceil(r / _STEP) - 4, math.ceil(r / _STEP) + 5) * _STEP for r in reach)
-    )
+    counts = [math.ceil(r / _STEP) + 4 for r in reach]
+    u, v = np.meshgrid(*(np.arange(-count, count + 1) * _STEP for count in counts))
     there = np.stack([u, v], -1)
     x, y = centre[0] + half * (u * c - v * s), centre[1] + half * (u * s + v * c)
     edge = (2 * _STEP + 3 * _LAST_BLUR) * half
     inside = (x > edge) & (x < width - edge) & (y > edge) & (y < height - edge)
-    depths, outline = _depths(face.mesh[:, 2] / half, points), _outline(points, there)
+    depths = _depths(face.mesh[:, 2] / half, points)
+    # 0 in the face's middle, 1 on the convex hull of its mesh, of which a nose in three-quarter view is part.
+    outline = (there @ OUTLINE_DIRECTIONS / (points @ OUTLINE_DIRECTIONS).max(0)).max(-1)
     if others:
-        inside &= ~_widened(others(x, y), math.ceil(edge / half / _STEP))
+        inside &= ~dilate(others(x, y), math.ceil(edge / half / _STEP))
     outs = []
     for ends in (_TURN, _NOD):
         outs.append(np.where(inside, outline / _end(there, ends), 2.0))
@@ -279,18 +256,17 @@ def build_head_motion(
         return HeadMotion((0, 0, min(step, width), min(step, height)), still, still, face.tilt, step)
     fields = [half * _relief(points, depths, sockets, there, out, nods=out is outs[1]) for out in outs]
     free = turns | nods
-    box = _box(x[free], y[free], math.ceil(2 * edge) + step, width, height)
-    x, y = np.meshgrid(
-        np.arange(box[0], box[2] + step, step, dtype=float),
-        np.arange(box[1], box[3] + step, step, dtype=float),
-    )
-    over = (
-        ((x - centre[0]) * c + (y - centre[1]) * s) / half,
-        ((y - centre[1]) * c - (x - centre[0]) * s) / half,
-    )
+    box = box_around(x[free], y[free], math.ceil(2 * edge) + step, width, height)
+    x, y = np.meshgrid(*(np.arange(box[i], box[i + 2] + step, step, dtype=float) for i in (0, 1)))
+    x, y = x - centre[0], y - centre[1]
+    over = (x * c + y * s) / half, (y * c - x * s) / half
     places = [(o - start) / _STEP + 0.5 for o, start in zip(over, there[0, 0], strict=True)]
     depth, rise = (sample_bilinear(field, *places) for field in fields)
-    return _trimmed(HeadMotion(box, depth, rise, face.tilt, step))
+    whole = HeadMotion(box, depth, rise, face.tilt, step)
+    # Cut away what never moves, except one node on every side.
+    left, top, right, bottom = _around((depth != 0) | (rise != 0))
+    part = np.s_[top : bottom + 1, left : right + 1]
+    return replace(whole, box=whole.moving_box(True, True), depth=depth[part], rise=rise[part])
 
 
 def _depths(z: Array, points: Array) -> Array:
@@ -300,15 +276,6 @@ def _depths(z: Array, points: Array) -> Array:
     over = -z - plane @ np.linalg.lstsq(plane[sides], -z[sides], rcond=None)[0]
     deep: Array = np.where(over < 0, _DEEP * over, over)
     return deep
-
-
-def _outline(points: Array, there: Array) -> Array:
-    """Return how far out points (..., 2) lie: 0 in the face's middle, 1 on its outline.
-
-    The outline is the mesh points' convex hull; in a three-quarter view the nose may be part of it.
-    """
-    out: Array = (there @ OUTLINE_DIRECTIONS / (points @ OUTLINE_DIRECTIONS).max(0)).max(-1)
-    return out
 
 
 def _end(there: Array, ends: _Ends) -> Array:
@@ -324,12 +291,9 @@ def _relief(
 ) -> Array:
     """Return the field at nodes `there`, in half faces.
 
-    Parameters
-    ----------
-    points, depths : of the mesh
-    sockets : for each eye, its corners (2, 2)
-    out : how far out the nodes lie, 0 in the face's middle; the field is 0 from 1 on
-    nods : whether the field moves points down the face, rather than along it
+    `points` and `depths` are the mesh's; `sockets` has the corners of each eye, (2, 2). `out` is how far out
+    the nodes lie, 0 in the face's middle; the field is 0 from 1 on. With `nods` it moves points down the
+    face, otherwise along it.
     """
     free = out < 1
     away = np.square(there[free][:, None] - points).sum(-1)
@@ -424,22 +388,11 @@ class _Edges:
         np.add.at(system, (np.r_[first, second], np.r_[second, first]), -np.r_[squared, squared])
 
 
-def _widened(mask: Mask, by: int) -> Mask:
-    """Return which nodes lie within `by` nodes of those of a mask."""
-    for axis in (0, 1):
-        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
-        mask = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
-    return mask
-
-
-def _box(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
-    """Return whole pixels around points, with a margin, inside the picture."""
-    return (
-        max(math.floor(x.min()) - margin, 0),
-        max(math.floor(y.min()) - margin, 0),
-        min(math.ceil(x.max()) + margin, width),
-        min(math.ceil(y.max()) + margin, height),
-    )
+def box_around(x: Array, y: Array, margin: int, width: int, height: int) -> Box:
+    """Return the rectangle of whole pixels around points, with a margin, inside a picture of that size."""
+    x0, y0 = max(math.floor(x.min()) - margin, 0), max(math.floor(y.min()) - margin, 0)
+    x1, y1 = min(math.ceil(x.max()) + margin, width), min(math.ceil(y.max()) + margin, height)
+    return x0, y0, x1, y1
 
 
 def _around(moving: Mask) -> tuple[int, int, int, int]:
@@ -449,10 +402,3 @@ def _around(moving: Mask) -> tuple[int, int, int, int]:
         return 0, 0, moving.shape[1] - 1, moving.shape[0] - 1
     bottom, right = (min(int(i[-1]) + 2, n - 1) for i, n in zip((rows, columns), moving.shape, strict=True))
     return max(int(columns[0]) - 1, 0), max(int(rows[0]) - 1, 0), right, bottom
-
-
-def _trimmed(head: HeadMotion) -> HeadMotion:
-    """Cut away what never moves, but for a node on every side."""
-    left, top, right, bottom = _around((head.depth != 0) | (head.rise != 0))
-    part = np.s_[top : bottom + 1, left : right + 1]
-    return replace(head, box=head.moving_box(True, True), depth=head.depth[part], rise=head.rise[part])

@@ -8,38 +8,33 @@ import numpy as np
 from appliance.portrait.lids import EYE_VIEW_RASTER, Eyelids, EyeView, smooth_view
 from appliance.portrait.sampling import Array
 
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
 # Directions in which the rim is looked at, beside and below the pupil (radians; 0 to picture right,
 # clockwise): above, the upper lid and its shadow cover it.
 _RIM: Final = np.radians(np.arange(-38, 219, 6))
 # The rim is lowest where the cosine of the direction is less than this: there it must be clear of the lower
-# lid (by eye).
+# lid.
 _LOWEST: Final = 0.26
-# How far it must be clear of the lower lid there, in eye widths, because the lid's own edge is no rim (by
-# eye).
+# It must be clear of the lower lid by this there, because the lid's own edge is no rim.
 _CLEAR_BELOW: Final = 0.06
-# Light is compared this far inside and outside the rim, in eye widths (by eye).
-_WIDE: Final = (0.02, 0.05, 0.09)
+_WIDE: Final = (0.02, 0.05, 0.09)  # light is compared this far inside and outside the rim
 # The same of the last search, which goes by the edge alone: a pale or dark rim misleads the wide comparison
-# by its own width (by eye).
+# by its own width.
 _NARROW: Final = (0.015, 0.03)
 # First search: steps of u and v in eye widths with their number to each side, and the step of the radius.
 _COARSE: Final = ((0.025, 5), (0.025, 3), 0.015)
 # The two finer searches: the same of u, v and radius, around the best so far.
 _FINE: Final = (((0.01, 3), (0.01, 3), (0.005, 3)), ((0.004, 3), (0.004, 3), (0.003, 8)))
 # A rim in shade has white around it that is darker than the brightest white beyond by this fraction of the
-# eye's contrast. Where it is darker still, the circle lies inside the iris (by eye).
+# eye's contrast. Where it is darker still, the circle lies inside the iris.
 _GREYER: Final = 0.12
-# The least and the largest step of light that one point of the rim counts with (by eye).
-_STEP: Final = (-0.3, 0.8)
-# The most that a radius unlike the prior costs, in squared scatters, because painters and models err (by
-# eye).
+_STEP: Final = (-0.3, 0.8)  # the least and the largest step of light that one point of the rim counts with
+# The most that a radius unlike the prior costs, in squared scatters, because painters and models err.
 _UNLIKELY: Final = 2.0
-# White is looked for this far off the lids, in eye widths (by eye).
-_OFF_LIDS: Final = 0.05
-# The same off the corners, in eye widths (by eye).
-_OFF_CORNERS: Final = 0.08
-# Blur (sigma) of the light in which the brightest white is looked for, in eye widths (by eye).
-_CALM: Final = 0.015
+_OFF_LIDS: Final = 0.05  # white is looked for this far off the lids
+_OFF_CORNERS: Final = 0.08  # the same off the corners
+_CALM: Final = 0.015  # blur (sigma) of the light in which the brightest white is looked for
 # Directions in which the rim's blur is measured, to both sides (radians).
 _SIDES: Final = np.radians(np.r_[np.arange(-25, 40, 5), np.arange(140, 206, 5)])
 
@@ -95,7 +90,7 @@ def fit_iris(
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What circles are scored by; `whitest` is as `_whitest` returns it."""
+    """Scores circles by the light around their rims; `whitest` is as `_whitest` returns it."""
 
     view: EyeView
     lids: Eyelids
@@ -134,9 +129,7 @@ class _Search:
 def _whitest(view: EyeView, lids: Eyelids) -> Array:
     """Return the brightest light from each point to the corner, along a row between the lids.
 
-    Returns
-    -------
-    Towards picture left and right, (2, rows, columns); -1 where there is no clean white
+    The result is towards picture left and right, (2, rows, columns); -1 where there is no clean white.
     """
     upper, lower = lids.upper + _OFF_LIDS, lids.lower - _OFF_LIDS
     u, v = EYE_VIEW_RASTER.columns(), EYE_VIEW_RASTER.rows()[:, None]
@@ -175,30 +168,23 @@ def _softness(view: EyeView, lids: Eyelids, iris: IrisCircle) -> float:
     return float(np.clip(min((high - low) / 2, high - middle), max(0.012, 0.5 / view.axes.width), 0.05))
 
 
-# Distance of the columns that are read, in eye widths.
-_CORNER_STEP: Final = 0.01
-# The first column lies this far beyond the iris's rim, in eye widths (by eye).
-_OFF_RIM: Final = 0.04
-# A column is read this far up and down from its middle, as a fraction of the opening (by eye).
-_MIDDLE: Final = 0.3
-# It is read at least this far, in eye widths (by eye).
-_LEAST: Final = 0.02
-# Scatter expected of the model's corner, in eye widths (by eye).
-_SCATTER: Final = 0.06
-# The most that one column says against the model, in squared scatters (by eye).
-_SAYS: Final = 1.5
-# Drawing ends this far beyond the last white, in eye widths, where it fades (by eye).
-_BEYOND: Final = 0.05
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+_CORNER_STEP: Final = 0.01  # distance of the columns that are read
+_OFF_RIM: Final = 0.04  # the first column lies this far beyond the iris's rim
+_MIDDLE: Final = 0.3  # a column is read this far up and down from its middle, as a fraction of the opening
+_LEAST: Final = 0.02  # it is read at least this far
+_SCATTER: Final = 0.06  # scatter expected of the model's corner
+_SAYS: Final = 1.5  # the most that one column says against the model, in squared scatters
+_BEYOND: Final = 0.05  # drawing ends this far beyond the last white, where it fades
 # White and skin whose saturations differ by less than this look alike; from twice this on they are told
-# apart in full (by eye).
+# apart in full.
 _ALIKE: Final = 0.012
-# Width of the flesh in the inner corner, which no iris covers, in eye widths (on people 3 of 30 mm; the
-# contour had been widened by 4 % before, see `eyes`).
+# Width of the flesh in the inner corner, which no iris covers (on people 3 of 30 mm; the contour had been
+# widened by 4 % to this side before, see `eye_layers._WIDER`).
 _FLESH: Final = 0.08
-# White is read in the half next to the rim of a side with this much room, in eye widths (by eye).
-_ROOM: Final = 0.06
-# Skin is read from and to this far below the lower lid, in eye widths (by eye).
-_BELOW: Final = (0.07, 0.2)
+_ROOM: Final = 0.06  # white is read in the half next to the rim of a side with this much room
+_BELOW: Final = (0.07, 0.2)  # skin is read from and to this far below the lower lid
 
 
 def fit_corners(view: EyeView, lids: Eyelids, iris: IrisCircle, inner: int) -> Eyelids:
@@ -206,11 +192,8 @@ def fit_corners(view: EyeView, lids: Eyelids, iris: IrisCircle, inner: int) -> E
 
     The models put the corners where an eye has them, not where this one was painted: seen from the side, the
     far eye ends early. Where white and skin have the same colour, the model's outer corner stays, and the
-    inner one moves off its flesh.
-
-    Parameters
-    ----------
-    inner : the side of the nose, -1 for picture left or 1 for picture right
+    inner one moves off its flesh. `inner` is the side of the nose, -1 for picture left or 1 for picture
+    right.
     """
     saturation = _saturation(view.colour)
     left, right = (_corner(saturation, lids, iris, side, side == inner) for side in (-1, 1))
@@ -222,7 +205,9 @@ def _corner(saturation: Array, lids: Eyelids, iris: IrisCircle, side: int, inner
     first, last = iris.u + side * (iris.radius + _OFF_RIM), lids.left if side < 0 else lids.right
     count = int((last - first) * side / _CORNER_STEP)
     white = _white(saturation, lids, iris)
-    skin = _below(saturation, lids, *sorted((iris.u, last + side * 0.1)))
+    first_skin, last_skin = sorted((iris.u, last + side * 0.1))
+    lowest = float(lids.at(np.linspace(first_skin, last_skin, 9))[1].max())
+    skin = _mean(saturation, (first_skin, last_skin), (lowest + _BELOW[0], lowest + _BELOW[1]))
     if count < 2:
         return last
     if skin - white < _ALIKE:
@@ -263,12 +248,6 @@ def _column(saturation: Array, lids: Eyelids, at: float, half: float = _CORNER_S
     upper, lower = (float(v) for v in lids.at(np.array(at)))
     middle, far = (upper + lower) / 2, max(_MIDDLE * (lower - upper), _LEAST)
     return _mean(saturation, (at - half, at + half), (middle - far, middle + far))
-
-
-def _below(saturation: Array, lids: Eyelids, left: float, right: float) -> float:
-    """Return the mean saturation of the skin below the lower lid between two u."""
-    lowest = float(lids.at(np.linspace(left, right, 9))[1].max())
-    return _mean(saturation, (left, right), (lowest + _BELOW[0], lowest + _BELOW[1]))
 
 
 def _mean(saturation: Array, across: tuple[float, float], down: tuple[float, float]) -> float:

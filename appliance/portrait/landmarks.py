@@ -1,4 +1,4 @@
-"""Where the face is: its mesh of 468 points, the contours of both eyes, and which of several faces.
+"""The landmarks of a face: a mesh of 468 points and the contours of both eyes; which of several faces.
 
 The models are MediaPipe's: BlazeFace, the face mesh (Kartynnik et al., "Real-time Facial Surface Geometry
 from Monocular Video on Mobile GPUs", 2019) and the iris model (Ablavatski et al., "Real-time Pupil Tracking
@@ -39,12 +39,8 @@ class TurnedCrop(NamedTuple):
 
     def moved(self, angle: float, scale: float, x: float, y: float) -> "TurnedCrop":
         """Return this crop turned, scaled, and shifted by parts of its side."""
-        return self._replace(
-            x=self.x + x * self.side,
-            y=self.y + y * self.side,
-            side=self.side * scale,
-            angle=self.angle + angle,
-        )
+        x, y = self.x + x * self.side, self.y + y * self.side
+        return TurnedCrop(x, y, self.side * scale, self.angle + angle, self.mirrored)
 
     def matrix(self, size: int) -> Array:
         """Return the (2, 3) matrix from points of the crop, `size` pixels wide, to the picture."""
@@ -67,14 +63,11 @@ def apply_affine(matrix: Array, points: Array) -> Array:
     return moved
 
 
-# Longest side of the numbered picture in pixels: it fits a laptop's screen (by eye).
-_LONGEST: Final = 1200
+_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
 # Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
 _FONT: Final = 11
-# Words for the thirds of a picture from top to bottom.
-_ROWS: Final = ("upper", "", "lower")
-# Words for its thirds from left to right.
-_COLUMNS: Final = ("left", "middle", "right")
+_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
+_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
 
 
 class SeveralFaces(UnfitPortrait):
@@ -162,32 +155,26 @@ def _numbered(image: Image.Image, faces: Mapping[int, Face]) -> Image.Image:
 
 def _digits(number: int, size: int) -> Image.Image:
     """Draw a number in black on a white square of `size` pixels."""
-    text = str(number)
-    small = Image.new("L", (_FONT * max(len(text), 1), _FONT), 255)
-    left, top, right, bottom = (round(v) for v in ImageDraw.Draw(small).textbbox((0, 0), text, _font()))
-    at = (small.width - right - left) / 2, (small.height - bottom - top) / 2
-    ImageDraw.Draw(small).text(at, text, fill=0, font=_font())
+    text, font = str(number), ImageFont.load_default()
+    small = Image.new("L", (_FONT * len(text), _FONT), 255)
+    draw = ImageDraw.Draw(small)
+    left, top, right, bottom = (round(v) for v in draw.textbbox((0, 0), text, font))
+    draw.text(((small.width - right - left) / 2, (small.height - bottom - top) / 2), text, fill=0, font=font)
     return small.resize((size, size), Image.Resampling.LANCZOS).convert("RGB")
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default()
-
+# Chosen by eye unless another origin is given.
 
 # Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
-# whole picture: small heads fill only a small window (by eye).
+# whole picture: small heads fill only a small window.
 _WINDOWS: Final = (0.6, 0.38, 0.24)
-# Windows are at most this fraction of their side apart.
-_STEP: Final = 0.4
+_STEP: Final = 0.4  # windows are at most this fraction of their side apart
 # Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
-# could rival it (by eye).
+# could rival it.
 _ENOUGH: Final = 0.9
-# At most this many faces are asked of the mesh model.
-_CANDIDATES: Final = 24
-# Least score of BlazeFace, 0 to 1, on paintings (by eye).
-_FACE_SCORE: Final = 0.4
-# Least confidence of the mesh model for a face, 0 to 1 (by eye).
-_MESH_SCORE: Final = 0.5
+_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
+_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
+_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
 # Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
 # 0.70; a confidence under 0.75 is refused as a sitter, too).
 _SECOND_MESH: Final = 0.75
@@ -198,17 +185,14 @@ _SHARED: Final = 0.3
 # too (by eye: a face half as large asks, a spectator in the background does not).
 _RIVAL: Final = 0.45
 
-# Side of the mesh model's input, in pixels (given by the model).
-_MESH_SIDE: Final = 192
-# Side of its crop against the face's longer side (MediaPipe's).
-_MESH_MARGIN: Final = 1.5
+_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
+_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
 # Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
 
-# Side of the iris model's input, in pixels (given by the model).
-_IRIS_SIDE: Final = 64
-# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth,
-# and 3 does not (measured).
+_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
+# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
+# 3 does not (measured).
 _IRIS_MARGIN: Final = 3.0
 # Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
 _IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
@@ -223,7 +207,7 @@ OUTLINE_DIRECTIONS: Final = np.stack(
     [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
 )
 
-# Which faces follow: the one of a number, from 1 at picture left; "all"; or None, those of a sitter's size.
+# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
 FaceChoice = int | Literal["all"] | None
 
 
@@ -255,7 +239,7 @@ class EyeLandmarks:
 
     @property
     def opening(self) -> float:
-        """How far the lids are open in the middle, in eye widths."""
+        """The distance of the lids in the middle, in eye widths."""
         return math.dist(self.lower[4], self.upper[4]) / max(self.width, 1e-6)
 
 
@@ -298,17 +282,9 @@ class FaceLandmarker:
     def find_sitter(self, pixels: Pixels, choice: int | None = None) -> Face:
         """Find the one sitter: the face that is largest, surest and confirmed by the mesh model.
 
-        Parameters
-        ----------
-        pixels : RGB, uint8 of shape (height, width, 3)
-        choice : which of several faces, counted from 1 at picture left; None if there is one
-
-        Raises
-        ------
-        UnfitPortrait
-            If there is no face, or none of that number.
-        SeveralFaces
-            If several could be the sitter and none was chosen.
+        `pixels` is RGB, uint8 of shape (height, width, 3). `choice` is the number of one of several faces,
+        from 1 at picture left; None if there is one. Raises `UnfitPortrait` if there is no face, or none of
+        that number, and `SeveralFaces` if several could be the sitter and none was chosen.
         """
         found = choose_faces(self.numbered_faces(pixels), choice)
         if len(found) > 1:
@@ -342,7 +318,8 @@ class FaceLandmarker:
             mesh, confidence = self._read_mesh(image, _around(face))
             if confidence > _MESH_SCORE:
                 mesh, centred = self._read_mesh(image, _recentred(mesh))
-                sure.append((confidence * _weight(face), centred, _rectangle(mesh), face))
+                corners = np.stack([mesh[:, :2].min(0), mesh[:, :2].max(0)])
+                sure.append((confidence * _weight(face), centred, corners, face))
         sure.sort(key=lambda entry: -entry[0])
         kept = sure[:1]
         for entry in sure[1:]:
@@ -353,10 +330,7 @@ class FaceLandmarker:
     def read_landmarks(self, pixels: Pixels, face: Face) -> FaceLandmarks:
         """Find the landmarks of a face.
 
-        Parameters
-        ----------
-        pixels : RGB, uint8 of shape (height, width, 3)
-        face : roughly where it is in that picture
+        `pixels` is RGB, uint8 of shape (height, width, 3); `face` says roughly where it is in that picture.
         """
         image, crop = Image.fromarray(pixels), _around(face)
         for _ in range(3):  # each answer centres the next crop, as in video tracking
@@ -380,9 +354,7 @@ class FaceLandmarker:
     ) -> tuple[tuple[EyeLandmarks, EyeLandmarks], Array]:
         """Read eyes and mesh in another frame of the same sitter, from fewer crops; for measuring.
 
-        Returns
-        -------
-        Both eyes, and the mesh (468, 3), in that frame's pixels
+        Both eyes, and the mesh (468, 3), are in that frame's pixels.
         """
         image, crop = Image.fromarray(pixels), _recentred(face.mesh)
         answers = [self._read_mesh(image, crop.moved(a, 1.0, 0.0, 0.0))[0] for a in (-0.1, 0.0, 0.1)]
@@ -448,11 +420,7 @@ def choose_faces(faces: dict[int, Face], choice: FaceChoice) -> dict[int, Face]:
     """Return the faces that follow: the one of a number, all, or without a choice those of a sitter's size.
 
     Smaller faces, spectators in the background and pictures on the wall, follow only if they are chosen.
-
-    Raises
-    ------
-    UnfitPortrait
-        If there is no face of that number.
+    Raises `UnfitPortrait` if there is no face of that number.
     """
     if choice == "all":
         return faces
@@ -496,13 +464,8 @@ def _weight(face: Face) -> float:
     return face.score * face.width
 
 
-def _rectangle(mesh: Array) -> Array:
-    """Return the corners of a mesh, [[x0, y0], [x1, y1]]."""
-    return np.stack([mesh[:, :2].min(0), mesh[:, :2].max(0)])
-
-
 def _shared(one: Array, other: Array) -> float:
-    """Return the part of the smaller of two rectangles that both cover."""
+    """Return the part of the smaller of two rectangles, [[x0, y0], [x1, y1]], that both cover."""
     overlap = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
     smaller = min(float(np.prod(r[1] - r[0])) for r in (one, other))
     return float(np.prod(np.maximum(overlap, 0))) / max(smaller, 1e-6)

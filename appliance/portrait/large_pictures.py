@@ -19,15 +19,12 @@ from PIL import Image
 
 from appliance.camera.sampling import Pixels
 
-# Size of a band in bytes, at four bytes for a pixel.
-BAND_BYTES: Final = 4_000_000
+BAND_BYTES: Final = 4_000_000  # size of a band in bytes, at four bytes for a pixel
 # Greatest width that is read in bands, in pixels: there a row is a band, and wider pictures are no
 # paintings.
 MAX_WIDTH: Final = BAND_BYTES // 4
-# Rows of the reduced picture that are computed at a time.
-_BLOCK: Final = 64
-# Rows of the reduced picture that Lanczos's filter reaches beyond them.
-_REACH: Final = 3
+_BLOCK: Final = 64  # rows of the reduced picture that are computed at a time
+_REACH: Final = 3  # rows of the reduced picture that Lanczos's filter reaches beyond them
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +57,8 @@ def cut_into_bands(image: Image.Image) -> Iterator[Image.Image]:
 def reduce_bands(bands: Iterable[Image.Image], full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     """Reduce a picture by Pillow's Lanczos filter, across as its bands pass, then down.
 
-    Parameters
-    ----------
-    bands : RGB, of any heights, from the top
-    full, size : (width, height) in pixels, before and after; `full` is nowhere smaller
-
-    Returns
-    -------
-    RGB of `size`; the same whatever the bands' heights
+    `bands` are RGB, of any heights, from the top. `full` and `size` are (width, height) in pixels, before and
+    after; `full` is nowhere smaller. The result is RGB of `size`, the same whatever the bands' heights.
     """
     width, height = size
     step = full[1] / height
@@ -97,20 +88,14 @@ def reduce_bands(bands: Iterable[Image.Image], full: tuple[int, int], size: tupl
     return out
 
 
-# The first bytes of every PNG.
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-# Compressed bytes that are read at a time.
-_PIECE: Final = 65536
-# Samples per pixel by the header's colour type.
-_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# The colour type of an 8-bit picture by its samples per pixel.
-_COLOUR: Final = {1: 0, 2: 4, 3: 2, 4: 6}
-# Chunks on which colours depend: every band needs them.
-_COLOURS: Final = frozenset({b"PLTE", b"tRNS"})
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"  # the first bytes of every PNG
+_PIECE: Final = 65536  # compressed bytes that are read at a time
+_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel by the header's colour type
+_COLOUR: Final = {1: 0, 2: 4, 3: 2, 4: 6}  # the colour type of an 8-bit picture by its samples per pixel
+_COLOURS: Final = frozenset({b"PLTE", b"tRNS"})  # chunks on which colours depend: every band needs them
 # Chunks that may say how to turn the picture; they may stand anywhere.
 _TURN: Final = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
-# Longer chunks than this, in bytes, are skipped.
-_LONGEST_TEXT: Final = 4_000_000
+_LONGEST_TEXT: Final = 4_000_000  # longer chunks than this, in bytes, are skipped
 
 
 def open_png_in_bands(file: BinaryIO) -> BandedPicture | None:
@@ -218,13 +203,9 @@ def _inflated(pieces: Iterator[bytes], sizes: list[int]) -> Iterator[bytearray]:
 def _unfiltered(filtered: Pixels, above: Pixels, pixel: int) -> Pixels:
     """Undo the filters of some rows.
 
-    Parameters
-    ----------
-    filtered : uint8 (rows, 1 + bytes per row), the filter before each row
-    above : the row before them, without filter
-    pixel : bytes from one pixel to the next
-
-    A byte is filtered by the same byte of its neighbours alone: pixels of 6 or 8 bytes are done in halves.
+    `filtered` is uint8 (rows, 1 + bytes per row), the filter before each row; `above` is the row before them,
+    without filter; `pixel` is the number of bytes from one pixel to the next. A byte is filtered by the same
+    byte of its neighbours alone: pixels of 6 or 8 bytes are done in halves.
     """
     rows, line = len(filtered) + 1, len(above)
     filters = np.concatenate([[0], filtered[:, 0]]).astype(np.uint8)[:, None]
@@ -264,19 +245,12 @@ _STRIPS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_ROWS, _TILES, _TILE_BYTES = 322, 323, 324, 325
 # ... and what the page is; this bit says that it is a mask of another one.
 _SUBFILE, _MASK = 254, 4
-# Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG, YCbCr.
+# Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG,
+# YCbCr.
 _TIFF_COLOURS: Final = {266, 292, 293, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532}
-# Tags that every band gets.
-_KEPT: Final = _TIFF_COLOURS | {
-    _WIDTH,
-    _BITS,
-    _COMPRESSION,
-    _LIGHT,
-    _TIFF_SAMPLES,
-    _PLANES,
-    _TILE_WIDTH,
-    _TILE_ROWS,
-}
+# Tags of the samples' layout.
+_LAYOUT: Final = {_WIDTH, _BITS, _COMPRESSION, _LIGHT, _TIFF_SAMPLES, _PLANES, _TILE_WIDTH, _TILE_ROWS}
+_KEPT: Final = _TIFF_COLOURS | _LAYOUT  # tags that every band gets
 # Tags that are read.
 _READ: Final = _KEPT | {
     _SUBFILE,
@@ -294,14 +268,11 @@ _PLAIN, _OLD_JPEG, _YCBCR = 1, 6, 6
 _SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8), 1)) | {16: 8, 17: 8, 18: 8}
 # The `struct` letter of each type that is a whole number.
 _LETTERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q", 18: "Q"}
-# The type of a number of 32 bits.
-_LONG: Final = 4
-# Entries of more values than this are skipped.
-_MOST_VALUES: Final = 300_000
+_LONG: Final = 4  # the type of a number of 32 bits
+_MOST_VALUES: Final = 300_000  # entries of more values than this are skipped
 # At most this many pages are looked at; a picture has a preview or two, or the steps of a pyramid.
 _MOST_PAGES: Final = 64
-# A strip or a row of tiles may be this many times as large as a band.
-_SPARE: Final = 8
+_SPARE: Final = 8  # a strip or a row of tiles may be this many times as large as a band
 
 
 class _Entry(NamedTuple):
@@ -363,9 +334,7 @@ class _Directory:
     def small(self, numbers: dict[int, tuple[int, ...]], parts: list[bytes]) -> bytes:
         """Return a TIFF of these strips or tiles, with the entries that colours depend on.
 
-        Parameters
-        ----------
-        numbers : further entries; where an entry's is empty, it takes where the parts lie
+        `numbers` has further entries; an empty one takes where the parts lie.
         """
         out = bytearray((b"II*\0" if self.order == "<" else b"MM\0*") + bytes(4))
         starts = []

@@ -12,7 +12,7 @@ from appliance.portrait.sampling import LUMA, Array, gaussian_blur, sample_bilin
 
 @dataclass(frozen=True, slots=True)
 class EyeRaster:
-    """Where an upright image of one eye has its samples, in eye widths from the eye's middle.
+    """The grid of samples of an upright image of one eye, in eye widths from the eye's middle.
 
     `density` is samples per eye width; `reach_u` and `reach_v` are half the image's width and height.
     """
@@ -40,9 +40,13 @@ class EyeRaster:
         top, below = np.searchsorted(self.rows(), down)
         return slice(int(top), int(below)), slice(int(first), int(last))
 
+    def place(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Return column and row of points of the eye; the centre of the first sample lies at 0.5."""
+        return (u + self.reach_u) * self.density, (v + self.reach_v) * self.density
+
     def sample(self, image: Array, u: Array, v: Array) -> Array:
         """Return an image of this raster at points of the eye, linearly interpolated."""
-        return sample_bilinear(image, (u + self.reach_u) * self.density, (v + self.reach_v) * self.density)
+        return sample_bilinear(image, *self.place(u, v))
 
     def _centres(self, reach: float) -> Array:
         return (np.arange(round(2 * reach * self.density)) + 0.5) / self.density - reach
@@ -102,11 +106,8 @@ class EyeView:
 
         Faster than `at`, because the search for the iris asks for a million points of a smooth image.
         """
-        rows, columns = image.shape
-        column = np.clip((u + EYE_VIEW_RASTER.reach_u) * EYE_VIEW_RASTER.density, 0, columns - 1).astype(
-            np.intp
-        )
-        row = np.clip((v + EYE_VIEW_RASTER.reach_v) * EYE_VIEW_RASTER.density, 0, rows - 1).astype(np.intp)
+        places = zip(EYE_VIEW_RASTER.place(u, v), image.shape[::-1], strict=True)
+        column, row = (np.clip(place, 0, count - 1).astype(np.intp) for place, count in places)
         nearest: Array = image[row, column]
         return nearest
 
@@ -126,23 +127,18 @@ def resample_eye(pixels: Pixels, axes: EyeAxes) -> EyeView:
     return EyeView(axes, colour, (light - dark) / contrast, contrast)
 
 
-# Shifts of the upper lid, in eye widths: first and last tried, the one expected and its scatter. On
-# paintings the models put it too low; an error outwards is harmless, because what is near a lid sticks to
-# it (by eye).
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+# Shifts of the upper lid: first and last tried, the one expected and its scatter. On paintings the models
+# put it too low; an error outwards is harmless, because what is near a lid sticks to it.
 _UPPER: Final = (-0.12, 0.05, -0.03, 0.06)
-# The same of the lower lid (by eye).
-_LOWER: Final = (-0.03, 0.08, 0.015, 0.035)
-# Step between the shifts tried, in eye widths.
-_STEP: Final = 0.005
-# Distance of the columns in which a lid is looked for, in eye widths.
-_COLUMN: Final = 0.02
-# An edge is the difference of light this far above and below it, in eye widths (by eye).
-_LINE: Final = 0.018
-# The upper lid ends up this far outside its edge, in eye widths, so that the iris's rim along it can be
-# painted over (by eye).
+_LOWER: Final = (-0.03, 0.08, 0.015, 0.035)  # the same of the lower lid
+_STEP: Final = 0.005  # step between the shifts tried
+_COLUMN: Final = 0.02  # distance of the columns in which a lid is looked for
+_LINE: Final = 0.018  # an edge is the difference of light this far above and below it
+# The upper lid ends up this far outside its edge, so that the iris's rim along it can be painted over.
 _BEYOND_UPPER: Final = 0.01
-# The same of the lower lid (by eye).
-_BEYOND_LOWER: Final = 0.03
+_BEYOND_LOWER: Final = 0.03  # the same of the lower lid
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +165,14 @@ class Eyelids:
 
     def at(self, u: Array) -> tuple[Array, Array]:
         """Return v of the upper and the lower lid at u."""
-        return np.interp(u, EYE_VIEW_RASTER.columns(), self.upper), np.interp(
-            u, EYE_VIEW_RASTER.columns(), self.lower
-        )
+        columns = EYE_VIEW_RASTER.columns()
+        return np.interp(u, columns, self.upper), np.interp(u, columns, self.lower)
 
 
 def lids_from_contours(upper: Array, lower: Array) -> Eyelids:
     """Draw smooth lids through contour points.
 
-    Parameters
-    ----------
-    upper, lower : (points, 2), u and v in eye widths, from picture left to picture right
+    `upper` and `lower` are (points, 2), u and v in eye widths, from picture left to picture right.
     """
     u = EYE_VIEW_RASTER.columns()
     curves = [smooth_view(np.interp(u, points[:, 0], points[:, 1]), 0.02) for points in (upper, lower)]
@@ -205,11 +198,8 @@ def _offsets(
 ) -> Array:
     """Return how far to move a lid at each column of the view, in eye widths, by dynamic programming.
 
-    Parameters
-    ----------
-    lid : v over the view's columns
-    outwards : -1 for the upper lid, 1 for the lower
-    first, last, mean, scatter : see `_UPPER`
+    `lid` is v over the view's columns. `outwards` is -1 for the upper lid, 1 for the lower. For the others
+    see `_UPPER`.
     """
     u = np.arange(rough.left + _COLUMN, rough.right, _COLUMN)
     offsets = np.arange(first, last, _STEP)

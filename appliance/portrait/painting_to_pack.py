@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -48,8 +48,7 @@ from appliance.terminal import show_progress
 
 # The engine that pack.toml names; its number rises when the same painting would give other frames.
 DRAWING_ENGINE: Final = "turning head 4"
-# A painting enlarged by more than this factor gets a warning (by eye).
-_ENLARGED: Final = 1.5
+_ENLARGED: Final = 1.5  # a painting enlarged by more than this factor gets a warning (by eye)
 
 
 def render(
@@ -71,8 +70,8 @@ def render(
 ) -> PackInfo:
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
-    All faces of the sitters' size follow together, the largest first; if one of them cannot, the question
-    is asked who shall. `owners` says whose a pixel is where heads meet.
+    All faces of the sitters' size follow together, the largest first; if one of them cannot, `SeveralFaces`
+    asks which one shall. `PixelOwners` says whose a pixel is where heads meet.
 
     Parameters
     ----------
@@ -172,9 +171,8 @@ def render(
             sheet = ContactSheet(whole, grid, name if len(grids) > 1 else "", part)
             eyes_only = EyeCloseUp(whole, grid, eyes_box(sitter), part)
             examined = FrameExaminer(sitter, grid)
-            drawn = examined.pass_through(
-                eyes_only.pass_through(sheet.pass_through(draw_patches(sitter, grid.box)))
-            )
+            shown = eyes_only.pass_through(sheet.pass_through(draw_patches(sitter, grid.box)))
+            drawn = examined.pass_through(shown)
             if owners and info.overlaps(k):
                 drawn = make_others_transparent(drawn, owners.others_in_box(sitter.number, grid.box))
             yield from drawn
@@ -266,31 +264,21 @@ def install_portrait(
             raise UnfitPortrait(f"{what}: {NOT_HUNG}")
 
     known = {portrait.name: portrait for portrait in load_portraits()}
-    if what not in known:
-        picture = Path(what)
-        if not os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
-            if what.startswith(URL_PREFIXES):
-                raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
-            raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
-        name = portrait_name_for(picture)
-        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged)
-        return hang_portrait(name)
-    portrait = known[what]
+    name, picture = what, Path(what)
+    labels: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
-        picture = Path(folder) / portrait.file
-        picture.write_bytes(_bytes(portrait, say))
-        render(
-            picture,
-            portrait_folder(what),
-            size=size,
-            say=say,
-            choose=choose,
-            tell=judged,
-            title=portrait.title,
-            artist=portrait.artist,
-            licence=portrait.licence,
-        )
-    return hang_portrait(what)
+        if portrait := known.get(what):
+            picture = Path(folder) / portrait.file
+            picture.write_bytes(_bytes(portrait, say))
+            labels = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
+        elif os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
+            name = portrait_name_for(picture)
+        elif what.startswith(URL_PREFIXES):
+            raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
+        else:
+            raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
+        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **labels)
+    return hang_portrait(name)
 
 
 def _bytes(portrait: KnownPainting, say: Callable[[str], None]) -> bytes:

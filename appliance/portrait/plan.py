@@ -11,63 +11,53 @@ from appliance.portrait.eye_layers import IRIS_LEVER, LID_LIFT, PaintedEye
 from appliance.portrait.landmarks import EyeLandmarks, FaceLandmarks
 from appliance.portrait.sampling import Array
 
-# Half the distance between a person's eyes, in millimetres (anatomy).
-_HALF_EYES_MM: Final = 31.5
-# The radius of a human iris, in millimetres (anatomy).
-_IRIS_MM: Final = 5.85
-# How far the corners of the lids lie in front of the eye's centre of rotation, in millimetres (anatomy).
+# Chosen by eye unless another origin is given.
+
+_HALF_EYES_MM: Final = 31.5  # half the distance between a person's eyes, in millimetres (anatomy)
+_IRIS_MM: Final = 5.85  # the radius of a human iris, in millimetres (anatomy)
+# Distance of the lids' corners in front of the eye's centre of rotation, in millimetres (anatomy).
 _CORNERS_MM: Final = 6.0
-# Maximum iris travel to each side of where it looks to the front, in eye widths (by eye).
-_FARTHEST: Final = 0.14
-# The longer side of the range against the shorter one, at most (by eye).
-MAX_LOPSIDED: Final = 1.5
+_FARTHEST: Final = 0.14  # maximum iris travel to each side of where it looks to the front, in eye widths
+MAX_LOPSIDED: Final = 1.5  # the longer side of the range against the shorter one, at most
 # The irises keep this travel to a side with room, in eye widths, because with less nobody sees the eyes
-# move (by eye).
+# move.
 _KEPT: Final = 0.1
-# A painted gaze nearer to the viewer than this, in degrees, is taken to meet them: painted eyes say no more
-# (by eye).
+# A painted gaze nearer to the viewer than this, in degrees, is taken to meet them: painted eyes say no more.
 _MEETS: Final = 14.0
-# A gaze aside is believed if both eyes' readings differ by no more than this, in degrees (measured: two
-# eyes that meet the viewer differ by up to 20 on paintings).
+# A gaze aside is believed if both eyes' readings differ by no more than this, in degrees (measured: two eyes
+# that meet the viewer differ by up to 20 on paintings).
 _ALIKE: Final = 15.0
-# It is believed if it is turned against the head by no more than this, in degrees: people turn their eyes
-# no farther (by eye).
+# It is believed if it is turned against the head by no more than this, in degrees: people turn their eyes no
+# farther.
 _FROM_HEAD: Final = 30.0
-# It is believed if model and picture place the iris within this of each other, in eye widths (by eye).
+# It is believed if model and picture place the iris within this of each other, in eye widths.
 _SAME_IRIS: Final = 0.1
-# The range reaches at least this far to both sides of a viewer in front, in degrees (by eye).
-MIN_RANGE: Final = 8.0
-# How far the gaze goes up and down if the picture allows, in degrees: to a tall visitor and to a child 1.5
-# m before a portrait.
+MIN_RANGE: Final = 8.0  # the range reaches at least this far to both sides of a viewer in front, in degrees
+# The gaze goes this far up and down if the picture allows, in degrees: to a tall visitor and to a child 1.5 m
+# before a portrait.
 FULL_PITCH: Final = (10.0, 15.0)
-# With less than this up or down, in degrees, only the level row is planned (by eye).
-_LEAST_HEIGHT: Final = 1.0
+_LEAST_HEIGHT: Final = 1.0  # with less than this up or down, in degrees, only the level row is planned
 # The head's part of a gaze up or down: as much as of one to a side, 8 of 30 degrees at the usual turn.
 _NOD: Final = 8 / 30
-# How far the head usually turns to either side, in degrees (by eye); with smaller turns it also nods less.
+# The head's usual turn to either side, in degrees; with smaller turns it also nods less.
 USUAL_YAW: Final = 8.0
-# How far the eyes alone go up and down, in degrees: beyond this the lids look drawn (10 portraits).
+# The eyes alone go this far up and down, in degrees: beyond this the lids look drawn (10 portraits).
 _MOST_LIFTED: Final = (8.0, 12.0)
-# The lids may close by this fraction of the opening (by eye).
-_CLOSED: Final = 0.2
-# The irises go at most this far up or down, in eye widths (by eye).
-_MOST_DOWN: Final = 0.12
-# The steps from row to row above and below the level row differ at most by this factor (by eye).
-_UNEVEN: Final = 1.2
+_CLOSED: Final = 0.2  # the lids may close by this fraction of the opening
+_MOST_DOWN: Final = 0.12  # the irises go at most this far up or down, in eye widths
+_UNEVEN: Final = 1.2  # the steps from row to row above and below the level row differ at most by this factor
 # Outer rows have every n-th column of the level row, because they hold more than time and memory allow
 # otherwise.
 _COARSE: Final = 2
 # Irises of this score or more take the full travel (measured: clear eyes score 0.22 and more).
 _CLEAR: Final = 0.22
-# Between this score and the one above the travel rises in proportion (by eye).
-_DIM: Final = 0.10
-# Weaker irises take this fraction of the usual travel (by eye).
-_LEAST: Final = 0.4
+_DIM: Final = 0.10  # between this score and the one above the travel rises in proportion
+_LEAST: Final = 0.4  # weaker irises take this fraction of the usual travel
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """What each frame shows.
+    """The motions of each frame.
 
     The columns: `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front
     and positive to picture right; `turns` is the head's turn in degrees; `shifts` is (columns, 2), the way in
@@ -128,11 +118,8 @@ def plan_level_row(
     ]
     part = travel * _clearness(eyes)
     lever = IRIS_LEVER * eyes[0].radius_px
-    own, turn, kept = (
-        painted_gaze(face, eyes),
-        math.radians(yaw),
-        math.asin(min(part * _KEPT * width / lever, 0.95)),
-    )
+    own, turn = painted_gaze(face, eyes), math.radians(yaw)
+    kept = math.asin(min(part * _KEPT * width / lever, 0.95))
     for rest in (math.radians(own), 0.0) if painted_gaze_is_aside(face, eyes) else (0.0,):
         ways = _evened(_ways((rooms[0], rooms[1]), rest, part, width / lever), rest, turn, kept)
         reach = _reach(ways, turn)
@@ -205,11 +192,8 @@ def _row_pitches(rows: int, up: float, down: float) -> tuple[float, ...]:
 
     above = max(range(1, rows - 1), key=whole)
     rising, falling = steps(above)
-    return (
-        *(rising * i for i in range(above, 0, -1)),
-        0.0,
-        *(-falling * i for i in range(1, rows - above)),
-    )
+    upwards, downwards = range(above, 0, -1), range(1, rows - above)
+    return (*(rising * i for i in upwards), 0.0, *(-falling * i for i in downwards))
 
 
 def painted_gaze(face: FaceLandmarks, eyes: tuple[PaintedEye, PaintedEye]) -> float:
@@ -269,12 +253,9 @@ def _scales(eyes: tuple[PaintedEye, PaintedEye]) -> tuple[float, float]:
 def _ways(rooms: tuple[float, float], rest: float, part: float, unit: float) -> tuple[float, float]:
     """Return how far the eyes can turn to the left and to the right of `rest`, in radians, 0 or more.
 
-    Parameters
-    ----------
-    rooms : for the iris there, in eye widths
-    rest : where the painted eyes look, in radians to picture right
-    part : of the usual travel
-    unit : an eye's width against the iris's distance from the point it turns about
+    `rooms` are the iris's there, in eye widths. `rest` is where the painted eyes look, in radians to picture
+    right. `part` is a fraction of the usual travel, `unit` an eye's width against the iris's distance from
+    the point it turns about.
     """
     front = -math.sin(rest) / unit  # where the iris lies when the sitter looks at a viewer in front
     ends = max(min(front - _FARTHEST, 0.0), -rooms[0]), min(max(front + _FARTHEST, 0.0), rooms[1])

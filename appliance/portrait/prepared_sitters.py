@@ -22,11 +22,7 @@ from appliance.portrait.head import HeadMotion, build_head_motion
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarker, FaceLandmarks
 from appliance.portrait.plan import USUAL_YAW, FramePlan, add_pitch_rows, plan_level_row
 from appliance.portrait.sampling import Array, Mask
-from appliance.portrait.suitability import (
-    check_face_suitable,
-    check_gaze_range,
-    check_iris_contrast,
-)
+from appliance.portrait.suitability import check_face_suitable, check_gaze_range, check_iris_contrast
 from appliance.vision.blazeface import Face
 
 # Iris, lids and the skin around them lie within this distance of an eye's middle, also in a turned head, in
@@ -42,16 +38,16 @@ class PixelOwners:
     def __init__(self, faces: Mapping[int, FaceLandmarks], width: int, height: int) -> None:
         """Give each face its own pixels.
 
-        Parameters
-        ----------
-        faces : the landmarks by the faces' numbers, in the order of priority
-        width, height : of the picture in pixels
+        `faces` has the landmarks by the faces' numbers, in the order of priority; `width` and `height` are
+        the picture's in pixels.
         """
         picture = Image.new("L", (width, height))
         draw = ImageDraw.Draw(picture)
         last_first = list(faces.items())[::-1]
         for number, face in last_first:
-            draw.polygon([(x, y) for x, y in _outline(face.mesh[:, :2]).tolist()], fill=number)
+            points = face.mesh[:, :2]
+            outline = points[(points @ OUTLINE_DIRECTIONS).argmax(0)]  # corners of the area around all points
+            draw.polygon([(x, y) for x, y in outline.tolist()], fill=number)
         for number, face in last_first:
             for eye in face.eyes:
                 (x, y), r = eye.middle.tolist(), _EYE * eye.width
@@ -61,9 +57,7 @@ class PixelOwners:
     def belongs_to_others(self, number: int, x: Array, y: Array) -> Mask:
         """Return which points belong to another face than that of the number.
 
-        Parameters
-        ----------
-        x, y : in picture pixels, any shape
+        `x` and `y` are in picture pixels, any shape.
         """
         height, width = self._map.shape
         column, row = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -74,11 +68,8 @@ class PixelOwners:
 
     def hides_an_eye(self, number: int, face: FaceLandmarks) -> bool:
         """Return whether an eye of a face lies in the face of another."""
-        around = _HIDDEN * OUTLINE_DIRECTIONS
-        return any(
-            self.belongs_to_others(number, *(eye.middle[:, None] + eye.width * around)).any()
-            for eye in face.eyes
-        )
+        circles = (eye.middle[:, None] + eye.width * (_HIDDEN * OUTLINE_DIRECTIONS) for eye in face.eyes)
+        return any(self.belongs_to_others(number, *circle).any() for circle in circles)
 
     def claim_head_pixels(self, number: int, head: HeadMotion) -> None:
         """Give a face those pixels that its head moves and that belong to nobody yet."""
@@ -104,19 +95,12 @@ def make_others_transparent(patches: Iterable[Image.Image], others: Mask) -> Ite
         yield holed
 
 
-def _outline(points: Array) -> Array:
-    """Return the corners of the smallest convex area around points (n, 2), in order."""
-    corners: Array = points[(points @ OUTLINE_DIRECTIONS).argmax(0)]
-    return corners
-
-
-# Distance of the viewer on whom the eyes converge, in millimetres.
-VIEWER_DISTANCE_MM: Final = 2000.0
+VIEWER_DISTANCE_MM: Final = 2000.0  # distance of the viewer on whom the eyes converge, in millimetres
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedMotion:
-    """How a portrait is asked to move.
+    """The motion that is asked of a portrait.
 
     `frames` is the number of columns; `yaw` is how far the head turns to either side in degrees, 0 for the
     eyes alone; `eyes` is the fraction of the usual travel that the irises take, 0 for the head alone;
@@ -171,13 +155,6 @@ class SitterGroup:
     owners: PixelOwners | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    face: FaceLandmarks
-    eyes: tuple[PaintedEye, PaintedEye]
-    doubts: list[str]
-
-
 def prepare_sitters(
     landmarker: FaceLandmarker,
     pixels: Pixels,
@@ -187,9 +164,9 @@ def prepare_sitters(
 ) -> SitterGroup:
     """Take a painting apart and plan the frames of all its sitters.
 
-    Where the movements of two sitters would meet, a pixel belongs to one of them, see `owners`: the larger
-    face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except where the
-    faces themselves overlap.
+    Where the movements of two sitters would meet, a pixel belongs to one of them, see `PixelOwners`: the
+    larger face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except
+    where the faces themselves overlap.
 
     Parameters
     ----------
@@ -203,25 +180,24 @@ def prepare_sitters(
         If no face can be brought to life: the reason of one face, or the reasons of all.
     """
     marks: dict[int, FaceLandmarks] = {}
-    seen: dict[int, _Seen] = {}
+    seen: dict[int, tuple[tuple[PaintedEye, PaintedEye], list[str]]] = {}
     unfit: dict[int, UnfitPortrait] = {}
     for number, found in faces.items():
         marks[number] = face = landmarker.read_landmarks(pixels, found)
         try:
             doubts = check_face_suitable(face, scale)
             eyes = fit_eyes(pixels, face)
-            seen[number] = _Seen(face, eyes, doubts + check_iris_contrast(eyes))
+            seen[number] = eyes, doubts + check_iris_contrast(eyes)
         except UnfitPortrait as error:
             unfit[number] = error
     order = sorted(marks, key=lambda number: (number in unfit, -marks[number].size))
     height, width = pixels.shape[:2]
-    owners = (
-        PixelOwners({number: marks[number] for number in order}, width, height) if len(order) > 1 else None
-    )
+    ranked = {number: marks[number] for number in order}
+    owners = PixelOwners(ranked, width, height) if len(order) > 1 else None
     sitters = []
     for number in order[: len(seen)]:
         try:
-            sitters.append(_planned(pixels, seen[number], motion, number, owners))
+            sitters.append(_planned(pixels, marks[number], *seen[number], motion, number, owners))
         except UnfitPortrait as error:
             unfit[number] = error
     if not sitters:
@@ -232,10 +208,15 @@ def prepare_sitters(
 
 
 def _planned(
-    pixels: Pixels, seen: _Seen, motion: RequestedMotion, number: int, owners: PixelOwners | None
+    pixels: Pixels,
+    face: FaceLandmarks,
+    eyes: tuple[PaintedEye, PaintedEye],
+    doubts: list[str],
+    motion: RequestedMotion,
+    number: int,
+    owners: PixelOwners | None,
 ) -> PreparedSitter:
     """Plan the frames of one sitter, and let the head claim the pixels that nobody owns yet."""
-    face, eyes, doubts = seen.face, seen.eyes, list(seen.doubts)
     height, width = pixels.shape[:2]
     if owners is None:
         head = build_head_motion(face, width, height)

@@ -9,102 +9,73 @@ from appliance.portrait.iris import IrisCircle
 from appliance.portrait.lids import EYE_VIEW_RASTER, Eyelids, EyeView, smooth_view
 from appliance.portrait.sampling import LUMA, Array, gaussian_blur, smoothstep, soft_edge
 
-# Strips beside the hole begin this many sigmas of the rim's blur off the rim: white may already end there
-# (by eye).
+# Chosen by eye unless another origin is given; lengths are in eye widths.
+
+# Strips beside the hole begin this many sigmas of the rim's blur off the rim: white may already end there.
 _OFF_RIM: Final = 1.6
-# Strips beside the hole end this far beyond it, in eye widths (by eye).
-_FARTHEST: Final = 0.2
-# The hole reaches this many sigmas of the rim's blur beyond the iris (by eye).
-_HOLE_BLURS: Final = 2.4
-# It reaches this much farther because of the iris's shadow, in eye widths (by eye).
-_HOLE_SHADOW: Final = 0.03
-# Least sigma of the hole's edge, in eye widths (by eye).
-_EDGE: Final = 0.015
-# Sigma of the hole's edge as a fraction of the rim's own (by eye).
-_AS_SOFT: Final = 0.8
-# Blur (sigma) of the picture that strips are read from, in eye widths: single specks and cracks are not the
-# white (by eye).
+_FARTHEST: Final = 0.2  # strips beside the hole end this far beyond it
+_HOLE_BLURS: Final = 2.4  # the hole reaches this many sigmas of the rim's blur beyond the iris
+_HOLE_SHADOW: Final = 0.03  # it reaches this much farther because of the iris's shadow
+_EDGE: Final = 0.015  # least sigma of the hole's edge
+_AS_SOFT: Final = 0.8  # sigma of the hole's edge as a fraction of the rim's own
+# Blur (sigma) of the picture that strips are read from: single specks and cracks are not the white.
 _CALM: Final = 0.015
-# Blur (sigma) of the filled white, in eye widths, so that no seam shows between the strips that were read at
-# different heights; texture is added afterwards (by eye).
+# Blur (sigma) of the filled white, so that no seam shows between the strips that were read at different
+# heights; texture is added afterwards.
 _SEAM_BLUR: Final = 0.012
 # White borrowed from the other side is darkened by these factors, over the iris's middle and at the hole's
-# edge, because the eye is a ball (by eye).
+# edge, because the eye is a ball.
 _SHADE: Final = (0.95, 0.74)
-# Distance beside the hole at which the painting is read for matching, in eye widths: where the white is the
-# side's own, and where it is borrowed (by eye).
+# Distance beside the hole at which the painting is read for matching: where the white is the side's own, and
+# where it is borrowed.
 _BESIDE: Final = (0.02, 0.06)
-# Matching uses only white this far off the lids, in eye widths (by eye).
-_CLEAR_LIDS: Final = 0.08
-# Matching uses only white this far off the corner, in eye widths (by eye).
-_CLEAR_CORNER: Final = 0.05
-# Matching uses only rows in which half the hole's chord is at least this fraction of its radius (by eye).
+_CLEAR_LIDS: Final = 0.08  # matching uses only white this far off the lids
+_CLEAR_CORNER: Final = 0.05  # matching uses only white this far off the corner
+# Matching uses only rows in which half the hole's chord is at least this fraction of its radius.
 _MIDST: Final = 0.6
-# The match is averaged over this height, in eye widths: near rows, and a wider average for rows without
-# usable white (by eye).
+# The match is averaged over this height: near rows, and a wider average for rows without usable white.
 _ALIKE: Final = (0.04, 0.12)
-# Weight of the wider average against the near rows (by eye).
-_NEXT: Final = 0.1
-# With less weight than this in total, a row has nothing to match and is left alone (by eye).
-_DOUBT: Final = 0.002
-# The match begins this far beyond the iris's middle on the other side, in half chords (by eye).
-_BEGINS: Final = 0.5
-# Limits of the match of a side's own white, as the logarithm of a ratio of light (by eye).
-_OWN: Final = (-0.3, 0.15)
-# Limits of the match of borrowed white, as the logarithm of a ratio of light (by eye).
-_LENT: Final = (-0.9, 0.3)
-# White beside flesh is darkened by this fraction of what white beside shadow is (by eye).
-_FLESHY: Final = 0.4
-# Grey levels added to both sides of a ratio of light, because in the dark a ratio says little (by eye).
+_NEXT: Final = 0.1  # weight of the wider average against the near rows
+_DOUBT: Final = 0.002  # with less weight than this in total, a row has nothing to match and is left alone
+_BEGINS: Final = 0.5  # the match begins this far beyond the iris's middle on the other side, in half chords
+_OWN: Final = (-0.3, 0.15)  # limits of the match of a side's own white, as the logarithm of a ratio of light
+_LENT: Final = (-0.9, 0.3)  # limits of the match of borrowed white, as the logarithm of a ratio of light
+_FLESHY: Final = 0.4  # white beside flesh is darkened by this fraction of what white beside shadow is
+# Grey levels added to both sides of a ratio of light, because in the dark a ratio says little.
 _DIM: Final = 8.0
-# Number of directions in which the step around the hole is read.
-_TURNS: Final = 120
-# Blur (sigma) of that step along the rim, in eye widths (45 pictures).
-_STEP_BLUR: Final = 0.03
-# A correction towards white or shadow fades inwards over these lengths, in eye widths: for a small step and
-# for a large one (45 pictures).
+_TURNS: Final = 120  # number of directions in which the step around the hole is read
+_STEP_BLUR: Final = 0.03  # blur (sigma) of that step along the rim (45 pictures)
+# A correction towards white or shadow fades inwards over these lengths: for a small step and for a large one
+# (45 pictures).
 _FADES: Final = (0.07, 0.2)
-# A step is large if it is this fraction of the filled light (45 pictures).
-_MUCH: Final = 0.4
-# A correction towards flesh fades inwards over this length, in eye widths (45 pictures).
-_FLESH_FADES: Final = 0.04
-# The iris's blur has ended this many sigmas off its rim (by eye).
-_BLURRED: Final = 1.5
-# White next to the rim is read this far off lids and corners, in eye widths (by eye).
-_INSIDE: Final = 0.04
-# White next to the rim may be lighter than what is filled by this fraction of it: a catch-light is no white
-# (by eye).
+_MUCH: Final = 0.4  # a step is large if it is this fraction of the filled light (45 pictures)
+_FLESH_FADES: Final = 0.04  # a correction towards flesh fades inwards over this length (45 pictures)
+_BLURRED: Final = 1.5  # the iris's blur has ended this many sigmas off its rim
+_INSIDE: Final = 0.04  # white next to the rim is read this far off lids and corners
+# White next to the rim may be lighter than what is filled by this fraction of it: a catch-light is no white.
 _LIGHTER: Final = 0.5
 # Flesh is darker than white by less than this, as the logarithm of a ratio of light; from twice this on it
-# is shadow (by eye).
+# is shadow.
 _HARDLY: Final = 0.25
-# A side that is less sure of its white than this, 0 to 1, borrows (by eye).
-_ENOUGH: Final = 0.2
-# White next to the rim is at most this many times as light as what lies beyond it: a catch-light there
-# would become a streak (by eye).
+_ENOUGH: Final = 0.2  # a side that is less sure of its white than this, 0 to 1, borrows
+# White next to the rim is at most this many times as light as what lies beyond it: a catch-light there would
+# become a streak.
 _BRIGHTEST: Final = 1.25
-# Grey levels of light taken from a strip for each level of red above green: flesh may be lighter than
-# white, but is redder (by eye).
+# Grey levels of light taken from a strip for each level of red above green: flesh may be lighter than white,
+# but is redder.
 _REDDER: Final = 1.5
-# What is redder than the other side by this, as (R - G) / luminance, is flesh (by eye).
-_FLESH: Final = 0.08
-# How far beyond their edges the lids are painted, in eye widths (by eye).
-_BEYOND: Final = 0.1
-# Texture is what is finer than this blur (sigma), in eye widths (by eye).
-_COARSE: Final = 0.03
-# Least side of a field of white from which texture is taken, in eye widths (by eye).
-_LEAST_FIELD: Final = 0.07
-# The texture's strength as a fraction of the sample's: full strength looks noisier than the painting (by
-# eye).
+_FLESH: Final = 0.08  # what is redder than the other side by this, as (R - G) / luminance, is flesh
+_BEYOND: Final = 0.1  # how far beyond their edges the lids are painted
+_COARSE: Final = 0.03  # texture is what is finer than this blur (sigma)
+_LEAST_FIELD: Final = 0.07  # least side of a field of white from which texture is taken
+# The texture's strength as a fraction of the sample's: full strength looks noisier than the painting.
 _MUTED: Final = 0.75
 
 
 def iris_hole_weight(iris: IrisCircle, distance: Array) -> Array:
     """Return 1 where the painted iris and its shadow must be painted over, falling to 0 beyond.
 
-    Parameters
-    ----------
-    distance : from the iris's centre, in eye widths, any shape
+    `distance` is that from the iris's centre, in eye widths, of any shape.
     """
     return soft_edge(iris_hole_radius(iris) - distance, _edge(iris))
 
@@ -114,12 +85,9 @@ def fill_sclera(view: EyeView, lids: Eyelids, iris: IrisCircle) -> Array:
 
     Every point takes its colour from strips left and right of the hole, at its own distance from the lids, so
     that the lids' shadow continues across. In each strip the bright parts count most, because the rim's
-    shadow and the lashes would grey the white.
-
-    Returns
-    -------
-    RGB of the view's shape (rows, columns, 3) in grey levels: the painting itself outside a rectangle around
-    the hole. Within the rectangle only what lies in the hole is valid, see `iris_hole_weight`.
+    shadow and the lashes would grey the white. The result is RGB of the view's shape (rows, columns, 3) in
+    grey levels: the painting itself outside a rectangle around the hole. Within the rectangle only what lies
+    in the hole is valid, see `iris_hole_weight`.
     """
     far = iris_hole_radius(iris)
     part = _part(lids, iris)
@@ -213,12 +181,8 @@ def _lent(
         trust, (other, other_sure) = white[number], sides[1 - number]
         dark = (1 - trust) * shadow[number] * smoothstep(away)
         own = np.maximum(trust * np.clip(sure / _ENOUGH, 0, 1), dark)[..., None]
-        lent.append(
-            (
-                own * colour + (1 - own) * shade * other,
-                np.maximum(trust * sure, (1 - own[..., 0]) * other_sure),
-            )
-        )
+        sure = np.maximum(trust * sure, (1 - own[..., 0]) * other_sure)
+        lent.append((own * colour + (1 - own) * shade * other, sure))
     return lent
 
 
@@ -235,13 +199,9 @@ def _as_beside(
     """Return factors by which the filled white matches what is painted beside the hole, RGB of the grid.
 
     A side's own white is matched in colour. Borrowed white is matched in light, and in colour only towards
-    shadow, because flesh beside it must neither redden it nor darken it as much.
-
-    Parameters
-    ----------
-    calm, filled : the painting and the filled white, RGB of the grid's shape
-    grid : u and v
-    trust, shadow : how white the side is, and how far it is shadow rather than flesh, 0 to 1
+    shadow, because flesh beside it must neither redden it nor darken it as much. `calm` and `filled` are the
+    painting and the filled white, RGB of the grid's shape; `grid` is u and v. `trust` says how white the side
+    is, `shadow` how far it is shadow rather than flesh, 0 to 1.
     """
     u, v = grid
     far = iris_hole_radius(iris)
@@ -264,7 +224,8 @@ def _as_beside(
     fleshy = np.clip((_red(painted) - _red(filled[row, at])) / _FLESH - 0.5, 0, 1)
     sure *= 1 - fleshy * np.clip(2 + (ratio @ LUMA) / _HARDLY, 0, 1)
     # Rows without such white follow the nearest rows that have it.
-    near, far_off = (_down(np.column_stack([sure[:, None] * ratio, sure]), height) for height in _ALIKE)
+    columns = np.column_stack([sure[:, None] * ratio, sure]).T
+    near, far_off = (np.column_stack([smooth_view(column, h) for column in columns]) for h in _ALIKE)
     total = near + _NEXT * far_off
     ratio = total[:, :3] / (total[:, 3:] + _DOUBT)
     light = (ratio @ LUMA)[:, None]
@@ -284,12 +245,9 @@ def _step_around(
     """Return what to add to the filled white so that it meets the painting around the hole without a step.
 
     At the hole's edge the painting continues unchanged. Next to the iris's rim the step is read again,
-    because the white may be narrower than the hole. From there inwards the correction fades.
-
-    Parameters
-    ----------
-    calm, ground : the painting, and the painting with the hole filled, RGB of the view's shape
-    grid : u and v
+    because the white may be narrower than the hole. From there inwards the correction fades. `calm` and
+    `ground` are the painting, and the painting with the hole filled, RGB of the view's shape. `grid` is u and
+    v.
     """
     turn = np.linspace(-math.pi, math.pi, _TURNS, endpoint=False)
     # Between the rim and the edge the whitest sample counts: the others may be the iris's shadow.
@@ -325,11 +283,6 @@ def _step_around(
     return added
 
 
-def _down(values: Array, height: float) -> Array:
-    """Average each column of values (rows, n) over a height, in eye widths."""
-    return np.column_stack([smooth_view(column, height) for column in values.T])
-
-
 def _grain(
     view: EyeView, lids: Eyelids, iris: IrisCircle, shape: tuple[int, ...], white: list[float]
 ) -> Array:
@@ -347,9 +300,8 @@ def _grain(
     sizes = [min(f[1] - f[0], f[3] - f[2]) * (trust > 0.7) for f, trust in zip(fields, white, strict=True)]
     bottom = float(lids.at(np.array([iris.u]))[1][0])
     fine = view.colour - smooth_view(view.colour, _COARSE)
-    skin = sample = fine[
-        EYE_VIEW_RASTER.window((iris.u - 0.25, iris.u + 0.25), (bottom + 0.07, bottom + 0.25))
-    ]
+    below = EYE_VIEW_RASTER.window((iris.u - 0.25, iris.u + 0.25), (bottom + 0.07, bottom + 0.25))
+    skin = sample = fine[below]
     if max(sizes) > _LEAST_FIELD:
         left, right, top, bottom = fields[sizes.index(max(sizes))]
         sample = fine[EYE_VIEW_RASTER.window((left, right), (top, bottom))]

@@ -31,16 +31,14 @@ from appliance.portrait.large_pictures import (
 )
 from appliance.vision.blazeface import Face, Point
 
-# Longest side that is kept without a screen's size, in pixels.
-_LONGEST: Final = 3840
+_LONGEST: Final = 3840  # longest side that is kept without a screen's size, in pixels
 # A picture that cannot be reduced while it is read may take this many bytes, ...
 MAX_WHOLE_BYTES: Final = 140_000_000
 # ... or this fraction of the free memory, if that is more.
 _SHARE: Final = 0.25
 # A JPEG is reduced to 1/2, 1/4 or 1/8 as it is decoded, down to this many pixels.
 _MOST_JPEG: Final = 36_000_000
-# EXIF's tag of the orientation, 1 to 8.
-_ORIENTATION: Final = 0x0112
+_ORIENTATION: Final = 0x0112  # EXIF's tag of the orientation, 1 to 8
 # A profile is sRGB if it moves no test colour by more than this, in grey levels, because colour libraries
 # round differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by
 # 40).
@@ -50,18 +48,9 @@ _SAME: Final = 2
 def read_picture_for_screen(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, float]:
     """Read a picture, reduced so that it still covers the screen.
 
-    Parameters
-    ----------
-    size : (width, height) of the screen in pixels, or none
-
-    Returns
-    -------
-    sRGB uint8 of shape (height, width, 3), and its scale against the original, 1 or less
-
-    Raises
-    ------
-    BadImage
-        If the file is no whole image, or too large to be held while it is reduced.
+    `size` is (width, height) of the screen in pixels. The result is sRGB uint8 of shape (height, width, 3),
+    and its scale against the original, 1 or less. Raises `BadImage` if the file is no whole image, or too
+    large to be held while it is reduced.
     """
     # Twice the screen leaves room for cropping to the face and for clean resampling.
     longest = 2 * max(size) if size else _LONGEST
@@ -93,9 +82,9 @@ def _banded(image: Image.Image, file: BinaryIO, offset: int) -> BandedPicture | 
     if image.format == "PNG":
         return open_png_in_bands(file)
     # Values of 32 bits are scaled by the least and greatest of the whole picture.
-    return (
-        open_tiff_in_bands(file, offset) if image.format == "TIFF" and image.mode not in {"I", "F"} else None
-    )
+    if image.format == "TIFF" and image.mode not in {"I", "F"}:
+        return open_tiff_in_bands(file, offset)
+    return None
 
 
 def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
@@ -103,9 +92,8 @@ def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
     width, height = image.size
     kind = image_format(image)
     if kind != "JPEG" or "progressive" in image.info:
-        most = max(MAX_WHOLE_BYTES, int(_SHARE * free_memory())) // DECODING_BYTES.get(
-            kind, DECODING_BYTES_OF_OTHERS
-        )
+        needed = DECODING_BYTES.get(kind, DECODING_BYTES_OF_OTHERS)
+        most = max(MAX_WHOLE_BYTES, int(_SHARE * free_memory())) // needed
         if width * height > most:
             raise BadImage(
                 f"{path}: {width}x{height} pixels as {kind}, which is read whole; expected at most {most:,} "
@@ -120,10 +108,9 @@ def _whole(image: Image.Image, path: Path, longest: int) -> BandedPicture:
             part *= 2
         image.draft(None, (max(width // part, 1), max(height // part, 1)))
     image.load()
-    turned = kind == "TIFF"  # Pillow turns a TIFF as it loads it
-    return BandedPicture(
-        image.size, cut_into_bands(image), 1 if turned else image.getexif().get(_ORIENTATION, 1)
-    )
+    # Pillow turns a TIFF as it loads it.
+    orientation = 1 if kind == "TIFF" else image.getexif().get(_ORIENTATION, 1)
+    return BandedPicture(image.size, cut_into_bands(image), orientation)
 
 
 def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]:
@@ -139,13 +126,8 @@ def _screen_colours(image: Image.Image) -> dict[str, ImageCms.ImageCmsTransform]
         if mode != "CMYK" and _changes_nothing(transform, mode):
             return {}
         return {mode: transform}
-    except (
-        KeyError,
-        TypeError,
-        OSError,
-        ImageCms.PyCMSError,
-    ):  # no profile, a damaged one, or one for another mode
-        return {}
+    except (KeyError, TypeError, OSError, ImageCms.PyCMSError):
+        return {}  # no profile, a damaged one, or one for another mode
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
@@ -181,16 +163,14 @@ def _reduced(
     return ImageOps.exif_transpose(small)
 
 
-# Where the eyes lie if the picture has the room, as a fraction of the screen's width.
+# Chosen by eye unless another origin is given.
+
+# The eyes lie here if the picture has the room, as a fraction of the screen's width.
 _EYES_ACROSS: Final = 0.5
-# The same of its height (by eye).
-_EYES_DOWN: Final = 0.36
-# The width that must stay in view, in widths of BlazeFace's box: hair and some air (by eye).
-_HEAD_ACROSS: Final = 1.7
-# The height that must stay in view, in heights of that box: hair, chin and some air (by eye).
-_HEAD_DOWN: Final = 2.0
-# What the picture leaves of the screen takes the mean colour of its border times this (by eye).
-_MAT: Final = 0.5
+_EYES_DOWN: Final = 0.36  # the same of its height
+_HEAD_ACROSS: Final = 1.7  # the width that must stay in view, in widths of BlazeFace's box: hair and some air
+_HEAD_DOWN: Final = 2.0  # the height that must stay in view, in heights of that box: hair, chin and some air
+_MAT: Final = 0.5  # what the picture leaves of the screen takes the mean colour of its border times this
 
 
 def screen_window(
@@ -245,7 +225,8 @@ def fit_to_screen(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) 
     shown = (max(right - left, 1), max(bottom - top, 1))
     resized = Image.fromarray(pixels).resize(shown, Image.Resampling.LANCZOS, inside)
     if shown != size:
-        canvas = Image.new("RGB", size, _mat(pixels))
+        border = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
+        canvas = Image.new("RGB", size, tuple((border.mean(0) * _MAT).astype(int).tolist()))
         canvas.paste(resized, (left, top))
         resized = canvas
     placed = []
@@ -271,10 +252,3 @@ def _heads(faces: Sequence[Face]) -> tuple[float, float, float, float]:
 def _placed(wanted: float, room: float) -> float:
     """Return where a window begins: as wanted inside the picture, or so that the picture is inside it."""
     return min(max(wanted, min(room, 0.0)), max(room, 0.0))
-
-
-def _mat(pixels: Pixels) -> tuple[int, int, int]:
-    """Return the colour around a picture that does not fill the screen."""
-    border = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
-    red, green, blue = (border.mean(0) * _MAT).astype(int).tolist()
-    return red, green, blue

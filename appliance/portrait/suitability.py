@@ -8,45 +8,34 @@ from appliance.portrait.eye_layers import PaintedEye
 from appliance.portrait.landmarks import FaceLandmarks
 from appliance.portrait.plan import FULL_PITCH, MAX_LOPSIDED, MIN_RANGE, FramePlan
 
+# Chosen by eye unless another origin is given.
+
 # Least distance from iris to iris, in pixels of the original picture: paintings with 32 to 57 can hang at
 # 1080x1920; at half their size, with 18 to 29, irises are 4 pixels wide and become stains.
 _NEAREST: Final = 30.0
-# Below this distance, in the same pixels, eyes are soft (judged on the same).
-_NEAR: Final = 40.0
-# The head's own turn in degrees from which on it is a profile (by eye).
-_PROFILE: Final = 48.0
-# The most that a head may be tilted, in degrees (by eye).
-_LYING: Final = 50.0
-# Least confidence of the mesh model, 0 to 1 (by eye).
-_MESH: Final = 0.75
-# Below this confidence the face is called unusual (by eye).
-_MESH_SURE: Final = 0.9
+_NEAR: Final = 40.0  # below this distance, in the same pixels, eyes are soft (judged on the same)
+_PROFILE: Final = 48.0  # the head's own turn in degrees from which on it is a profile
+_LYING: Final = 50.0  # the most that a head may be tilted, in degrees
+_MESH: Final = 0.75  # least confidence of the mesh model, 0 to 1
+_MESH_SURE: Final = 0.9  # below this confidence the face is called unusual
 # Least opening between the lids, in eye widths (measured: 0.27 and more on open eyes, 0.10 and less on
 # closed ones).
 _CLOSED: Final = 0.13
 # Least score of the iris (measured: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none).
 _FLAT: Final = 0.1
-# Below this score the irises are called faint (measured on the same).
-_FAINT: Final = 0.2
+_FAINT: Final = 0.2  # below this score the irises are called faint (measured on the same)
 # Greatest scatter of the iris model's answers, in eye widths (measured: 0.015 and less on clear eyes, 0.03
 # and more on none).
 _SCATTERED: Final = 0.035
-# Above this scatter the irises are called unsure (measured on the same).
-_SCATTER_DOUBTED: Final = 0.022
-# A range that ends nearer to a viewer in front than this, in degrees, gets a doubt (by eye).
-_SHORT: Final = 12.0
-# A range up or down below this fraction of the full one gets a doubt (by eye).
-_LOW: Final = 0.8
-# A gaze measured farther aside than this, in degrees, yet not believed, gets a doubt (by eye).
-_ASIDE: Final = 28.0
-# A doubt begins with one of these four texts, by which the verdict tells remarks from reasons: small eyes;
-SOFT_EYES: Final = "the eyes are only"
-# irises whose readings scatter;
-UNSURE_IRISES: Final = "the irises are read unsurely"
-# irises that hardly stand out;
-FAINT_IRISES: Final = "the irises are faint"
-# a short or lopsided range.
-GAZE_RANGE: Final = "the gaze goes"
+_SCATTER_DOUBTED: Final = 0.022  # above this scatter the irises are called unsure (measured on the same)
+_SHORT: Final = 12.0  # a range that ends nearer to a viewer in front than this, in degrees, gets a doubt
+_LOW: Final = 0.8  # a range up or down below this fraction of the full one gets a doubt
+_ASIDE: Final = 28.0  # a gaze measured farther aside than this, in degrees, yet not believed, gets a doubt
+# A doubt begins with one of these four texts, by which the verdict tells remarks from reasons.
+SOFT_EYES: Final = "the eyes are only"  # small eyes
+UNSURE_IRISES: Final = "the irises are read unsurely"  # irises whose readings scatter
+FAINT_IRISES: Final = "the irises are faint"  # irises that hardly stand out
+GAZE_RANGE: Final = "the gaze goes"  # a short or lopsided range
 # The refusal of eyes without a visible iris; takes what was measured.
 _HIDDEN: Final = (
     "no iris stands out in the eyes ({}): hidden behind spectacles, in shadow, or painted flat; "
@@ -57,18 +46,8 @@ _HIDDEN: Final = (
 def check_face_suitable(face: FaceLandmarks, scale: float) -> list[str]:
     """Check that a face can be brought to life, before its eyes are taken apart.
 
-    Parameters
-    ----------
-    scale : of the fitted picture, in whose pixels the face is given, against the original
-
-    Returns
-    -------
-    A sentence for each doubt
-
-    Raises
-    ------
-    UnfitPortrait
-        If it cannot; with the reason and what to do.
+    `scale` is that of the fitted picture, in whose pixels the face is given, against the original. Each doubt
+    is a sentence. Raises `UnfitPortrait`, with the reason and what to do, if it cannot.
     """
     if face.confidence < _MESH:
         raise UnfitPortrait(

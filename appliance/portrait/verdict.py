@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from appliance.pack import FrameGrid
@@ -15,9 +16,8 @@ from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
 
-# The three verdicts, from the best to the worst, ...
 VerdictKind = Literal["hang", "look", "another"]
-# ... and how they are told.
+# The words for each verdict, from the best to the worst.
 VERDICT_WORDS: Final[dict[VerdictKind, str]] = {
     "hang": "hang it",
     "look": "look at these frames first",
@@ -37,12 +37,10 @@ class _Limits(NamedTuple):
 # An old rim, in grey levels (50 portraits, which a curator had scored for flaws at arm's length); a second
 # curator saw nothing at rims of 9 on three portraits.
 _RIM: Final = _Limits(0, 10, 0, 80)
-# An arc beside the iris, in grey levels (50 portraits).
-_ARC: Final = _Limits(0, 8, 0, 80)
-# An edge around the uncovered white, in grey levels (50 portraits).
-_EDGE: Final = _Limits(0, 10, 0, 80)
-# A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a
-# weak one is not (50 portraits).
+_ARC: Final = _Limits(0, 8, 0, 80)  # an arc beside the iris, in grey levels (50 portraits)
+_EDGE: Final = _Limits(0, 10, 0, 80)  # an edge around the uncovered white, in grey levels (50 portraits)
+# A rim is visible from this fraction of the eye's own contrast on: beside a dark iris in bright white a weak
+# one is not (50 portraits).
 _RIM_OF_CONTRAST: Final = 0.08
 # The same of an arc: as a line on even ground it is visible sooner (50 portraits).
 _ARC_OF_CONTRAST: Final = 0.05
@@ -50,14 +48,14 @@ _ARC_OF_CONTRAST: Final = 0.05
 _LIGHT: Final = _Limits(0.75, 1.25, 0.4, 2.5)
 # The brightest white on the side that the iris leaves against the painted one (50 portraits).
 _LEVEL: Final = _Limits(0.68, 1.8, -10, 10)
-# The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it.
-# A ratio of 0.3 is visible only when enlarged (50 portraits).
+# The uncovered white's grain against that beside it: too smooth or too loud, but no reason not to hang it. A
+# ratio of 0.3 is visible only when enlarged (50 portraits).
 _GRAIN: Final = _Limits(0.25, 2, 0, 1000)
 # Its hue against that beside it, in grey levels at medium brightness: 20 pass for the painter's own (50
 # portraits).
 _HUE: Final = _Limits(0, 23, 0, 1000)
-# What is missing of the moved iris's outer half, in percent: lids that cover it as they should take up to
-# 13 (50 portraits).
+# The missing part of the moved iris's outer half, in percent: lids that cover it as they should take up to 13
+# (50 portraits).
 _CUT: Final = _Limits(0, 14, 0, 30)
 # The catch-light's strength against the painted one (50 portraits).
 _CATCH_LIGHT: Final = _Limits(0.66, 10, 0, 1000)
@@ -70,8 +68,8 @@ _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
 # A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50
 # portraits).
 _BEYOND: Final = 1.5
-# From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range
-# is no doubt about the eyes (by eye).
+# From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range is
+# no doubt about the eyes (by eye).
 _MANY: Final = 2
 # Doubts that show in no frame, or that are measured in the frames themselves.
 _REMARKS: Final = (SOFT_EYES, UNSURE_IRISES, FAINT_IRISES)
@@ -92,9 +90,8 @@ MADE_ELSEWHERE: Final = (
     "the frames were made elsewhere: only their range and their steps are measured; eyes, white, head and "
     "nose are not, so look at all frames on the contact sheet"
 )
-# Names of the two eyes in reasons.
-_SIDES: Final = ("left", "right")
-# What to do about a portrait that cannot hang, ...
+_SIDES: Final = ("left", "right")  # names of the two eyes in reasons
+# Advice about a portrait that cannot hang, ...
 _NEEDS: Final = (
     "use a picture in which both irises are seen whole and sharp, with white on both sides, in even light"
 )
@@ -136,9 +133,7 @@ class Verdict:
 def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verdict:
     """Judge a portrait by its level row.
 
-    Parameters
-    ----------
-    doubts : what else makes it doubtful; a sentence each
+    `doubts` say what else makes it doubtful, a sentence each.
     """
     doubts = list(doubts)
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
@@ -155,10 +150,8 @@ def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verd
 def judge_frame_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verdict:
     """Judge frames that were made elsewhere, whose eyes and head no plan of ours describes: always "look".
 
-    Parameters
-    ----------
-    angles : the gaze of each frame, in degrees
-    steps : how much each frame differs from the one before it, a mean over the patch in grey levels
+    `angles` is the gaze of each frame, in degrees. `steps` is how much each frame differs from the one before
+    it, a mean over the patch in grey levels.
     """
     usual = max(float(np.median(steps)), 1e-6)
     jumps = [
@@ -173,9 +166,7 @@ def judge_frame_steps(angles: tuple[float, ...], steps: Sequence[float]) -> Verd
 def add_row_faults(level: Verdict, rows: Mapping[str, PortraitFigures]) -> Verdict:
     """Return the verdict on a grid: that on its level row, and the faults of the eyes in other rows.
 
-    Parameters
-    ----------
-    rows : figures by the row's name
+    `rows` has the figures of those by the row's name.
     """
     reasons, kind = [reason for reason in level.reasons if reason != _NEEDS], level.kind
     for name, figures in rows.items():
@@ -191,10 +182,8 @@ def add_row_faults(level: Verdict, rows: Mapping[str, PortraitFigures]) -> Verdi
 def combine_verdicts(verdicts: Mapping[str, Verdict], at_rest: Mapping[str, str] | None = None) -> Verdict:
     """Return the verdict on a portrait of several sitters: the worst, each remark with the sitter's name.
 
-    Parameters
-    ----------
-    verdicts : by the sitters' names; a single one is returned unchanged
-    at_rest : by their names, why other faces rest
+    `verdicts` are by the sitters' names; a single one is returned unchanged. `at_rest` says why other faces
+    rest, by their names.
     """
     if len(verdicts) == 1 and not at_rest:
         return next(iter(verdicts.values()))
@@ -235,67 +224,36 @@ def _of_eye(figures: PortraitFigures, number: int) -> list[_Fault]:
     white = f"the uncovered white of {eye}"
     rim = _RIM._replace(high=max(_RIM.high, _RIM_OF_CONTRAST * figures.contrasts[number]))
     arc = _ARC._replace(high=max(_ARC.high, _ARC_OF_CONTRAST * figures.contrasts[number]))
+    light, hue, grain = (
+        [getattr(frame, name) if frame else usual for frame in whites]
+        for name, usual in (("seen", 1.0), ("hue", 0.0), ("grain", 1.0))
+    )
+    level, catch_light = figures.levels[number], figures.lights[number]
+    cut, over = 100 * figures.cuts[number], 100 * figures.corners[number]
+    row = max(round(LASTING_PART * figures.rims.shape[1]), 1)
     found: list[tuple[Sequence[float] | Array, _Limits, str]] = [
         (figures.rims[number], rim, f"an old rim or edge stays in {eye} ({{:.0f}} grey levels)"),
         (figures.arcs[number], arc, f"an arc lies beside the iris of {eye} ({{:.0f}} grey levels)"),
         (figures.edges[number], _EDGE, f"hard edges lie around {white} ({{:.0f}} grey levels)"),
-        (
-            [w.seen if w else 1.0 for w in whites],
-            _LIGHT,
-            f"{white} is {{:.2f}} times as bright as the white beside it",
-        ),
-        (
-            figures.levels[number],
-            _LEVEL,
-            f"the white of {eye} is {{:.2f}} times as bright as any painted on that side",
-        ),
-        (
-            [w.hue if w else 0.0 for w in whites],
-            _HUE,
-            f"{white} is of another colour than the white beside it (by {{:.0f}} grey levels)",
-        ),
-        (
-            [w.grain if w else 1.0 for w in whites],
-            _GRAIN,
-            f"{white} has {{:.1f}} times the grain of the white beside it",
-        ),
-        (
-            100 * figures.cuts[number],
-            _CUT,
-            f"the iris of {eye} is cut: {{:.0f}} % of its outer half is missing",
-        ),
-        (
-            figures.lights[number],
-            _CATCH_LIGHT,
-            f"the catch-light of {eye} is {{:.2f}} times as bright as painted",
-        ),
-        (
-            100 * figures.corners[number],
-            _CORNER,
-            f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width",
-        ),
+        (light, _LIGHT, f"{white} is {{:.2f}} times as bright as the white beside it"),
+        (level, _LEVEL, f"the white of {eye} is {{:.2f}} times as bright as any painted on that side"),
+        (hue, _HUE, f"{white} is of another colour than the white beside it (by {{:.0f}} grey levels)"),
+        (grain, _GRAIN, f"{white} has {{:.1f}} times the grain of the white beside it"),
+        (cut, _CUT, f"the iris of {eye} is cut: {{:.0f}} % of its outer half is missing"),
+        (catch_light, _CATCH_LIGHT, f"the catch-light of {eye} is {{:.2f}} times as bright as painted"),
+        (over, _CORNER, f"the iris of {eye} slides over a corner by {{:.0f}} % of the eye's width"),
     ]
-    row = max(round(LASTING_PART * figures.rims.shape[1]), 1)
-    return [
-        fault for values, limits, text in found for fault in _outside(values, limits, text, row, figures.step)
-    ]
+    return [fault for each in found for fault in _outside(*each, row, figures.step)]
 
 
 def _of_head(figures: PortraitFigures) -> list[_Fault]:
-    frames = figures.rims.shape[1]
     faults = []
-    for side, widths in zip(_SIDES, figures.widths.tolist(), strict=True):
-        text = f"the eye at picture {side} is {{:.2f}} times as wide as painted"
-        faults += _outside(_at_ends(widths, frames), _WIDTH, text)
-    text = "the nose bends: its tip goes {:.2f} times as far as bridge and lip"
-    return faults + _outside(_at_ends([figures.nose] * 2, frames), _NOSE, text)
-
-
-def _at_ends(values: Sequence[float], frames: int) -> Array:
-    """Return 1 for all frames but the first and the last."""
-    row = np.ones(frames)
-    row[[0, -1]] = values
-    return row
+    row = np.ones(figures.rims.shape[1])  # only the outermost frames are measured
+    for side, widths in zip(_SIDES, figures.widths, strict=True):
+        row[[0, -1]] = widths
+        faults += _outside(row, _WIDTH, f"the eye at picture {side} is {{:.2f}} times as wide as painted")
+    row[[0, -1]] = figures.nose
+    return faults + _outside(row, _NOSE, "the nose bends: its tip goes {:.2f} times as far as bridge and lip")
 
 
 def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
@@ -303,11 +261,8 @@ def _of_range(angles: tuple[float, float], doubts: list[str]) -> list[_Fault]:
     sides = -angles[0], angles[1]
     goes = f"{GAZE_RANGE} from {angles[0]:.0f} to {angles[1]:.0f} degrees"
     if min(sides) < MIN_RANGE - 0.01:
-        return [
-            _Fault(
-                f"{goes}; expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front", True
-            )
-        ]
+        least = f"expected at least {MIN_RANGE:.0f} degrees to either side of a viewer in front"
+        return [_Fault(f"{goes}; {least}", bad=True)]
     if _is_lopsided(angles) and not any(doubt.startswith(GAZE_RANGE) for doubt in doubts):
         return [_Fault(f"{goes}; expected one side at most {MAX_LOPSIDED} times the other")]
     return []
@@ -323,37 +278,25 @@ def _outside(
 ) -> list[_Fault]:
     """Return one fault if values of the frames lie outside the limits, else none.
 
-    Parameters
-    ----------
-    text : what is visible, with `{}` for the worst value
-    lasts : number of frames in a row that make a fault; one frame does if it is far beyond the limit
-    step : columns of the grid from one frame to the next: frames are named by their columns
+    `text` says what is visible, with `{}` for the worst value. `lasts` frames in a row make a fault; one
+    frame does if it is far beyond the limit. `step` is the number of columns from one frame to the next:
+    frames are named by their columns.
     """
     row = np.asarray(values)
-    runs = _runs(np.flatnonzero((row < limits.low) | (row > limits.high)).tolist())
+    frames = np.flatnonzero((row < limits.low) | (row > limits.high))
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     far = (row * _BEYOND < limits.low) | (row > _BEYOND * limits.high)
-    runs = [run for run in runs if len(run) >= lasts or far[run].any()]
+    runs = [run for run in runs if len(run) and (len(run) >= lasts or far[run].any())]
     if not runs:
         return []
-    frames = [frame for run in runs for frame in run]
-    lowest, highest = float(row[frames].min()), float(row[frames].max())
+    far_off = row[np.concatenate(runs)]
+    lowest, highest = float(far_off.min()), float(far_off.max())
     worst = lowest if limits.low - lowest > highest - limits.high else highest
-    runs = [[step * frame for frame in run] for run in runs]
-    return [_Fault(f"{_named(runs)}: {text.format(worst)}", not limits.least <= worst <= limits.most)]
+    named = _named([step * run for run in runs])
+    return [_Fault(f"{named}: {text.format(worst)}", not limits.least <= worst <= limits.most)]
 
 
-def _runs(frames: list[int]) -> list[list[int]]:
-    """Return frames in runs without a gap."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][-1] + 1:
-            runs[-1].append(frame)
-        else:
-            runs.append([frame])
-    return runs
-
-
-def _named(runs: list[list[int]]) -> str:
+def _named(runs: list[NDArray[np.intp]]) -> str:
     """Return frames in words: "frame 3", "frames 0 to 4 and 30 to 32"."""
     words = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
     listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -380,11 +323,9 @@ class FrameExaminer:
         To be asked once, when all patches have passed: what was kept is large and is released.
         """
         recorders, self._recorders = self._recorders, {}
-        level_row, sitter, grid = self._grid.resting[0], self._sitter, self._grid
-        head = measure_head(sitter, grid.box, recorders[level_row].ends)
-        found = {
-            row: measure_frames_of_row(recorder, head, grid.angles) for row, recorder in recorders.items()
-        }
+        level_row, grid = self._grid.resting[0], self._grid
+        head = measure_head(self._sitter, grid.box, recorders[level_row].ends)
+        found = {row: measure_frames_of_row(kept, head, grid.angles) for row, kept in recorders.items()}
         level = found.pop(level_row)
         return level, {self._name(row): figures for row, figures in found.items()}
 

@@ -38,17 +38,15 @@ TICK: Final = 1 / 60
 # The longest time between two steps while nothing can move, in seconds. A new picture wakes the main thread,
 # but signals that ask for the end or for another config, and a window's events, wait for a step (guess).
 IDLE: Final = 0.1
-# Seconds between two looks at which portrait hangs (guess).
-LOOK_AGAIN: Final = 1.0
-# Seconds between two tries to light a portrait whose compiled file was damaged while it was shown: each reads
-# every file there is (guess).
+LOOK_AGAIN: Final = 1.0  # seconds between two looks at which portrait hangs (guess)
+# Seconds between two tries to light a portrait whose compiled file was damaged while it was shown: each
+# reads every file there is (guess).
 MEND_AGAIN: Final = 60.0
-# Seconds in which the portrait goes to black when the service ends (chosen by eye).
-FADE: Final = 0.6
+FADE: Final = 0.6  # seconds in which the portrait goes to black when the service ends (chosen by eye)
 
 
 class App:
-    """What the main thread does, step by step; all it knows is here, and its clock is passed in.
+    """The main thread's work, step by step; its whole state is here, and its clock is passed in.
 
     `config` is in force, `pack` is lit, and `fault` says what is wrong with the portrait that should hang, if
     anything is. `vision` sees on a thread of its own, or where a test steps it.

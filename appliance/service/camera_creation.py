@@ -15,12 +15,8 @@ from appliance.errors import ConfigError
 def create_camera(source: str, config: CameraConfig, clock: Clock = CLOCK) -> Camera:
     """Return the camera for "picamera", "gallery", "gallery:WALK" or "replay:FOLDER", not yet open.
 
-    A simulated one runs on the `clock`.
-
-    Raises
-    ------
-    ConfigError
-        If `source` is none of these, or the walk is unknown.
+    A simulated one runs on the `clock`. Raises `ConfigError` if `source` is none of these, or the walk is
+    unknown.
     """
     # Each camera is imported where it is used, because the gallery takes 35 ms to load beside a Pi's camera.
     kind, _, what = source.partition(":")
@@ -51,8 +47,7 @@ def describe_camera(source: str, camera: Camera) -> str:
 BLACK: Final = "pictures are black for %.0f s; is the lens covered, the light off, or the cable loose?"
 FROZEN: Final = "the same picture for %.0f s; the camera's driver has frozen"
 
-# Seconds of black pictures from which on they are a fault (guess).
-BLACK_AFTER: Final = 10.0
+BLACK_AFTER: Final = 10.0  # seconds of black pictures from which on they are a fault (guess)
 # Seconds of equal pictures from which on they are a fault. The noise of a sensor makes any two pictures of a
 # still room differ, even in the dark, so the limit is generous (guess).
 FROZEN_AFTER: Final = 10.0
@@ -60,8 +55,7 @@ FROZEN_AFTER: Final = 10.0
 _FEWEST: Final = 20
 # The brightest sample of a black picture, of 255: a sensor's noise in the dark stays below it (guess).
 _DARKEST: Final = 8
-# Every eighth pixel of every eighth row is looked at, which costs a 64th of the time.
-_STEP: Final = 8
+_STEP: Final = 8  # every eighth pixel of every eighth row is looked at, which costs a 64th of the time
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,8 @@ def light_again(
 ) -> tuple[Pack | None, str]:
     """Light and load a portrait as at the start, because the compiled file was damaged while it was shown.
 
-    Returns
-    -------
-    The pack that is lit, and what is wrong; None where no portrait can be read any more: the picture stays
-    on the screen.
+    The result is the pack that is lit, and what is wrong; None where no portrait can be read: the picture
+    stays on the screen.
     """
     try:
         pack, wrong = light_best(screen, folder, spare)

@@ -11,8 +11,8 @@ from typing import Final
 SYSTEM: Final = Path("/sys")
 
 # The firmware's device is named after its bus: soc/soc:firmware on a Pi 4, and on a Pi 5 up to Linux 6.6;
-# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743 and
-# 6621).
+# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743
+# and 6621).
 _FIRMWARE: Final = "devices/platform/soc*/*:firmware/get_throttled"
 # Bits of the firmware's answer: under-voltage now and throttled now; 16 above, since it was last read.
 _UNDER_VOLTAGE: Final = 1 << 0 | 1 << 16
@@ -75,21 +75,19 @@ WEAK: Final = "the power supply is too weak"
 HOT: Final = "the processor is too hot and slowed down"
 BUSY: Final = "other programs may take the processor's time"
 
-# Seconds over which pictures are counted, and for which each must be late.
-SPAN: Final = 10.0
-# Pictures, as a fraction of those asked for, below which they are too rare, and from which on they no
-# longer are: in the dark a camera gives half of them.
+SPAN: Final = 10.0  # seconds over which pictures are counted, and for which each must be late
+# Pictures, as a fraction of those asked for, below which they are too rare, and from which on they no longer
+# are: in the dark a camera gives half of them.
 _RARE: Final = 1 / 3
 _ENOUGH: Final = 0.4
-# Pictures per second of which no more than that fraction is needed: a third of 30 still follows a walker
-# (a mean error of 2.2 degrees at 10 pictures/s: bench gaze), and a sensor may not give what is asked for.
+# Pictures per second of which no more than that fraction is needed: a third of 30 still follows a walker (a
+# mean error of 2.2 degrees at 10 pictures/s: bench gaze), and a sensor may not give what is asked for.
 _PLENTY: Final = 30.0
 # Seconds from exposure to arrival from which on a picture is late; at low rates as many intervals between
 # pictures, because an exposure may last for two of them.
 _LATE: Final = 1.0
 _INTERVALS: Final = 3.0
-# Degrees Celsius at which a Raspberry Pi begins to slow down.
-_HOT: Final = 80.0
+_HOT: Final = 80.0  # degrees Celsius at which a Raspberry Pi begins to slow down
 
 
 class Slowness:
@@ -163,7 +161,7 @@ SLOW_FOR: Final = 60.0
 
 
 class State(StrEnum):
-    """What visitors meet."""
+    """The portrait's condition as visitors meet it."""
 
     STARTING = "starting"  # the portrait is lit or about to be, the camera not open yet
     FOLLOWING = "following"  # the sitter looks at somebody
@@ -176,7 +174,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What is known at the moment `now`; times are seconds on the monotonic clock.
+    """The state at the moment `now`; times are seconds on the monotonic clock.
 
     `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due`
     is when the vision thread should have come by at the latest. `blind` says why nothing is seen; a camera

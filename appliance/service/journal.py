@@ -44,7 +44,7 @@ REFILL: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """How many lines of a kind may still be written, as of `moment`, and how many were left out."""
+    """The number of lines of a kind that may still be written, as of `moment`, and of those left out."""
 
     level: float
     moment: float

@@ -16,8 +16,8 @@ from appliance.images import read_pixels
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import Face, FaceDetector, PointSampledPicture
 
-# Seconds from a picture's exposure to its arrival, and from arrival to the end of detection, of a Pi at
-# 30 pictures/s (estimates: no Pi has been measured).
+# Seconds from a picture's exposure to its arrival, and from arrival to the end of detection, of a Pi at 30
+# pictures/s (estimates: no Pi has been measured).
 LATENCIES: Final = (0.05, 0.015)
 
 
@@ -43,16 +43,10 @@ def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> di
 def track_folder(folder: Path, rate: float, config: Config, pack: PackInfo) -> Iterator[dict[str, Any]]:
     """Follow the viewer through a folder of pictures taken at `rate` per second.
 
-    Yields a row per picture, as `track --json` prints it: pixels, millimetres, seconds, degrees.
-    The time is that of the picture; angle and pitch are where the sitter with the largest face looks at that
-    moment, frame and row are the column and the row of the frame that shows it.
-
-    Raises
-    ------
-    CameraAbsent
-        If the folder is missing or holds no picture.
-    BadImage
-        If a picture differs in size from the first one.
+    Yields a row per picture, as `track --json` prints it: pixels, millimetres, seconds, degrees. The time is
+    that of the picture; angle and pitch are where the sitter with the largest face looks at that moment,
+    frame and row are the column and the row of the frame that shows it. Raises `CameraAbsent` if the folder
+    is missing or holds no picture, and `BadImage` if a picture differs in size from the first one.
     """
     controller = GazeController(config)
     field_of_view = config.camera.field_of_view or DEFAULT_FIELD_OF_VIEW

@@ -110,13 +110,11 @@ HUNG: Final = (
 
 # Seconds between two messages to systemd, and two statuses, while nothing changes: the unit allows 30.
 SECOND: Final = 1.0
-# Seconds between two summaries in the log.
-HOUR: Final = 3600.0
+HOUR: Final = 3600.0  # seconds between two summaries in the log
 # Seconds between two steps of the app from which on the whole process stood still, because it was suspended:
 # that is no fault of the vision thread (guess).
 STANDSTILL: Final = 5.0
-# Flips whose delay is remembered (guess).
-_DELAYS: Final = 1000
+_DELAYS: Final = 1000  # flips whose delay is remembered (guess)
 # Asked of systemd while a display is waited for or a film packed: a minute, in microseconds.
 MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
 
@@ -176,10 +174,7 @@ class Reporter:
     def take(self, event: Event) -> None:
         """Take in what happened, or what is known now.
 
-        Raises
-        ------
-        CameraStalled
-            If the vision thread hangs: only the end of the process ends it.
+        Raises `CameraStalled` if the vision thread hangs: only the end of the process ends it.
         """
         match event:
             case HealthInputs():

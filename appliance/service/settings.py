@@ -61,7 +61,7 @@ class Flag:
 
 @dataclass
 class Settings:
-    """What the command line and the config file ask for.
+    """The settings of the command line and of the config files.
 
     `config` is what was asked for when it was last right: at the start, then at each reload.
     `file` is the one config file to read, None for the system's layers; `camera`, `display`, `film` and

@@ -89,13 +89,12 @@ NOT_OURS: Final = "%s is no status of this service (%s); sudo systemctl restart 
 STALE: Final = "no word from the service for %.0f s; it hangs or was stopped"
 WRONG: Final = "%s; but %s"
 
-# The service writes every second; this long without a word it hangs.
-_FRESH: Final = 10.0
-# How far ahead of our clock the status's may be, in seconds: it is rounded, and it is the same clock.
+_FRESH: Final = 10.0  # the service writes every second; this long without a word it hangs
+# The status's clock may be this far ahead of ours, in seconds: it is rounded, and it is the same clock.
 _AHEAD: Final = 1.0
 # Largest status that is read, in bytes: ours have some 1,500, with a title and a fault of a screen each.
 _MOST_BYTES: Final = 65_536
-# What a status must hold for its line.
+# The keys that a status must hold for its line.
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "monotonic": (int, float),
     "sentence": str,

@@ -66,13 +66,13 @@ _LONGEST_PAUSE: Final = 60.0
 _JOIN_TIMEOUT: Final = 0.5
 # Characters of an error's text that are logged, because a driver may say anything (guess).
 _LONGEST_CAUSE: Final = 400
-# What a mistake in this program raises: another try would meet it again, a new start may not.
+# Errors that a mistake in this program raises: another try would meet it again, a new start may not.
 _MISTAKES: Final = (AttributeError, NameError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a picture is understood by: the config and the portrait that hangs, exchanged together.
+    """The config and the portrait that hangs, with which pictures are read; both change together.
 
     `apart` is where the portrait's sitters are, as for `frames_for`.
     """
@@ -94,7 +94,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VisionStatus:
-    """What the vision thread knows: its part of the `health`, and where the sitters should look.
+    """The state of the vision thread: its part of the `health`, and where the sitters should look.
 
     `target` is found by the newest picture, None before the first one, and `setup` is what that picture was
     understood by.

@@ -125,7 +125,7 @@ class AssociationGate:
 
 # From one picture to the next: a standing person may start to walk at 1.2 m/s (8 face widths/s).
 _PICTURE_GATE: Final = AssociationGate(0.5, 8.0, 2.5)
-# When a lost person returns: wider, because their expected position is uncertain (origin unknown).
+# For a lost person who returns: wider, because their expected position is uncertain (origin unknown).
 _RETURN_GATE: Final = AssociationGate(1.0, 8.0, 3.5)
 
 

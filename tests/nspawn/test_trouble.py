@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.service import recovery, settings
+from appliance.service import reboot_or_pause, settings
 from tests.nspawn import container
 from tests.nspawn.container import EYES, PROGRAM, SMALL, UNIT, Container
 
@@ -18,7 +18,7 @@ NOTES = "/var/lib/mona-lisa-failed/reboots"
 
 def with_patience(machine: Container, name: str, seconds: float) -> None:
     """Change a time of the failure unit: the host may be up for days or for a minute, and tests are short."""
-    file = "/opt/mona-lisa/current/appliance/service/recovery.py"
+    file = "/opt/mona-lisa/current/appliance/service/reboot_or_pause.py"
     machine.sh(
         f"sed -i 's/^{name}: Final = .*/{name}: Final = {seconds}/' {file} && grep '^{name}.* {seconds}$' {file}"
     )
@@ -90,7 +90,7 @@ def test_a_program_that_fails_to_start_is_retried_with_a_pause(
     exits = [row for row in own.journal() if "status=203/EXEC" in str(row["MESSAGE"])]
     assert 4 <= len(exits) <= 5, "systemd counts starts by the time of the first"
     own.until(lambda: own.said(FAILED))
-    assert own.said(FAILED) == [recovery.PAUSING % (recovery.TOO_OFTEN % 2, 20.0)]
+    assert own.said(FAILED) == [reboot_or_pause.PAUSING % (reboot_or_pause.TOO_OFTEN % 2, 20.0)]
     own.sh(f"mv /root/program {PROGRAM}")
     own.seeing()
     assert own.status()[0] == 0
@@ -107,7 +107,7 @@ def failing(machine: Container) -> list[str]:
 
 def test_a_service_that_keeps_failing_ends_in_a_reboot(own: Container) -> None:
     with_patience(own, "SHORTEST_UPTIME", 1.0)
-    assert failing(own) == [recovery.REBOOTING % (1, 2)]
+    assert failing(own) == [reboot_or_pause.REBOOTING % (1, 2)]
     own.until(lambda: own.show("ActiveState", FAILED) == "failed")
     asked = "'--no-block', 'reboot']' returned non-zero"
     assert any(asked in str(row["MESSAGE"]) for row in own.journal(FAILED))
@@ -117,7 +117,7 @@ def test_a_service_that_keeps_failing_ends_in_a_reboot(own: Container) -> None:
 def test_a_failing_service_is_not_rebooted_too_soon_to_log_in(own: Container) -> None:
     with_patience(own, "SHORTEST_UPTIME", 1e9)
     (line,) = failing(own)
-    assert "somebody may want to log in" in line and line.endswith(f"again in {recovery.PAUSE:.0f} s")
+    assert "somebody may want to log in" in line and line.endswith(f"again in {reboot_or_pause.PAUSE:.0f} s")
     assert own.show("ActiveState", FAILED) == "activating"
     assert own.run(f"cat {NOTES}").returncode == 1
 

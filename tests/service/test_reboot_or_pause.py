@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.service import recovery
-from appliance.service.recovery import DAY, SHORTEST_UPTIME, note_reboot, objection, read_reboots
+from appliance.service import reboot_or_pause
+from appliance.service.reboot_or_pause import DAY, SHORTEST_UPTIME, note_reboot, objection, read_reboots
 
 NOW = 1_800_000_000.0
 
@@ -16,12 +16,12 @@ NOW = 1_800_000_000.0
 def test_it_reboots_at_most_twice_in_24_hours() -> None:
     assert not objection(NOW, 3600, [])
     assert not objection(NOW, 3600, [NOW - 7200])
-    assert objection(NOW, 3600, [NOW - 7200, NOW - 3600]) == recovery.TOO_OFTEN % 2
+    assert objection(NOW, 3600, [NOW - 7200, NOW - 3600]) == reboot_or_pause.TOO_OFTEN % 2
     assert not objection(NOW, 3600, [NOW - DAY, NOW - 3600])
 
 
 def test_it_never_reboots_so_soon_that_nobody_can_log_in() -> None:
-    assert objection(NOW, SHORTEST_UPTIME - 1, []) == recovery.TOO_SOON % (SHORTEST_UPTIME - 1)
+    assert objection(NOW, SHORTEST_UPTIME - 1, []) == reboot_or_pause.TOO_SOON % (SHORTEST_UPTIME - 1)
     assert not objection(NOW, SHORTEST_UPTIME, [])
 
 
@@ -53,7 +53,7 @@ def test_an_unwritable_note_is_an_error_so_that_the_limit_holds(tmp_path: Path) 
 
 
 def test_it_needs_nothing_but_pythons_own_library() -> None:
-    tree = ast.parse(Path(recovery.__file__).read_text("utf-8"))
+    tree = ast.parse(Path(reboot_or_pause.__file__).read_text("utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
@@ -72,13 +72,13 @@ def test_it_needs_nothing_but_pythons_own_library() -> None:
 def test_a_service_that_was_stopped_is_told_from_one_that_fails(
     result: str, began: int, active: int, left: int, ended: int, stopped: bool
 ) -> None:
-    moments = zip(recovery._MOMENTS, map(str, (began, active, left, ended)), strict=True)
-    assert recovery.was_stopped({"Result": result, **dict(moments)}) == stopped
+    moments = zip(reboot_or_pause._MOMENTS, map(str, (began, active, left, ended)), strict=True)
+    assert reboot_or_pause.was_stopped({"Result": result, **dict(moments)}) == stopped
 
 
 def it_is(folder: Path, state: str, moments: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
     """Let systemd say of the service that it is in a state, and when it began, was ready, stopped and ended."""
-    rows = [f"{name}={moment}" for name, moment in zip(recovery._MOMENTS, moments, strict=True)]
+    rows = [f"{name}={moment}" for name, moment in zip(reboot_or_pause._MOMENTS, moments, strict=True)]
     (folder / "known").write_text("\n".join([f"ActiveState={state}", "Result=exit-code", *rows]))
 
 
@@ -94,8 +94,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(recovery, "SHORTEST_UPTIME", 0.0)  # the machine of the test may just have started
-    monkeypatch.setattr(recovery, "PAUSE", 0.0)
+    # The machine of the test may just have started.
+    monkeypatch.setattr(reboot_or_pause, "SHORTEST_UPTIME", 0.0)
+    monkeypatch.setattr(reboot_or_pause, "PAUSE", 0.0)
     return asked
 
 
@@ -103,14 +104,14 @@ def test_a_service_that_keeps_failing_reboots_twice_then_pauses(
     asked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        recovery.main()
+        reboot_or_pause.main()
     again = ["reset-failed mona-lisa.service", "--no-block start mona-lisa.service"]
     assert asked.read_text().splitlines() == ["--no-block reboot", "--no-block reboot", *again]
     assert len(read_reboots(tmp_path / "reboots")) == 2, "each was noted before it"
     assert [record.getMessage() for record in caplog.records] == [
-        recovery.REBOOTING % (1, 2),
-        recovery.REBOOTING % (2, 2),
-        recovery.PAUSING % (recovery.TOO_OFTEN % 2, 0),
+        reboot_or_pause.REBOOTING % (1, 2),
+        reboot_or_pause.REBOOTING % (2, 2),
+        reboot_or_pause.PAUSING % (reboot_or_pause.TOO_OFTEN % 2, 0),
     ]
 
 
@@ -118,7 +119,7 @@ def test_where_no_reboot_can_be_noted_none_is_made(
     asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "missing"))
-    recovery.main()
+    reboot_or_pause.main()
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["mona-lisa.service"] * 2
 
 
@@ -134,11 +135,11 @@ def test_a_service_restarted_or_stopped_meanwhile_is_left_alone(
     asked: Path, tmp_path: Path, state: str, moments: tuple[int, int, int, int]
 ) -> None:
     it_is(tmp_path, state, moments)
-    recovery.main()
+    reboot_or_pause.main()
     assert asked.read_text() == ""
 
 
 def test_a_service_that_systemd_no_longer_starts_reboots(asked: Path, tmp_path: Path) -> None:
     it_is(tmp_path, "inactive")
-    recovery.main()
+    reboot_or_pause.main()
     assert asked.read_text() == "--no-block reboot\n"

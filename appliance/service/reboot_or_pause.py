@@ -1,4 +1,4 @@
-"""What follows when the service has failed five times: a reboot, at most two a day, or a pause.
+"""Reboot after the service has failed five times, at most twice a day; otherwise pause and start it again.
 
 `mona-lisa-failed.service` runs this file by itself with the system's Python, as root: it imports
 nothing of the package, since a broken installation may be what failed.
@@ -21,15 +21,15 @@ TOO_SOON: Final = "the machine is up for %.0f s only, and somebody may want to l
 TOO_OFTEN: Final = "rebooted %d times in 24 hours already"
 NOT_NOTED: Final = "a reboot cannot be noted (%s)"
 
-DAY: Final = 24 * 3600.0
-REBOOTS_A_DAY: Final = 2
-# When the program began, was active, no longer was, and had ended; microseconds.
+DAY: Final = 24 * 3600.0  # seconds
+REBOOTS_A_DAY: Final = 2  # at most (guess)
+# Properties of the unit: when the program began, was active, no longer was, and had ended; microseconds.
 _MOMENTS: Final = tuple(
     f"{name}TimestampMonotonic" for name in ("ExecMainStart", "ActiveEnter", "ActiveExit", "ExecMainExit")
 )
-# Time to log in over SSH and say `systemctl stop mona-lisa` before the next reboot.
+# Seconds to log in over SSH and say `systemctl stop mona-lisa` before the next reboot (guess).
 SHORTEST_UPTIME: Final = 15 * 60.0
-PAUSE: Final = 5 * 60.0
+PAUSE: Final = 5 * 60.0  # seconds before the service is started again (guess)
 
 
 def objection(now: float, uptime: float, reboots: Sequence[float]) -> str:
