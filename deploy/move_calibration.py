@@ -31,7 +31,7 @@ COPIED: Final = (
     "what calibrate wrote into {config} counts from {layer} now; its lines there cannot be told, and stay"
 )
 REFUSED: Final = "{fault}; mend it and run this again: what calibrate wrote there is not moved yet"
-# The name under which config.toml is kept; deploy/rollback restores it for a version that reads no other file.
+# Under this name config.toml is kept; deploy/rollback restores it for a version that reads no other file.
 KEPT: Final = "config.toml.with-calibration"
 _COMMENT: Final = "# now in calibration.toml: "
 
