@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from appliance.assets import photograph_path
-from appliance.config import CALIBRATION_FILE, CARD_FILE, GazeConfig, load_config, load_layers
+from appliance.config import (
+    CALIBRATION_FILE,
+    CARD_FILE,
+    GazeConfig,
+    load_config,
+    load_layers,
+    merge,
+    parse_layer,
+    show_config,
+)
 from appliance.errors import CannotWrite, ConfigError
 from appliance.pack import Pack, write_pack
 from tests.conftest import SERVICE, base_image, small_info, small_patches
@@ -452,14 +462,18 @@ def test_files_placed_under_a_strict_umask_can_be_read(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
+# What `config show` prints of a small screen, each value with the place it comes from.
+SMALL = shlex.quote(
+    show_config(merge([parse_layer("[display]\nwidth = 240\nheight = 320\n", "/etc/mona-lisa/config.toml")]))
+)
 SSH = """#!/bin/bash
 case "${!#}" in
-    *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
+    *"config show") printf '%s' SMALL ;;
     "tar "*) cat >/dev/null ;;
     "mktemp "*) mktemp -d /tmp/mona-lisa.XXXXXX ;;
     "rm -rf "*) bash -c "${!#}" ;;
 esac
-"""
+""".replace("SMALL", SMALL)
 
 
 def program(path: Path, text: str) -> None:
@@ -513,10 +527,10 @@ def test_a_picture_of_two_people_leaves_their_numbers_here(tmp_path: Path) -> No
 # A screen on which `portrait render` ends with 1: of a picture better not hung, or of none that can be drawn.
 REFUSING = """#!/bin/bash
 case "${!#}" in
-    *"config show") printf '[display]\\nwidth = 240\\nheight = 320\\n' ;;
+    *"config show") printf '%s' SMALL ;;
     "mktemp "*) mktemp -d /tmp/mona-lisa.XXXXXX ;;
     "cat >"* | "rm -rf "* | "cat "*) bash -c "${!#}" ;;
-    *"portrait render"*)
+    *"portrait render"*" --size 240x320 "*)
         out=$(sed -E 's/.* --out ([^ ]+) .*/\\1/' <<<"${!#}")
         [ -f no-face ] || { mkdir "$out"; touch "$out/pack.toml"; echo sheet >"$out-sheet.png"; }
         echo "verdict: use another picture"
@@ -524,7 +538,7 @@ case "${!#}" in
     "test -f "*) bash -c "${!#}" ;;
     *hang.sh*) touch hung ;;
 esac
-"""
+""".replace("SMALL", SMALL)
 
 
 @pytest.mark.parametrize("option", [[], ["--anyway"]])
