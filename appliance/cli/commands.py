@@ -315,13 +315,12 @@ def aim(arguments: argparse.Namespace) -> int:
         print(printable_line(line), flush=True)
 
     with ExitStack() as stack:
-        screen = None
+        show = None
         if not arguments.text:
             try:
-                screen = stack.enter_context(AimScreen(settings.display))
+                show = stack.enter_context(AimScreen(settings.display, ended.ask)).show_camera
             except NoDisplay as error:
                 raise NoDisplay(aiming.NO_SCREEN % error) from error
-        show = screen.show_camera if screen else None
         aiming.aim(camera, settings, pack, show, say, ended, arguments.sitter_eyes, arguments.eyes)
     return 0
 

@@ -74,6 +74,7 @@ class CalibrationOverlay(PortraitScreen):
             self._surface.blit(*self._plate)
 
 
+@functools.lru_cache(maxsize=16)  # aim shows the same texts in every picture
 def draw_text_plate(text: str, width: int, label: str = "") -> Image.Image:
     """Return text on black, in Pillow's built-in font, enlarged for a screen that is `width` pixels wide.
 
@@ -188,13 +189,19 @@ def place_camera(layout: ScreenLayout, picture: Size, head: int, foot: int, flip
 class AimScreen(CalibrationOverlay):
     """A screen that shows the camera's picture with marks and text; nothing of it is recorded."""
 
-    _shown: tuple[Pixels, PlacedCamera, Sequence[Mark]] | None = None
-    _texts: Sequence[tuple[pygame.Surface, tuple[int, int]]] = ()
+    def __init__(self, config: DisplayConfig, closed: Callable[[], object] = bool) -> None:
+        """Choose a screen; `closed` is called when its window was closed."""
+        super().__init__(config)
+        self._closed = closed
+        self._shown: tuple[Pixels, PlacedCamera, Sequence[Mark]] | None = None
+        self._texts: list[tuple[pygame.Surface, tuple[int, int]]] = []
 
     def show_camera(
         self, pixels: Pixels, marks: Sequence[Mark], lines: Sequence[tuple[str, str]], flipped: bool
     ) -> None:
-        """Show a picture with marks, a line of text above it, and others below; raises `DisplayLost`.
+        """Show a picture with marks, a line of text above it, and others below.
+
+        Raises `DisplayLost` or `DisplayStuck` as `tick` does.
 
         Parameters
         ----------
@@ -215,6 +222,9 @@ class AimScreen(CalibrationOverlay):
         self._shown = np.ascontiguousarray(pixels), place, marks
         self._texts = [self._turn(image, layout, left, top) for image, left, top in placed]
         self._draw()
+        self.tick(time.monotonic(), time.time())
+        if self.window_closed():
+            self._closed()
 
     def _paint(self) -> None:
         self._surface.fill((0, 0, 0))

@@ -79,7 +79,7 @@ NO_FILES: Final = (
 # How systemd runs aim in the service's place, with the service's rights and no network. Whatever ends it,
 # systemd then starts the service. RuntimeMaxSec is for a driver that hangs: aim itself ends before.
 _TAKE_OVER: Final = (
-    *(f"{word}={UNIT}" for word in ("Conflicts", "After", "OnSuccess", "OnFailure")),
+    *(f"Conflicts={UNIT}", f"After={UNIT}", f"ExecStopPost=+systemctl --no-block start {UNIT}"),
     *("RuntimeMaxSec=11min", "TimeoutStopSec=5s", "LimitCORE=0", "NoNewPrivileges=yes"),
     *("User=mona-lisa", "SupplementaryGroups=video render input", "CapabilityBoundingSet="),
     *("PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX AF_NETLINK", "ProtectSystem=strict"),
@@ -235,7 +235,7 @@ class Aim:
             f"Highest eyes {_metres(near[1])} at 1 m, {_metres(far[1])} at 2 m",
             f"Lowest eyes {_metres(near[0])} at 1 m, {_metres(far[0])} at 2 m",
             f"View {wide[0]:.1f} m wide at 1 m, {wide[1]:.1f} m at 2 m",
-            f"Tilt {self._tilt:g} degrees ({'settings' if self._eyes is None else 'by your face'})",
+            f"Tilt {self._tilt:g} degrees ({'by your face' if self._tilts else 'settings'})",
         )
         return Sight(tuple(marks), (*((line, "white") for line in lines), verdict(view)), tuple(faces))
 
