@@ -52,6 +52,9 @@ _DISTANCES: Final = ((1000.0, "left", "yellow"), (2000.0, "right", "cyan"))
 _POINTS: Final = 65
 _REACH: Final = 2.0
 _STEEPEST: Final = 10.0
+# A face that was not found again for so many seconds is not drawn any more: people beside the viewer are
+# searched for every half a second (measured on the gallery's walks, at 10 pictures per second).
+_FRESH: Final = 0.6
 # Sightings of which the median tilt counts, and the change from which a new tilt is shown, in degrees: the
 # eyes' height in one picture is wrong by up to a degree (measured: calibrate on the gallery's figures).
 _SIGHTINGS: Final = 10
@@ -86,6 +89,7 @@ _TAKE_OVER: Final = (
     *("PrivateTmp=yes", "ProtectHome=read-only", "MemorySwapMax=0"),
     *("Environment=MESA_SHADER_CACHE_DISABLE=true", "Environment=LIBCAMERA_LOG_LEVELS=*:WARN"),
 )
+_ABOUT: Final = "The framed screen, while somebody aims the camera"
 
 
 def take_over(command: Sequence[str]) -> None:
@@ -104,7 +108,16 @@ def take_over(command: Sequence[str]) -> None:
     # A start by aim is no failure: without this the fifth in ten minutes would count as one.
     os.spawnlp(os.P_WAIT, "systemctl", "systemctl", "reset-failed", UNIT)
     properties = [f"--property={each}" for each in _TAKE_OVER]
-    options = ["--quiet", "--collect", "--wait", "--pty", "--pipe", "--unit=mona-lisa-aim", *properties]
+    options = [
+        "--quiet",
+        "--collect",
+        "--wait",
+        "--pty",
+        "--pipe",
+        "--unit=mona-lisa-aim",
+        f"--description={_ABOUT}",
+        *properties,
+    ]
     # systemd-run has this process's number, so aim ends when that is gone.
     os.execvp("systemd-run", ["systemd-run", *options, "--", *command, f"--session={os.getpid()}"])
 
@@ -186,10 +199,11 @@ class Sight:
     lines: tuple[tuple[str, str], ...]
     faces: tuple[tuple[float, float], ...]
 
-    def text(self) -> str:
-        """Return it as one line of text."""
+    def text(self, told: "Sight | None") -> str:
+        """Return it as a line of text, without the lines that were told last and are the same."""
         faces = [f"{away / 1000:.1f} m away with eyes {eyes / 1000:.2f} m high" for away, eyes in self.faces]
-        return "; ".join([f"Faces: {', '.join(faces) or 'none'}", *(line for line, _ in self.lines)])
+        lines = () if told and told.lines == self.lines else self.lines
+        return "; ".join([f"Faces: {', '.join(faces) or 'none'}", *(line for line, _ in lines)])
 
     def differs(self, other: "Sight | None") -> bool:
         """Tell whether it differs so much from another that it is worth a line of text."""
@@ -216,6 +230,7 @@ class Aim:
         found = [
             (locate_viewer(track, now, size, horizontal_fov, lens.distortion), track)
             for track in self._follower.people
+            if now - track.seen < _FRESH
         ]
         found.sort(key=lambda pair: pair[0].z_mm)
         gaze = self._config.gaze
@@ -318,6 +333,6 @@ def aim(
             if sight.differs(before):
                 due = max(due, now + _STEADY)
             if now >= due and sight.differs(told):
+                say(sight.text(told))
                 told, due = sight, now + _SAY_INTERVAL
-                say(sight.text())
             before, picture = sight, camera.newest()

@@ -163,6 +163,18 @@ def test_a_visitor_gets_a_box_and_the_distance(eyes: float) -> None:
     assert all(len(line) <= 40 for line, _ in lines), "no line of the screen is wrapped"
 
 
+def test_a_visitor_who_has_left_has_no_box() -> None:
+    camera, aiming = gallery(), Aim(config(), small_info(), SITTERS, None)
+    empty = GalleryCamera("empty", rate=10.0, pace=False)
+    with camera, empty:
+        for _ in range(10):
+            picture = camera.newest()
+            there = aiming.see(picture, 66.0)
+        for i in range(1, 8):
+            left = aiming.see(replace(empty.newest(), captured=picture.captured + i / 10), 66.0)
+    assert len(there.faces) == 1 and not left.faces
+
+
 def test_the_lines_follow_a_camera_that_is_tilted() -> None:
     tilted = GazeConfig(camera_pitch=-8.0)
     aiming = Aim(config(), small_info(), SITTERS, 1600.0)
