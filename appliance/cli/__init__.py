@@ -110,6 +110,15 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[str], Any]
     return parse
 
 
+def _height(text: str) -> float:
+    from appliance.service.calibration import parse_height
+
+    try:
+        return parse_height(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _face(text: str) -> int | Literal["all"]:
     if text == "all":
         return "all"
@@ -288,6 +297,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
     calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
+
+    aim = _add(
+        words,
+        "aim",
+        commands.aim,
+        "show what the camera sees on the screen while you aim it, ten minutes at most",
+        "aim --eyes 1.62",
+    )
+    aim.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
+    aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    aim.add_argument("--display", metavar="D", help="auto, kmsdrm or window")
+    aim.add_argument("--text", action="store_true", help="only text, for a machine without a display")
+    aim.add_argument(
+        "--eyes",
+        type=_height,
+        metavar="M",
+        help="your own eyes above the floor, in metres: your face then measures the camera's tilt",
+    )
+    aim.add_argument(
+        "--sitter-eyes",
+        type=_height,
+        default=1550.0,
+        metavar="M",
+        help="the sitter's eyes above the floor, in metres (1.55)",
+    )
+    aim.add_argument("--session", type=_number(1, 2**31, int), help=argparse.SUPPRESS)
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
     bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -241,15 +242,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
     layer = config.config_folder() / config.CALIBRATION_FILE
     if arguments.reset:
         return _reset_calibration(layer, arguments.config)
-    settings = config.load_config(arguments.config)
-    source = arguments.camera or settings.camera.source
-    _check("--camera", source, config.CAMERAS)
-    settings = replace(settings, camera=replace(settings.camera, source=source))
-    display = replace(settings.display, output=arguments.display or settings.display.output)
-    _check("--display", display.output, config.DISPLAYS)
+    settings = _settings_of(arguments)
     if not arguments.config:
         calibration.check_writable(layer)
-    camera = create_camera(source, settings.camera)
+    camera = create_camera(settings.camera.source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
     typed, told = b"", ""
@@ -272,7 +268,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
         told = line = printable_line(line)
         print(f"\r{line}\x1b[K" if on_terminal else line, flush=True)
 
-    with calibration_overlay(display, pack, say) as show:
+    say(calibration.AIM_FIRST)
+    with calibration_overlay(settings.display, pack, say) as show:
 
         def live(line: str, frames: tuple[int, ...]) -> None:
             if on_terminal and line:
@@ -293,6 +290,62 @@ def calibrate(arguments: argparse.Namespace) -> int:
     if not arguments.config and calibration.lost_at_next_boot(layer.parent):
         print(printable_line(calibration.LOST % layer))
     return 0
+
+
+def aim(arguments: argparse.Namespace) -> int:
+    """Show what the camera sees, while somebody aims it."""
+    from appliance.display.calibration_overlay import AimScreen
+    from appliance.errors import NoDisplay
+    from appliance.pack import Pack
+    from appliance.service import aim as aiming
+    from appliance.service.camera_creation import create_camera
+
+    settings = _settings_of(arguments)
+    if settings.display.output.startswith("offscreen:") and not arguments.text:
+        raise ConfigError(aiming.NO_FILES % settings.display.output)
+    if not arguments.session:
+        aiming.take_over([sys.executable, str(Path(sys.argv[0]).absolute()), *_aim_words(arguments)])
+    ended = aiming.SessionEnd(arguments.session)
+    for number in _ENDING:
+        signal.signal(number, lambda *_: ended.ask())
+    camera = create_camera(settings.camera.source, settings.camera)
+    pack = Pack(_pack_folder(settings)).info
+
+    def say(line: str) -> None:
+        print(printable_line(line), flush=True)
+
+    with ExitStack() as stack:
+        show = None
+        if not arguments.text:
+            try:
+                show = stack.enter_context(AimScreen(settings.display, ended.ask)).show_camera
+            except NoDisplay as error:
+                raise NoDisplay(aiming.NO_SCREEN % error) from error
+        aiming.aim(camera, settings, pack, show, say, ended, arguments.sitter_eyes, arguments.eyes)
+    return 0
+
+
+def _aim_words(arguments: argparse.Namespace) -> list[str]:
+    """Return the words of the command line again, for another working folder."""
+    given = vars(arguments) | {"config": arguments.config and arguments.config.absolute()}
+    heights = {"eyes": "eyes", "sitter_eyes": "sitter-eyes"}
+    words = ["aim", *(["--text"] if arguments.text else [])]
+    words += [f"--{name}={given[name]}" for name in ("config", "camera", "display") if given[name]]
+    return words + [f"--{word}={given[name] / 1000:g}" for name, word in heights.items() if given[name]]
+
+
+def _settings_of(arguments: argparse.Namespace) -> config.Config:
+    """Return the settings with the camera and the display that were named; raises `ConfigError`."""
+    settings = config.load_config(arguments.config)
+    source = arguments.camera or settings.camera.source
+    _check("--camera", source, config.CAMERAS)
+    output = arguments.display or settings.display.output
+    _check("--display", output, config.DISPLAYS)
+    return replace(
+        settings,
+        camera=replace(settings.camera, source=source),
+        display=replace(settings.display, output=output),
+    )
 
 
 def _reset_calibration(layer: Path, file: Path | None) -> int:

@@ -68,6 +68,12 @@ class GazeController:
         return [track.face for track in self._tracker.confirmed() if now - track.seen < 0.25]
 
     @property
+    def people(self) -> list[Track]:
+        """The confirmed tracks of the people in view."""
+        now = self._target.captured
+        return [track for track in self._tracker.confirmed() if track.in_view(now)]
+
+    @property
     def rate(self) -> float:
         """Pictures per second to take: `tracking.idle_rate` once nobody has come or moved for a while."""
         now, tracking = self._target.captured, self._config.tracking

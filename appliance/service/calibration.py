@@ -175,7 +175,7 @@ def _absence(nearest: float, farthest: float) -> str:
 def _advice(view: EyeHeightsInView, wide: EyeHeightsInView) -> list[str]:
     """Say which tilt brings child and tall man into view, and what else is needed where no tilt does."""
     said = []
-    distance, change = _best_tilt(view)
+    distance, change = best_tilt(view)
     if change:
         way = f"{'down' if change < 0 else 'up'} by {abs(change)} degree{'s' * (abs(change) > 1)}"
         said.append(f"Tilt the camera {way} and calibrate again: both are then in view {_from(distance)}.")
@@ -183,7 +183,7 @@ def _advice(view: EyeHeightsInView, wide: EyeHeightsInView) -> list[str]:
         said.append(f"The tilt is right: both are in view {_from(distance)}.")
     if distance > DISTANCES[0]:
         wanted = DISTANCES[0] if distance < math.inf else DISTANCES[-1]
-        helps = "is needed" if _best_tilt(wide)[0] <= wanted else "does not help either"
+        helps = "is needed" if best_tilt(wide)[0] <= wanted else "does not help either"
         remedy = f"a wide lens ({WIDE:g} degrees) {helps}"
         said.append(f"No tilt brings both into view {_from(wanted)}: {remedy}.")
     return said
@@ -193,7 +193,7 @@ def _from(distance: float) -> str:
     return f"from {distance / 1000:g} to {FARTHEST / 1000:g} m"
 
 
-def _best_tilt(view: EyeHeightsInView) -> tuple[float, int]:
+def best_tilt(view: EyeHeightsInView) -> tuple[float, int]:
     """Return the nearest distance from which a tilt shows child and tall man, and that tilt's change.
 
     Returns
@@ -220,6 +220,7 @@ LOST: Final = (
     "%s is gone at the next boot, because the root is read-only: put the lines above into mona-lisa.toml on "
     "the boot partition"
 )
+AIM_FIRST: Final = "To see the camera's picture on this screen while you tilt it: q, then sudo mona-lisa aim"
 SEEN_THROUGH: Final = "Seen through %s."
 MARKS: Final = {
     "front": "Stand straight in front of the portrait, about 2 m away, and look at it",

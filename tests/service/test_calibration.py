@@ -432,6 +432,7 @@ def test_calibrate_writes_its_layer_and_never_a_file_of_ones_own(
     assert main(command + ["--config", str(own)] * own_file) == 0
     assert own.read_text() == text
     told = capsys.readouterr().out
+    assert told.startswith(f"{calibration.AIM_FIRST}\n")
     assert parse_config(told[told.index("[gaze]") :], "told").gaze == GAZE
     assert (system / CALIBRATION_FILE).exists() != own_file
     if not own_file:

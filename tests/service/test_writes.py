@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from appliance.assets import home_folder
-from appliance.pack import write_pack
+from appliance.pack import Pack, write_pack
+from appliance.service.aim import BEGINS
 from tests.conftest import base_image, small_info, small_patches
+from tests.display.x11 import needs_xvfb, xvfb
+from tests.service.test_app import portrait_at
 
 CALLS = (
     "open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,"
@@ -107,3 +110,32 @@ def test_a_day_writes_only_where_the_guide_says(tmp_path: Path) -> None:
     sockets = [call for call in calls if call.startswith("socket")]
     assert all("AF_UNIX" in call or "AF_NETLINK" in call for call in sockets), sockets
     assert not [call for call in calls if re.match("connect|sendto|sendmsg", call) and "AF_INET" in call]
+
+
+@needs_xvfb
+@pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may trace nothing here")
+def test_while_the_camera_is_aimed_no_picture_reaches_the_disk(pack: Pack, tmp_path: Path) -> None:
+    pictures, trace = tmp_path / "pictures", tmp_path / "trace"
+    pictures.mkdir()
+    for number in range(30):
+        portrait_at(pictures / f"{number:02}.png", 10 * number)
+    config = tmp_path / "config.toml"
+    config.write_text(f'[display]\npack = "{pack.folder}"\nwidth = 540\nheight = 960\n[camera]\nrate = 10\n')
+    command = ["strace", "-f", "-qq", "-y", "-s", "500", "-e", f"trace={CALLS}", "-o", str(trace)]
+    command += [sys.executable, "-B", "-m", "appliance", "aim", "--config", str(config)]
+    with xvfb(720, 1080) as server:
+        desktop = {key: value for key, value in os.environ.items() if key != "SDL_VIDEODRIVER"}
+        done = subprocess.run(
+            [*command, "--camera", f"replay:{pictures}", "--display", "window"],
+            capture_output=True,
+            text=True,
+            cwd=home_folder(),
+            env=desktop | {"DISPLAY": server},
+        )
+    assert BEGINS % 10 in done.stdout and " m away with eyes " in done.stdout, done.stderr
+    assert "no more pictures after 29.png" in done.stderr
+    calls = [row.split(maxsplit=1)[1] for row in trace.read_text("utf-8", "replace").splitlines()]
+    assert any(call.startswith("open") and "29.png" in call for call in calls), "the trace works"
+    assert written(calls) - {"/dev/null"} == set()
+    sockets = [call for call in calls if call.startswith(("socket(", "connect("))]
+    assert sockets and all("AF_UNIX" in call for call in sockets), sockets
