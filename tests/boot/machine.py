@@ -81,6 +81,13 @@ class Machine:
             self.keep_journal()
         self.cut()
 
+    def wait(self, timeout: float) -> None:
+        """Wait until the machine switches itself off or restarts, which ends it; raises `MachineError`."""
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise MachineError(f"still on after {timeout:g} s; see {self._log}") from error
+
     def keep_journal(self) -> None:
         """Leave the journal of this boot in the machine's folder, if the console still answers."""
         with suppress(MachineError, OSError):
@@ -206,4 +213,4 @@ def kernel_options(disk: Disk, more: str = "") -> str:
     names = {"console=serial0,115200": f"console={_SERIAL[disk.arch]}"}
     words = [names.get(word, word) for word in disk.cmdline.split() if not word.startswith("root=")]
     spared = "audit=0", "mitigations=off", *_SPARED[disk.arch]
-    return " ".join(["root=/dev/vda", "rw", *words, *spared, "panic=1", more])
+    return " ".join([f"root={disk.root}", "rw", *words, *spared, "panic=1", more])
