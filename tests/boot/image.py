@@ -44,7 +44,7 @@ class Disk:
         """Return a disk that begins as this one; what is written to it stays in `path` (qcow2)."""
         form = "qcow2" if self.path.suffix == ".qcow2" else "raw"
         path.unlink(missing_ok=True)
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", self.path.resolve(), "-F", form, path)
+        _run("qemu-img", "create", "-q", "-f", "qcow2", "-b", self.path.resolve(), "-F", form, path)
         return replace(self, path=path)
 
 
@@ -56,17 +56,17 @@ def appliance_disk(arch: str) -> Disk:
         if new:
             new.mkdir()
             whole = new / "root"
-            run("cp", "-a", "--reflink=auto", root, whole)
+            _run("cp", "-a", "--reflink=auto", root, whole)
             say("what only this machine has: console and camera")
             furnish(whole)
             say("writing the disk")
-            run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", whole, new / "disk.img", "3500M")
+            _run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", whole, new / "disk.img", "3500M")
             shutil.copy(whole / "boot/firmware/cmdline.txt", new)
             for name in ("vmlinuz", "initrd.img"):
                 shutil.copy(next((whole / "boot").glob(f"{name}-*")), new / name)
             for name in (PORTRAIT, OTHER_PORTRAIT):
                 shutil.copytree(whole / LIBRARY.lstrip("/") / name, new / name)
-            run("rm", "-rf", whole)
+            _run("rm", "-rf", whole)
     forget_others(place, "disk-*")
     cmdline = (place / "cmdline.txt").read_text()
     return Disk(arch, place / "disk.img", place / "vmlinuz", place / "initrd.img", cmdline)
@@ -86,7 +86,7 @@ def provisioned_root(arch: str, small: bool = False) -> Path:
     with finished(root) as new:
         if new:
             say("copying the base")
-            run("cp", "-a", "--reflink=auto", base, new)
+            _run("cp", "-a", "--reflink=auto", base, new)
             bundle = make_bundle(arch, new)
             say("deploy/provision --bundle, without a network")
             _provision(new, bundle, "--no-camera" if small else "")
@@ -117,7 +117,7 @@ def make_bundle(arch: str, root: Path) -> Path:
         for part in ("etc/apt/sources.list", "usr/share/keyrings/debian-archive-keyring.gpg"):
             shutil.copy(root / part, sources)
         say("deploy/bundle")
-        run(
+        _run(
             *(PROJECT / "deploy/bundle", "--release", RELEASE, "--arch", arch, "--sources", sources),
             *("--no-camera", "--cache", CACHE / "bundles" / arch, "--out", bundle),
         )
@@ -130,7 +130,7 @@ def _provision(root: Path, bundle: Path, more: str) -> None:
     stick.mkdir()
     shutil.copy(HERE / "guest/config.toml", stick)
     bundle.rename(stick / "bundle")
-    run("tar", "-xf", stick / "bundle", "-C", stick, "./project")
+    _run("tar", "-xf", stick / "bundle", "-C", stick, "./project")
     options = f"--bundle /media/stick/bundle --config /media/stick/config.toml --portrait {PORTRAIT}"
     inside(root, f"/media/stick/project/deploy/provision {options} {more}")
     shutil.rmtree(stick)
@@ -180,9 +180,9 @@ def inside(root: Path, command: str) -> None:
         'mkdir "$1/run/lock" && exec chroot "$1" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:'
         '/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 sh -ec "$2"'
     )
-    run("unshare", "--mount", "--net", "sh", "-ec", script, "sh", root, command)
+    _run("unshare", "--mount", "--net", "sh", "-ec", script, "sh", root, command)
 
 
-def run(*command: str | Path) -> None:
+def _run(*command: str | Path) -> None:
     if (code := subprocess.run(command).returncode) != 0:
         sys.exit(f"boot: failed with {code}: {' '.join(map(str, command))[:300]}")

@@ -81,13 +81,6 @@ class Machine:
             self.keep_journal()
         self.cut()
 
-    def wait(self, timeout: float) -> None:
-        """Wait until the machine switches itself off or restarts, which ends it; raises `MachineError`."""
-        try:
-            self._qemu.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            raise MachineError(f"still on after {timeout:g} s; see {self._log}") from error
-
     def keep_journal(self) -> None:
         """Leave the journal of this boot in the machine's folder, if the console still answers."""
         with suppress(MachineError, OSError):
@@ -104,6 +97,13 @@ class Machine:
         for connection in (self._replies, self._monitor, self._console):
             connection.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def await_off(self, timeout: float) -> None:
+        """Wait until the system has switched the machine off; raises `MachineError`."""
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise MachineError(f"still on after {timeout:g} s; see {self._log}") from error
 
     @property
     def on(self) -> bool:

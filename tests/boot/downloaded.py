@@ -6,17 +6,20 @@ until it grows at its first boot. cloud-init is Debian's, set up as Raspberry Pi
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.boot.base import base_root
-from tests.boot.image import Disk, furnish, inside, key_of, make_bundle, run, visitor_pictures
+from tests.boot.image import Disk, furnish, inside, key_of, make_bundle, visitor_pictures
 from tests.boot.places import CACHE, HERE, PROJECT, finished, forget_others, say
 
 # In MB, as on Raspberry Pi OS: the boot partition's beginning and size. The root takes the rest.
 BOOT_AT: Final = 4
 BOOT_SIZE: Final = 512
+ROOT_AT: Final = BOOT_AT + BOOT_SIZE
 CARD_SIZE: Final = 4000
 # In MB: what is free in the root until it grows.
 FREE: Final = 40
@@ -41,12 +44,16 @@ FSTAB: Final = "/dev/vda1 /boot/firmware vfat defaults 0 2\n/dev/vda2 / ext4 def
 def downloaded_image(arch: str) -> Path:
     """Return the folder with `os.img`, its kernel and its initrd; made when anything that goes into it has changed."""
     base = base_root(arch)
-    place = CACHE / arch / f"os-{key_of(base.name, HERE / 'card.py', HERE / 'guest', HERE / 'visitor.toml')}"
+    place = (
+        CACHE
+        / arch
+        / f"os-{key_of(base.name, HERE / 'downloaded.py', HERE / 'guest', HERE / 'visitor.toml')}"
+    )
     with finished(place) as new:
         if new:
             new.mkdir()
             root = new / "root"
-            run("cp", "-a", "--reflink=auto", base, root)
+            _run("cp", "-a", "--reflink=auto", base, root)
             say("cloud-init, console and camera")
             _add_cloud_init(root)
             furnish(root)
@@ -58,7 +65,7 @@ def downloaded_image(arch: str) -> Path:
             (root / "etc/fstab").write_text(FSTAB)
             say("writing the image")
             _write(root, new / "os.img")
-            run("rm", "-rf", root)
+            _run("rm", "-rf", root)
     forget_others(place, "os-*")
     return place
 
@@ -72,7 +79,7 @@ def card(arch: str, config: str) -> Disk:
     bundle = make_bundle(arch, base_root(arch))
     (place / "screen.toml").write_text(config)
     say("deploy/image")
-    run(
+    _run(
         *(PROJECT / "deploy/image", image / "os.img", "--bundle", bundle),
         *("--config", place / "screen.toml", "--out", place / "card.img"),
     )
@@ -82,13 +89,33 @@ def card(arch: str, config: str) -> Disk:
     )
 
 
-def lay_over(disk: Disk, files: dict[str, str], path: Path) -> Disk:
-    """Return a copy of a card with files over those of its boot partition, as Imager writes them after the image."""
-    run("cp", "--reflink=auto", "--sparse=always", disk.path, path)
+@contextmanager
+def laid_over(disk: Disk, files: dict[str, str], path: Path) -> Iterator[Disk]:
+    """Yield a copy of a card with files over those of its boot partition, as Imager writes them after the image."""
+    _run("cp", "--reflink=auto", "--sparse=always", disk.path, path)
     for name, text in files.items():
         place = f"{path}@@{BOOT_AT * 2**20}"
         subprocess.run(["mcopy", "-o", "-i", place, "-", f"::{name}"], input=text.encode(), check=True)
-    return replace(disk, path=path, cmdline=files["cmdline.txt"])
+    try:
+        yield replace(disk, path=path, cmdline=files.get("cmdline.txt", disk.cmdline))
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def opened(disk: Disk, folder: Path) -> Iterator[Path]:
+    """Yield the card's root, mounted, with the boot partition's files in their place and grown as by the first boot."""
+    root, place = folder / "root", f"{disk.path}?offset={ROOT_AT * 2**20}"
+    root.mkdir(parents=True, exist_ok=True)
+    _run("e2fsck", "-fp", place)
+    _run("resize2fs", place, f"{CARD_SIZE - ROOT_AT - 1}M")
+    _run("mount", "-o", f"loop,offset={ROOT_AT * 2**20}", disk.path, root)
+    # Copied, because not every kernel that containers run on knows FAT.
+    _run("mcopy", "-n", "-i", f"{disk.path}@@{BOOT_AT * 2**20}", "::*", root / "boot/firmware")
+    try:
+        yield root
+    finally:
+        _run("umount", root)
 
 
 def _add_cloud_init(root: Path) -> None:
@@ -99,7 +126,7 @@ def _add_cloud_init(root: Path) -> None:
     script = (
         f"export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && {install} >/dev/null && apt-get clean"
     )
-    run("chroot", root, "sh", "-c", f"mount -t proc proc /proc; {script}; code=$?; umount /proc; exit $code")
+    _run("chroot", root, "sh", "-c", f"mount -t proc proc /proc; {script}; code=$?; umount /proc; exit $code")
     (root / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(CLOUD_INIT)
     for unit in ("cloud-init-main", "cloud-init-local"):
         folder = root / f"etc/systemd/system/{unit}.service.d"
@@ -110,12 +137,11 @@ def _add_cloud_init(root: Path) -> None:
 
 def _write(root: Path, image: Path) -> None:
     used = int(subprocess.run(["du", "-sm", root], capture_output=True, check=True).stdout.split()[0])
-    root_at = BOOT_AT + BOOT_SIZE
-    table = f"label: dos\nstart={BOOT_AT}MiB, size={BOOT_SIZE}MiB, type=c\nstart={root_at}MiB, type=83\n"
-    run("truncate", "-s", f"{CARD_SIZE}M", image)
+    table = f"label: dos\nstart={BOOT_AT}MiB, size={BOOT_SIZE}MiB, type=c\nstart={ROOT_AT}MiB, type=83\n"
+    _run("truncate", "-s", f"{CARD_SIZE}M", image)
     subprocess.run(["sfdisk", "-q", image], input=table.encode(), check=True)
     place = f"{image}@@{BOOT_AT * 2**20}"
-    run(
+    _run(
         "mformat",
         "-i",
         place,
@@ -134,7 +160,7 @@ def _write(root: Path, image: Path) -> None:
         subprocess.run(["mcopy", "-i", place, "-", f"::{name}"], input=text.encode(), check=True)
     # A twentieth more for what the file system itself takes.
     size = f"{used * 105 // 100 + FREE}M"
-    run(
+    _run(
         "mke2fs",
         "-q",
         "-F",
@@ -147,7 +173,11 @@ def _write(root: Path, image: Path) -> None:
         "-d",
         root,
         "-E",
-        f"offset={root_at * 2**20}",
+        f"offset={ROOT_AT * 2**20}",
         image,
         size,
     )
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True)
