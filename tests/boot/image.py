@@ -30,7 +30,7 @@ _SHIPPED: Final = ("appliance", "deploy", "systemd", "models", "frames/portraits
 class Disk:
     """A disk and the kernel that boots it; `arch` is Debian's word, amd64 or arm64.
 
-    `cmdline` is what provisioning made of the boot partition's cmdline.txt.
+    `cmdline` is what provisioning made of the boot partition's cmdline.txt; `root` is the device with the root.
     """
 
     arch: str
@@ -38,6 +38,7 @@ class Disk:
     kernel: Path
     initrd: Path
     cmdline: str
+    root: str = "/dev/vda"
 
     def copy(self, path: Path) -> "Disk":
         """Return a disk that begins as this one; what is written to it stays in `path` (qcow2)."""
@@ -50,14 +51,14 @@ class Disk:
 def appliance_disk(arch: str) -> Disk:
     """Return the provisioned disk, made when anything that goes into it has changed."""
     root = provisioned_root(arch)
-    place = CACHE / arch / f"disk-{_key(root.name, HERE / 'guest')}"
+    place = CACHE / arch / f"disk-{key_of(root.name, HERE / 'guest')}"
     with finished(place) as new:
         if new:
             new.mkdir()
             whole = new / "root"
             _run("cp", "-a", "--reflink=auto", root, whole)
             say("what only this machine has: console and camera")
-            _furnish(whole)
+            furnish(whole)
             say("writing the disk")
             _run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", whole, new / "disk.img", "3500M")
             shutil.copy(whole / "boot/firmware/cmdline.txt", new)
@@ -80,24 +81,24 @@ def provisioned_root(arch: str, small: bool = False) -> Path:
     shipped = [PROJECT / part for part in _SHIPPED]
     kind = "contained" if small else "provisioned"
     ours = HERE / "image.py", HERE / "guest/config.toml", HERE / "visitor.toml"
-    key = _key(base.name, *shipped, *ours)
+    key = key_of(base.name, *shipped, *ours)
     root = CACHE / arch / f"{kind}-{key}"
     with finished(root) as new:
         if new:
             say("copying the base")
             _run("cp", "-a", "--reflink=auto", base, new)
-            bundle = _bundle(arch, new)
+            bundle = make_bundle(arch, new)
             say("deploy/provision --bundle, without a network")
             _provision(new, bundle, "--no-camera" if small else "")
             if not small:
                 say(f"the portrait of {OTHER_PORTRAIT}.png, to be switched for")
                 _install_other(new)
-            _visitor_pictures(new / "srv/visitor", rounds=60 if small else 1)
+            visitor_pictures(new / "srv/visitor", rounds=60 if small else 1)
     forget_others(root, f"{kind}-*")
     return root
 
 
-def _key(name: str, *paths: Path) -> str:
+def key_of(name: str, *paths: Path) -> str:
     parts = hashlib.sha256(name.encode())
     for path in sorted(file for each in paths for file in _files(each)):
         parts.update(str(path.relative_to(PROJECT)).encode() + path.read_bytes())
@@ -110,7 +111,7 @@ def _files(path: Path) -> list[Path]:
     return [each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts]
 
 
-def _bundle(arch: str, root: Path) -> Path:
+def make_bundle(arch: str, root: Path) -> Path:
     bundle = CACHE / arch / "appliance.bundle"
     with tempfile.TemporaryDirectory() as sources:
         for part in ("etc/apt/sources.list", "usr/share/keyrings/debian-archive-keyring.gpg"):
@@ -131,7 +132,7 @@ def _provision(root: Path, bundle: Path, more: str) -> None:
     bundle.rename(stick / "bundle")
     _run("tar", "-xf", stick / "bundle", "-C", stick, "./project")
     options = f"--bundle /media/stick/bundle --config /media/stick/config.toml --portrait {PORTRAIT}"
-    _inside(root, f"/media/stick/project/deploy/provision {options} {more}")
+    inside(root, f"/media/stick/project/deploy/provision {options} {more}")
     shutil.rmtree(stick)
 
 
@@ -139,12 +140,10 @@ def _install_other(root: Path) -> None:
     picture = f"{OTHER_PORTRAIT}.png"
     shutil.copy(PROJECT / "frames" / picture, root / "var/tmp")
     command = f"runuser -u mona-lisa -- env STATE_DIRECTORY={LIBRARY} mona-lisa portrait"
-    _inside(
-        root, f"{command} install /var/tmp/{picture} && {command} use {PORTRAIT} && rm /var/tmp/{picture}"
-    )
+    inside(root, f"{command} install /var/tmp/{picture} && {command} use {PORTRAIT} && rm /var/tmp/{picture}")
 
 
-def _furnish(root: Path) -> None:
+def furnish(root: Path) -> None:
     guest, units = HERE / "guest", root / "etc/systemd/system"
     for source, target in (
         ("virtual.yaml", root / "usr/share/libcamera/pipeline/virtual/virtual.yaml"),
@@ -157,10 +156,10 @@ def _furnish(root: Path) -> None:
         shutil.copy(guest / source, target)
     shutil.copytree(guest / "virtual-camera", root / "opt/virtual-camera")
     (units / "serial-getty@hvc0.service").symlink_to("/dev/null")
-    _inside(root, "systemctl enable -q boot-console.service && python3 -m compileall -q /opt/virtual-camera")
+    inside(root, "systemctl enable -q boot-console.service && python3 -m compileall -q /opt/virtual-camera")
 
 
-def _visitor_pictures(folder: Path, rounds: int) -> None:
+def visitor_pictures(folder: Path, rounds: int) -> None:
     """Write what the camera sees: a visitor at its left, in the middle, at its right.
 
     The virtual camera begins again by itself; a replayed folder ends, and holds some rounds.
@@ -174,7 +173,7 @@ def _visitor_pictures(folder: Path, rounds: int) -> None:
         (folder / f"{number:05}.jpg").hardlink_to(folder / f"{number % count:05}.jpg")
 
 
-def _inside(root: Path, command: str) -> None:
+def inside(root: Path, command: str) -> None:
     """Run a shell command as root in a root folder, in a network that reaches nothing."""
     script = (
         'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/run" && '

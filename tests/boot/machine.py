@@ -98,6 +98,13 @@ class Machine:
             connection.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
+    def await_off(self, timeout: float) -> None:
+        """Wait until the system has switched the machine off; raises `MachineError`."""
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise MachineError(f"still on after {timeout:g} s; see {self._log}") from error
+
     @property
     def on(self) -> bool:
         """Whether it runs; a kernel that panics switches it off."""
@@ -206,4 +213,4 @@ def kernel_options(disk: Disk, more: str = "") -> str:
     names = {"console=serial0,115200": f"console={_SERIAL[disk.arch]}"}
     words = [names.get(word, word) for word in disk.cmdline.split() if not word.startswith("root=")]
     spared = "audit=0", "mitigations=off", *_SPARED[disk.arch]
-    return " ".join(["root=/dev/vda", "rw", *words, *spared, "panic=1", more])
+    return " ".join([f"root={disk.root}", "rw", *words, *spared, "panic=1", more])
