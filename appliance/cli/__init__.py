@@ -12,11 +12,13 @@ from appliance.cli import commands, portrait_commands
 from appliance.errors import ApplianceError
 from appliance.pack import DEFAULT_ROWS
 from appliance.service.journal import set_up
-from appliance.terminal import printable_line
+from appliance.terminal import escape_unprintable, printable_line
 
 Command = Callable[[argparse.Namespace], int]
 
 
+# Characters of a title, an artist or a licence: more than a file's name has, which is the title by default.
+_LONGEST_LABEL: Final = 300
 _ONE_FILE: Final = "read this file of settings alone, instead of the system's layers"
 _WHOSE: Final = "which face, from picture left, or all that can follow; those of a sitter's size by default"
 
@@ -117,6 +119,12 @@ def _height(text: str) -> float:
         return parse_height(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _label(text: str) -> str:
+    if not text.strip() or len(text) > _LONGEST_LABEL or escape_unprintable(text) != text:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a line of 1 to {_LONGEST_LABEL} characters")
+    return text.strip()
 
 
 def _face(text: str) -> int | Literal["all"]:
@@ -240,11 +248,12 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument(
         "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
     )
+    _add_credits(install)
     _add(portrait, "list", portrait_commands.list_portraits, "list portraits", "portrait list")
     use = _add(
         portrait, "use", portrait_commands.use, "hang an installed portrait", "portrait use sconosciuta"
     )
-    use.add_argument("name", metavar="NAME")
+    use.add_argument("name", metavar="NAME", help="a name or a title from `portrait list`")
 
     evaluate = _add(
         portrait,
@@ -372,8 +381,12 @@ def _add_pack_options(parser: argparse.ArgumentParser, detail: float) -> None:
         )
     text = f"for head frames: fine detail that is put back ({detail:g})"
     add("--detail", type=_number(0, 1), metavar="PART", help=text)
-    for word in ("title", "artist", "licence"):
-        add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
+    _add_credits(parser)
+
+
+def _add_credits(parser: argparse.ArgumentParser) -> None:
+    for word in portrait_commands.CREDITS:
+        parser.add_argument(f"--{word}", type=_label, metavar="TEXT", help=f"the picture's {word}")
 
 
 def _add_fomm(words: Any) -> None:

@@ -107,7 +107,11 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=2))
     else:
         print(printable_line(found.line))
-        for line in (found.status or {}).get("overridden", ()):
+        known = found.status or {}
+        if known.get("portrait"):
+            parts = (known["portrait"], known.get("artist"), known.get("pack"))
+            print(printable_line(f"portrait: {', '.join(str(part) for part in parts if part)}"))
+        for line in known.get("overridden", ()):
             print(printable_line(line))
     return 0 if found.healthy else 1
 

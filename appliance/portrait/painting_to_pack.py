@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -234,6 +234,7 @@ def install_portrait(
     *,
     tell: Callable[[Verdict], None] = lambda verdict: None,
     anyway: bool = False,
+    credits: Mapping[str, str | None] | None = None,
 ) -> Pack:
     """Render a portrait into the library and hang it; on any failure the present one stays.
 
@@ -245,6 +246,7 @@ def install_portrait(
     choose : which of several faces, as `render`
     tell : receives the verdict when all frames are drawn
     anyway : hang it even if the verdict is to use another picture
+    credits : title, artist and licence for pack.toml; None for what is known of the picture
 
     Raises
     ------
@@ -277,6 +279,7 @@ def install_portrait(
             raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
         else:
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
+        labels |= {word: text for word, text in (credits or {}).items() if text}
         render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **labels)
     return hang_portrait(name)
 

@@ -169,7 +169,14 @@ class Reporter:
         self._unwritten: int | None = None
         self._awake = -math.inf
         FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
-        self._about = {"version": __version__, "portrait": "", "pack": "", "display": "", "config": ""}
+        self._about = {
+            "version": __version__,
+            "portrait": "",
+            "artist": "",
+            "pack": "",
+            "display": "",
+            "config": "",
+        }
 
     def take(self, event: Event) -> None:
         """Take in what happened, or what is known now.
@@ -184,7 +191,7 @@ class Reporter:
             case Ready():
                 self._announce(event)
             case PortraitLit(pack, switched):
-                self._about.update(portrait=pack.info.title, pack=str(pack.folder))
+                self._about.update(portrait=pack.info.title, artist=pack.info.artist, pack=str(pack.folder))
                 FIELDS.known["MONA_LISA_PORTRAIT"] = pack.info.title
                 if switched:
                     log.info(SWITCHED, pack.info.title)

@@ -121,6 +121,19 @@ def test_a_hostile_status_is_one_plain_line_and_whole_as_json(
     assert all(line.isprintable() for line in told.splitlines())
 
 
+def test_status_says_which_portrait_is_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(status, "ask_systemd", lambda: None)
+    known = {"monotonic": time.monotonic(), "sentence": "alone", "healthy": True, "fault": ""}
+    shown = {"portrait": "My Duchess", "artist": "A. Kauffmann", "pack": "/var/lib/mona-lisa/my-duchess"}
+    (tmp_path / "status.json").write_text(json.dumps(known | shown))
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert told == "alone\nportrait: My Duchess, A. Kauffmann, /var/lib/mona-lisa/my-duchess\n"
+
+
 @pytest.mark.parametrize("model", ["short", "full"])
 def test_detect_finds_the_astronaut(capsys: pytest.CaptureFixture[str], model: str) -> None:
     assert main(["detect", str(photograph_path("astronaut.png")), "--json", "--model", model]) == 0
