@@ -285,6 +285,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         part = _add(settings, name, command, text, f"config {name}")
         part.add_argument("file", type=Path, nargs="?", metavar="F", help=_ONE_FILE)
+        if command is commands.config_check:
+            part.add_argument("--quiet", action="store_true", help="say only what is wrong")
     text = "print a config.toml to begin with: every key with its meaning and default"
     _add(settings, "print", commands.config_print, text, "config print")
 

@@ -100,6 +100,7 @@ def _leave(code: int) -> NoReturn:
 
 def status(arguments: argparse.Namespace) -> int:
     """Tell how the service is."""
+    from appliance.service.settings import read_in_force
     from appliance.service.status import condition, folder
 
     found = condition(folder())
@@ -113,6 +114,12 @@ def status(arguments: argparse.Namespace) -> int:
             print(printable_line(f"portrait: {', '.join(str(part) for part in parts if part)}"))
         for line in known.get("overridden", ()):
             print(printable_line(line))
+        if in_force := read_in_force(folder()):
+            try:
+                for line in config.not_yet_in_force(config.load_layers(), in_force):
+                    print(printable_line(line))
+            except ConfigError as error:
+                print(printable_line(f"config wrong, it will not count: {error}"))
     return 0 if found.healthy else 1
 
 
@@ -213,14 +220,22 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def config_check(arguments: argparse.Namespace) -> int:
-    """Check one file, or all the system's layers; name every value that a higher layer overrides."""
+    """Check one file, or all the system's layers; name every value that does not count, or not yet."""
+    from appliance.service.settings import read_in_force
+    from appliance.service.status import folder
+
     layered = config.load_layers(arguments.file)
+    if arguments.quiet:
+        return 0
     for layer in layered.layers:
         print(f"{printable_line(layer.name)}: right")
     if not layered.layers:
         print(printable_line(f"nothing in {config.config_folder()}: the defaults are in force"))
     for line in layered.overridden():
         print(printable_line(line))
+    if not arguments.file and (in_force := read_in_force(folder())):
+        for line in config.not_yet_in_force(layered, in_force):
+            print(printable_line(line))
     return 0
 
 

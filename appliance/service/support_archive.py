@@ -20,6 +20,7 @@ from appliance.files import read_regular, write_atomic
 from appliance.library import current_folder
 from appliance.service import status
 from appliance.service.doctor import examine
+from appliance.service.settings import IN_FORCE
 from appliance.terminal import printable_line
 
 LEFT_OUT: Final = "(left out)"
@@ -313,6 +314,7 @@ def _texts(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     place = status.folder()
     yield status.STATUS, _read(place / status.STATUS, known_status, names)
     yield status.PROMETHEUS, _read(place / status.PROMETHEUS, _lines(*METRICS), names)
+    yield IN_FORCE, _read(place / IN_FORCE, known_config, names)
     for file, known in _FILES:
         yield str(file).strip("/").replace("/", "_"), _read(file, known, names)
     yield "pack.toml", _read(current_folder() / "pack.toml", _lines(*PACK), names)
