@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -111,13 +111,13 @@ def photograph_path(name: str) -> Path:
     return _present(home_folder() / "frames" / name)
 
 
-def load_assets(root: Path | None = None) -> list[Asset]:
-    """Read both manifests.
+def load_assets(root: Path | None = None, manifests: Sequence[str] = MANIFESTS) -> list[Asset]:
+    """Read manifests: of the models, and of the photographs of the simulated gallery.
 
     Raises `BadManifest` if one is missing or not TOML, or an entry lacks a key or has an unknown one.
     """
     home = root or home_folder()
-    files = [(root / name if root else shipped_file(name), home / Path(name).parent) for name in MANIFESTS]
+    files = [(root / name if root else shipped_file(name), home / Path(name).parent) for name in manifests]
     return [asset for path, folder in files for asset in _load(path, folder)]
 
 

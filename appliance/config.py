@@ -548,7 +548,7 @@ def parse_config(text: str, name: str) -> Config:
 
 
 def show_config(layered: LayeredConfig) -> str:
-    """Write the settings that the files ask for as TOML, every key with its value and where that comes from."""
+    """Write the settings that the files ask for as TOML: every key with its value and its origin."""
     return config_toml(layered.config, lambda key: f"  # {printable_line(layered.origin(key))}")
 
 
@@ -592,9 +592,9 @@ def needs_restart(old: Config, new: Config) -> list[Key]:
 
 
 def not_yet_in_force(layered: LayeredConfig, in_force: Config) -> list[str]:
-    """Return a line for every value of the files that a running service does not have yet: what makes it count.
+    """Return a line for every value of the files that a running service does not have yet.
 
-    `in_force` is what that service goes by.
+    The line says what makes it count. `in_force` is what that service goes by.
     """
     after_restart = needs_restart(in_force, layered.config)
     found = []

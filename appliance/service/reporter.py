@@ -49,9 +49,12 @@ class Counts:
 
 
 def p95(values: Iterable[float]) -> float | None:
-    """Return the 95th percentile, None without any."""
+    """Return the 95th percentile by nearest rank: the least value that 95 % do not exceed.
+
+    Of up to 19 values that is the largest; None without any.
+    """
     ordered = sorted(values)
-    return ordered[int(0.95 * (len(ordered) - 1))] if ordered else None
+    return ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else None
 
 
 class Rate:

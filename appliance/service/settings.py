@@ -186,7 +186,7 @@ class Settings:
 
 
 def read_in_force(folder: Path) -> Config | None:
-    """Return what the running service goes by, from the status's folder; None if none runs or it cannot be read."""
+    """Return what the running service goes by, from the status's folder; None if that cannot be read."""
     file = folder / IN_FORCE
     try:
         return parse_config(read_regular(file, MOST_BYTES).decode(), str(file))
