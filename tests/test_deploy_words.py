@@ -196,13 +196,20 @@ def test_the_demo_refuses_an_option_before_it_sets_up_anything(
 def test_a_damaged_record_of_boot_options_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "cmdline.txt").write_text("console=tty1\n")
     (tmp_path / "record.json").write_text("{")
-    command = ["python3", DEPLOY / "boot_options.py", "--add", tmp_path, "--record", tmp_path / "record.json"]
+    command = [
+        "python3",
+        f"{DEPLOY}/boot_options.py",
+        "--add",
+        f"{tmp_path}",
+        "--record",
+        f"{tmp_path}/record.json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         1,
         f"boot options: {tmp_path}/record.json: damaged (not JSON)\n",
     )
-    command[3] = tmp_path / "nowhere"
+    command[3] = f"{tmp_path}/nowhere"
     done = subprocess.run(command, capture_output=True, text=True)
     told = f"boot options: {tmp_path}/nowhere/cmdline.txt: No such file or directory\n"
     assert (done.returncode, done.stderr) == (1, told)

@@ -24,7 +24,7 @@ from appliance.display.monitor import usable_connectors
 from appliance.display.screen import PortraitScreen
 from appliance.display.sdl import has_desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
-from appliance.files import write_atomic
+from appliance.files import check_writable, write_atomic
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import load_walk
 from appliance.gaze.geometry import Direction
@@ -218,7 +218,6 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 # Seconds for a picture above which the demo is no measure (guess: three times 1/30 s, the camera's).
 SLOWEST: Final = 0.1
-TO_END: Final = "to end it sooner, close its window or press Ctrl-C in this terminal"
 # The film starts when the demo's visitor has come in.
 FILM_START: Final = 0.6
 FILM_SECONDS: Final = 8.0
@@ -275,6 +274,7 @@ def demo(out: Path, display: str | None, seconds: float, say: Callable[[str], No
     pack = Pack(home_folder() / "frames" / "sconosciuta")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        check_writable(out / "film.webp")
     except OSError as error:
         raise CannotWrite(f"{out}: cannot be written ({error.strerror})") from error
     if slow := slowness(seconds_per_picture()):
@@ -310,6 +310,12 @@ def seconds_per_picture(pictures: int = 5) -> float:
     return statistics.median(times[1:])  # the first one loads what the others find in memory
 
 
+def how_to_end(output: str) -> str:
+    """Return in words how a person ends a demo in a window; empty for another output."""
+    in_window = output == "window" or (output == "auto" and has_desktop())
+    return "; to end it sooner, close its window or press Ctrl-C in this terminal" if in_window else ""
+
+
 def slowness(seconds: float) -> str:
     """Return a warning if a picture takes so long that the demo shows the machine and not the sitter."""
     if seconds <= SLOWEST:
@@ -335,9 +341,7 @@ def _record(
             config = replace(config, display=replace(config.display, output=output))
             say("making the portrait ready for the screen")
             _prepare(config, pack, stop)
-            say(f"running for {seconds:g} s on {output}")
-            if has_desktop() and output in ("auto", "window"):
-                say(TO_END)
+            say(f"running for {seconds:g} s on {output}{how_to_end(output)}")
             recorder.flips.append((time.monotonic(), pack.info.main.rest))
             run(config, lambda: pack.folder, stop, seconds, recorder)
             break

@@ -135,13 +135,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(results, indent=2))
         return verdict.exit_code
+    _tell(verdict)
     others = results.pop("others", {})
     figures = {name: value for name, value in results.items() if name not in verdict.as_json()}
     for heading, part in {"": figures, **others}.items():
         if heading:
             print(f"{heading}:")
         print("\n".join(printable_line(f"{name:32} {value}") for name, value in part.items()))
-    _tell(verdict)
     return verdict.exit_code
 
 

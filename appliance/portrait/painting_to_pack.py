@@ -13,7 +13,7 @@ from PIL import Image
 from appliance.assets import KnownPainting, download_file, load_portraits, shipped_file
 from appliance.errors import BadAsset, BadImage, ConfigError, UnfitPortrait
 from appliance.files import sha256_of
-from appliance.images import URL_INSTEAD_OF_FILE, URL_PREFIXES
+from appliance.images import FOLDER_INSTEAD_OF_FILE, URL_INSTEAD_OF_FILE, URL_PREFIXES
 from appliance.library import hang_portrait, portrait_folder, portrait_name_for
 from appliance.pack import (
     DEFAULT_COLUMNS,
@@ -44,7 +44,7 @@ from appliance.portrait.prepared_sitters import (
 )
 from appliance.portrait.source import fit_to_screen, read_picture_for_screen
 from appliance.portrait.verdict import FrameExaminer, Verdict, combine_verdicts
-from appliance.terminal import show_progress
+from appliance.terminal import escape_unprintable, show_progress
 
 # The engine that pack.toml names; its number rises when the same painting would give other frames.
 DRAWING_ENGINE: Final = "turning head 4"
@@ -139,7 +139,7 @@ def render(
     if rests:
         settings["resting"] = "; ".join(f"{name} {reason}" for name, reason in rests.items())
     info = PackInfo(
-        title=title or image.stem,
+        title=title or escape_unprintable(image.stem),
         artist=artist,
         licence=licence,
         source=image.name,
@@ -270,6 +270,7 @@ def install_portrait(
     labels: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
         if portrait := known.get(what):
+            check_destination(portrait_folder(what))  # before anything is downloaded
             picture = Path(folder) / portrait.file
             picture.write_bytes(_bytes(portrait, say))
             labels = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
@@ -277,6 +278,8 @@ def install_portrait(
             name = portrait_name_for(picture)
         elif what.startswith(URL_PREFIXES):
             raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
+        elif os.path.isdir(picture):  # noqa: PTH112
+            raise BadImage(f"{what}: {FOLDER_INSTEAD_OF_FILE}")
         else:
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
         labels |= {word: text for word, text in (credits or {}).items() if text}

@@ -134,6 +134,47 @@ def test_status_says_which_portrait_is_shown(
     assert told == "alone\nportrait: My Duchess, A. Kauffmann, /var/lib/mona-lisa/my-duchess\n"
 
 
+@pytest.mark.parametrize(
+    ("camera", "told"),
+    [
+        ("gallery:nowhere", "mona-lisa: no walk 'nowhere'; expected one of "),
+        ("replay:/nowhere", "mona-lisa: /nowhere: cannot be read as a folder"),
+    ],
+)
+def test_a_camera_that_is_not_there_is_refused_before_the_light(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, pack: Pack, camera: str, told: str
+) -> None:
+    lit = tmp_path / "lit"
+    _, error = failing(capsys, "run", "--camera", camera, "--pack", pack.folder, *offscreen(lit))
+    assert error.startswith(told)
+    assert not lit.exists()
+
+
+def test_run_beside_the_running_service_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack
+) -> None:
+    known = "LoadState=loaded\\nActiveState=active\\n"
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\nprintf '{known}'\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    code, error = failing(capsys, "run", "--pack", pack.folder, "--display", "kmsdrm")
+    told = "mona-lisa.service runs and holds the camera and the screen; sudo systemctl stop mona-lisa ends it"
+    assert (code, error.startswith(f"mona-lisa: {told}")) == (1, True)
+    code, error = failing(capsys, "run", "--pack", pack.folder, "--display", "kmsdrm", "--camera", "gallery")
+    assert "runs and holds the screen; " in error
+
+
+def test_a_name_in_utf8_is_told_in_letters_where_the_locale_is_c(tmp_path: Path) -> None:
+    for mode in ("0", "1"):
+        environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": mode}
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "detect", "Gräfin 王.jpg"],
+            env=environment,
+            capture_output=True,
+        )
+        assert done.stderr.decode() == "mona-lisa: Gräfin 王.jpg: no such file\n"
+
+
 @pytest.mark.parametrize("model", ["short", "full"])
 def test_detect_finds_the_astronaut(capsys: pytest.CaptureFixture[str], model: str) -> None:
     assert main(["detect", str(photograph_path("astronaut.png")), "--json", "--model", model]) == 0
