@@ -70,7 +70,7 @@ def install(arguments: argparse.Namespace) -> int:
     size = display.width, display.height
     given = {word: getattr(arguments, word) for word in CREDITS}
     pack = install_portrait(
-        arguments.what, size, print_step, arguments.face, tell=_tell, anyway=arguments.anyway, credits=given
+        arguments.what, size, print_step, arguments.face, tell=_tell, anyway=arguments.anyway, labels=given
     )
     print(_hangs(pack))
     return 0

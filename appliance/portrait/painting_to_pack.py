@@ -234,7 +234,7 @@ def install_portrait(
     *,
     tell: Callable[[Verdict], None] = lambda verdict: None,
     anyway: bool = False,
-    credits: Mapping[str, str | None] | None = None,
+    labels: Mapping[str, str | None] | None = None,
 ) -> Pack:
     """Render a portrait into the library and hang it; on any failure the present one stays.
 
@@ -246,7 +246,7 @@ def install_portrait(
     choose : which of several faces, as `render`
     tell : receives the verdict when all frames are drawn
     anyway : hang it even if the verdict is to use another picture
-    credits : title, artist and licence for pack.toml; None for what is known of the picture
+    labels : title, artist and licence for pack.toml; None for what is known of the picture
 
     Raises
     ------
@@ -267,13 +267,13 @@ def install_portrait(
 
     known = {portrait.name: portrait for portrait in load_portraits()}
     name, picture = what, Path(what)
-    labels: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
         if portrait := known.get(what):
             check_destination(portrait_folder(what))  # before anything is downloaded
             picture = Path(folder) / portrait.file
             picture.write_bytes(_bytes(portrait, say))
-            labels = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
+            described = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
         elif os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
             name = portrait_name_for(picture)
         elif what.startswith(URL_PREFIXES):
@@ -282,8 +282,8 @@ def install_portrait(
             raise BadImage(f"{what}: {FOLDER_INSTEAD_OF_FILE}")
         else:
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
-        labels |= {word: text for word, text in (credits or {}).items() if text}
-        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **labels)
+        described |= {word: text for word, text in (labels or {}).items() if text}
+        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **described)
     return hang_portrait(name)
 
 
