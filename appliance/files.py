@@ -162,7 +162,7 @@ def check_contents(data: bytes, size: int, sha256: str, name: str) -> None:
 
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "a folder, no regular file")
+        raise IsADirectoryError(errno.EISDIR, "no regular file")
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "no regular file")
 
