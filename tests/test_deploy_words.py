@@ -4,11 +4,13 @@ import os
 import pty
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import SERVICE
 from tests.test_deploy import DEPLOY, as_root, in_fake_root, program, with_programs
 
 # A screen that takes what is sent, and on which the script itself ends as the file `code` says.
@@ -212,4 +214,21 @@ def test_a_damaged_record_of_boot_options_is_told_in_a_line(tmp_path: Path) -> N
     command[3] = f"{tmp_path}/nowhere"
     done = subprocess.run(command, capture_output=True, text=True)
     told = f"boot options: {tmp_path}/nowhere/cmdline.txt: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@as_root
+def test_a_preview_that_cannot_be_written_is_told_before_the_rendering(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        (Path(name) / "duchess.png").write_bytes(b"a picture")
+        done = subprocess.run(
+            [DEPLOY / "portrait", "pi@screen", "duchess.png"],
+            cwd=name,
+            user=SERVICE,
+            group=SERVICE,
+            capture_output=True,
+            text=True,
+        )
+    told = f"portrait: {name}: the preview cannot be written here; change to a folder of your own\n"
     assert (done.returncode, done.stderr) == (1, told)
