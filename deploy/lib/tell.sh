@@ -4,7 +4,7 @@
 
 script=$(basename "$0")
 dry=""
-if [ "${BASH_VERSINFO[0]}" -lt 4 ] || ! tar --version 2>/dev/null | grep -q GNU; then
+if [ "${BASH_VERSINFO[0]}" -lt 4 ] || [[ "$(tar --version 2>/dev/null)" != *GNU* ]]; then
     echo "$script: expected Linux, with bash 4 and GNU tar; on a Mac or on Windows use a Linux machine or WSL" >&2
     exit 1
 fi
