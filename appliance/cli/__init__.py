@@ -331,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
         "aim --eyes 1.62",
     )
     aim.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
-    aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
     aim.add_argument("--display", metavar="D", help="auto, kmsdrm or window")
     aim.add_argument("--text", action="store_true", help="only text, for a machine without a display")
     aim.add_argument(

@@ -282,12 +282,15 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         ["run"], ["detect"], ["track"], ["portrait", "render"], ["portrait", "install"], ["portrait", "list"],
         ["portrait", "use"], ["portrait", "evaluate"], ["assets", "fetch"], ["assets", "verify"],
         ["config", "check"], ["config", "show"], ["bench"], ["demo"], ["status"], ["doctor"], ["logs"],
+        ["calibrate"], ["aim"],
     ]  # fmt: skip
     for command in commands:
         with pytest.raises(SystemExit) as caught:
             main([*command, "--help"])
         assert caught.value.code == 0
-        assert f"example: mona-lisa {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+        told = capsys.readouterr().out
+        assert f"example: mona-lisa {' '.join(command)}" in " ".join(told.split())
+        assert not re.search(r"\bDIR\b", told), "errors say FOLDER, and the help must use the same word"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
