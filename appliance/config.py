@@ -12,7 +12,7 @@ The same description checks the files and prints `appliance/config.toml` (`mona-
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
@@ -548,14 +548,19 @@ def parse_config(text: str, name: str) -> Config:
 
 
 def show_config(layered: LayeredConfig) -> str:
-    """Write the settings in force as TOML, every key with its value and where that comes from."""
+    """Write the settings that the files ask for as TOML: every key with its value and its origin."""
+    return config_toml(layered.config, lambda key: f"  # {printable_line(layered.origin(key))}")
+
+
+def config_toml(config: Config, remark: Callable[[Key], str] = lambda key: "") -> str:
+    """Write settings as TOML that `parse_config` reads, every key with its value and a remark after it."""
     parts = []
     for part in fields(Config):
-        section = getattr(layered.config, part.name)
+        section = getattr(config, part.name)
         rows = [f"[{part.name}]"]
         for each in fields(section):
-            origin = printable_line(layered.origin((part.name, each.name)))
-            rows.append(f"{each.name} = {toml_value(getattr(section, each.name))}  # {origin}")
+            value = toml_value(getattr(section, each.name))
+            rows.append(f"{each.name} = {value}{remark((part.name, each.name))}")
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
@@ -581,10 +586,32 @@ def print_config() -> str:
     return "\n".join(rows) + "\n"
 
 
-def needs_restart(old: Config, new: Config) -> list[str]:
-    """Name the sections in which a key changes that counts after a restart only."""
-    in_force = keep_until_restart(old, new)
-    return [part.name for part in fields(Config) if getattr(in_force, part.name) != getattr(new, part.name)]
+def needs_restart(old: Config, new: Config) -> list[Key]:
+    """List the keys that change and count after a restart only."""
+    return list(_changes(keep_until_restart(old, new), new))
+
+
+def not_yet_in_force(layered: LayeredConfig, in_force: Config) -> list[str]:
+    """Return a line for every value of the files that a running service does not have yet.
+
+    The line says what makes it count. `in_force` is what that service goes by.
+    """
+    after_restart = needs_restart(in_force, layered.config)
+    found = []
+    for key in _changes(in_force, layered.config):
+        value, now = (_short(getattr(getattr(each, key[0]), key[1])) for each in (layered.config, in_force))
+        how = "restart" if key in after_restart else "reload"
+        told = f"{layered.origin(key)}: {'.'.join(key)} = {value}; in force is {now}"
+        found.append(f"{told}; it counts after: sudo systemctl {how} mona-lisa")
+    return found
+
+
+def _changes(old: Config, new: Config) -> Iterator[Key]:
+    for part in fields(Config):
+        before, after = getattr(old, part.name), getattr(new, part.name)
+        for each in fields(before):
+            if getattr(before, each.name) != getattr(after, each.name):
+                yield part.name, each.name
 
 
 def keep_until_restart(old: Config, new: Config) -> Config:

@@ -51,6 +51,14 @@ class CannotWrite(ApplianceError, OSError):
     """A file or folder cannot be written."""
 
 
+class NotPermitted(ApplianceError, PermissionError):
+    """Something that the present user may not do or read."""
+
+
+class ServiceRuns(ApplianceError, RuntimeError):
+    """The service holds what a command wants for itself."""
+
+
 class CameraAbsent(ApplianceError, OSError):
     """No camera is connected, or its software is not installed."""
 

@@ -161,8 +161,27 @@ def check_contents(data: bytes, size: int, sha256: str, name: str) -> None:
 
 
 def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "no regular file")
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "no regular file")
+
+
+def check_writable(path: Path) -> None:
+    """Make sure, before long work, that a file or a folder may be written at `path`.
+
+    Raises
+    ------
+    CannotWrite
+        If the folder that would hold it may not be written by this user.
+    """
+    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if os.access(there, os.W_OK | os.X_OK):
+        return
+    why = f"{there} is no folder" if os.path.isfile(there) else f"{there} is read-only"  # noqa: PTH113
+    if os.geteuid() != _ROOT:
+        why = f"this user may not write in {there}; run it with sudo"
+    raise CannotWrite(f"{path}: cannot be written ({why})")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

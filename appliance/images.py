@@ -1,5 +1,6 @@
 """Read image files of many formats as upright RGB, with limits on bytes, pixels and memory."""
 
+import codecs
 import ctypes
 import functools
 import importlib.util
@@ -10,7 +11,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -79,6 +80,7 @@ _TAG_SAMPLE_FORMAT: Final = 339
 # Beginnings of a web address.
 URL_PREFIXES: Final = ("http:", "https:")
 URL_INSTEAD_OF_FILE: Final = "a web address; download the picture and give the file's name"
+FOLDER_INSTEAD_OF_FILE: Final = "a folder; expected a picture's file"
 # Files that people mistake for pictures: how they begin, what they are, and what to do.
 _OTHER_KINDS: Final = (
     (rb"$", "an empty file; copy it again"),
@@ -86,6 +88,7 @@ _OTHER_KINDS: Final = (
     (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photograph; save it as a JPEG"),
     (rb"....ftypavif", "an AVIF picture, which this Pillow cannot read; save it as a PNG"),
     (rb"....ftyp", "a film; save one picture of it as a PNG"),
+    (rb"%!PS", "a PostScript or EPS drawing; export it as a PNG"),
     (rb"8BPS", "a Photoshop file; save a flattened copy as a PNG or a TIFF"),
     (rb"gimp xcf", "a GIMP file; export it as a PNG or a TIFF"),
     (rb"\s*<(!doctype|html)", "a web page; download the picture itself"),
@@ -120,8 +123,11 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise BadImage(f"{path}: too many pixels, expected at most {MAX_PIXELS:,}") from error
     except FileNotFoundError as error:
-        what = URL_INSTEAD_OF_FILE if str(path).startswith(URL_PREFIXES) else "no such file"
-        raise BadImage(f"{path}: {what}") from error
+        if str(path).startswith(URL_PREFIXES):  # a path has lost one of the two slashes
+            raise BadImage(f"{str(path).replace(':/', '://', 1)}: {URL_INSTEAD_OF_FILE}") from error
+        raise BadImage(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise BadImage(f"{path}: {FOLDER_INSTEAD_OF_FILE}") from error
     except DECODER_ERRORS as error:
         if isinstance(error, ApplianceError):
             raise
@@ -261,6 +267,10 @@ def _describe_other_kind(path: Path) -> str:
     with open_regular(path) as file:
         start = file.read(32)
     known = (what for begins, what in _OTHER_KINDS if re.match(begins, start, re.DOTALL | re.IGNORECASE))
+    with suppress(UnicodeDecodeError):
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # its last letter may be cut off
+        if not re.search(r"[\x00-\x08\x0e-\x1f]", text):
+            return next(known, "a text; expected a picture's file")
     return next(known, "of no kind known here; expected JPEG, PNG, TIFF, WebP, BMP or GIF")
 
 

@@ -4,15 +4,16 @@ It is a folder with a pack for each portrait and a link `current` to one of them
 step, so that a power cut leaves the old portrait or the new one.
 """
 
+import difflib
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from appliance.assets import home_folder
+from appliance.assets import home_folder, load_portraits
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import as_owner, sync_to_disk
+from appliance.files import as_owner, check_writable, sync_to_disk
 from appliance.pack import Pack
 
 # The portrait that is shown until another one is chosen.
@@ -32,24 +33,58 @@ def library_folder() -> Path:
 
 def portrait_name_for(picture: Path) -> str:
     """Return a picture's simplified file name as its portrait's; raises `ConfigError` if nothing remains."""
-    name = re.sub(r"[^a-z0-9_-]+", "-", picture.stem.lower()).strip("-_")[:64]
-    if not _NAME.fullmatch(name) or name == _CURRENT:
+    name = _simplified(picture.stem)
+    if not _is_name(name):
         raise ConfigError(f"{picture}: its file name gives no portrait name; expected letters or digits")
     return name
 
 
 def portrait_folder(name: str) -> Path:
     """Return the folder of the portrait of that name; raises `ConfigError` if it cannot be one."""
-    if not _NAME.fullmatch(name) or name == _CURRENT:
+    if not _is_name(name):
         raise ConfigError(f"portrait {name}; expected lower-case letters, digits, - and _")
     return library_folder() / name
+
+
+def find_portrait(wanted: str) -> str:
+    """Return the name of the installed portrait that is meant by its name, its title or its file's name.
+
+    Raises
+    ------
+    ConfigError
+        If none is meant, or several have that title; the message lists the names that would work.
+    """
+    if _is_name(wanted) and portrait_folder(wanted).is_dir():
+        return wanted  # also if it is damaged, because reading it will say how
+    titles = {pack.folder.name: pack.info.title for pack in installed_packs()}
+    meant = [name for name, title in titles.items() if title.casefold() == wanted.casefold()]
+    meant = meant or [
+        name for name in titles if name in {_simplified(wanted), _simplified(Path(wanted).stem)}
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise ConfigError(f"portrait {wanted}: several have this title; expected one of {', '.join(meant)}")
+    if wanted in {known.name for known in load_portraits()}:
+        raise ConfigError(f"portrait {wanted}: not installed; mona-lisa portrait install {wanted} renders it")
+    near = difflib.get_close_matches(_simplified(wanted), titles, 1)
+    hint = f"; do you mean {near[0]}?" if near else ""
+    raise ConfigError(f"portrait {wanted}: not installed; installed: {', '.join(titles) or 'none'}{hint}")
+
+
+def _simplified(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64]
+
+
+def _is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and text != _CURRENT
 
 
 def installed_packs() -> list[Pack]:
     """List the portraits that can be read, by name; other folders are ignored."""
     packs = []
     for folder in sorted(library_folder().glob("[a-z0-9]*/")):
-        if folder.name != _CURRENT and _NAME.fullmatch(folder.name):
+        if _is_name(folder.name):
             with suppress(BadPack):
                 packs.append(Pack(folder))
     return packs
@@ -72,6 +107,7 @@ def hang_portrait(name: str) -> Pack:
     """
     pack = Pack(portrait_folder(name))
     pack.check()
+    check_writable(library_folder() / _CURRENT)
     link = library_folder() / f".{_CURRENT}.{os.getpid()}"
     try:
         with as_owner(library_folder()):

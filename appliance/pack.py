@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.errors import ApplianceError, BadPack, CannotWrite
 from appliance.files import (
     as_owner,
+    check_writable,
     hold_ctrl_c,
     new_folder,
     owner_of,
@@ -309,15 +310,16 @@ def _keep_pixels(data: bytearray) -> tuple[int, int, str]:
 def check_destination(folder: Path) -> None:
     """Make sure that a pack may be written to a folder: only an earlier pack is ever replaced.
 
-    Raises `CannotWrite` if the folder contains something else.
+    Raises `CannotWrite` if the folder contains something else, or this user may not write it.
     """
     try:
         free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        if free or (folder / "pack.toml").is_file():
-            return
+        free = free or (folder / "pack.toml").is_file()
     except OSError as error:
         raise CannotWrite(f"{folder}: cannot be written ({error.strerror})") from error
-    raise CannotWrite(f"{folder}: exists and is no pack; expected the name of a new folder")
+    if not free:
+        raise CannotWrite(f"{folder}: exists and is no pack; expected the name of a new folder")
+    check_writable(folder)
 
 
 def write_pack(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final, TypeVar
 
 # Longest message, in characters: ten lines of a terminal, and more than any message of our own.
@@ -18,6 +19,8 @@ def escape_unprintable(text: str) -> str:
     r"""Return a text with \uXXXX for controls, line ends, direction marks and surrogates."""
     if text.isprintable():
         return text
+    with suppress(UnicodeError):  # a file's name in UTF-8, where the locale's letters are ASCII
+        text = text.encode("utf-8", "surrogateescape").decode()
     return "".join(char if _is_printed(char) else _escape(char) for char in text)
 
 

@@ -77,7 +77,7 @@ def main() -> int:
     """Check (exit 0: nothing to do), add or remove the options in a boot partition's folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--check", "--add", "--remove"):
-        parser.add_argument(name, type=Path, metavar="DIR")
+        parser.add_argument(name, type=Path, metavar="FOLDER")
     parser.add_argument("--record", type=Path, default=RECORD)
     arguments = parser.parse_args()
     boot = arguments.check or arguments.add or arguments.remove
@@ -88,7 +88,10 @@ def main() -> int:
     old_config = read(config) if config.exists() else ""
     known: Undo = {"added": [], "replaced": []}
     if arguments.record.exists():
-        known = json.loads(arguments.record.read_text("utf-8"))
+        try:
+            known = json.loads(arguments.record.read_text("utf-8"))
+        except ValueError:
+            sys.exit(f"boot options: {arguments.record}: damaged (not JSON)")
     new_cmdline, undo = quieten(old_cmdline)
     new_config = with_block(old_config)
     if arguments.remove:
@@ -107,4 +110,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:
+        sys.exit(f"boot options: {error.filename}: {error.strerror}")

@@ -71,7 +71,9 @@ def _decoded(data: bytes, card: Path) -> str:
 def main() -> int:
     """Apply mona-lisa.toml and say so; exit 1 when it is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--boot", type=Path, default=BOOT, metavar="DIR", help="the boot partition's folder")
+    parser.add_argument(
+        "--boot", type=Path, default=BOOT, metavar="FOLDER", help="the boot partition's folder"
+    )
     arguments = parser.parse_args()
     card = arguments.boot / "mona-lisa.toml"
     code = 0

@@ -16,6 +16,7 @@ from appliance.assets import (
     model_path,
     photograph_path,
 )
+from appliance.cli import main
 from appliance.errors import AssetUnavailable, BadAsset, BadManifest, CannotWrite
 
 CONTENTS = {"eye.tflite": b"an eye", "ear.tflite": b"an ear"}
@@ -302,3 +303,22 @@ def test_every_file_is_as_the_projects_manifests_pin_it() -> None:
     assert [asset_fault(asset) for asset in assets] == [None] * len(assets)
     assert all(len(asset.sha256) == len(asset.wheel.sha256) == 64 for asset in assets)
     assert all(asset.licence for asset in assets)
+
+
+def test_a_screens_machine_needs_no_photographs_of_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = home_folder()
+    (tmp_path / "frames").mkdir()
+    for name in ("models", *MANIFESTS):
+        if not (tmp_path / name).exists():
+            (tmp_path / name).symlink_to(home / name)
+    monkeypatch.setenv("MONA_LISA_HOME", str(tmp_path))
+    assert main(["assets", "verify"]) == 1
+    assert "astronaut.png" in capsys.readouterr().err
+    assert main(["assets", "verify", "--models"]) == 0
+    assert main(["assets", "fetch", "--models", "--from", str(tmp_path / "no wheels")]) == 0
+    told = capsys.readouterr()
+    assert "astronaut" not in told.out + told.err
+    assert f"models are in {tmp_path}" in told.err
+    assert 'assets "$models" --models' in (home / "deploy/lib/release.sh").read_text()

@@ -34,6 +34,7 @@ from appliance.config import (
 )
 from appliance.errors import ConfigError
 from appliance.schema import ListOf, OneOf, Pattern, Range, TimeZone, YesNo, ZeroOr
+from appliance.service.settings import Settings
 
 COMMENTED = Path(appliance.__file__).with_name("config.toml")
 SECTIONS = get_type_hints(Config)
@@ -439,6 +440,46 @@ def test_config_show_prints_value_and_origin_of_every_key(
     assert parse_config(shown, "shown") == load_config()
 
 
+@pytest.fixture
+def running(system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """What a running service goes by: the system's settings as they were at its start."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    return Settings(supervised=True).start()
+
+
+def test_config_check_and_status_name_what_needs_a_restart(
+    system: Path, running: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (system / CONFIG_FILE).write_text("[gaze]\ngain = 1.5\n[display]\nrotation = 90\nbrightness = 0.5\n")
+    file, after = system / CONFIG_FILE, "it counts after: sudo systemctl"
+    expected = [
+        f"{file}:2: gaze.gain = 1.5; in force is 2.0; {after} reload mona-lisa",
+        f"{file}:4: display.rotation = 90; in force is 0; {after} restart mona-lisa",
+        f"{file}:5: display.brightness = 0.5; in force is 1.0; {after} restart mona-lisa",
+    ]
+    for command in (["config", "check"], ["status"]):
+        main(command)
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if "in force" in line] == expected
+    (system / CONFIG_FILE).write_text("[display]\nrotation = 91\n")
+    main(["status"])
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith(f"config wrong, it will not count: {file}:2: display.rotation = 91; expected")
+
+
+def test_the_check_within_a_reload_says_only_what_is_wrong(
+    system: Path, running: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (system / CONFIG_FILE).write_text("[display]\nrotation = 90\n")
+    assert main(["config", "check", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    (system / CONFIG_FILE).write_text("[display]\nrotation = 91\n")
+    assert main(["config", "check", "--quiet"]) == 2
+    assert f"{system / CONFIG_FILE}:2: display.rotation = 91; expected" in capsys.readouterr().err
+
+
 def test_config_check_names_every_file_and_value_overridden(
     system: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -485,4 +526,6 @@ def test_a_reload_takes_every_key_but_those_that_need_a_restart() -> None:
     in_force = keep_until_restart(old, replace(new, display=replace(new.display, pack="elsewhere")))
     assert (in_force.hours, in_force.display) == (old.hours, replace(old.display, pack="elsewhere"))
     assert (in_force.camera, in_force.gaze, in_force.tracking) == (new.camera, new.gaze, new.tracking)
-    assert needs_restart(old, new) == ["display", "hours"]
+    assert {section for section, _ in needs_restart(old, new)} == {"display", "hours"}
+    assert ("display", "rotation") in needs_restart(old, new)
+    assert needs_restart(old, replace(old, display=replace(old.display, pack="elsewhere"))) == []

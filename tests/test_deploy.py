@@ -580,6 +580,27 @@ def test_a_picture_that_cannot_be_drawn_is_not_previewed(tmp_path: Path) -> None
     assert not (tmp_path / "duchess-preview.png").exists() and not (tmp_path / "hung").exists()
 
 
+def test_a_refusal_on_the_pi_names_the_curators_file(tmp_path: Path) -> None:
+    heard = """        eval "words=(${!#%% --out*})" # as the screen's shell reads them
+        echo "mona-lisa: ${words[-1]}: 2 faces; the numbers are in $out-faces.png" >&2
+        printf "%s\\n" "${!#}" >command
+        exit 1 ;;"""
+    program(tmp_path / "ssh", REFUSING.replace("        exit 1 ;;", heard, 1))
+    (tmp_path / "My Duchess.png").write_bytes(b"a picture")
+    (tmp_path / "no-face").touch()
+    done = subprocess.run(
+        [DEPLOY / "portrait", "pi@screen", tmp_path / "My Duchess.png", "--on-pi", "--artist", "A. K."],
+        env=with_programs(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refusal = f"mona-lisa: {tmp_path}/My Duchess.png: 2 faces; the numbers are in my-duchess-faces.png\n"
+    assert done.stderr == refusal
+    assert "--artist=A.\\ K." in (tmp_path / "command").read_text()
+
+
 @pytest.mark.slow
 def test_a_preview_does_not_overwrite_a_linked_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
@@ -765,7 +786,7 @@ def test_a_failed_first_boot_is_not_retried_once_provisioned() -> None:
     assert "\nno_first_boot\n" in (DEPLOY / "provision").read_text()
 
 
-def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
+def in_fake_root(script: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
     """Run a script with the deploy libraries, on an /etc of its own, with empty /etc/systemd/system and /opt."""
     libraries = ("steps", "release", "packages", "system", "switch", "data", "console")
     prelude = """
@@ -776,7 +797,7 @@ def in_fake_root(script: str) -> subprocess.CompletedProcess[str]:
     """
     sources = "".join(f". {DEPLOY}/lib/{name}.sh\n" for name in libraries)
     command = ["unshare", "-m", "bash", "-euc", prelude + sources + script, "provision"]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, stdin=stdin, capture_output=True, text=True)
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

@@ -1,16 +1,19 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance import library
+from appliance.assets import load_portraits
 from appliance.display.compiled_pack import CompiledPack
-from appliance.errors import BadCache, BadPack, CannotWrite
+from appliance.errors import ApplianceError, BadCache, BadPack, CannotWrite
 from appliance.files import as_owner, new_folder, owner_of, remove_abandoned, write_atomic
 from appliance.pack import Pack, write_pack
+from appliance.portrait.painting_to_pack import install_portrait
+from appliance.service.support_archive import write_bundle
 from tests.conftest import SERVICE, base_image, small_info, small_patches
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another")
@@ -126,3 +129,41 @@ def test_root_takes_no_compiled_file_that_only_root_may_read(service_folder: Pat
     (service_folder / "duchess.lit").symlink_to(secrets / "key")
     with pytest.raises(BadCache, match="Permission denied"):
         CompiledPack(service_folder / "duchess.lit", None)
+
+
+def as_service(work: Callable[[], object]) -> str:
+    """Return what work says that the service's user does, in a process of its own."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        told = "another error"
+        try:
+            os.setgroups([])
+            os.setgid(SERVICE)
+            os.setuid(SERVICE)
+            told = str(work())
+        except (ApplianceError, OSError) as error:
+            told = str(error)
+        finally:
+            os.write(writer, told.encode())
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as heard:
+        return heard.read()
+
+
+def test_without_the_right_to_write_nothing_is_begun(
+    roots_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library_of_root = roots_folder / "library"
+    write_pack(library_of_root / "duchess", small_info(), base_image(), small_patches())
+    monkeypatch.setenv("STATE_DIRECTORY", str(library_of_root))
+    library.hang_portrait("duchess")
+    sudo = f"cannot be written (this user may not write in {library_of_root}; run it with sudo)"
+    load_portraits()  # loads what the service's user could not, where Python is root's own
+    told = as_service(lambda: install_portrait("sconosciuta", (270, 480), pytest.fail))
+    assert told == f"{library_of_root / 'sconosciuta'}: {sudo}"
+    told = as_service(lambda: library.hang_portrait("duchess"))
+    assert told == f"{library_of_root / 'current'}: {sudo}"
+    told = as_service(lambda: write_bundle(library_of_root / "logs.tar.gz", []))
+    assert told == f"{library_of_root / 'logs.tar.gz'}: {sudo}"

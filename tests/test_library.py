@@ -5,6 +5,7 @@ import pytest
 from appliance.errors import BadPack, CannotWrite, ConfigError
 from appliance.library import (
     current_folder,
+    find_portrait,
     hang_portrait,
     installed_packs,
     library_folder,
@@ -92,3 +93,47 @@ def test_a_library_that_cannot_be_written_is_named(
     with pytest.raises(CannotWrite, match=r"current: cannot be written"):
         hang_portrait("new")
     assert not list(shelf.glob(".current*"))
+
+
+@pytest.fixture
+def duchess(shelf: Path) -> Path:
+    """The same library with a portrait whose title is not its name."""
+    info = small_info(title="My Duchess (1503)")
+    write_pack(shelf / "my-duchess-1503", info, base_image(), small_patches())
+    return shelf
+
+
+@pytest.mark.parametrize(
+    "wanted", ["my-duchess-1503", "My Duchess (1503)", "my duchess (1503)", "My Duchess (1503).jpg"]
+)
+def test_a_portrait_is_found_by_every_name_it_is_shown_by(duchess: Path, wanted: str) -> None:
+    assert find_portrait(wanted) == "my-duchess-1503"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("nobody", "portrait nobody: not installed; installed: my-duchess-1503, new, old"),
+        (
+            "my-dutchess-1503",
+            "portrait my-dutchess-1503: not installed; installed: my-duchess-1503, new, old; "
+            "do you mean my-duchess-1503?",
+        ),
+        (
+            "sconosciuta",
+            "portrait sconosciuta: not installed; mona-lisa portrait install sconosciuta renders it",
+        ),
+        ("current", "portrait current: not installed; installed: my-duchess-1503, new, old"),
+    ],
+)
+def test_a_name_that_means_no_portrait_lists_what_is_there(duchess: Path, wanted: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        find_portrait(wanted)
+    assert str(refused.value) == told
+
+
+def test_of_two_portraits_with_one_title_the_names_are_asked_for(duchess: Path) -> None:
+    info = small_info(title="My Duchess (1503)")
+    write_pack(duchess / "second", info, base_image(), small_patches())
+    with pytest.raises(ConfigError, match="several have this title; expected one of my-duchess-1503, second"):
+        find_portrait("My Duchess (1503)")

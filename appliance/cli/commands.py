@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from appliance import assets, config
-from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
+from appliance.errors import (
+    ApplianceError,
+    CameraBusy,
+    ConfigError,
+    DisplayLost,
+    NotCalibrated,
+    ServiceRuns,
+)
+from appliance.files import check_writable
 from appliance.library import current_folder
 from appliance.schema import Pattern, toml_value
 from appliance.terminal import print_step, printable_line
@@ -59,19 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.pack,
         arguments.service,
     )
-    stop, asked = threading.Event(), Flag()
+    stop, ending = threading.Event(), Flag()
     for number in _ENDING:
-        signal.signal(number, lambda *_: _end(stop, asked))
+        signal.signal(number, lambda *_: _end(stop, ending))
     if (
         settings.supervised or not sys.stdin.isatty()
     ):  # else the terminal is gone, and nobody could end it any more
         signal.signal(signal.SIGHUP, lambda *_: settings.reread.set())
     try:
-        run_loop(settings.start(), settings.hanging, stop, arguments.seconds, settings=settings)
+        asked = settings.start()
+        if not settings.supervised:
+            _check_before_light(asked)
+        run_loop(asked, settings.hanging, stop, arguments.seconds, settings=settings)
     except ApplianceError as error:
         if not settings.supervised:
             raise
-        if isinstance(error, DisplayLost) and asked.is_set():
+        if isinstance(error, DisplayLost) and ending.is_set():
             _leave(0)  # a monitor switched off while it fades
         if isinstance(error, DisplayLost):
             log.error(STARTING_ANEW, error)
@@ -82,6 +93,31 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.supervised:
         _leave(0)
     return 0
+
+
+def _check_before_light(asked: config.Config) -> None:
+    """Refuse what would fail once the portrait is lit: an unknown walk, or what the running service holds.
+
+    Raises
+    ------
+    ConfigError, CameraAbsent
+        If the simulated camera is not there.
+    ServiceRuns
+        If the service holds the camera or the screen that is asked for.
+    """
+    from appliance.display.sdl import resolve_output
+    from appliance.service.camera_creation import check_simulated
+    from appliance.service.status import UNIT, ask_systemd
+
+    check_simulated(asked.camera.source)
+    held = [*["the camera"] * (asked.camera.source == "picamera")]
+    held += ["the screen"] * (resolve_output(asked.display.output.partition(":")[0]) == "kmsdrm")
+    systemd = ask_systemd() if held else None
+    if systemd and systemd["ActiveState"] in ("active", "activating", "reloading"):
+        raise ServiceRuns(
+            f"{UNIT} runs and holds {' and '.join(held)}; sudo systemctl stop mona-lisa ends it for now, "
+            "or try --camera gallery --display offscreen:FOLDER"
+        )
 
 
 def _end(stop: threading.Event, asked: "Flag") -> None:
@@ -100,6 +136,7 @@ def _leave(code: int) -> NoReturn:
 
 def status(arguments: argparse.Namespace) -> int:
     """Tell how the service is."""
+    from appliance.service.settings import read_in_force
     from appliance.service.status import condition, folder
 
     found = condition(folder())
@@ -107,8 +144,18 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=2))
     else:
         print(printable_line(found.line))
-        for line in (found.status or {}).get("overridden", ()):
+        known = found.status or {}
+        if known.get("portrait"):
+            parts = (known["portrait"], known.get("artist"), known.get("pack"))
+            print(printable_line(f"portrait: {', '.join(str(part) for part in parts if part)}"))
+        for line in known.get("overridden", ()):
             print(printable_line(line))
+        if in_force := read_in_force(folder()):
+            try:
+                for line in config.not_yet_in_force(config.load_layers(), in_force):
+                    print(printable_line(line))
+            except ConfigError as error:
+                print(printable_line(f"config wrong, it will not count: {error}"))
     return 0 if found.healthy else 1
 
 
@@ -127,12 +174,16 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def logs(arguments: argparse.Namespace) -> int:
     """Pack logs and settings for support."""
-    from appliance.service.support_archive import write_bundle
+    from appliance.service.support_archive import check_log_readable, write_bundle
 
+    check_log_readable()
     people = [user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000]
-    names = write_bundle(arguments.out, [socket.gethostname(), *people])
-    told = f"{arguments.out}: {len(names)} files, no pictures, no addresses; look into it before you send it"
-    print(printable_line(told))
+    sizes = write_bundle(arguments.out, [socket.gethostname(), *people])
+    empty = [name for name, size in sizes.items() if not size]
+    told = f"{arguments.out}: {len(sizes) - len(empty)} files, no pictures, no addresses"
+    if empty:
+        told += f" (nothing was found for {', '.join(empty)})"
+    print(printable_line(f"{told}; look into it before you send it"))
     return 0
 
 
@@ -154,8 +205,7 @@ def detect(arguments: argparse.Namespace) -> int:
         return failed
     for image in found:
         print(f"{printable_line(image['image'])}: {len(image['faces'])} face(s)")
-        from_left = sorted(image["faces"], key=lambda face: face["right_eye"][0] + face["left_eye"][0])
-        for number, face in enumerate(from_left, 1):  # as `portrait render --face` counts them
+        for number, face in enumerate(image["faces"], 1):
             eyes = f"eyes {face['right_eye']} {face['left_eye']}"
             print(f"  {number}: score {face['score']:.3f}, box {face['box']}, {eyes}")
     return failed
@@ -192,14 +242,15 @@ def track(arguments: argparse.Namespace) -> int:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch models and photographs."""
-    assets.fetch_assets(assets.load_assets(), arguments.source, print_step)
-    print_step(f"models and photographs are in {assets.home_folder()}")
+    assets.fetch_assets(_wanted(arguments), arguments.source, print_step)
+    what = "models" if arguments.models else "models and photographs"
+    print_step(f"{what} are in {assets.home_folder()}")
     return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check models and photographs."""
-    wanted = assets.load_assets()
+    wanted = _wanted(arguments)
     faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
     for fault in faults:
         print(f"mona-lisa: {printable_line(fault)}", file=sys.stderr)
@@ -208,15 +259,28 @@ def verify(arguments: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
+def _wanted(arguments: argparse.Namespace) -> list[assets.Asset]:
+    manifests = (assets.MODEL_MANIFEST,) if arguments.models else assets.MANIFESTS
+    return assets.load_assets(manifests=manifests)
+
+
 def config_check(arguments: argparse.Namespace) -> int:
-    """Check one file, or all the system's layers; name every value that a higher layer overrides."""
+    """Check one file, or all the system's layers; name every value that does not count, or not yet."""
+    from appliance.service.settings import read_in_force
+    from appliance.service.status import folder
+
     layered = config.load_layers(arguments.file)
+    if arguments.quiet:
+        return 0
     for layer in layered.layers:
         print(f"{printable_line(layer.name)}: right")
     if not layered.layers:
         print(printable_line(f"nothing in {config.config_folder()}: the defaults are in force"))
     for line in layered.overridden():
         print(printable_line(line))
+    if not arguments.file and (in_force := read_in_force(folder())):
+        for line in config.not_yet_in_force(layered, in_force):
+            print(printable_line(line))
     return 0
 
 
@@ -244,7 +308,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         return _reset_calibration(layer, arguments.config)
     settings = _settings_of(arguments)
     if not arguments.config:
-        calibration.check_writable(layer)
+        check_writable(layer)
     camera = create_camera(settings.camera.source, settings.camera)
     pack = Pack(_pack_folder(settings))
     on_terminal = sys.stdout.isatty()
@@ -349,11 +413,12 @@ def _settings_of(arguments: argparse.Namespace) -> config.Config:
 
 
 def _reset_calibration(layer: Path, file: Path | None) -> int:
-    from appliance.service.calibration import MEASURED, reset_calibration
+    from appliance.service.calibration import MEASURED, kept_calibration, reset_calibration
 
     if file:
         raise ConfigError("--reset goes without --config: it removes this machine's calibration")
-    print(printable_line(f"{layer}: removed" if reset_calibration(layer) else f"{layer}: not there"))
+    done = f"removed, and kept as {kept_calibration(layer)}" if reset_calibration(layer) else "not there"
+    print(printable_line(f"{layer}: {done}"))
     layered = config.load_layers()
     for key in MEASURED:
         value = toml_value(getattr(layered.config.gaze, key))
@@ -373,6 +438,7 @@ def bench(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--pictures goes with bench portrait, not with bench {arguments.what}")
         from appliance.bench.portrait_rendering import bench_pictures, table
 
+        check_writable(arguments.out)
         judged = bench_pictures(arguments.pictures, arguments.out, print_step)
         print(json.dumps(judged, indent=2) if arguments.json else "\n".join(table(judged)))
         return 0

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance import assets, config
 from appliance.errors import ConfigError
 from appliance.files import sha256_of
-from appliance.library import DEFAULT_PORTRAIT, current_folder, installed_packs
+from appliance.library import DEFAULT_PORTRAIT, current_folder, find_portrait, installed_packs
 from appliance.library import hang_portrait as hang
 from appliance.terminal import print_step, printable_line
 
 if TYPE_CHECKING:
+    from appliance.pack import Pack
     from appliance.portrait.verdict import Verdict
 
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # (with --frames-from), or drawing them (without).
 _BLENDING: Final = ("place", "blend_steepness", "blend_extent", "detail")
 _DRAWING: Final = ("yaw", "eyes", "rows")
+# Options that say what a picture is; pack.toml keeps them.
+CREDITS: Final = ("title", "artist", "licence")
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -65,10 +68,11 @@ def install(arguments: argparse.Namespace) -> int:
 
     display = config.load_config(arguments.config).display
     size = display.width, display.height
+    given = {word: getattr(arguments, word) for word in CREDITS}
     pack = install_portrait(
-        arguments.what, size, print_step, arguments.face, tell=_tell, anyway=arguments.anyway
+        arguments.what, size, print_step, arguments.face, tell=_tell, anyway=arguments.anyway, labels=given
     )
-    print(f"{printable_line(pack.info.title)} hangs")
+    print(_hangs(pack))
     return 0
 
 
@@ -112,8 +116,13 @@ def list_portraits(arguments: argparse.Namespace) -> int:
 
 def use(arguments: argparse.Namespace) -> int:
     """Hang an installed portrait."""
-    print(f"{printable_line(hang(arguments.name).info.title)} hangs")
+    print(_hangs(hang(find_portrait(arguments.name))))
     return 0
+
+
+def _hangs(pack: "Pack") -> str:
+    """Say what hangs, and by which name `portrait use` knows it."""
+    return printable_line(f"{pack.info.title} hangs as {pack.folder.name}")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -126,13 +135,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(results, indent=2))
         return verdict.exit_code
+    _tell(verdict)
     others = results.pop("others", {})
     figures = {name: value for name, value in results.items() if name not in verdict.as_json()}
     for heading, part in {"": figures, **others}.items():
         if heading:
             print(f"{heading}:")
         print("\n".join(printable_line(f"{name:32} {value}") for name, value in part.items()))
-    _tell(verdict)
     return verdict.exit_code
 
 

@@ -95,7 +95,9 @@ def resolve_output(kind: str) -> str:
         return "window"
     if list(CARDS.glob("card*")):
         return "kmsdrm"
-    raise NoDisplay("no display: no desktop session and no /dev/dri/card*; expected one, or offscreen:FOLDER")
+    raise NoDisplay(
+        "no display: no desktop session and no /dev/dri/card*; expected one, or --display offscreen:FOLDER"
+    )
 
 
 def has_desktop() -> bool:

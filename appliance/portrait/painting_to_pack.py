@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from PIL import Image
 from appliance.assets import KnownPainting, download_file, load_portraits, shipped_file
 from appliance.errors import BadAsset, BadImage, ConfigError, UnfitPortrait
 from appliance.files import sha256_of
-from appliance.images import URL_INSTEAD_OF_FILE, URL_PREFIXES
+from appliance.images import FOLDER_INSTEAD_OF_FILE, URL_INSTEAD_OF_FILE, URL_PREFIXES
 from appliance.library import hang_portrait, portrait_folder, portrait_name_for
 from appliance.pack import (
     DEFAULT_COLUMNS,
@@ -44,7 +44,7 @@ from appliance.portrait.prepared_sitters import (
 )
 from appliance.portrait.source import fit_to_screen, read_picture_for_screen
 from appliance.portrait.verdict import FrameExaminer, Verdict, combine_verdicts
-from appliance.terminal import show_progress
+from appliance.terminal import escape_unprintable, show_progress
 
 # The engine that pack.toml names; its number rises when the same painting would give other frames.
 DRAWING_ENGINE: Final = "turning head 4"
@@ -139,7 +139,7 @@ def render(
     if rests:
         settings["resting"] = "; ".join(f"{name} {reason}" for name, reason in rests.items())
     info = PackInfo(
-        title=title or image.stem,
+        title=title or escape_unprintable(image.stem),
         artist=artist,
         licence=licence,
         source=image.name,
@@ -234,6 +234,7 @@ def install_portrait(
     *,
     tell: Callable[[Verdict], None] = lambda verdict: None,
     anyway: bool = False,
+    labels: Mapping[str, str | None] | None = None,
 ) -> Pack:
     """Render a portrait into the library and hang it; on any failure the present one stays.
 
@@ -245,6 +246,7 @@ def install_portrait(
     choose : which of several faces, as `render`
     tell : receives the verdict when all frames are drawn
     anyway : hang it even if the verdict is to use another picture
+    labels : title, artist and licence for pack.toml; None for what is known of the picture
 
     Raises
     ------
@@ -265,19 +267,23 @@ def install_portrait(
 
     known = {portrait.name: portrait for portrait in load_portraits()}
     name, picture = what, Path(what)
-    labels: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mona-lisa-") as folder:
         if portrait := known.get(what):
+            check_destination(portrait_folder(what))  # before anything is downloaded
             picture = Path(folder) / portrait.file
             picture.write_bytes(_bytes(portrait, say))
-            labels = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
+            described = {"title": portrait.title, "artist": portrait.artist, "licence": portrait.licence}
         elif os.path.isfile(picture):  # noqa: PTH113  (pathlib's raises in a folder it cannot read)
             name = portrait_name_for(picture)
         elif what.startswith(URL_PREFIXES):
             raise BadImage(f"{what}: {URL_INSTEAD_OF_FILE}")
+        elif os.path.isdir(picture):  # noqa: PTH112
+            raise BadImage(f"{what}: {FOLDER_INSTEAD_OF_FILE}")
         else:
             raise BadImage(f"{what}: neither a file nor one of {', '.join(known)}")
-        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **labels)
+        described |= {word: text for word, text in (labels or {}).items() if text}
+        render(picture, portrait_folder(name), size=size, say=say, choose=choose, tell=judged, **described)
     return hang_portrait(name)
 
 

@@ -4,7 +4,6 @@ It is kept in a layer of its own (`appliance/config.py`), which only `calibrate`
 """
 
 import math
-import os
 import re
 import statistics
 from collections import deque
@@ -477,13 +476,6 @@ def write_calibration(path: Path, gaze: GazeConfig) -> None:
     write_atomic(path, (HEAD + calibration_toml(gaze)).encode())
 
 
-def check_writable(path: Path) -> None:
-    """Raise the `CannotWrite` of `write_calibration`, as far as it is known beforehand."""
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise CannotWrite(f"{path}: {there} cannot be written; calibrate with sudo")
-
-
 def lost_at_next_boot(folder: Path, proc: Path = Path("/proc")) -> bool:
     """Tell whether files in a folder are gone at the next boot, because the root is read-only."""
     try:
@@ -497,15 +489,23 @@ def lost_at_next_boot(folder: Path, proc: Path = Path("/proc")) -> bool:
 
 
 def reset_calibration(path: Path) -> bool:
-    """Remove what calibrating measured; return whether there was anything. Raises `CannotWrite`."""
+    """Rename the file of what calibrating measured, so that it no longer counts.
+
+    Returns whether there was one. Raises `CannotWrite`.
+    """
     try:
-        path.unlink()
+        path.replace(kept_calibration(path))
         sync_to_disk(path.parent)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise CannotWrite(f"{path}: cannot be removed ({error.strerror}); try again with sudo") from error
     return True
+
+
+def kept_calibration(path: Path) -> Path:
+    """Return the name under which `reset_calibration` keeps a file."""
+    return path.with_name(f"{path.name}.old")
 
 
 def _angle(place: Place, gaze: GazeConfig) -> float:

@@ -38,6 +38,28 @@ def create_camera(source: str, config: CameraConfig, clock: Clock = CLOCK) -> Ca
     raise ConfigError(f"camera {source}; expected picamera, gallery, gallery:WALK or replay:FOLDER")
 
 
+def check_simulated(source: str) -> None:
+    """Make sure that the walk or the folder of a simulated camera is there.
+
+    Raises
+    ------
+    ConfigError
+        If the walk is unknown or wrong.
+    CameraAbsent
+        If the folder cannot be read or holds no pictures.
+    """
+    kind, _, what = source.partition(":")
+    if kind == "gallery" and what:
+        from appliance.gallery.walks import load_walk
+
+        load_walk(what)
+    if kind == "replay":
+        from appliance.camera.replay import ReplayCamera
+
+        with ReplayCamera(Path(what)):
+            pass
+
+
 def describe_camera(source: str, camera: Camera) -> str:
     """Describe a camera in a few words: `source`, the model of a real camera, the angle of view."""
     model = f" ({camera.model})" if camera.model else ""

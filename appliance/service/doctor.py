@@ -216,7 +216,7 @@ def sdl(kms: bool) -> Finding:
 
 def models() -> Finding:
     """Check the models' hashes."""
-    wanted = [asset for asset in assets.load_assets() if asset.folder.name == "models"]
+    wanted = assets.load_assets(manifests=(assets.MODEL_MANIFEST,))
     faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
     return fail(faults[0], "mona-lisa assets fetch") if faults else ok(f"{len(wanted)} files right")
 

@@ -22,7 +22,9 @@ LATENCIES: Final = (0.05, 0.015)
 
 
 def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> dict[str, Any]:
-    """Return the faces of an image file in pixels, as `detect --json` prints them.
+    """Return the faces of an image file in pixels, as `detect --json` prints them: from picture left.
+
+    `portrait render --face` counts them in the same order.
 
     Parameters
     ----------
@@ -36,7 +38,8 @@ def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> di
         If the file is not a whole image.
     """
     picture = (PointSampledPicture if as_mediapipe else RgbPicture)(read_pixels(path), 0.0, 0)
-    faces = [_face_row(face) for face in detector.detect(picture)]
+    from_left = sorted(detector.detect(picture), key=lambda face: face.eye_midpoint[0])
+    faces = [_face_row(face) for face in from_left]
     return {"image": str(path), "width": picture.width, "height": picture.height, "faces": faces}
 
 

@@ -49,9 +49,12 @@ class Counts:
 
 
 def p95(values: Iterable[float]) -> float | None:
-    """Return the 95th percentile, None without any."""
+    """Return the 95th percentile by nearest rank: the least value that 95 % do not exceed.
+
+    Of up to 19 values that is the largest; None without any.
+    """
     ordered = sorted(values)
-    return ordered[int(0.95 * (len(ordered) - 1))] if ordered else None
+    return ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else None
 
 
 class Rate:
@@ -169,7 +172,14 @@ class Reporter:
         self._unwritten: int | None = None
         self._awake = -math.inf
         FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = self._state, ""
-        self._about = {"version": __version__, "portrait": "", "pack": "", "display": "", "config": ""}
+        self._about = {
+            "version": __version__,
+            "portrait": "",
+            "artist": "",
+            "pack": "",
+            "display": "",
+            "config": "",
+        }
 
     def take(self, event: Event) -> None:
         """Take in what happened, or what is known now.
@@ -184,7 +194,7 @@ class Reporter:
             case Ready():
                 self._announce(event)
             case PortraitLit(pack, switched):
-                self._about.update(portrait=pack.info.title, pack=str(pack.folder))
+                self._about.update(portrait=pack.info.title, artist=pack.info.artist, pack=str(pack.folder))
                 FIELDS.known["MONA_LISA_PORTRAIT"] = pack.info.title
                 if switched:
                     log.info(SWITCHED, pack.info.title)

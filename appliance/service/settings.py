@@ -5,6 +5,7 @@ in place of the wrong one with what was last right of it.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -13,17 +14,22 @@ from appliance.assets import home_folder
 from appliance.config import (
     CONFIG_FILE,
     Config,
+    Key,
     Layer,
     config_folder,
+    config_toml,
+    keep_until_restart,
     layer_files,
     merge,
     needs_restart,
+    parse_config,
     read_layer,
 )
 from appliance.errors import CannotWrite, ConfigError
 from appliance.files import read_regular, write_atomic
 from appliance.library import DEFAULT_PORTRAIT, current_folder, library_folder
 from appliance.schema import MOST_BYTES
+from appliance.service import status
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +39,10 @@ LEFT_OUT: Final = "nothing of this file counts"
 LAST_RIGHT: Final = "the last right one is in force"
 STAYS: Final = "the one before stays in force"
 CONFIG_TAKEN: Final = "config read again: %s"
-LATER: Final = "[%s] counts from the next start on: sudo systemctl restart mona-lisa"
+LATER: Final = "%s: in force after sudo systemctl restart mona-lisa"
+
+# In the folder of the status: the settings in force, for `mona-lisa config check` and `status`.
+IN_FORCE: Final = "in-force.toml"
 
 # A copy of the last config.toml that was right, beside the portraits.
 _COPY: Final = ".last-right-config.toml"
@@ -79,6 +88,9 @@ class Settings:
     reread: Flag = field(default_factory=Flag)
     fault: str = ""
     config: Config = field(default_factory=Config, init=False)
+    _asked: Config = field(default_factory=Config, init=False)  # by the files alone, without the options
+    _in_force: Config = field(default_factory=Config, init=False)
+    _waiting: list[Key] = field(default_factory=list, init=False)
     overridden: tuple[str, ...] = field(default=(), init=False)
     _right: dict[Path, Layer] = field(default_factory=dict, init=False)
 
@@ -90,6 +102,7 @@ class Settings:
     def start(self) -> Config:
         """Return the config to begin with; raises `ConfigError` unless supervised."""
         self.config = self._read(strict=not self.supervised)
+        self._go_by(self._asked)
         return self.config
 
     def newer(self) -> Config | None:
@@ -100,8 +113,11 @@ class Settings:
         if self.fault and config == self.config:
             return None
         log.info(CONFIG_TAKEN, self.source)
-        for section in needs_restart(self.config, config):
-            log.warning(LATER, section)
+        waiting = needs_restart(self._in_force, self._asked)
+        if waiting and waiting != self._waiting:
+            log.warning(LATER, ", ".join(map(".".join, waiting)))
+        self._waiting = waiting
+        self._go_by(keep_until_restart(self._in_force, self._asked))
         self.config = config
         return config
 
@@ -134,7 +150,15 @@ class Settings:
                 right[path] = layer
         merged = merge(right.values())
         self._right, self.fault, self.overridden = right, "; ".join(faults), tuple(merged.overridden())
+        self._asked = merged.config
         return self._with_options(merged.config)
+
+    def _go_by(self, config: Config) -> None:
+        self._in_force = config
+        folder = status.folder()
+        if self.supervised and folder.is_dir():
+            with suppress(CannotWrite):  # `config check` then compares with nothing
+                write_atomic(folder / IN_FORCE, config_toml(config).encode())
 
     @property
     def _lowest(self) -> Path:
@@ -159,6 +183,15 @@ class Settings:
         if self.film:
             config = replace(config, display=replace(config.display, film=self.film))
         return config
+
+
+def read_in_force(folder: Path) -> Config | None:
+    """Return what the running service goes by, from the status's folder; None if that cannot be read."""
+    file = folder / IN_FORCE
+    try:
+        return parse_config(read_regular(file, MOST_BYTES).decode(), str(file))
+    except (OSError, ValueError):
+        return None
 
 
 def _remember(path: Path) -> None:

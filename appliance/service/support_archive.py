@@ -4,8 +4,10 @@ A secret can be spelled and cut in any way. So only keys and lines of a known fo
 none that might hold a secret all the same.
 """
 
+import grp
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -15,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.config import LAYERS, SYSTEM_FOLDER, parse_config
-from appliance.errors import ConfigError
-from appliance.files import read_regular, write_atomic
+from appliance.errors import ConfigError, NotPermitted
+from appliance.files import check_writable, read_regular, write_atomic
 from appliance.library import current_folder
 from appliance.service import status
 from appliance.service.doctor import examine
+from appliance.service.settings import IN_FORCE
 from appliance.terminal import printable_line
 
 LEFT_OUT: Final = "(left out)"
@@ -219,6 +222,10 @@ def _without_addresses(line: str, names: Iterable[str]) -> str:
 # Takes a text and the names to be left out; returns what of it may leave the machine.
 Known = Callable[[str, Iterable[str]], str]
 
+# The folder of journald's sockets.
+_JOURNAL_SOCKETS: Final = Path("/run/systemd/journal")
+# The groups whose members may read all of the log (journalctl(1)).
+_READ_THE_LOG: Final = ("adm", "systemd-journal")
 # Read of a file or a program's output, in bytes; 5000 lines of the journal are half a megabyte.
 _MOST_BYTES: Final = 4_000_000
 _PLACES: Final = "/ /boot/firmware /run /var/lib/mona-lisa /var/log/journal /srv/mona-lisa"
@@ -280,8 +287,25 @@ _FILES: Final[tuple[tuple[Path, Known], ...]] = (
 )
 
 
-def write_bundle(path: Path, names: Iterable[str]) -> list[str]:
-    """Write the archive; returns the names of the files in it.
+def check_log_readable(groups: Iterable[int] | None = None, journal: Path = _JOURNAL_SOCKETS) -> None:
+    """Make sure that this user may read the log: journalctl otherwise prints nothing and exits 0.
+
+    Raises
+    ------
+    NotPermitted
+        If this is neither root nor a member of the groups that may, by their ids in `groups`.
+    """
+    if (os.geteuid() == 0 and groups is None) or not journal.exists():
+        return
+    ours = set(os.getgroups() if groups is None else groups)
+    if not ours & {group.gr_gid for group in grp.getgrall() if group.gr_name in _READ_THE_LOG}:
+        raise NotPermitted(
+            f"the log may be read by root and the groups {' and '.join(_READ_THE_LOG)} only; run it with sudo"
+        )
+
+
+def write_bundle(path: Path, names: Iterable[str]) -> dict[str, int]:
+    """Write the archive; returns the names of the files in it, and their sizes in bytes.
 
     Parameters
     ----------
@@ -293,16 +317,17 @@ def write_bundle(path: Path, names: Iterable[str]) -> list[str]:
     CannotWrite
         If it cannot be written.
     """
+    check_writable(path)
     known = tuple(names)
     buffer = io.BytesIO()
-    packed = []
+    packed = {}
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, text in _texts(known):
             data = text.encode("utf-8", "replace")
             entry = tarfile.TarInfo(f"mona-lisa-logs/{name}")
             entry.size, entry.mtime = len(data), int(time.time())
             archive.addfile(entry, io.BytesIO(data))
-            packed.append(name)
+            packed[name] = len(data)
     write_atomic(path, buffer.getvalue())
     return packed
 
@@ -313,6 +338,7 @@ def _texts(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     place = status.folder()
     yield status.STATUS, _read(place / status.STATUS, known_status, names)
     yield status.PROMETHEUS, _read(place / status.PROMETHEUS, _lines(*METRICS), names)
+    yield IN_FORCE, _read(place / IN_FORCE, known_config, names)
     for file, known in _FILES:
         yield str(file).strip("/").replace("/", "_"), _read(file, known, names)
     yield "pack.toml", _read(current_folder() / "pack.toml", _lines(*PACK), names)

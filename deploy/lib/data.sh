@@ -106,7 +106,7 @@ leave_data() {
         if mountpoint -q "$DATA"; then drop "$DATA/${pair%%:*}"; fi
     done
     if mountpoint -q "$DATA"; then run umount --lazy "$DATA"; fi
-    run forget_data
+    change "take our lines out of /etc/fstab" forget_data
     if [ -d "$DATA" ]; then run rmdir --ignore-fail-on-non-empty "$DATA"; fi
 }
 

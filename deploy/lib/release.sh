@@ -40,7 +40,7 @@ build_release() {
     say "copying the project to $home"
     run rm -rf "$home"
     run mkdir -p "$home"
-    run extract "$home"
+    change "copy the project to $home" extract "$home"
     say "making its venv"
     run python3 -m venv --system-site-packages "$home/venv"
     [ -z "$bundle" ] || pip+=(--no-index "--find-links=$bundle/wheels")
@@ -48,10 +48,10 @@ build_release() {
     say "installing the model runtime"
     run "$home/venv/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --retries 3 "${shown[@]}" \
         "${pip[@]}" -r "$home/deploy/requirements/$codename.txt" || fail "release $1 cannot be built: see above; what ran before runs on"
-    run command_into "$home"
-    say "models and photographs, each checked by its hash"
+    change "make the command mona-lisa" command_into "$home"
+    say "models, each checked by its hash" # the demo's photographs are for a laptop
     if [ -n "$bundle" ]; then models=verify; fi
-    run "$home/venv/bin/mona-lisa" assets "$models" || fail "release $1 cannot be built: see above; what ran before runs on"
+    run "$home/venv/bin/mona-lisa" assets "$models" --models || fail "release $1 cannot be built: see above; what ran before runs on"
     portrait_into "$home"
     run "$home/venv/bin/python" -m compileall -q "$home/appliance"
     run sync -f "$home"

@@ -3,6 +3,7 @@
 
 # connect HOST: sets `ssh`, a command that runs what follows on HOST.
 connect() {
+    command -v ssh >/dev/null || fail "ssh is missing; install it: sudo apt-get install openssh-client"
     control=$(mktemp -d)
     # shellcheck disable=SC2206  # options for ssh, several words on purpose
     ssh=(ssh -o ControlMaster=auto -o "ControlPath=$control/%C" -o ControlPersist=120 -o ConnectTimeout=15
@@ -27,7 +28,8 @@ ask_for_sudo() {
     say "sudo on $host will ask for its password"
 }
 
-# remote HOST [ARGUMENT...]: this same script there; arguments that name files here go along.
+# remote HOST [ARGUMENT...]: this same script there, and its end is the end of this one; arguments that name files here
+# go along.
 remote() {
     local host=$1 argument file folder sudo="" words=() code=0
     shift
@@ -37,18 +39,20 @@ remote() {
     trap "clear_away '$folder'" EXIT
     if [ "$("${ssh[@]}" id -u)" != 0 ]; then sudo=sudo; ask_for_sudo; fi
     step "sending this project"
-    sources | "${ssh[@]}" "tar -xz --no-same-owner -C '$folder'"
+    sources | "${ssh[@]}" "tar -xz --no-same-owner -C '$folder'" || fail "$host: the project did not arrive whole; run this again"
     for argument in "$@"; do
         if [ -f "$argument" ]; then
             file=$folder/given/$(basename "$argument")
             say "sending $argument ($(($(stat -c %s "$argument") / 1000000)) MB)"
-            "${ssh[@]}" "mkdir -p '$folder/given' && cat >$(printf '%q' "$file")" <"$argument"
+            "${ssh[@]}" "mkdir -p '$folder/given' && cat >$(printf '%q' "$file")" <"$argument" ||
+                fail "$host: $argument did not arrive whole; run this again"
             argument=$file
         fi
         words+=("$(printf '%q' "$argument")")
     done
     "${ssh[@]}" "${terminal[@]}" "$sudo $folder/deploy/$script ${words[*]}" || code=$?
-    return "$code"
+    [ "$code" != 255 ] || fail "$host: the connection was lost; run this again, it goes on where it was"
+    exit "$code"
 }
 
 clear_away() {

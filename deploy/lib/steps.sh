@@ -9,15 +9,38 @@ readonly BOOT=/boot/firmware
 readonly COMMAND=/usr/local/bin/mona-lisa
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$project/deploy/lib/tell.sh"
-changes=0
+changes=0 yes=""
 umask 022 # whatever the technician's is: the service's own user reads what is put in place
 set -E
-trap '[ "$BASH_SUBSHELL" != 0 ] || printf "%s: stopped by \"%s\" (%s, line %s)\n" "$script" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
+trap '[ "$BASH_SUBSHELL" != 0 ] || unforeseen "$BASH_COMMAND (${BASH_SOURCE[0]:-}, line $LINENO)"' ERR
 
-# A change: counted, told, and made unless --dry-run.
+# unforeseen COMMAND: a command failed that nothing was written for. The terminal gets words, the log the command.
+unforeseen() {
+    log "stopped by $1"
+    fail "${at:-the start} was not finished; what is wrong stands above. Run this again; journalctl -t mona-lisa-$script has more"
+}
+
+# A change by a program: counted, told, and made unless --dry-run.
 run() {
     changes=$((changes + 1))
     if [ -n "$dry" ]; then say "would run: $*"; else log "run: $*"; "$@"; fi
+}
+
+# change WORDS FUNCTION [ARGUMENT...]: the same by a function of ours, whose name says nothing to anybody else.
+change() {
+    local words=$1
+    shift
+    changes=$((changes + 1))
+    if [ -n "$dry" ]; then say "would $words"; else log "$words"; "$@"; fi
+}
+
+# ask QUESTION: ends unless a person says y, or --yes was given. A dry run asks nothing.
+ask() {
+    local answer=""
+    if [ -n "$yes" ] || [ -n "$dry" ]; then return; fi
+    [ -t 0 ] || fail "$1 Nobody can answer here; --yes answers y"
+    read -r -p "   $(readable "$1") [y/N] " answer || echo
+    if [ "$answer" != y ]; then say "nothing was changed"; exit 1; fi
 }
 
 # The same for a command that says more than anybody wants to read, as long as it goes well.
@@ -88,8 +111,19 @@ note() {
 }
 noted() { cat "$RECORD/$1" 2>/dev/null || true; }
 
-need_root() { [ "$(id -u)" = 0 ] || fail "must be root to $1; run it with sudo"; }
-need_installed() { [ -x "$BASE/current/venv/bin/mona-lisa" ] || fail "nothing is installed here; run deploy/provision"; }
+is_pi() { grep -qsa "Raspberry Pi" /proc/device-tree/model; }
+
+# need_root DEED: whoever is no root on another machine than a Pi has rather forgotten which machine is meant.
+need_root() {
+    if [ "$(id -u)" = 0 ]; then return; fi
+    is_pi || fail "must be root to $1 on this machine, $(uname -n), which is no Raspberry Pi; for another machine give its USER@HOST, for this one run it with sudo"
+    fail "must be root to $1; run it with sudo"
+}
+
+need_installed() {
+    [ -x "$BASE/current/venv/bin/mona-lisa" ] ||
+        fail "nothing is installed on this machine ($(uname -n)); deploy/provision does that, and USER@HOST reaches another one"
+}
 running_systemd() { [ -d /run/systemd/system ]; }
 release_now() { basename "$(readlink "$BASE/current" || true)"; }
 
@@ -134,10 +168,13 @@ check_config() {
 
 # Says how long it took and what it took, or that there was nothing to do.
 finish() {
-    local free
+    local free taken
     free=$(df --output=avail -m / | tail -1 | tr -d ' ')
     if [ -n "$dry" ]; then step "dry run: $changes changes would be made"
     elif [ "$changes" = 0 ]; then step "nothing to change ($SECONDS s)"
-    else step "done: $changes changes in $((SECONDS / 60)) min $((SECONDS % 60)) s; $((free_before - free)) MB of the card taken (less than 0: given back), $free MB free"
+    else
+        taken="$((free_before - free)) MB of the card taken"
+        if [ "$free" -ge "$free_before" ]; then taken="$((free - free_before)) MB of the card given back"; fi
+        step "done: $changes changes in $((SECONDS / 60)) min $((SECONDS % 60)) s; $taken, $free MB free"
     fi
 }

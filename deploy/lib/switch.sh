@@ -98,7 +98,7 @@ healthy() {
         [ "$SECONDS" -lt "$end" ] || break
         sleep 1
     done
-    cause="it said: $("$COMMAND" status 2>&1 | tail -1)"
+    cause="it said: $("$COMMAND" status 2>&1 | sed -n 1p)"
     [ "$was_well" = no ] || well
 }
 

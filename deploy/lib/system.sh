@@ -51,7 +51,7 @@ read_again() {
     run systemctl daemon-reload
     run systemctl restart systemd-journald
     read_sysrq
-    run read_rules
+    change "read the rules for devices again" read_rules
     run systemctl reset-failed mona-lisa.service
     run systemctl restart --no-block mona-lisa.service
     [ -n "$dry" ] || rm -f "$RECORD/restart-owed"
@@ -135,19 +135,19 @@ hang() {
     fi
     if [ -z "$what" ]; then
         say "the bundled one: La Sconosciuta"
-        run hang_bundled
+        change "hang the bundled portrait" hang_bundled
         return
     fi
-    if [ ! -f "$what" ] && [ -f "$LIBRARY/$what/pack.toml" ]; then run as_appliance portrait use "$what"; return; fi
+    if [ ! -f "$what" ] && [ -f "$LIBRARY/$what/pack.toml" ]; then change "hang $what" as_appliance portrait use "$what"; return; fi
     say "rendering $what (10 s on a laptop, a minute or more on a Pi)"
     # What a rendering that was cut off left behind.
     [ ! -d "$LIBRARY" ] || find "$LIBRARY" -maxdepth 1 -name '.*.????????' -mmin +60 -exec rm -rf {} +
     find /var/tmp -maxdepth 1 -user root -type d -name 'mona-lisa-given*' -exec rm -rf {} +
-    if [ ! -f "$what" ]; then run as_appliance portrait install "$what"; return; fi
+    if [ ! -f "$what" ]; then change "render and hang $what" as_appliance portrait install "$what"; return; fi
     [ -n "$dry" ] || given=$(mktemp -d "$given")
     run chmod 755 "$given" # the appliance's user reads it there
     run install -m 644 "$what" "$given/$(basename "$what")"
-    run as_appliance portrait install "$given/$(basename "$what")" ||
+    change "render and hang $what" as_appliance portrait install "$given/$(basename "$what")" ||
         { rm -rf "$given" && fail "$what is not hung: see above; run this again with another picture"; }
     run rm -rf "$given"
 }

@@ -131,7 +131,7 @@ def _provision(root: Path, bundle: Path, more: str) -> None:
     shutil.copy(HERE / "guest/config.toml", stick)
     bundle.rename(stick / "bundle")
     _run("tar", "-xf", stick / "bundle", "-C", stick, "./project")
-    options = f"--bundle /media/stick/bundle --config /media/stick/config.toml --portrait {PORTRAIT}"
+    options = f"--yes --bundle /media/stick/bundle --config /media/stick/config.toml --portrait {PORTRAIT}"
     inside(root, f"/media/stick/project/deploy/provision {options} {more}")
     shutil.rmtree(stick)
 

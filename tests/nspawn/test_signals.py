@@ -6,7 +6,7 @@ import pytest
 
 from appliance.service import app, reporter, settings
 from tests.nspawn import container
-from tests.nspawn.container import SMALL, UNIT, Container
+from tests.nspawn.container import PROGRAM, SMALL, UNIT, Container
 
 pytestmark = pytest.mark.nspawn
 
@@ -26,8 +26,13 @@ def test_sighup_takes_up_a_new_portrait_without_a_black_moment(own: Container) -
     own.until(lambda: own.status()[0] == 0)
 
 
-def test_sighup_with_a_wrong_config_keeps_the_one_before(own: Container) -> None:
-    own.sh(f"echo 'widht = 3' >> {CONFIG}; systemctl reload {UNIT}")
+def test_a_reload_of_a_wrong_config_fails_and_keeps_the_one_before(own: Container) -> None:
+    refused = own.run(f"echo 'widht = 3' >> {CONFIG}; systemctl reload {UNIT}")
+    assert refused.returncode != 0
+    assert f'See "systemctl status {UNIT}"' in refused.stderr, "systemd says where to look"
+    shown = own.sh(f"systemctl status --no-pager --full {UNIT}")
+    assert "active (running)" in shown
+    assert f"mona-lisa: {CONFIG}:4: display.widht" in shown
     own.until(own.warnings)
     (line,) = own.warnings()
     assert line.startswith(settings.CONFIG_WRONG % (settings.STAYS, CONFIG)) and "display.widht" in line
@@ -37,6 +42,21 @@ def test_sighup_with_a_wrong_config_keeps_the_one_before(own: Container) -> None
     own.sh(f"printf '{SMALL}' > {CONFIG}; systemctl reload {UNIT}")
     own.until(lambda: own.status()[0] == 0)
     assert len(own.warnings()) == 1
+
+
+def test_what_a_reload_does_not_apply_is_named_by_check_and_status(own: Container) -> None:
+    own.sh(f"printf 'rotation = 90\\n[camera]\\nrate = 20\\n' >> {CONFIG}")
+    after = "it counts after: sudo systemctl"
+    rotation = f"{CONFIG}:4: display.rotation = 90; in force is 0; {after} restart mona-lisa"
+    rate = f"{CONFIG}:6: camera.rate = 20.0; in force is 30.0; {after} reload mona-lisa"
+    assert own.sh(f"{PROGRAM} config check").splitlines()[1:] == [rate, rotation]
+    own.sh(f"systemctl reload {UNIT}")
+    own.until(lambda: own.sh(f"{PROGRAM} config check").splitlines()[1:] == [rotation])
+    assert settings.LATER % "display.rotation" in own.said()
+    assert own.status()[1].splitlines()[-1] == rotation
+    own.sh(f"systemctl restart {UNIT}")
+    own.until(lambda: own.status()[0] == 0)
+    assert own.sh(f"{PROGRAM} config check").splitlines()[1:] == []
 
 
 def test_sighup_that_names_no_portrait_keeps_the_one_that_hangs(own: Container) -> None:

@@ -108,7 +108,8 @@ def test_no_file_that_could_hold_a_picture_is_ever_written(own: Container) -> No
     display = ("/dev/shm/lit", "socket:", "pipe:")
     state = "/var/lib/mona-lisa/"  # the portrait, compiled for the screen, and the last right config
     for path in opened | written:
-        known = path.startswith((*display, f"{state}.cache/", f"{state}..last-right-config.toml.new-"))
+        settings = (f"{state}..last-right-config.toml.new-", "/run/mona-lisa/.in-force.toml.new-")
+        known = path.startswith((*display, f"{state}.cache/", *settings))
         figures = ("/run/mona-lisa/.status.json.new", "/run/mona-lisa/.mona-lisa.prom.new")
         assert known or path in figures, path
     assert any("status.json" in path for path in written), "the trace works"

@@ -66,6 +66,32 @@ def test_on_any_failure_the_present_portrait_stays(
     assert sorted(path.name for path in shelf.iterdir()) == before
 
 
+def test_title_and_artist_given_are_kept_listed_and_used(
+    shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, config = tmp_path / "IMG_0042.png", tmp_path / "config.toml"
+    picture.write_bytes((home_folder() / "frames" / "astronaut.png").read_bytes())
+    config.write_text("[display]\nwidth = 270\nheight = 480\n")
+    labels = ["--title", "Die Gräfin (1503)", "--artist", "A. Kauffmann", "--licence", "CC0-1.0"]
+    assert main(["portrait", "install", str(picture), "--config", str(config), *labels]) == 0
+    assert "Die Gräfin (1503) hangs as img_0042\n" in capsys.readouterr().out
+    info = Pack(shelf / "img_0042").info
+    assert (info.title, info.artist, info.licence) == ("Die Gräfin (1503)", "A. Kauffmann", "CC0-1.0")
+    assert main(["portrait", "list"]) == 0
+    assert "* img_0042: Die Gräfin (1503), A. Kauffmann, 270x480\n" in capsys.readouterr().out
+    assert main(["portrait", "use", "Die Gräfin (1503)"]) == 0
+    assert capsys.readouterr().out == "Die Gräfin (1503) hangs as img_0042\n"
+
+
+@pytest.mark.parametrize("title", ["", " ", "a\nb", "\x1b[2J", "x" * 301])
+def test_a_title_that_fits_on_no_label_is_refused(
+    shelf: Path, capsys: pytest.CaptureFixture[str], title: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["portrait", "install", "sconosciuta", "--title", title])
+    assert "expected a line of 1 to 300 characters" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -83,5 +109,5 @@ def test_a_refused_picture_is_hung_only_if_asked_for_anyway(
     assert "verdict: use another picture" in told.out
     assert "not hung" in told.err
     assert main([*command, "--anyway"]) == 0
-    assert "La Sconosciuta hangs" in capsys.readouterr().out
+    assert "La Sconosciuta hangs as sconosciuta" in capsys.readouterr().out
     assert current_folder() == shelf / "sconosciuta"

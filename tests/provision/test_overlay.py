@@ -117,7 +117,7 @@ def test_a_read_only_root_and_a_data_partition(disk: Disk, stick: Path, on: Boot
         assert machine.ok("findmnt -n -o FSTYPE /") == "ext4"
         machine.ok(f"{READONLY} off")  # written this time
         assert "read-only root: off" in machine.ok(f"{READONLY} status")
-        machine.ok("/opt/mona-lisa/current/deploy/uninstall")
+        machine.ok("/opt/mona-lisa/current/deploy/uninstall --yes")
         assert machine.ok(f"mount {STICK} /mnt; ls /mnt") == "lost+found"
         assert (
             machine.run("ls -d /srv/mona-lisa /var/lib/mona-lisa /etc/mona-lisa").text.count("cannot access")

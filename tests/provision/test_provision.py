@@ -75,7 +75,7 @@ def test_a_dry_run_changes_nothing(new_disk: NewDisk, bundle: Path) -> None:
 def test_uninstalling_leaves_the_files_there_were(provisioned: Disk, disk: Disk) -> None:
     assert len(provisioned.files_after - provisioned.files_before) > 1000
     with disk.booted(OFFLINE) as machine:
-        machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        machine.sh("/opt/mona-lisa/current/deploy/uninstall --yes", 300)
         assert machine.files() == provisioned.files_before
         assert "console=tty1" in machine.sh("cat /boot/firmware/cmdline.txt").split()
         assert "mona-lisa" not in machine.sh("cat /etc/passwd /etc/group /boot/firmware/config.txt")
@@ -95,7 +95,7 @@ dpkg-deb -b /tmp/needy /tmp/needy.deb && dpkg -i /tmp/needy.deb"""
 def test_uninstalling_leaves_what_others_have_come_to_need(disk: Disk) -> None:
     with disk.booted(OFFLINE) as machine:
         machine.sh(NEEDY)
-        told = machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        told = machine.sh("/opt/mona-lisa/current/deploy/uninstall --yes", 300)
         assert "other packages have come to need some of ours" in told
         machine.sh("python3 -c 'import PIL.Image'")
         assert machine.run("dpkg -s python3-pygame").returncode != 0
@@ -159,7 +159,7 @@ def test_console_replaces_a_desktop_until_the_uninstall(disk: Disk, bundle: Path
     with disk.booted(OFFLINE) as machine:
         follows(machine)
         assert machine.show("ActiveState", "display-manager.service") == "inactive"
-        machine.sh("/opt/mona-lisa/current/deploy/uninstall", 300)
+        machine.sh("/opt/mona-lisa/current/deploy/uninstall --yes", 300)
         assert machine.sh(target) == "graphical.target"
 
 

@@ -73,7 +73,8 @@ def test_provisioning_over_ssh_asks_for_the_password_once(
     with disk.booted(ONLINE) as machine:
         lets_in(disk, machine, tmp_path)
         command = laptop(
-            "provision", "pi@127.0.0.1", "--no-camera", "--bundle", str(bundle), "--config", str(config)
+            *("provision", "pi@127.0.0.1", "--no-camera", "--yes"),
+            *("--bundle", str(bundle), "--config", str(config)),
         )
         blind = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert (blind.returncode, blind.stderr.count("\n")) == (1, 1)
@@ -95,7 +96,7 @@ def test_provisioning_over_ssh_asks_for_the_password_once(
         )
         assert code == 0, heard
         assert machine.sh("readlink /var/lib/mona-lisa/current") == "eileen-c"
-        machine.until(lambda: any("eileen-c lit" in line for line in machine.said()), 30)
+        machine.until(lambda: any("Eileen C lit" in line for line in machine.said()), 30)
         assert (Path.cwd() / "eileen-c-preview.png").is_file()
         (Path.cwd() / "eileen-c-preview.png").unlink()
 

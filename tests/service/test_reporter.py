@@ -13,7 +13,7 @@ from appliance.config import CARD_FILE, CONFIG_FILE, Config
 from appliance.errors import CameraStalled
 from appliance.service import reporter as module
 from appliance.service.health import HOT, PATIENCE, RARE, HealthInputs, Machine
-from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Flipped, Reporter
+from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Flipped, Reporter, p95
 from appliance.service.settings import Settings
 from appliance.service.status import STATUS
 
@@ -203,3 +203,11 @@ def test_the_status_names_the_settings_that_are_overridden(
     assert line.startswith(
         f"{tmp_path / CONFIG_FILE}:2: gaze.gain = 2.0; overridden: {tmp_path / CARD_FILE}:2"
     )
+
+
+def test_the_95th_percentile_is_never_below_the_median() -> None:
+    assert p95([]) is None
+    assert p95([3.0]) == 3
+    assert p95([3.0, 1.0]) == 3
+    assert p95(range(1, 21)) == 19
+    assert p95(range(1, 101)) == 95

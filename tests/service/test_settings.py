@@ -20,6 +20,8 @@ EXAMPLE = Path(module.__file__).parent.parent / "config.toml"
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").mkdir()
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
 
 
 def service(tmp_path: Path, text: str = "", **options: Any) -> Settings:
@@ -102,24 +104,51 @@ def test_a_state_that_cannot_be_written_is_done_without(
 
 
 @pytest.mark.parametrize(
-    ("text", "sections"),
+    ("text", "keys"),
     [
         ("[camera]\nrate = 25\n", []),
         ('[display]\npack = "another"\n', []),  # taken up while it runs
-        ("[display]\nrotation = 90\n", ["display"]),
-        ("[hours]\nfade = 1\n", ["hours"]),
-        ("[display]\nrotation = 90\n[hours]\nfade = 1\n", ["display", "hours"]),
+        ("[display]\nrotation = 90\n", ["display.rotation"]),
+        ("[hours]\nfade = 1\n", ["hours.fade"]),
+        ("[display]\nrotation = 90\n[hours]\nfade = 1\n", ["display.rotation, hours.fade"]),
     ],
 )
 def test_what_waits_for_the_next_start_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, sections: list[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, keys: list[str]
 ) -> None:
     settings = service(tmp_path)
     settings.start()
     for _ in range(2):  # the second time nothing has changed
         again(settings, text)
         told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-        assert told == [module.LATER % section for section in sections]
+        assert told == [module.LATER % key for key in keys]
+
+
+def test_a_value_put_back_before_a_restart_needs_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = service(tmp_path)
+    settings.start()
+    again(settings, "[display]\nrotation = 90\n")
+    caplog.clear()
+    again(settings, "[display]\nrotation = 0\n")
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_what_the_service_goes_by_can_be_read_beside_its_status(tmp_path: Path) -> None:
+    settings = service(tmp_path, "[camera]\nrate = 20\n", camera="gallery")
+    assert module.read_in_force(tmp_path / "run") is None
+    settings.start()
+    found = module.read_in_force(tmp_path / "run")
+    assert found is not None and found.camera.rate == 20
+    assert found.camera.source == "picamera", "options of the command line are no values of the files"
+    again(settings, "[camera]\nrate = 25\n[display]\nrotation = 90\n")
+    found = module.read_in_force(tmp_path / "run")
+    assert found is not None and (found.camera.rate, found.display.rotation) == (25, 0)
+    again(settings, "[camera]\nrate = 0\n")
+    assert module.read_in_force(tmp_path / "run") == found, "a wrong file changes nothing"
+    (tmp_path / "run" / module.IN_FORCE).write_bytes(b"[camera\xff")
+    assert module.read_in_force(tmp_path / "run") is None
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import grp
 import io
 import json
 import os
@@ -9,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
+from appliance.cli import main
 from appliance.config import LAYERS, Config, LayeredConfig, show_config
+from appliance.errors import NotPermitted
 from appliance.service import support_archive
 from appliance.service.support_archive import (
+    check_log_readable,
     known_config,
     known_entries,
     known_lines,
@@ -224,3 +228,26 @@ def test_a_pipe_for_a_status_does_not_hold_up_the_archive(
 def test_a_name_of_one_letter_takes_no_word_away(name: str, kept: str) -> None:
     assert redact("pi: a camera a", [name]) == kept
     assert known_lines("pi: a camera a", [".*"], [name]) == f"{kept}\n"
+
+
+def test_a_user_who_may_not_read_the_log_is_told_at_once(tmp_path: Path) -> None:
+    own, adm = 65533, grp.getgrnam("adm").gr_gid
+    check_log_readable([own, adm], tmp_path)
+    check_log_readable([own], tmp_path / "no journal on this machine")
+    told = "the log may be read by root and the groups adm and systemd-journal only; run it with sudo"
+    with pytest.raises(NotPermitted, match=told):
+        check_log_readable([own], tmp_path)
+
+
+def test_logs_names_the_files_for_which_nothing_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "journalctl").write_text("#!/bin/sh\n")
+    (tmp_path / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert main(["logs", "--out", str(tmp_path / "logs.tar.gz")]) == 0
+    told = capsys.readouterr().out
+    assert "(nothing was found for journal.txt, boots.txt, kernel.txt" in told
+    with tarfile.open(tmp_path / "logs.tar.gz") as archive:
+        filled = [entry for entry in archive if entry.size]
+    assert told.startswith(f"{tmp_path}/logs.tar.gz: {len(filled)} files, ")
