@@ -343,7 +343,6 @@ def _parser() -> argparse.ArgumentParser:
     aim.add_argument(
         "--sitter-eyes",
         type=_height,
-        default=1550.0,
         metavar="M",
         help="the sitter's eyes above the floor, in metres (1.55)",
     )

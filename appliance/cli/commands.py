@@ -385,7 +385,8 @@ def aim(arguments: argparse.Namespace) -> int:
                 show = stack.enter_context(AimScreen(settings.display, ended.ask)).show_camera
             except NoDisplay as error:
                 raise NoDisplay(aiming.NO_SCREEN % error) from error
-        aiming.aim(camera, settings, pack, show, say, ended, arguments.sitter_eyes, arguments.eyes)
+        sitter = arguments.sitter_eyes or aiming.SITTERS_EYES
+        aiming.aim(camera, settings, pack, show, say, ended, sitter, arguments.eyes)
     return 0
 
 

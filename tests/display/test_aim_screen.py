@@ -115,3 +115,13 @@ def test_any_screen_shows_the_picture(tmp_path: Path, size: tuple[int, int]) -> 
         aim.show_camera(picture, [far], TEXT, True)
         aim.tick(1e9, 0.0)
         assert (upright(0) == 200).any()
+
+
+def test_closing_the_window_ends_aim(tmp_path: Path) -> None:
+    closed: list[bool] = []
+    with AimScreen(DisplayConfig(f"offscreen:{tmp_path}", 90, 160), lambda: closed.append(True)) as aim:
+        aim.show_camera(np.zeros((90, 160, 3), np.uint8), [], TEXT, True)
+        assert not closed
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+        aim.show_camera(np.zeros((90, 160, 3), np.uint8), [], TEXT, True)
+    assert closed
