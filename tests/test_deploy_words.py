@@ -218,7 +218,7 @@ def test_a_damaged_record_of_boot_options_is_told_in_a_line(tmp_path: Path) -> N
 
 
 @as_root
-def test_a_preview_that_cannot_be_written_is_told_before_the_rendering(tmp_path: Path) -> None:
+def test_an_unwritable_preview_is_told_before_the_rendering(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         (Path(name) / "duchess.png").write_bytes(b"a picture")

@@ -26,7 +26,7 @@ def test_sighup_takes_up_a_new_portrait_without_a_black_moment(own: Container) -
     own.until(lambda: own.status()[0] == 0)
 
 
-def test_a_reload_of_a_wrong_config_fails_and_keeps_the_one_before(own: Container) -> None:
+def test_a_reload_of_a_wrong_config_fails_and_changes_nothing(own: Container) -> None:
     refused = own.run(f"echo 'widht = 3' >> {CONFIG}; systemctl reload {UNIT}")
     assert refused.returncode != 0
     assert f'See "systemctl status {UNIT}"' in refused.stderr, "systemd says where to look"
@@ -44,7 +44,7 @@ def test_a_reload_of_a_wrong_config_fails_and_keeps_the_one_before(own: Containe
     assert len(own.warnings()) == 1
 
 
-def test_what_a_reload_does_not_apply_is_named_by_check_and_status(own: Container) -> None:
+def test_check_and_status_name_the_keys_a_reload_leaves(own: Container) -> None:
     own.sh(f"printf 'rotation = 90\\n[camera]\\nrate = 20\\n' >> {CONFIG}")
     after = "it counts after: sudo systemctl"
     rotation = f"{CONFIG}:4: display.rotation = 90; in force is 0; {after} restart mona-lisa"
