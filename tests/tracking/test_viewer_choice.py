@@ -78,7 +78,11 @@ class TestOneViewer:
         """Others are seen rarely, so a standing person counts as there for longer."""
         present, stands = here(100), here(400, width=100.0, still_since=NOW - 5)
         walks = here(400, width=150.0, vx=200.0)
-        for unseen, standing_wins, walking_wins in ((0.3, True, True), (1.0, True, False), (2.5, False, False)):
+        for unseen, standing_wins, walking_wins in (
+            (0.3, True, True),
+            (1.0, True, False),
+            (2.5, False, False),
+        ):
             stands.seen = walks.seen = NOW - unseen
             assert (chosen([present, stands], present) is stands) == standing_wins
             assert (chosen([present, walks], present) is walks) == walking_wins
