@@ -234,6 +234,7 @@ class MonitorWaker:
     """
 
     def __init__(self, devices: Path = CEC_DEVICES, system: Path = SYS_DRM) -> None:
+        """Start; the monitor is woken at the first `step`."""
         self._system = system
         self._cec = CecSender(devices, system)
         self._seen = self._done = self._sent = False

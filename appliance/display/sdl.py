@@ -136,7 +136,6 @@ def open_surface(kind: str, size: Size) -> pygame.Surface:
         pygame.mouse.set_visible(False)
         return _set_mode(kind, size)
     except pygame.error as error:
-        pygame.display.quit()
         raise NoDisplay(_explain(kind, str(error))) from error
 
 

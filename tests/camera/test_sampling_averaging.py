@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.bench.gaze_walks import HOPPER, scene, to_yuv
+from appliance.camera import sampling
 from appliance.camera.base import RgbPicture, YuvPicture
 from appliance.camera.sampling import Region, average_region
 
@@ -169,3 +170,18 @@ def test_a_region_between_pixels_is_read_where_it_lies(n: int) -> None:
         steps.append(out.mean())
     # The box filter takes whole pixels, so it is off by up to half of one.
     assert (steps[1] - steps[0]) * 127.5 == pytest.approx(0.9, abs=0.65)
+
+
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_a_crop_around_a_viewer_is_read_in_one_pass(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading plane by plane takes several times as long, and most pictures are read as such crops."""
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("read plane by plane")
+
+    monkeypatch.setattr(sampling, "average_region", forbidden)
+    picture = YuvPicture(noise(360, 640), noise(180, 320), noise(180, 320), 0.0, 0)
+    out = np.empty((128, 128, 3), np.float32)
+    picture.read_region(Region(22, 40, 22 + side, 40 + side), out)
+    with pytest.raises(AssertionError, match="plane by plane"):
+        picture.read_region(Region(23, 40, 23 + side, 40 + side), out)

@@ -102,6 +102,11 @@ class Rack:
         self._set(name, "reply", text)
         self._set(name, "code", str(code))
 
+    def fails(self, name: str, text: str) -> None:
+        """Let cec-ctl print nothing but a line, and end with 1."""
+        self._set(name, "info", "")
+        self.reply(name, text, 1)
+
     def takes(self, name: str, seconds: float) -> None:
         """Choose how long a message through an adapter takes."""
         self._set(name, "takes", str(seconds))

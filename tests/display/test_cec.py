@@ -114,6 +114,16 @@ def test_a_wake_that_fails_is_told_once_until_it_heals(
         assert line.msg == cec.CEC_FAILED and f"image-view-on: {said}" in line.getMessage()
 
 
+def test_an_error_is_told_in_cec_ctls_whole_line(rack: Rack, caplog: pytest.LogCaptureFixture) -> None:
+    rack.adapter("cec0")
+    rack.fails("cec0", "Failed to open /dev/cec0: Permission denied\n")
+    sender = CecSender(rack.devices, rack.system)
+    sender.wake()
+    ended(sender)
+    told = "ended with 1: Failed to open /dev/cec0: Permission denied"
+    assert [record.getMessage() for record in caplog.records] == [cec.CEC_FAILED % ("image-view-on", told)]
+
+
 def test_an_empty_socket_beside_a_television_is_no_failure(
     rack: Rack, caplog: pytest.LogCaptureFixture
 ) -> None:

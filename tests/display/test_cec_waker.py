@@ -1,4 +1,5 @@
 import os
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def test_a_sleeping_television_is_woken_until_it_wakes(rack: Rack) -> None:
     assert woken[0] == 0
     pauses = [b - a for a, b in pairwise(woken)]
     assert pauses[:5] == [5, 10, 20, 40, 60] and set(pauses[4:]) == {60}
+
+
+def test_the_first_step_wakes_and_the_next_ones_end_it(rack: Rack) -> None:
+    """The service calls nothing but `step`, once a second."""
+    rack.adapter("cec0", 33)
+    waker = MonitorWaker(rack.devices, rack.system)
+    waker.step(0.0, is_open=True)
+    end = time.monotonic() + 20
+    while not rack.messages() and time.monotonic() < end:
+        os.sched_yield()
+    assert rack.messages() == [WAKE]
+    while waker._cec.busy and time.monotonic() < end:
+        os.sched_yield()
+        waker.step(0.0, is_open=True)
+    assert not waker._cec.busy
 
 
 def test_a_television_is_woken_at_opening_and_never_before(rack: Rack) -> None:

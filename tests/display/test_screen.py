@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -150,6 +152,26 @@ def test_a_picture_of_another_shape_than_the_screen_is_told(
     config = DisplayConfig(output=f"offscreen:{tmp_path}", width=width, height=2 * SIZE[1], fit=fit)
     with PortraitScreen(config) as screen:
         assert screen.misfit(pack) == told
+
+
+def test_the_last_fade_takes_its_time_and_ends_black(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = count(100.0, 0.125)  # each look at the clock is an eighth of a second later
+    levels: list[float] = []
+    with PortraitScreen(display(f"offscreen:{tmp_path}")) as screen:
+        screen.light(pack)
+        draw = screen._draw
+
+        def noted() -> None:
+            levels.append(screen._dimmer.level)
+            draw()
+
+        monkeypatch.setattr(screen, "_draw", noted)
+        monkeypatch.setattr(screen_module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+        screen.fade(2.0)
+        assert not pixels(screen).any()
+    assert levels == [1 - i / 16 for i in range(1, 17)]
 
 
 def test_a_fade_at_closing_time_has_twenty_steps_a_second(pack: Pack, tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import GazeConfig
-from appliance.gaze.geometry import elevation_of_point, gaze_angle_to, gaze_pitch_to, relative_to_sitter
+from appliance.gaze.geometry import (
+    direction_from_sitter,
+    elevation_of_point,
+    gaze_angle_to,
+    gaze_pitch_to,
+    relative_to_sitter,
+)
 from tests.conftest import in_camera
 
 PLACES = st.builds(
@@ -78,3 +84,10 @@ def test_the_pitch_is_the_elevation_within_its_limits(
     assert gaze_pitch_to(*seen, place) == elevation
     limited = gaze_pitch_to(*seen, replace(place, gain=gain, limit_down=down, limit_up=up))
     assert limited == min(max(elevation * gain, down), up)
+
+
+@given(st.floats(-80, 80), st.floats(-80, 80), st.floats(-2000, 2000), st.floats(-2000, 2000))
+def test_at_an_unknown_distance_all_sitters_look_in_parallel(
+    angle: float, pitch: float, right: float, above: float
+) -> None:
+    assert direction_from_sitter((angle, pitch), math.inf, (right, above)) == (angle, pitch)

@@ -91,6 +91,13 @@ def test_half_the_pictures_give_the_same_walk() -> None:
     assert np.abs(np.subtract(crossing(30.0)[::2], crossing(15.0))).max() <= 1
 
 
+def test_a_picture_of_elsewhere_is_no_measurement() -> None:
+    """Some pictures search the rest of the room; the target tells since when the viewer is not measured."""
+    walk = WalkScript("passes", 2.0, RoomSpec(), (visitor("one", [(0, 600, 1500), (2, -600, 1500)]),))
+    ages = [moment - target.seen for moment, target, _ in walked(walk) if moment > 0.4]
+    assert 0.02 < max(ages) < 0.1 and min(ages) == 0.0
+
+
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
     target = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
     assert target.angle == pytest.approx(0, abs=0.5)

@@ -132,7 +132,9 @@ class TestTime:
         )
         assert looks[:, 1].max() > 3 and looks[:, 1].min() < -5
         assert np.abs(np.diff(looks, axis=0)).max() < 1.5
+        assert [idle_gaze(empty, 20.0) for empty in (0.0, 10.0, 19.9, 25.1, 39.9)] == [(0.0, 0.0)] * 5
         there = idle_gaze(20.0 + 2.0, 20.0)
+        assert math.hypot(*there) > 0.2
         for part in (0.3, 0.7):  # straight there
             way = idle_gaze(20.0 + 1.5 * part, 20.0)
             assert way[0] * there[1] == pytest.approx(way[1] * there[0])

@@ -378,3 +378,14 @@ def test_skin_far_from_the_lids_stays_as_the_eye_moves(down: float) -> None:
             assert np.abs(np.subtract(there, (x, y))).max() < 0.001 * truth.width
         x, y = eye.view.axes.to_picture(u[4:5], lower[4:5])
         assert abs(eye.lids_content_from(x, y, 0.0, down)[1] - y) > 0.2 * abs(down)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_all_that_an_eye_can_change_lies_within_its_corners(down: bool) -> None:
+    """The box of the frames is made of these corners: what lies outside of it would be cut off."""
+    for eye in FITTED:
+        x, y = eye.corners(down)
+        changes = eye.can_change(*ALL, down)
+        assert changes.any()
+        assert x.min() - 1 <= ALL[0][changes].min() and ALL[0][changes].max() <= x.max() + 1
+        assert y.min() - 1 <= ALL[1][changes].min() and ALL[1][changes].max() <= y.max() + 1

@@ -14,7 +14,7 @@ from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate_pack
-from appliance.portrait.head import HeadMotion, build_head_motion
+from appliance.portrait.head import _RIDGE, HeadMotion, build_head_motion
 from appliance.portrait.landmarks import FaceLandmarks
 from appliance.portrait.painting_to_pack import render
 from appliance.portrait.prepared_sitters import PreparedSitter, RequestedMotion
@@ -33,6 +33,12 @@ def sitter() -> PreparedSitter:
 def test_a_head_that_does_not_turn_is_where_it_was(sitter: PreparedSitter) -> None:
     for there, here in zip(sitter.head.source_nodes(0.0), sitter.head.nodes(), strict=True):
         assert np.array_equal(there, here)
+
+
+def test_the_noses_ridge_runs_down_the_middle_of_the_face() -> None:
+    ridge = drawn.sitter().mesh[list(_RIDGE)]
+    assert np.abs(ridge[:, 0] - drawn.MIDDLE[0]).max() < 0.01 * drawn.HALF
+    assert (np.diff(ridge[:, 1]) > 0).all()
 
 
 def left_after_inverting(head: HeadMotion, turn: float, nod: float) -> float:

@@ -15,7 +15,7 @@ from appliance.service import reporter as module
 from appliance.service.health import HOT, PATIENCE, RARE, HealthInputs, Machine
 from appliance.service.reporter import HOUR, HOURLY, MORE_TIME, Flipped, Reporter, p95
 from appliance.service.settings import Settings
-from appliance.service.status import STATUS
+from appliance.service.status import PROMETHEUS, STATUS
 
 
 def told(reporter: Reporter, inputs: HealthInputs, seconds: float) -> None:
@@ -80,6 +80,16 @@ def test_a_status_that_cannot_be_written_is_told_once(
 def written(place: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((place / STATUS).read_text())
     return found
+
+
+def test_the_status_counts_every_flip(tmp_path: Path) -> None:
+    now = time.monotonic()
+    reporter = Reporter(Config(), place=tmp_path)
+    for delay in (0.1, None, 0.1):  # a flip without a picture counts too
+        reporter.take(Flipped(delay))
+    told(reporter, HealthInputs(now, lit=now), 5)
+    assert written(tmp_path)["counts"]["flips"] == 3
+    assert "flips_total 3\n" in (tmp_path / PROMETHEUS).read_text()
 
 
 def test_a_starved_service_is_unhealthy_after_a_minute(

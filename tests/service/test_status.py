@@ -4,8 +4,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appliance.service.health import State
-from appliance.service.status import PROMETHEUS, STATUS, prometheus, write_status
+from appliance.service.status import PROMETHEUS, STATUS, ask_systemd, prometheus, write_status
 
 FIGURES: dict[str, Any] = {
     "version": "0.1.0", "portrait": 'The "Unknown"\n\\ Lady', "healthy": True, "state": "following", "visitors": 3,
@@ -52,3 +54,8 @@ def test_a_reader_always_finds_a_whole_status(tmp_path: Path) -> None:
     over.set()
     writer.join()
     assert sorted(path.name for path in tmp_path.iterdir()) == [PROMETHEUS, STATUS]
+
+
+def test_without_systemd_no_unit_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ask_systemd() is None

@@ -19,6 +19,7 @@ from appliance.service.vision_thread import (
     VisionThread,
 )
 from appliance.vision.blazeface import Face
+from appliance.vision.runtime import TfliteModel
 from tests.conftest import ANGLES, BOX, FRAMES, one_row, small_info
 from tests.service.running import FakeClock, FaultyCamera
 from tests.service.test_app import portrait_at
@@ -136,6 +137,31 @@ def test_only_the_service_waits_for_a_model(camera: FaultyCamera, supervised: bo
     else:
         with pytest.raises(BadModel):
             vision.step()
+
+
+@pytest.mark.parametrize(
+    ("fault", "again"), [(CameraAbsent("unplugged"), False), (BadModel("damaged"), True)]
+)
+def test_models_are_loaded_again_unless_the_camera_failed(
+    camera: FaultyCamera, fault: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory given back does not shrink a process, so the models stay while a camera is away."""
+    loads: list[Path] = []
+    load = TfliteModel.__init__
+
+    def counted(model: TfliteModel, path: Path, shape: tuple[int, ...]) -> None:
+        loads.append(path)
+        load(model, path, shape)
+
+    monkeypatch.setattr(TfliteModel, "__init__", counted)
+    vision = vision_of(camera, supervised=True)
+    vision.step()
+    first = len(loads)
+    camera.on_picture = failing(fault)
+    vision.step()
+    camera.mend()
+    assert vision.step() == 0
+    assert first > 0 and len(loads) == (2 * first if again else first)
 
 
 def test_a_recording_ends_after_its_last_picture(tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ class TestWalking:
         states = smooth(walk.tolist(), 1 / 30)
         assert states[-1].value == pytest.approx(walk[-1]) and states[-1].speed == pytest.approx(20, rel=0.01)
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_noise_hardly_raises_a_walkers_speed(self, seed: int) -> None:
+        """The speed that is extrapolated varies much less upwards than from one sample to the next."""
+        walk = np.arange(0, 3, 1 / 30) * 20 + np.random.default_rng(seed).normal(0, 0.15, 90)
+        speeds = [s.speed for s in smooth(walk.tolist(), 1 / 30)[15:]]
+        assert max(speeds) - 20 < 0.6 * (max(np.diff(walk)[14:] * 30) - 20)
+        assert np.mean(speeds) > 17
+
     def test_a_slow_walk_is_followed_without_lag(self) -> None:
         walk = np.degrees(np.arange(0, 3, 1 / 30) * 0.3 / 2)  # 0.3 m/s at 2 m
         state = smooth(walk.tolist(), 1 / 30)[-1]

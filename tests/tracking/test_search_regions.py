@@ -165,3 +165,21 @@ def test_in_dim_light_a_standing_face_is_averaged(
     walk = WalkScript("dim", 2.0, RoomSpec(noise=noise), (stands,))
     assert sum(target.viewer is not None for _, target, _ in followed(walk, 1.5)) > 25
     assert (len(reads) > 20) == averaged
+
+
+@pytest.mark.parametrize(("noise", "averaged"), [(5, 0), (30, 10)])
+def test_in_the_dark_every_other_look_at_the_room_is_averaged(
+    noise: float, averaged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mean has less noise but blurs walkers, so it is used in every other picture only."""
+    reads: list[Region] = []
+    real = MeanPicture.read_region
+
+    def counted(picture: MeanPicture, region: Region, out: Floats) -> None:
+        reads.append(region)
+        real(picture, region, out)
+
+    monkeypatch.setattr(MeanPicture, "read_region", counted)
+    for _ in followed(WalkScript("dark", 1.0, RoomSpec(noise=noise), ()), 20 / 30):
+        pass
+    assert len(reads) == pytest.approx(averaged, abs=2)

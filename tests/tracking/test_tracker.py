@@ -24,6 +24,14 @@ class TestConfirmation:
         take(people, [face_at(100, score=0.75)], DT)
         assert len(people.confirmed()) == 1
 
+    def test_a_face_below_the_threshold_starts_no_track(self) -> None:
+        people = tracker()
+        take(people, [face_at(100, score=0.49)], 0.0, moving=0.5)
+        assert people.tracks == []
+        take(people, [face_at(100, score=0.51)], DT, moving=0.5)
+        take(people, [face_at(101, score=0.45)], 2 * DT)
+        assert [(p.hits, p.misses) for p in people.tracks] == [(2, 0)], "a known face may be weaker"
+
     def test_a_moving_face_needs_no_second_look(self) -> None:
         people = tracker()
         take(people, [face_at(100, score=0.75)], 0.0, moving=0.5)

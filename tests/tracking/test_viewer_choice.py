@@ -74,6 +74,19 @@ class TestOneViewer:
         assert chosen([passing, present], present) is present
         assert chosen([replace(passing, width=150.0, vx=450.0), present], present) is not present
 
+    def test_a_walker_unseen_for_a_second_does_not_win(self) -> None:
+        """Others are seen rarely, so a standing person counts as there for longer."""
+        present, stands = here(100), here(400, width=100.0, still_since=NOW - 5)
+        walks = here(400, width=150.0, vx=200.0)
+        for unseen, standing_wins, walking_wins in (
+            (0.3, True, True),
+            (1.0, True, False),
+            (2.5, False, False),
+        ):
+            stands.seen = walks.seen = NOW - unseen
+            assert (chosen([present, stands], present) is stands) == standing_wins
+            assert (chosen([present, walks], present) is walks) == walking_wins
+
     def test_the_eyes_do_not_dart(self) -> None:
         present, nearer = here(100), here(400, width=130.0)
         assert chosen([present, nearer], present, since=NOW - ALONE.dwell / 2) is present
