@@ -26,6 +26,7 @@ from appliance.pack import (
 )
 from appliance.portrait.contact_sheet import ContactSheet, EyeCloseUp, png_bytes, stack_pictures
 from appliance.portrait.draw_frames import draw_patches, eyes_box, patch_box
+from appliance.portrait.frame_motions import USUAL_YAW, check_frame_count
 from appliance.portrait.landmarks import (
     FaceChoice,
     FaceLandmarker,
@@ -34,7 +35,6 @@ from appliance.portrait.landmarks import (
     face_names,
     name_picture_in_refusals,
 )
-from appliance.portrait.plan import USUAL_YAW, check_frame_count
 from appliance.portrait.prepared_sitters import (
     VIEWER_DISTANCE_MM,
     PreparedSitter,

@@ -11,7 +11,7 @@ from PIL import Image
 from appliance.pack import FrameGrid
 from appliance.portrait.eye_faults import LASTING_PART, PortraitFigures, measure_frames_of_row, measure_head
 from appliance.portrait.eye_recordings import EyeRecorder
-from appliance.portrait.plan import MAX_LOPSIDED, MIN_RANGE
+from appliance.portrait.frame_motions import MAX_LOPSIDED, MIN_RANGE
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES

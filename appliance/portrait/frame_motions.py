@@ -56,7 +56,7 @@ _LEAST: Final = 0.4  # weaker irises take this fraction of the usual travel
 
 
 @dataclass(frozen=True, slots=True)
-class FramePlan:
+class FrameMotions:
     """The motions of each frame.
 
     The columns: `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front
@@ -101,7 +101,7 @@ def plan_level_row(
     yaw: float,
     distance_mm: float,
     travel: float,
-) -> FramePlan:
+) -> FrameMotions:
     """Plan the level row.
 
     Parameters
@@ -135,7 +135,7 @@ def plan_level_row(
     for i, k in enumerate(scales if max(ways) > 1e-9 else ()):
         turned = _converged(rest + away, rest, (-1, 1)[i], distance_mm) - headed * away
         shifts[:, i] = lever * k * (np.sin(rest + turned) - math.sin(rest))
-    return FramePlan(
+    return FrameMotions(
         angles=tuple(float(a) for a in np.degrees(rest + away)),
         resting_column=resting,
         turns=tuple(float(a) for a in np.degrees(headed * away)),
@@ -146,8 +146,8 @@ def plan_level_row(
 
 
 def add_pitch_rows(
-    plan: FramePlan, eyes: tuple[PaintedEye, PaintedEye], rows: int, yaw: float, nod: float, travel: float
-) -> FramePlan:
+    plan: FrameMotions, eyes: tuple[PaintedEye, PaintedEye], rows: int, yaw: float, nod: float, travel: float
+) -> FrameMotions:
     """Return a plan with rows of gaze up and down, or the plan itself if hardly anything can move up or down.
 
     Parameters
