@@ -406,19 +406,11 @@ class PaintedEye:
         return followed
 
     def draw(self, pixels: Pixels, x: Array, y: Array, shift: float, down: float = 0.0) -> Array:
-        """Draw the eye with its iris moved.
+        """Draw the eye at points `x`, `y` of the frame with its iris moved.
 
-        Parameters
-        ----------
-        pixels : the painting, RGB uint8 of shape (height, width, 3)
-        x, y : points of the frame, in picture pixels, any shape
-        shift : of the iris along the face to picture right, in pixels
-        down : its shift down the face, in pixels
-
-        Returns
-        -------
-        RGB (..., 3) in grey levels, not rounded: the painting beyond the lids, except that the skin follows
-            the lids
+        `pixels` is the painting, RGB uint8 of shape (height, width, 3). The iris is moved by `shift` along
+        the face to picture right and by `down` down the face, in pixels. The result is RGB (..., 3) in grey
+        levels, not rounded: the painting beyond the lids, except that the skin follows the lids.
         """
         from_x, from_y = self.lids_content_from(x, y, shift, down)
         out = sample_sharp(pixels, from_x, from_y)

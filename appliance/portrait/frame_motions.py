@@ -102,14 +102,11 @@ def plan_level_row(
     distance_mm: float,
     travel: float,
 ) -> FrameMotions:
-    """Plan the level row.
+    """Plan the level row with `frames` columns, at least 3.
 
-    Parameters
-    ----------
-    frames : number of columns, at least 3
-    yaw : the head's turn in the outermost frames, degrees; the eyes turn in addition
-    distance_mm : of the viewer, on whom both eyes converge
-    travel : part of the usual travel of the irises, less than 1 for doubtful pictures
+    `yaw` is the head's turn in the outermost frames, in degrees; the eyes turn in addition. `distance_mm` is
+    that of the viewer, on whom both eyes converge. `travel` is a fraction of the irises' usual travel, less
+    than 1 for doubtful pictures.
     """
     scales = _scales(eyes)
     width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
@@ -150,12 +147,8 @@ def add_pitch_rows(
 ) -> FrameMotions:
     """Return a plan with rows of gaze up and down, or the plan itself if hardly anything can move up or down.
 
-    Parameters
-    ----------
-    rows : number of rows, 1 or at least 3; the level row is one of them
-    yaw : the head's turn that was asked for, degrees: 0 keeps the head still
-    nod : the most that the head can nod, degrees
-    travel : as in `plan_level_row`
+    Of `rows`, 1 or at least 3, one is the level row. `yaw` is the head's turn that was asked for, in degrees:
+    0 keeps the head still; `nod` is the most that the head can nod. `travel` is as in `plan_level_row`.
     """
     lever, part = IRIS_LEVER * eyes[0].radius_px, travel * _clearness(eyes)
     most = _MOST_DOWN * min(eye.view.axes.width for eye in eyes)

@@ -64,11 +64,8 @@ def fit_iris(
 ) -> IrisCircle:
     """Find the circle that is dark inside and has the white of the eye around it, near a prior.
 
-    Parameters
-    ----------
-    prior : the circle expected, from the iris model
-    slack : scatter expected of its radius, as a fraction of it
-    radii : the least and the largest radius tried, in eye widths
+    `prior` is the circle expected, from the iris model, and `slack` the scatter expected of its radius, as a
+    fraction of it; `radii` are the least and the largest radius tried, in eye widths.
     """
     search = _Search(view, lids, prior, slack, _whitest(view, lids))
     (du, across), (dv, down), dr = _COARSE

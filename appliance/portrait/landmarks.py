@@ -84,13 +84,10 @@ class SeveralFaces(UnfitPortrait):
 def ask_which_face(
     image: Image.Image, faces: Mapping[int, Face], unfit: Mapping[int, UnfitPortrait] | None = None
 ) -> SeveralFaces:
-    """Return the question which of several faces is the sitter.
+    """Return the question which of several faces in the painting `image`, RGB, is the sitter.
 
-    Parameters
-    ----------
-    image : the painting, RGB
-    faces : those that could be, by the numbers that `--face` takes
-    unfit : why some of them cannot follow, if the others could together
+    `faces` are those that could be, by the numbers that `--face` takes; `unfit` says why some of them cannot
+    follow, if the others could together.
     """
     places = [f"{number} {face_position(face, *image.size)}" for number, face in faces.items()]
     words = f"{len(faces)} faces found ({', '.join(places)})"
@@ -107,12 +104,8 @@ def ask_which_face(
 def name_picture_in_refusals(image: Path, out: Path) -> Iterator[None]:
     """Name the file `image` in every refusal of the block; keep a numbered picture as `<out>-faces.png`.
 
-    Raises
-    ------
-    UnfitPortrait
-        In place of the block's own, with the names of both files.
-    CannotWrite
-        If the numbered picture cannot be written.
+    Raises `UnfitPortrait` with the names of both files in place of the block's own, and `CannotWrite` if the
+    numbered picture cannot be written.
     """
     try:
         yield

@@ -168,16 +168,9 @@ def prepare_sitters(
     larger face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except
     where the faces themselves overlap.
 
-    Parameters
-    ----------
-    pixels : the painting as it will be shown, RGB uint8 of shape (height, width, 3)
-    faces : roughly where the faces are in it, by their numbers
-    scale : of `pixels` against the original picture
-
-    Raises
-    ------
-    UnfitPortrait
-        If no face can be brought to life: the reason of one face, or the reasons of all.
+    `pixels` is the painting as it will be shown, RGB uint8 of shape (height, width, 3); `scale` is its scale
+    against the original picture. `faces` says roughly where the faces are in it, by their numbers. Raises
+    `UnfitPortrait`, with the reasons of all faces, if none can be brought to life.
     """
     marks: dict[int, FaceLandmarks] = {}
     seen: dict[int, tuple[tuple[PaintedEye, PaintedEye], list[str]]] = {}

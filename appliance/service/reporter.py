@@ -190,7 +190,10 @@ class Reporter:
             case HealthInputs():
                 self._take_inputs(event)
             case Flipped(delay):
-                self._count_flip(delay)
+                self.counts = replace(self.counts, flips=self.counts.flips + 1)
+                if delay is not None:
+                    self._delays.append(delay)
+                    self._hours_delays.append(delay)
             case Ready():
                 self._announce(event)
             case PortraitLit(pack, switched):
@@ -211,23 +214,14 @@ class Reporter:
         log.info(LIT, self._about["portrait"], *size, display, camera, model, config_file, _versions())
         notify("READY=1")
 
-    def _count_flip(self, delay: float | None) -> None:
-        self.counts = replace(self.counts, flips=self.counts.flips + 1)
-        if delay is not None:
-            self._delays.append(delay)
-            self._hours_delays.append(delay)
-
     def _take_inputs(self, inputs: HealthInputs) -> None:
         inputs = self._judged(inputs)
         if hung(inputs):
             raise CameraStalled(HUNG % (inputs.now - inputs.due + self._config.camera.timeout))
         state, before = state_of(inputs, self._config.tracking.hold), self._last
         self._count(inputs, state)
-        news = [
-            name
-            for name in ("blind", "camera", "slow", "dark")
-            if getattr(inputs, name) != getattr(before, name)
-        ]
+        told = "blind", "camera", "slow", "dark"
+        news = [name for name in told if getattr(inputs, name) != getattr(before, name)]
         if news or state is not self._state:
             FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = state, cause(inputs)
             for name in news:

@@ -116,13 +116,10 @@ class VisionThread:
         supervised: bool = False,
         clock: Clock = CLOCK,
     ) -> None:
-        """Prepare to see.
+        """Prepare to see with a `setup`; one that replaces it at any time holds from the next picture on.
 
-        Parameters
-        ----------
-        setup : in force; `VisionThread.setup` may be replaced at any time, and holds from the next picture on
-        stop : set to end, and set by the thread when it has ended
-        supervised : wait for whatever is missing or fails, not only for a camera
+        `stop` is set to end, and set by the thread when it has ended. A `supervised` thread waits for
+        whatever is missing or fails, not only for a camera.
         """
         self.setup = setup
         now = clock.monotonic()
@@ -160,12 +157,8 @@ class VisionThread:
     def step(self) -> float:
         """See one picture; return for how many seconds to rest before the next step, after a fault.
 
-        Raises
-        ------
-        CameraEnded
-            After the last picture of a recording.
-        Exception
-            What is not expected to mend itself: see `_waits_for`.
+        Raises `CameraEnded` after the last picture of a recording, and whatever is not expected to mend
+        itself, see `_waits_for`.
         """
         try:
             with self._session:  # closes the camera if anything fails
