@@ -99,10 +99,10 @@ def white_brightness(eye: EyeFrames) -> list[float]:
     """Return how bright the white is in each frame against the painted one, on the side that the iris leaves.
 
     All samples between the lids on that side count: in the painting those beyond the painted iris's rim, in
-    the frame those beyond the moved one's. In both, the mean of the brightest is taken, as many as three
-    tenths of the painted ones, less the painted iris's median. Below 1 the painter's white has gone and skin
-    or shade has come in its place; above 1 there is white where the painter had none. 1 where the iris has
-    not moved, or where nothing white is painted.
+    the frame those beyond the moved one's. In both, the mean of the same number of brightest samples, three
+    tenths of the painted ones, is taken less the painted iris's median. A value below 1 means skin or shade
+    in place of the painter's white; above 1, white where the painter had none. It is 1 where the iris has not
+    moved, or where nothing white is painted.
     """
     u, v, radius = eye.iris
     across, down = EYE_FRAME_RASTER.mesh()

@@ -92,7 +92,7 @@ class CatchLight:
     def offset(self, shift: float, down: float) -> tuple[float, float]:
         """Return how far the light moves when the iris moves by `shift` across and `down`, in eye widths.
 
-        It lags behind the iris, but only so far that it stays on it, or as near to it as it was painted.
+        It lags behind the iris, but stays on it, or as near to it as it was painted.
         """
         lag = (1 - CATCH_LIGHT_FOLLOWS) * math.hypot(shift, down)
         if not lag:

@@ -19,7 +19,7 @@ _LOWEST: Final = 0.26
 # It must be clear of the lower lid by this there, because the lid's own edge is no rim.
 _CLEAR_BELOW: Final = 0.06
 _WIDE: Final = (0.02, 0.05, 0.09)  # light is compared this far inside and outside the rim
-# The same of the last search, which goes by the edge alone: a pale or dark rim misleads the wide comparison
+# The same of the last search, which uses the edge alone: a pale or dark rim misleads the wide comparison
 # by its own width.
 _NARROW: Final = (0.015, 0.03)
 # First search: steps of u and v in eye widths with their number to each side, and the step of the radius.

@@ -469,13 +469,13 @@ def _centre(face: Face) -> tuple[float, float]:
 
 
 def _around(face: Face) -> TurnedCrop:
-    """Return the crop that a detected face calls for."""
+    """Return the crop in which the mesh model reads a detected face."""
     (x0, y0), (x1, y1) = face.right_eye, face.left_eye
     return TurnedCrop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
 
 
 def _recentred(mesh: Array) -> TurnedCrop:
-    """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
+    """Return the crop in which a mesh is read again: upright along the eyes and around all its points."""
     first, last = mesh[EYE_CORNERS[0][0], :2], mesh[EYE_CORNERS[1][1], :2]
     angle = math.atan2(last[1] - first[1], last[0] - first[0])
     turn, low, high = _upright(mesh, angle)

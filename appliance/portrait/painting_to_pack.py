@@ -71,7 +71,7 @@ def render(
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
     All faces of the sitters' size follow together, the largest first; if one of them cannot, `SeveralFaces`
-    asks which one shall. `PixelOwners` says whose a pixel is where heads meet.
+    asks which one shall. `PixelOwners` decides to which of them a pixel belongs where heads meet.
 
     Parameters
     ----------

@@ -264,7 +264,7 @@ def _faults(settings: Settings | None, portrait: str) -> str:
 
 
 def _in_force(asked: Config, before: Config | None, supervised: bool) -> Config:
-    """Return the config to go by, out of what the file and the command line ask for.
+    """Return the config that is used, from the one that the files and the command line ask for.
 
     `before` is None at the start. Later the keys that need a restart stay as they were, because the screen is
     opened once.

@@ -1,4 +1,4 @@
-"""Tells systemd, the log and the status how things are: each change of state once; counts for the hour."""
+"""Reports the state to systemd, the log and the status: each change once, and a summary every hour."""
 
 import logging
 import math
@@ -65,7 +65,7 @@ class Rate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def at(self, now: float, pictures: int) -> float:
-        """Take in the total at the moment `now`; return the rate."""
+        """Add the total at the moment `now`; return the rate."""
         self._samples.append((now, pictures))
         while len(self._samples) > 2 and now - self._samples[0][0] > self._span:
             self._samples.popleft()
@@ -81,7 +81,7 @@ def hourly(counts: Counts, seconds: float, delays: Iterable[float], machine: Mac
 
 
 def describe(machine: Machine) -> str:
-    """Return the machine's troubles in words."""
+    """Return the temperature, under-voltage and throttling as text."""
     parts = []
     if machine.temperature is not None:
         parts.append(f"{machine.temperature:.0f} degrees C")
@@ -182,7 +182,7 @@ class Reporter:
         }
 
     def take(self, event: Event) -> None:
-        """Take in what happened, or what is known now.
+        """Handle an event.
 
         Raises `CameraStalled` if the vision thread hangs: only the end of the process ends it.
         """
@@ -325,7 +325,7 @@ class Reporter:
 
 
 def _log_change(name: str, inputs: HealthInputs) -> None:
-    """Log what became of an input."""
+    """Log the change of an input."""
     match name:
         case "blind" if inputs.blind:
             log.warning(CAMERA_LOST, inputs.blind, RETRYING % inputs.pause if inputs.pause else WATCHING)
