@@ -27,6 +27,65 @@ from appliance.portrait.sampling import Array
 from appliance.vision.blazeface import Face, FaceDetector, letterbox_region
 from appliance.vision.runtime import TfliteModel
 
+# Finding faces: chosen by eye unless another origin is given.
+
+# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
+# whole picture: small heads fill only a small window.
+_WINDOWS: Final = (0.6, 0.38, 0.24)
+_STEP: Final = 0.4  # windows are at most this fraction of their side apart
+# Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
+# could rival it.
+_ENOUGH: Final = 0.9
+_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
+_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
+_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
+# Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
+# 0.70; a confidence under 0.75 is refused as a sitter, too).
+_SECOND_MESH: Final = 0.75
+# Two meshes that share more than this fraction of the smaller one's rectangle are one face read twice
+# (measured: a forehead within a face shares 0.83, two heads cheek to cheek 0.1).
+_SHARED: Final = 0.3
+# A face whose score times width is more than this fraction of the largest such product could be the sitter,
+# too (by eye: a face half as large asks, a spectator in the background does not).
+_RIVAL: Final = 0.45
+
+# The mesh model:
+
+_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
+_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
+_MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
+
+# The iris model:
+
+_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
+# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
+# 3 does not (measured).
+_IRIS_MARGIN: Final = 3.0
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
+_IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
+
+# Mesh points at the corners of the eyes, from picture left to picture right.
+EYE_CORNERS: Final = ((33, 133), (362, 263))
+# Mesh points at the face's sides, beside the ears, from picture left to picture right.
+FACE_SIDES: Final = (234, 454)
+# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
+# a hundredth of its radius.
+OUTLINE_DIRECTIONS: Final = np.stack(
+    [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
+)
+
+# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
+FaceChoice = int | Literal["all"] | None
+
+# The numbered picture:
+
+_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
+# Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
+_FONT: Final = 11
+_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
+_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
+
 
 class TurnedCrop(NamedTuple):
     """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
@@ -61,13 +120,6 @@ def apply_affine(matrix: Array, points: Array) -> Array:
     """Apply a (2, 3) matrix to points (..., 2)."""
     moved: Array = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
-
-
-_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
-# Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
-_FONT: Final = 11
-_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
-_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
 
 
 class SeveralFaces(UnfitPortrait):
@@ -154,54 +206,6 @@ def _digits(number: int, size: int) -> Image.Image:
     left, top, right, bottom = (round(v) for v in draw.textbbox((0, 0), text, font))
     draw.text(((small.width - right - left) / 2, (small.height - bottom - top) / 2), text, fill=0, font=font)
     return small.resize((size, size), Image.Resampling.LANCZOS).convert("RGB")
-
-
-# Chosen by eye unless another origin is given.
-
-# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
-# whole picture: small heads fill only a small window.
-_WINDOWS: Final = (0.6, 0.38, 0.24)
-_STEP: Final = 0.4  # windows are at most this fraction of their side apart
-# Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
-# could rival it.
-_ENOUGH: Final = 0.9
-_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
-_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
-_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
-# Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
-# 0.70; a confidence under 0.75 is refused as a sitter, too).
-_SECOND_MESH: Final = 0.75
-# Two meshes that share more than this fraction of the smaller one's rectangle are one face read twice
-# (measured: a forehead within a face shares 0.83, two heads cheek to cheek 0.1).
-_SHARED: Final = 0.3
-# A face whose score times width is more than this fraction of the largest such product could be the sitter,
-# too (by eye: a face half as large asks, a spectator in the background does not).
-_RIVAL: Final = 0.45
-
-_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
-_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
-# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
-_MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
-
-_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
-# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
-# 3 does not (measured).
-_IRIS_MARGIN: Final = 3.0
-# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
-_IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
-
-# Mesh points at the corners of the eyes, from picture left to picture right.
-EYE_CORNERS: Final = ((33, 133), (362, 263))
-# Mesh points at the face's sides, beside the ears, from picture left to picture right.
-FACE_SIDES: Final = (234, 454)
-# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
-# a hundredth of its radius.
-OUTLINE_DIRECTIONS: Final = np.stack(
-    [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
-)
-
-# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
-FaceChoice = int | Literal["all"] | None
 
 
 @dataclass(frozen=True, slots=True)
