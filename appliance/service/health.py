@@ -11,8 +11,8 @@ from typing import Final
 SYSTEM: Final = Path("/sys")
 
 # The firmware's device is named after its bus: soc/soc:firmware on a Pi 4, and on a Pi 5 up to Linux 6.6;
-# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743
-# and 6621).
+# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743 and
+# 6621).
 _FIRMWARE: Final = "devices/platform/soc*/*:firmware/get_throttled"
 # Bits of the firmware's answer: under-voltage now and throttled now; 16 above, since it was last read.
 _UNDER_VOLTAGE: Final = 1 << 0 | 1 << 16
