@@ -131,10 +131,7 @@ class Verdict:
 
 
 def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verdict:
-    """Judge a portrait by its level row.
-
-    `doubts` say what else makes it doubtful, a sentence each.
-    """
+    """Judge a portrait by its level row. `doubts` say what else makes it doubtful, a sentence each."""
     doubts = list(doubts)
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
     faults = [*first, *second, *_of_head(figures), *_of_range(figures.angles, doubts)]
