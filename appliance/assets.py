@@ -14,8 +14,7 @@ from appliance.schema import ANY_TEXT, ANY_WHOLE, CheckedTable, ValueRule, parse
 
 MODEL_MANIFEST: Final = "models/manifest.toml"
 PORTRAIT_MANIFEST: Final = "frames/portraits.toml"
-# The manifests of fetched files.
-MANIFESTS: Final = (MODEL_MANIFEST, PORTRAIT_MANIFEST)
+MANIFESTS: Final = (MODEL_MANIFEST, PORTRAIT_MANIFEST)  # the manifests of fetched files
 _RULES: Final[dict[type, ValueRule]] = {str: ANY_TEXT, int: ANY_WHOLE}
 _PACKAGE: Final = Path(__file__).parent
 _IN_WHEEL: Final = _PACKAGE / "shipped"  # made by setup.py; a checkout does not have it
@@ -264,12 +263,9 @@ def _extract(path: Path, asset: Asset) -> bytes:
     return data
 
 
-# Time without data after which a connection has failed, in seconds (guess).
-_TIMEOUT: Final = 15.0
-# Attempts before giving up (guess).
-_TRIES: Final = 4
-# Bytes that are read at a time.
-_READ_BLOCK: Final = 65536
+_TIMEOUT: Final = 15.0  # time without data after which a connection has failed, in seconds (guess)
+_TRIES: Final = 4  # attempts before giving up (guess)
+_READ_BLOCK: Final = 65536  # bytes that are read at a time
 
 
 def download_file(url: str, size: int, sha256: str) -> bytes:

@@ -37,12 +37,9 @@ from appliance.schema import (
 from appliance.terminal import printable_line
 
 SYSTEM_FOLDER: Final = Path("/etc/mona-lisa")
-# A person writes this file.
-CONFIG_FILE: Final = "config.toml"
-# deploy/card_config.py copies this file from the card's boot partition.
-CARD_FILE: Final = "card.toml"
-# `mona-lisa calibrate` writes this file.
-CALIBRATION_FILE: Final = "calibration.toml"
+CONFIG_FILE: Final = "config.toml"  # a person writes this file
+CARD_FILE: Final = "card.toml"  # deploy/card_config.py copies this file from the card's boot partition
+CALIBRATION_FILE: Final = "calibration.toml"  # `mona-lisa calibrate` writes this file
 # The layers in the system's folder, the lowest first.
 LAYERS: Final = (CONFIG_FILE, CARD_FILE, CALIBRATION_FILE)
 

@@ -21,10 +21,8 @@ from typing import Final
 
 from appliance.errors import ApplianceError, BadAsset, CannotWrite
 
-# The group "nogroup", for a user id without a name.
-_NO_GROUP: Final = 65534
-# User id of root.
-_ROOT: Final = 0
+_NO_GROUP: Final = 65534  # the group "nogroup", for a user id without a name
+_ROOT: Final = 0  # user id of root
 _thread: Final = threading.local()
 
 
@@ -91,14 +89,12 @@ def _group_of(user: int) -> int:
         return _NO_GROUP
 
 
-# Constants of renameat2(2).
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # constants of renameat2(2)
 # Flags to open a folder that is to be locked.
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Time limit for reading one file, in seconds: below the watchdog's 30, as the display's thread reads files.
 READ_TIMEOUT: Final = 20.0
-# Bytes that are read between two checks of that limit (origin unknown).
-_READ_BLOCK: Final = 1 << 20
+_READ_BLOCK: Final = 1 << 20  # bytes that are read between two checks of that limit (origin unknown)
 
 
 def sync_to_disk(path: Path) -> None:

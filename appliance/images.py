@@ -34,15 +34,12 @@ _MAX_WEBP_BYTES: Final = 200_000_000
 # Largest memory that reading a picture at full size may take, in bytes: 25 million pixels, as of a camera
 # with 24 megapixels. With Python, the models and a half rendered picture it is below 300 MB (measured).
 _MAX_HELD_BYTES: Final = 200_000_000
-# Bytes per pixel of a decoded picture: Pillow's copy and a rotated one.
-_BYTES_WHOLE: Final = 8
+_BYTES_WHOLE: Final = 8  # bytes per pixel of a decoded picture: Pillow's copy and a rotated one
 # Bytes per pixel while a format is decoded: Pillow's copy, and what the format's library holds, such as all
 # coefficients of a progressive JPEG.
 DECODING_BYTES: Final = {"BMP": 4, "GIF": 4, "JPEG": 6, "PNG": 4, "PPM": 4, "TIFF": 8}
-# The same for all other formats (origin unknown).
-DECODING_BYTES_OF_OTHERS: Final = 16
-# The same for a progressive JPEG in four colours, read at full size (measured: 11).
-_BYTES_CMYK: Final = 11
+DECODING_BYTES_OF_OTHERS: Final = 16  # the same for all other formats (origin unknown)
+_BYTES_CMYK: Final = 11  # the same for a progressive JPEG in four colours, read at full size (measured: 11)
 # Rows that are converted at a time, so that a picture is not held in two modes (origin unknown).
 _BAND_ROWS: Final = 64
 # Suffixes of image files in a folder.
@@ -59,8 +56,7 @@ DECODER_ERRORS = (
     *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 
-# EXIF's tag for the orientation.
-_ORIENTATION: Final = 0x0112
+_ORIENTATION: Final = 0x0112  # EXIF's tag for the orientation
 # Pillow's transposition that turns a picture upright, by that tag's value.
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,14 +67,10 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# TIFF's tag for the bits per sample.
-_TAG_BITS: Final = 258
-# TIFF's tag for the meaning of values: 0 if 0 is white.
-_TAG_PHOTOMETRIC: Final = 262
-# TIFF's tag for the type of samples: 1 for whole numbers without a sign.
-_TAG_SAMPLE_FORMAT: Final = 339
-# Beginnings of a web address.
-URL_PREFIXES: Final = ("http:", "https:")
+_TAG_BITS: Final = 258  # TIFF's tag for the bits per sample
+_TAG_PHOTOMETRIC: Final = 262  # TIFF's tag for the meaning of values: 0 if 0 is white
+_TAG_SAMPLE_FORMAT: Final = 339  # TIFF's tag for the type of samples: 1 for whole numbers without a sign
+URL_PREFIXES: Final = ("http:", "https:")  # beginnings of a web address
 URL_INSTEAD_OF_FILE: Final = "a web address; download the picture and give the file's name"
 FOLDER_INSTEAD_OF_FILE: Final = "a folder; expected a picture's file"
 # Files that people mistake for pictures: how they begin, what they are, and what to do.

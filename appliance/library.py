@@ -16,10 +16,8 @@ from appliance.errors import BadPack, CannotWrite, ConfigError
 from appliance.files import as_owner, check_writable, sync_to_disk
 from appliance.pack import Pack
 
-# The portrait that is shown until another one is chosen.
-DEFAULT_PORTRAIT: Final = "sconosciuta"
-# The library of an installed system.
-SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")
+DEFAULT_PORTRAIT: Final = "sconosciuta"  # the portrait that is shown until another one is chosen
+SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")  # the library of an installed system
 _CURRENT: Final = "current"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 

@@ -101,12 +101,9 @@ def boxes_overlap(one: Box, other: Box) -> bool:
 
 # Version of the format. Version 1, which is read as well, has one sitter and one row of frames.
 FORMAT: Final = 2
-# Columns of a portrait's grid of frames, by default: those of the original piece.
-DEFAULT_COLUMNS: Final = 33
-# Rows of a portrait's grid of frames, by default; the middle one is level.
-DEFAULT_ROWS: Final = 9
-# Longest side of a screen or a picture, in pixels: that of 8K.
-LONGEST_SIDE: Final = 7680
+DEFAULT_COLUMNS: Final = 33  # columns of a portrait's grid of frames, by default: those of the original piece
+DEFAULT_ROWS: Final = 9  # rows of a portrait's grid of frames, by default; the middle one is level
+LONGEST_SIDE: Final = 7680  # longest side of a screen or a picture, in pixels: that of 8K
 # Largest picture, in pixels: somewhat more than `portrait render` makes by default (3840x3840). Reading takes
 # up to 7 bytes for each, 3 of the file and 4 of Pillow: 112 MB.
 MAX_PACK_PIXELS: Final = 16_000_000
@@ -114,8 +111,7 @@ MAX_PACK_PIXELS: Final = 16_000_000
 MAX_BOX_PIXELS: Final = 9_000_000
 # Largest sum of all sitters' patches, in pixels, 4 bytes each when compiled: 33 frames of a whole 4K screen.
 MAX_PATCHES_PIXELS: Final = 300_000_000
-# Largest pack.toml, in bytes: 999 angles take 22,000.
-_MAX_TOML_BYTES: Final = 65_536
+_MAX_TOML_BYTES: Final = 65_536  # largest pack.toml, in bytes: 999 angles take 22,000
 # Largest number of dots in pack.toml; 999 angles have one each. The parser's time rises with the square of a
 # dotted key's parts: 40 kB of "a.a.a..." took 2.4 GB and 19 s.
 _MAX_TOML_DOTS: Final = 2_000
@@ -123,26 +119,20 @@ _MAX_TOML_DOTS: Final = 2_000
 _MAX_PNG_OVERHEAD: Final = 1 << 20
 # Largest number of chunks in a PNG: encoders write at least 8 kB into each, 12,000 in the largest picture.
 _MAX_PNG_CHUNKS: Final = 100_000
-# Longest part of a decoder's own words that an error quotes, in characters.
-_MAX_SHOWN_VALUE: Final = 200
+_MAX_SHOWN_VALUE: Final = 200  # longest part of a decoder's own words that an error quotes, in characters
 # Largest number of sitters in a picture: more than any painting has with faces that are large enough.
 _MAX_SITTERS: Final = 24
-# Largest number of rows in a grid: more than can be told apart.
-_MAX_ROWS: Final = 99
-# Largest number of columns in a grid: more than can be told apart.
-_MAX_COLUMNS: Final = 999
+_MAX_ROWS: Final = 99  # largest number of rows in a grid: more than can be told apart
+_MAX_COLUMNS: Final = 999  # largest number of columns in a grid: more than can be told apart
 _INSIDE: Final = "[x0, y0, x1, y1] inside the picture"
 # zlib's fastest strategy, Z_HUFFMAN_ONLY: a third less time than the default, for 1 % more of a painting.
 _HUFFMAN: Final = 2
-# The first bytes of every PNG.
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-# Pillow's names of PNG's colour types.
-_PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"  # the first bytes of every PNG
+_PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}  # Pillow's names of PNG's colour types
 _ADVICE: Final = "; render the portrait again"
 # Keys of pack.toml besides its tables.
 _PLAIN_KEYS: Final = ("title", "artist", "licence", "source", "source_sha256", "size", "engine")
-# Keys of format 1 for its row of frames.
-_FORMAT_1_KEYS: Final = ("box", "frames", "resting", "angles")
+_FORMAT_1_KEYS: Final = ("box", "frames", "resting", "angles")  # keys of format 1 for its row of frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ from appliance.errors import ConfigError
 from appliance.files import read_regular
 from appliance.terminal import printable_line
 
-# Largest file that is read, in bytes: ten times the commented config.toml.
-MOST_BYTES: Final = 65_536
-# Most parts of a dotted name (ours have two). tomllib's time grows with the square of their number or
-# worse (measured: 11 s for a header of 8,000 parts over 8,000 keys).
+MOST_BYTES: Final = 65_536  # largest file that is read, in bytes: ten times the commented config.toml
+# Most parts of a dotted name (ours have two). tomllib's time grows with the square of their number or worse
+# (measured: 11 s for a header of 8,000 parts over 8,000 keys).
 MOST_PARTS: Final = 8
 # Strings of four kinds, comments, what separates, and anything else. No alternative gives back what it took
 # (`*+`), so that the time is linear also in a text that is no TOML.
@@ -136,8 +135,7 @@ def _parts(head: list[str]) -> tuple[str, ...]:
 
 # The types that a value may have in TOML, where that is not the type that it has here.
 _IN_TOML: Final[dict[type, tuple[type, ...]]] = {float: (float, int), tuple: (list,)}
-# Characters of a wrong value that an error quotes: several lines of a terminal.
-_MOST_QUOTED: Final = 200
+_MOST_QUOTED: Final = 200  # characters of a wrong value that an error quotes: several lines of a terminal
 _T = TypeVar("_T")
 
 

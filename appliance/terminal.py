@@ -9,10 +9,8 @@ from typing import Final, TypeVar
 MAX_LENGTH: Final = 1000
 # Characters at the end that are always shown, because there a message says what to do.
 _SHOWN_END: Final = 300
-# Text in place of the middle.
-_OMITTED: Final = " ... ({:,} characters left out) ... "
-# Characters that join letters, which Persian, Indian scripts and emoji need.
-_JOINERS: Final = "\u200c\u200d"
+_OMITTED: Final = " ... ({:,} characters left out) ... "  # text in place of the middle
+_JOINERS: Final = "\u200c\u200d"  # characters that join letters, which Persian, Indian scripts and emoji need
 
 
 def escape_unprintable(text: str) -> str:
@@ -46,8 +44,7 @@ def _escape(char: str) -> str:
 
 T = TypeVar("T")
 
-# Width of the bar, in characters.
-_BAR_WIDTH: Final = 30
+_BAR_WIDTH: Final = 30  # width of the bar, in characters
 
 
 def print_step(line: str) -> None:

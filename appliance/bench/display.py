@@ -24,7 +24,7 @@ from PIL import Image
 
 from appliance.assets import home_folder
 from appliance.bench.gaze_walks import ASTRONAUT, scene
-from appliance.bench.memory import measure
+from appliance.bench.memory import run_and_measure
 from appliance.bench.portrait_rendering import beside_rest, serpentine_order, write_sitters
 from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import fit_base, fit_patches
@@ -331,7 +331,7 @@ def _starts(pack: Path, room: Path, folder: Path, count: int) -> dict[str, Any]:
         imports = _took(["-c", _IMPORTS]) - interpreter
         lit = folder / "lit"
         began = time.monotonic()
-        measure([*_road(pack, f"replay:{room}", lit), "--seconds", "5"])
+        run_and_measure([*_road(pack, f"replay:{room}", lit), "--seconds", "5"])
         rows = [json.loads(row) for row in (lit / "lit.jsonl").read_text().splitlines()]
         followed = [row["time"] for row in rows if row["frame"] != rows[0]["frame"]]
         if number < 0:
@@ -356,7 +356,7 @@ def _rest(pack: Path, folder: Path, seconds: int) -> float:
     """Return percent of a core at rest: a long run's CPU time less a short one's, the least of two each."""
     road = _road(pack, "picamera", folder / "lit")[2:]
     short, long = (
-        min(measure(["-c", _NO_CAMERA, *road, "--seconds", str(s)]).cpu_s for _ in range(2))
+        min(run_and_measure(["-c", _NO_CAMERA, *road, "--seconds", str(s)]).cpu_s for _ in range(2))
         for s in (_SHORT_S, _SHORT_S + seconds)
     )
     return round(100 * (long - short) / seconds, 2)
@@ -369,13 +369,13 @@ def _memory(pack: Path, room: Path, folder: Path, size: str) -> dict[str, float]
     config.write_text(f"[display]\nwidth = {width}\nheight = {height}\n")
     road = [*_road(pack, f"replay:{room}", lit), "--config", str(config), "--seconds", "3"]
     shutil.rmtree(os.environ["CACHE_DIRECTORY"], ignore_errors=True)
-    compiling = measure(road).peak_mb
+    compiling = run_and_measure(road).peak_mb
     display = _child("hold", pack, f"offscreen:{lit}", size, 0)["resident_mb"]
     card = sum(path.stat().st_size for path in Path(os.environ["CACHE_DIRECTORY"]).glob("*.lit"))
     return {
         "display_mb": display,
         "disk_mb": round(card / 1e6, 1),
-        "run_peak_mb": measure(road).peak_mb,
+        "run_peak_mb": run_and_measure(road).peak_mb,
         "run_compiling_peak_mb": compiling,
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from appliance.assets import home_folder
-from appliance.bench.memory import measure
+from appliance.bench.memory import run_and_measure
 from appliance.fomm.network import VOX, Fomm, KeyPoints, Source, fold
 from appliance.pack import DEFAULT_COLUMNS, Pack
 
@@ -194,6 +194,6 @@ def _animation(published: Fomm) -> dict[str, Any]:
         torch.save({part: network.state_dict() for part, network in parts.items()}, weights)
         painting = home_folder() / "frames" / "sconosciuta.png"
         paths = map(str, (painting, film, weights, folder / "pack", count))
-        used = measure(["-c", _ANIMATE, *paths])
+        used = run_and_measure(["-c", _ANIMATE, *paths])
         drawn = int(count.read_text("ascii"))
     return {"frames_drawn": drawn, "cpu_s": used.cpu_s, "peak_mb": used.peak_mb}

@@ -28,7 +28,7 @@ from appliance.bench.gaze_methods import (
 )
 from appliance.bench.gaze_walks import Trial, living_trials, trials, visitor
 from appliance.bench.peer import start_peer
-from appliance.bench.vision import acquiring, meetings, times
+from appliance.bench.vision import acquiring, swap_free_meetings, times
 from appliance.config import GazeConfig
 from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.walks import RoomSpec, VisitorState, WalkScript
@@ -282,7 +282,7 @@ def bench_gaze(say: Callable[[str], None], peer: bool = False) -> dict[str, Any]
         "all scenes": over_scenes(scenes),
         "heights": heights,
         "acquire": acquiring(pack),
-        "meetings": meetings(pack),
+        "meetings": swap_free_meetings(pack),
         "time": times(pack),
         "scatter": scatter(),
     }

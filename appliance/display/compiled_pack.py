@@ -35,12 +35,10 @@ from appliance.pack import Box, Pack
 
 _FAMILY: Final = b"mona-lisa lit "
 COMPILED_MAGIC: Final = _FAMILY + b"3\n"
-# Parts begin at multiples of this, in bytes: the block size of a card.
-_ALIGNMENT: Final = 4096
+_ALIGNMENT: Final = 4096  # parts begin at multiples of this, in bytes: the block size of a card
 # Largest size of the head, in bytes: the checksums of the largest pack take less.
 _MAX_HEAD_BYTES: Final = 1 << 22
-# Start of the head: magic, length and checksum of the JSON text.
-_HEAD: Final = struct.Struct("<16sII")
+_HEAD: Final = struct.Struct("<16sII")  # start of the head: magic, length and checksum of the JSON text
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,7 @@ KEPT_SCREENS: Final = 3.5
 MAX_KEPT_BYTES: Final = 4 * 2160 * 3840 * 4
 # Columns that are read ahead to each side: a gaze on a visitor moves by one or two between two flips.
 _COLUMNS_AHEAD: Final = 2
-# The same for rows, between which the gaze moves more slowly.
-_ROWS_AHEAD: Final = 1
+_ROWS_AHEAD: Final = 1  # the same for rows, between which the gaze moves more slowly
 # Colour of the pixels of a patch that belong to another sitter: magenta, which no other pixel of a patch has.
 COLOUR_KEY: Final = (255, 0, 255)
 

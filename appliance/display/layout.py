@@ -131,8 +131,7 @@ _BELIEVED_SIDES: Final = (100.0, 5000.0)
 _ASPECT_RATIOS: Final = ((16, 9), (160, 90), (1600, 900))
 # Largest difference between the two sizes in one EDID, in mm: the first is in whole centimetres.
 _SIZE_TOLERANCE: Final = 10
-# The first bytes of every EDID.
-_EDID_HEADER: Final = bytes([0, 255, 255, 255, 255, 255, 255, 0])
+_EDID_HEADER: Final = bytes([0, 255, 255, 255, 255, 255, 255, 0])  # the first bytes of every EDID
 
 
 def sitter_offsets_mm(

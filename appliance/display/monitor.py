@@ -14,17 +14,13 @@ from appliance.errors import DisplayLost
 
 log = logging.getLogger(__name__)
 
-# Folder of the kernel's list of connectors.
-SYS_DRM: Final = Path("/sys/class/drm")
-# Folder of the graphics cards.
-CARDS: Final = Path("/dev/dri")
+SYS_DRM: Final = Path("/sys/class/drm")  # folder of the kernel's list of connectors
+CARDS: Final = Path("/dev/dri")  # folder of the graphics cards
 WAITING_FOR_MONITOR: Final = "no display: %s; waiting for one"
 MONITOR_CONNECTED: Final = "display connected: %s"
 
-# Time between two checks while waiting for a monitor, in seconds.
-_CHECK_INTERVAL: Final = 1.0
-# Time between two log lines about the same wait, in seconds.
-_LOG_INTERVAL: Final = 60.0
+_CHECK_INTERVAL: Final = 1.0  # time between two checks while waiting for a monitor, in seconds
+_LOG_INTERVAL: Final = 60.0  # time between two log lines about the same wait, in seconds
 # Time until a missing monitor is lost, in seconds: a change of input disconnects briefly (origin unknown).
 _LOST_AFTER: Final = 3.0
 

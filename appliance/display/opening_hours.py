@@ -18,8 +18,7 @@ if TYPE_CHECKING:  # loaded where a config asks for them
 TIMESYNC_FLAG: Final = Path("/run/systemd/timesync/synchronized")
 # The battery-backed clock that the kernel reads at the start.
 BATTERY_CLOCK: Final = Path("/sys/class/rtc/rtc0")
-# STA_UNSYNC of adjtimex(2).
-_UNSYNCHRONISED: Final = 0x40
+_UNSYNCHRONISED: Final = 0x40  # STA_UNSYNC of adjtimex(2)
 # Largest difference between a battery-backed clock and the system's, in seconds (guess).
 _MAX_CLOCK_DIFFERENCE: Final = 120.0
 # June 2025, in seconds since 1970: a battery-backed clock that shows less has lost its power.

@@ -46,12 +46,10 @@ def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
 
-# Name of the log of flips in the folder.
-FLIP_LOG: Final = "lit.jsonl"
+FLIP_LOG: Final = "lit.jsonl"  # name of the log of flips in the folder
 # Largest size of the pictures that wait to be written, in bytes; one may always wait (origin unknown).
 _MAX_WAITING_BYTES: Final = 10_000_000
-# Rows of a picture that are in memory at once (origin unknown).
-_STRIP_ROWS: Final = 64
+_STRIP_ROWS: Final = 64  # rows of a picture that are in memory at once (origin unknown)
 
 
 class OffscreenFolder:
@@ -152,12 +150,10 @@ log = logging.getLogger(__name__)
 RECORDING_FULL: Final = "%s: %d pictures, the most a recording holds; later frames are not recorded"
 # Largest number of pictures: Pillow decodes all to write the file, which takes 240 MB; a Pi of 1 GB has them.
 MAX_RECORDED: Final = 600
-# Longest side of a recorded picture, in pixels (chosen by eye).
-_LONG_SIDE: Final = 480
+_LONG_SIDE: Final = 480  # longest side of a recorded picture, in pixels (chosen by eye)
 # Shortest time between two pictures, in seconds: 25 pictures/s; faster changes are left out.
 _MIN_INTERVAL: Final = 0.04
-# Duration of the last picture, in seconds (chosen by eye).
-_LAST_DURATION: Final = 1.0
+_LAST_DURATION: Final = 1.0  # duration of the last picture, in seconds (chosen by eye)
 # Height of the strip with the frame numbers, in pixels: one line of Pillow's built-in font.
 _LABEL_ROWS: Final = 16
 

@@ -44,12 +44,9 @@ def _request(direction: int, number: int, form: struct.Struct) -> int:
     return direction << 30 | form.size << 16 | ord("d") << 8 | number
 
 
-# The ioctl by which a master authenticates another process.
-AUTH_MAGIC: Final = _request(1, 0x11, _AUTH)
-# The ioctl for framebuffers and CRTCs.
-GET_RESOURCES: Final = _request(3, 0xA0, _RESOURCES)
-# The ioctl for the framebuffer of a CRTC.
-GET_CRTC: Final = _request(3, 0xA1, _CRTC)
+AUTH_MAGIC: Final = _request(1, 0x11, _AUTH)  # the ioctl by which a master authenticates another process
+GET_RESOURCES: Final = _request(3, 0xA0, _RESOURCES)  # the ioctl for framebuffers and CRTCs
+GET_CRTC: Final = _request(3, 0xA1, _CRTC)  # the ioctl for the framebuffer of a CRTC
 
 
 class DrmCard:

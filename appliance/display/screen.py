@@ -66,8 +66,7 @@ FEW_COLOURS: Final = "the screen has %d bits per pixel: colours are coarse; expe
 HEARTBEAT_INTERVAL: Final = 2.0
 # Duration of the half-faded picture of a cross-fade, in seconds: one refresh at 60 Hz.
 _HALF_TIME: Final = 1 / 60
-# Steps per second of a slow fade (chosen by eye).
-_FADE_RATE: Final = 20.0
+_FADE_RATE: Final = 20.0  # steps per second of a slow fade (chosen by eye)
 # Difference of a picture's from the screen's shape that is logged as a warning, as a fraction (by eye).
 _MISFIT_SHARE: Final = 0.02
 

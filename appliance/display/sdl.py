@@ -171,10 +171,8 @@ DISPLAY_FREE: Final = "display free: %s"
 
 # Time within which udev sets the group of a new card even on the slowest machine, in seconds (guess).
 _UDEV_TIMEOUT: Final = 30.0
-# Time between two checks whether the cards may be opened, in seconds.
-_CARD_INTERVAL: Final = 0.2
-# Time between two checks of a display that another program holds, in seconds.
-_HELD_INTERVAL: Final = 1.0
+_CARD_INTERVAL: Final = 0.2  # time between two checks whether the cards may be opened, in seconds
+_HELD_INTERVAL: Final = 1.0  # time between two checks of a display that another program holds, in seconds
 
 
 def wait_until_display_opens(

@@ -41,8 +41,8 @@ from appliance.portrait.foreign_blend import (
     evenly_spaced_row,
     read_fitted_painting,
 )
+from appliance.portrait.frame_motions import check_frame_count
 from appliance.portrait.landmarks import FaceLandmarker
-from appliance.portrait.plan import check_frame_count
 from appliance.portrait.sampling import Array
 from appliance.terminal import show_progress
 

@@ -11,21 +11,18 @@ from appliance.pack import FrameGrid, PackInfo
 from appliance.tracking.filters import apply_hysteresis, ease_in_out, prediction_time
 from appliance.tracking.viewer_position import Viewer
 
-# Duration of a saccade to another viewer, in seconds (chosen by eye).
-SACCADE_TIME: Final = 0.25
+SACCADE_TIME: Final = 0.25  # duration of a saccade to another viewer, in seconds (chosen by eye)
 # Idle gaze: duration of the movement aside, and of that back, in seconds (chosen by eye).
 _IDLE_MOVE_TIME: Final = 1.5
-# Idle gaze: time for which the eyes stay there, in seconds (chosen by eye).
-_IDLE_STAY_TIME: Final = 2.0
+_IDLE_STAY_TIME: Final = 2.0  # idle gaze: time for which the eyes stay there, in seconds (chosen by eye)
 # Idle gaze: largest angle as a fraction of the outermost frames' angles (chosen by eye).
 _IDLE_REACH: Final = 0.6
 # Speed of the eyes at which hysteresis is 0, in degrees per second: five frames a second.
 _MOVING_SPEED: Final = 10.0
-# Distance past the middle between two rows from which the row changes, in rows: more than between
-# columns, because a nodding head moves the viewer's eyes up and down (measured: bench gaze, living visitors).
+# Distance past the middle between two rows from which the row changes, in rows: more than between columns,
+# because a nodding head moves the viewer's eyes up and down (measured: bench gaze, living visitors).
 ROW_HYSTERESIS: Final = 0.3
-# Duration of the transition to eye contact and back, in seconds (required: 0.8).
-CONTACT_TIME: Final = 0.8
+CONTACT_TIME: Final = 0.8  # duration of the transition to eye contact and back, in seconds (required: 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +121,8 @@ def idle_gaze(empty: float, every: float) -> tuple[float, float]:
     """Return where the sitter looks in an empty room: straight to a point and back, every now and then.
 
     As fractions of the range from -`_IDLE_REACH` to `_IDLE_REACH`, 0 being at rest: to picture right, and up.
-
-    Parameters
-    ----------
-    empty : seconds since the sitter came to rest
-    every : seconds from one movement to the next; one takes 5 seconds; 0 for none
+    `empty` is the time since the sitter came to rest, and `every` that from one movement, which takes 5
+    seconds, to the next, in seconds; 0 for none.
     """
     every = max(every, 2 * _IDLE_MOVE_TIME + _IDLE_STAY_TIME) if every > 0 else math.inf
     if empty < every:
@@ -152,11 +146,9 @@ def frames_for(
 ) -> tuple[int, ...]:
     """Return the number of the frame to show of each sitter, where the frames `shown` are on the screen.
 
-    Parameters
-    ----------
-    now : the moment light will leave the screen, seconds on the monotonic clock
-    apart : how far each sitter's eyes are to picture right of the first one's, and above them, in mm; (0, 0)
-        for a sitter without an entry
+    `now` is the moment at which light will leave the screen, in seconds on the monotonic clock. `apart` is
+    how far each sitter's eyes are to picture right of the first one's, and above them, in mm; (0, 0) for a
+    sitter without an entry.
     """
     # Moving eyes need no hysteresis; with it they would lag behind the viewer.
     still = 1 - min(abs(target.speed) / _MOVING_SPEED, 1.0) if target else 1.0

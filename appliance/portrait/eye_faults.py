@@ -18,7 +18,9 @@ from appliance.portrait.landmarks import EyeLandmarks
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import LUMA, Array, Mask, dilate, gaussian_blur, sample_bilinear
 
-# Chosen by eye unless another origin is given; lengths are in eye widths.
+# Chosen by eye unless another origin is given; lengths are in eye widths unless another unit is.
+
+# Uncovered white:
 
 _STRIP: Final = 0.05  # width of each of the two strips beside the uncovered white
 # The strips begin this far beyond the painted iris's rim, where shade and blur have ended.
@@ -33,6 +35,69 @@ _LEAST: Final = 20  # with fewer samples of it than this, nothing white is paint
 # If it is brighter than the iris by less than this, in grey levels, nothing white is painted there.
 _WHITER: Final = 20.0
 _BLUR: Final = 0.02  # how far the moved iris's blur reaches beyond its rim
+
+# Cut irises and catch-lights:
+
+# An iris less than this darker than the white, in grey levels, has no edge that could be cut (a guess).
+_LEAST_STEP: Final = 24.0
+_CORNER: Final = 0.14  # nearer to a corner than this, lids cover every iris
+_SPOTS: Final = (0.02, 0.035, 0.05)  # radii of the spots that may be a catch-light
+_WITHIN: Final = 1.15  # a catch-light lies within this many radii of the iris's middle
+_AROUND: Final = 2.2  # its surroundings are read at this many times its own radius
+# It is brighter than its surroundings in every direction by at least this, in grey levels (measured: grain
+# and brushwork reach 25).
+_STANDS_OUT: Final = 30.0
+_OFF_LIDS: Final = (0.02, 0.03)  # it is looked for this far off the upper and the lower lid at rest
+_ASIDE: Final = (-0.03, 0.0, 0.03)  # in a frame it is looked for this far below its place at rest
+
+# All measures:
+
+SHADE_WIDTH: Final = 0.05  # how far the iris's blur and shade reach beyond its rim
+# Reach beyond the rim of the hole that the iris leaves in the white; it is larger only for a very soft rim.
+HOLE_MARGIN: Final = 0.1
+MIN_IRIS_SHIFT: Final = 0.05  # an iris that has moved less than this has uncovered nothing that can be read
+MIN_SAMPLES: Final = 40  # fewer samples than this say nothing (of 16,384 in a square eye width)
+
+# Rims, arcs and edges:
+
+# Directions in which a ghost rim is looked for, relative to the side that the iris has left (radians).
+_ARC: Final = np.radians(np.arange(-54, 55, 3))
+# Directions in which the eye's own rim is looked for, to both sides (radians).
+_RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
+_JUMP: Final = 0.015  # half the way between the samples of a jump
+_LEAST_ARC: Final = 9  # fewer directions than this (24 degrees of arc) are not called an arc
+# A fault of an eye lasts for this fraction of a row's frames, in frames next to each other: 3 of 33. What
+# lasts shorter is brushwork, the lids' shadow or the measures' scatter (50 portraits).
+LASTING_PART: Final = 1 / 11
+_BEGUN: Final = 0.03  # an arc beside the iris is looked for from this shift on
+_LINE: Final = 0.025  # half the width of the line that is an arc
+_ABOUT: Final = 0.03  # an arc is the painting's own if that has one within this distance
+_STEP: Final = 0.01  # step of the radii that are tried
+_RIM_MARGIN: Final = 0.05  # new edges are looked for this far beyond lids and corners
+# An edge is the painting's own if that has one within this distance, because the lids go a little way with
+# the iris.
+_NEAR: Final = 0.05
+_HARDEST: Final = 1 / 30  # the fraction of the area that counts as its hardest edges
+
+# Eye widths and the nose:
+
+# Offsets at which skin is read above the upper and below the lower lid: nearer, lashes and lids move with the
+# iris; farther, the field may bend.
+_SKIN: Final = (np.linspace(-0.18, -0.05, 10), np.linspace(0.04, 0.16, 10))
+_ACROSS: Final = np.linspace(-0.5, 0.5, 41)  # the u at which skin is read
+# Ways of the eye that are tried, relative to the head's field.
+_OFF: Final = np.arange(-0.08, 0.081, 0.02)
+# Stretches of the eye that are tried, relative to the painted width.
+_WIDER: Final = np.arange(-0.3, 0.31, 0.03)
+_ROUNDS: Final = 15  # most rounds that refine the best of these
+_SMALL: Final = 0.01  # the refinement ends at a change below this, in pixels
+_SQUARE: Final = 0.16  # side of the square by which a detail is matched, in half faces
+# A detail is looked for up to this far from where the head's field has it, in half faces.
+_OFF_FIELD: Final = 0.12
+_MATCH_STEP: Final = 0.004  # step of that search, in half faces
+# Skin with a smaller standard deviation than this, in grey levels, shows nothing that could be matched.
+_PLAIN: Final = 5.0
+_BRIDGE, _TIP, _LIP = 168, 1, 0  # mesh points: the nose's bridge and tip, and the upper lip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +164,10 @@ def white_brightness(eye: EyeFrames) -> list[float]:
     """Return how bright the white is in each frame against the painted one, on the side that the iris leaves.
 
     All samples between the lids on that side count: in the painting those beyond the painted iris's rim, in
-    the frame those beyond the moved one's. In both, the mean of the brightest is taken, as many as three
-    tenths of the painted ones, less the painted iris's median. Below 1 the painter's white has gone and skin
-    or shade has come in its place; above 1 there is white where the painter had none. 1 where the iris has
-    not moved, or where nothing white is painted.
+    the frame those beyond the moved one's. In both, the mean of the same number of brightest samples, three
+    tenths of the painted ones, is taken less the painted iris's median. A value below 1 means skin or shade
+    in place of the painter's white; above 1, white where the painter had none. It is 1 where the iris has not
+    moved, or where nothing white is painted.
     """
     u, v, radius = eye.iris
     across, down = EYE_FRAME_RASTER.mesh()
@@ -145,21 +210,6 @@ def _hue(colours: Array, mask: Mask, counts: Array) -> Array:
 def _less_shade(ratio: float, shade: float) -> float:
     """Return a ratio less a shade of the same sense, but not beyond 1."""
     return max(ratio / max(shade, 1), 1) if ratio > 1 else min(ratio / min(shade, 1), 1)
-
-
-# Chosen by eye unless another origin is given; lengths are in eye widths.
-
-# An iris less than this darker than the white, in grey levels, has no edge that could be cut (a guess).
-_LEAST_STEP: Final = 24.0
-_CORNER: Final = 0.14  # nearer to a corner than this, lids cover every iris
-_SPOTS: Final = (0.02, 0.035, 0.05)  # radii of the spots that may be a catch-light
-_WITHIN: Final = 1.15  # a catch-light lies within this many radii of the iris's middle
-_AROUND: Final = 2.2  # its surroundings are read at this many times its own radius
-# It is brighter than its surroundings in every direction by at least this, in grey levels (measured: grain
-# and brushwork reach 25).
-_STANDS_OUT: Final = 30.0
-_OFF_LIDS: Final = (0.02, 0.03)  # it is looked for this far off the upper and the lower lid at rest
-_ASIDE: Final = (-0.03, 0.0, 0.03)  # in a frame it is looked for this far below its place at rest
 
 
 def missing_iris_part(eye: EyeFrames) -> list[float]:
@@ -248,37 +298,6 @@ def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) ->
     middles = u + frames.shifts
     over = np.maximum(np.maximum(first - middles + radius, middles + radius - last), 0)
     return [float(way) for way in np.maximum(over - over[frames.painted_frame], 0)]
-
-
-# Chosen by eye; lengths are in eye widths.
-
-SHADE_WIDTH: Final = 0.05  # how far the iris's blur and shade reach beyond its rim
-# Reach beyond the rim of the hole that the iris leaves in the white; it is larger only for a very soft rim.
-HOLE_MARGIN: Final = 0.1
-MIN_IRIS_SHIFT: Final = 0.05  # an iris that has moved less than this has uncovered nothing that can be read
-MIN_SAMPLES: Final = 40  # fewer samples than this say nothing (of 16,384 in a square eye width)
-
-# Chosen by eye unless another origin is given; lengths are in eye widths.
-
-# Directions in which a ghost rim is looked for, relative to the side that the iris has left (radians).
-_ARC: Final = np.radians(np.arange(-54, 55, 3))
-# Directions in which the eye's own rim is looked for, to both sides (radians).
-_RIM: Final = np.radians(np.r_[np.arange(-40, 46, 4), np.arange(140, 226, 4)])
-_JUMP: Final = 0.015  # half the way between the samples of a jump
-_LEAST_ARC: Final = 9  # fewer directions than this (24 degrees of arc) are not called an arc
-# A fault of an eye lasts for this fraction of a row's frames, in frames next to each other: 3 of 33. What
-# lasts shorter is brushwork, the lids' shadow or the measures' scatter (50 portraits).
-LASTING_PART: Final = 1 / 11
-_BEGUN: Final = 0.03  # an arc beside the iris is looked for from this shift on
-_LINE: Final = 0.025  # half the width of the line that is an arc
-_ABOUT: Final = 0.03  # an arc is the painting's own if that has one within this distance
-_STEP: Final = 0.01  # step of the radii that are tried
-
-_RIM_MARGIN: Final = 0.05  # new edges are looked for this far beyond lids and corners, in eye widths (by eye)
-# An edge is the painting's own if that has one within this distance, in eye widths, because the lids go a
-# little way with the iris (by eye).
-_NEAR: Final = 0.05
-_HARDEST: Final = 1 / 30  # the fraction of the area that counts as its hardest edges (by eye)
 
 
 def eye_contrast(eye: EyeFrames) -> float:
@@ -448,27 +467,6 @@ def _steepness(colours: Array) -> Array:
     steps[1, 2:-2] = abs(colours[4:] - colours[:-4]).max(-1)
     steep: Array = np.hypot(*steps)
     return steep
-
-
-# Offsets at which skin is read above the upper and below the lower lid, in eye widths: nearer, lashes and
-# lids move with the iris; farther, the field may bend (by eye).
-_SKIN: Final = (np.linspace(-0.18, -0.05, 10), np.linspace(0.04, 0.16, 10))
-_ACROSS: Final = np.linspace(-0.5, 0.5, 41)  # the u at which skin is read, in eye widths
-# Ways of the eye that are tried, relative to the head's field, in eye widths.
-_OFF: Final = np.arange(-0.08, 0.081, 0.02)
-# Stretches of the eye that are tried, relative to the painted width.
-_WIDER: Final = np.arange(-0.3, 0.31, 0.03)
-_ROUNDS: Final = 15  # most rounds that refine the best of these
-_SMALL: Final = 0.01  # the refinement ends at a change below this, in pixels
-
-_SQUARE: Final = 0.16  # side of the square by which a detail is matched, in half faces (by eye)
-# A detail is looked for up to this far from where the head's field has it, in half faces (by eye).
-_OFF_FIELD: Final = 0.12
-_MATCH_STEP: Final = 0.004  # step of that search, in half faces
-# Skin with a smaller standard deviation than this, in grey levels, shows nothing that could be matched (by
-# eye).
-_PLAIN: Final = 5.0
-_BRIDGE, _TIP, _LIP = 168, 1, 0  # mesh points: the nose's bridge and tip, and the upper lip
 
 
 class HeadFigures(NamedTuple):

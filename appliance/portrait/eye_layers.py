@@ -24,7 +24,8 @@ from appliance.portrait.lids import (
 from appliance.portrait.sampling import LUMA, Array, Mask, sample_sharp, smoothstep, soft_edge
 from appliance.portrait.sclera import fill_sclera, iris_hole_radius, iris_hole_weight
 
-# Chosen on the close-ups of 24 paintings unless another origin is given; lengths are in eye widths.
+# Taking an eye apart: chosen on the close-ups of 24 paintings unless another origin is given; lengths are in
+# eye widths.
 
 _RIM: Final = 1.6  # the blur of the rim reaches this many times its sigma inwards (by eye)
 # Ground darker than this many grey levels says little about how much shade lies on it (by eye).
@@ -51,6 +52,42 @@ _RIM_BAND: Final = 0.03  # width of the band along the rim in which that is judg
 _PLAIN: Final = 0.25
 _BENDS: Final = 4  # exponent of the p-norm by which a catch-light's way slows towards its end (by eye)
 _MARGIN: Final = 0.1  # the iris's rest has ended this far beyond the hole
+
+# Moving an eye: chosen by eye unless another origin is given; lengths are in eye widths.
+
+# The distance of the iris's plane from the eye's centre of rotation, in iris radii (anatomy: 10.2 and 5.85
+# mm).
+IRIS_LEVER: Final = 10.2 / 5.85
+# The radius of an iris as a fraction of half the face's width (anatomy: 5.85 of 73 mm).
+_OF_HALF_FACE: Final = 0.08
+# The models' contour is widened by this factor, because its corners lie too near each other.
+_WIDER: Final = 1.08
+_SHARP: Final = 0.025  # a rim of this sigma is sharp enough to end at the lids (20 paintings)
+# A softer rim reaches over the lower lid by this many times the sigma beyond it (20 paintings).
+_OVER: Final = 1.5
+_RADII: Final = (0.11, 0.38)  # least and greatest radius of painted irises
+_UPPER_FADE: Final = 0.075  # width over which the drawn eye fades into the painting at the upper lid
+_LOWER_FADE: Final = 0.035  # the same at the lower lid
+_CORNER_FADE: Final = 0.05  # the same inside a corner
+# Width of the fade over a lid as a multiple of the blur (sigma) of the iris's rim, where the rim is softer
+# than the fades above: a step blurred by sigma resembles a smooth step 4.5 sigma wide.
+_AS_SOFT: Final = 4.0
+_UPPER_STICK: Final = 0.14  # how far from the upper lid the iris's content sticks to the lid
+_LOWER_STICK: Final = 0.07  # the same of the lower lid
+# The iris takes no shade along from a place where the eye is open by less than this fraction of the opening
+# at the new place, and all of it from twice this fraction on.
+_NARROW: Final = 0.35
+_FOLLOW: Final = 0.15  # the fraction of the iris's way across that the lids go with it
+_FOLLOW_REACH: Final = 0.55  # how far above and below the eye's middle that fades to nothing
+# The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
+# less the lower lid cuts an iris that looks down).
+LID_LIFT: Final = (0.75, 0.6)
+# The skin gives way to the lids this far above the upper and below the lower one; with less a seam shows.
+_GIVE: Final = (0.55, 0.4)
+_FADE: Final = 0.05  # the iris's shift over which errors of the filled white fade
+_BRIGHTER: Final = 1.3  # shade becomes lighter by at most this factor where the ground is lighter
+# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings.
+_FORESHORTENING: Final = 0.6
 
 
 class EyeParts(NamedTuple):
@@ -92,7 +129,7 @@ class CatchLight:
     def offset(self, shift: float, down: float) -> tuple[float, float]:
         """Return how far the light moves when the iris moves by `shift` across and `down`, in eye widths.
 
-        It lags behind the iris, but only so far that it stays on it, or as near to it as it was painted.
+        It lags behind the iris, but stays on it, or as near to it as it was painted.
         """
         lag = (1 - CATCH_LIGHT_FOLLOWS) * math.hypot(shift, down)
         if not lag:
@@ -251,43 +288,6 @@ def _all_around(values: Array, away: Array, free: Mask, part: float) -> Array:
     return around
 
 
-# Chosen by eye unless another origin is given; lengths are in eye widths.
-
-# The distance of the iris's plane from the eye's centre of rotation, in iris radii (anatomy: 10.2 and 5.85
-# mm).
-IRIS_LEVER: Final = 10.2 / 5.85
-# The radius of an iris as a fraction of half the face's width (anatomy: 5.85 of 73 mm).
-_OF_HALF_FACE: Final = 0.08
-# The models' contour is widened by this factor, because its corners lie too near each other.
-_WIDER: Final = 1.08
-_SHARP: Final = 0.025  # a rim of this sigma is sharp enough to end at the lids (20 paintings)
-# A softer rim reaches over the lower lid by this many times the sigma beyond it (20 paintings).
-_OVER: Final = 1.5
-_RADII: Final = (0.11, 0.38)  # least and greatest radius of painted irises
-_UPPER_FADE: Final = 0.075  # width over which the drawn eye fades into the painting at the upper lid
-_LOWER_FADE: Final = 0.035  # the same at the lower lid
-_CORNER_FADE: Final = 0.05  # the same inside a corner
-# Width of the fade over a lid as a multiple of the blur (sigma) of the iris's rim, where the rim is softer
-# than the fades above: a step blurred by sigma resembles a smooth step 4.5 sigma wide.
-_AS_SOFT: Final = 4.0
-_UPPER_STICK: Final = 0.14  # how far from the upper lid the iris's content sticks to the lid
-_LOWER_STICK: Final = 0.07  # the same of the lower lid
-# The iris takes no shade along from a place where the eye is open by less than this fraction of the opening
-# at the new place, and all of it from twice this fraction on.
-_NARROW: Final = 0.35
-_FOLLOW: Final = 0.15  # the fraction of the iris's way across that the lids go with it
-_FOLLOW_REACH: Final = 0.55  # how far above and below the eye's middle that fades to nothing
-# The fractions of the iris's way up or down that the upper and the lower lid go with it (10 portraits; with
-# less the lower lid cuts an iris that looks down).
-LID_LIFT: Final = (0.75, 0.6)
-# The skin gives way to the lids this far above the upper and below the lower one; with less a seam shows.
-_GIVE: Final = (0.55, 0.4)
-_FADE: Final = 0.05  # the iris's shift over which errors of the filled white fade
-_BRIGHTER: Final = 1.3  # shade becomes lighter by at most this factor where the ground is lighter
-# The fraction of a turned iris's true foreshortening that is drawn: all of it looks too strong on paintings.
-_FORESHORTENING: Final = 0.6
-
-
 @dataclass(frozen=True, slots=True)
 class PaintedEye:
     """An eye taken apart, ready to look elsewhere.
@@ -406,19 +406,11 @@ class PaintedEye:
         return followed
 
     def draw(self, pixels: Pixels, x: Array, y: Array, shift: float, down: float = 0.0) -> Array:
-        """Draw the eye with its iris moved.
+        """Draw the eye at points `x`, `y` of the frame with its iris moved.
 
-        Parameters
-        ----------
-        pixels : the painting, RGB uint8 of shape (height, width, 3)
-        x, y : points of the frame, in picture pixels, any shape
-        shift : of the iris along the face to picture right, in pixels
-        down : its shift down the face, in pixels
-
-        Returns
-        -------
-        RGB (..., 3) in grey levels, not rounded: the painting beyond the lids, except that the skin follows
-            the lids
+        `pixels` is the painting, RGB uint8 of shape (height, width, 3). The iris is moved by `shift` along
+        the face to picture right and by `down` down the face, in pixels. The result is RGB (..., 3) in grey
+        levels, not rounded: the painting beyond the lids, except that the skin follows the lids.
         """
         from_x, from_y = self.lids_content_from(x, y, shift, down)
         out = sample_sharp(pixels, from_x, from_y)

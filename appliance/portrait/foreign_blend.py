@@ -298,16 +298,9 @@ def read_fitted_painting(
 ) -> FittedPainting:
     """Read a painting, fit it to the screen and find the sitter's face.
 
-    Parameters
-    ----------
-    out : the pack's folder, beside which a question about several faces is shown
-    size : (width, height) of the screen in pixels; the picture's own by default
-    choose : which of several faces, counted from 1 at picture left
-
-    Raises
-    ------
-    BadImage, UnfitPortrait
-        If it is no whole image, or has no such face.
+    A question about several faces is shown beside the pack's folder `out`; `choose` is the number of one,
+    from 1 at picture left. `size` is (width, height) of the screen in pixels, the picture's own by default.
+    Raises `BadImage` if it is no whole image, and `UnfitPortrait` if it has no such face.
     """
     original, _ = read_picture_for_screen(image, size)
     with name_picture_in_refusals(image, out):
@@ -350,18 +343,10 @@ def compose_pack(
 ) -> PackInfo:
     """Blend chosen frames over the painting into a pack; `<out>-sheet.png` is written beside it.
 
-    Parameters
-    ----------
-    place : the square of the painting that the frames show
-    files : the frames, in the order of the grid's numbers; the resting one gives way to the painting itself
-    grid : where they look; its box is the square's
-    finish : applied to a frame, by its index and at the square's size, before it is blended
-    settings : further settings of the engine, for pack.toml
-
-    Raises
-    ------
-    CannotWrite
-        If the pack or the sheet cannot be written.
+    `place` is the square of the painting that the frames in `files` show, and the box of the `grid`, which
+    says where they look, in the same order; the resting one gives way to the painting itself. `finish` is
+    applied to each, by its index and at the square's size, before it is blended. `settings` are further ones
+    of the engine for pack.toml. Raises `CannotWrite` if the pack or the sheet cannot be written.
     """
     info = PackInfo(
         title=look.title or canvas.image.stem,

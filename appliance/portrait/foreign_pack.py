@@ -31,8 +31,8 @@ from appliance.portrait.foreign_directions import (
     HeadPictureGrid,
     find_head_picture_grid,
 )
+from appliance.portrait.frame_motions import check_frame_count
 from appliance.portrait.landmarks import FaceLandmarker, FaceLandmarks
-from appliance.portrait.plan import check_frame_count
 
 # The engine that pack.toml names; its number rises when the same frames would give another pack.
 BLENDING_ENGINE: Final = "frames blended 1"

@@ -10,6 +10,8 @@ from appliance.portrait.sampling import Array
 
 # Chosen by eye unless another origin is given; lengths are in eye widths.
 
+# The circle:
+
 # Directions in which the rim is looked at, beside and below the pupil (radians; 0 to picture right,
 # clockwise): above, the upper lid and its shadow cover it.
 _RIM: Final = np.radians(np.arange(-38, 219, 6))
@@ -19,7 +21,7 @@ _LOWEST: Final = 0.26
 # It must be clear of the lower lid by this there, because the lid's own edge is no rim.
 _CLEAR_BELOW: Final = 0.06
 _WIDE: Final = (0.02, 0.05, 0.09)  # light is compared this far inside and outside the rim
-# The same of the last search, which goes by the edge alone: a pale or dark rim misleads the wide comparison
+# The same of the last search, which uses the edge alone: a pale or dark rim misleads the wide comparison
 # by its own width.
 _NARROW: Final = (0.015, 0.03)
 # First search: steps of u and v in eye widths with their number to each side, and the step of the radius.
@@ -37,6 +39,24 @@ _OFF_CORNERS: Final = 0.08  # the same off the corners
 _CALM: Final = 0.015  # blur (sigma) of the light in which the brightest white is looked for
 # Directions in which the rim's blur is measured, to both sides (radians).
 _SIDES: Final = np.radians(np.r_[np.arange(-25, 40, 5), np.arange(140, 206, 5)])
+
+# The corners of the eye:
+
+_CORNER_STEP: Final = 0.01  # distance of the columns that are read
+_OFF_RIM: Final = 0.04  # the first column lies this far beyond the iris's rim
+_MIDDLE: Final = 0.3  # a column is read this far up and down from its middle, as a fraction of the opening
+_LEAST: Final = 0.02  # it is read at least this far
+_SCATTER: Final = 0.06  # scatter expected of the model's corner
+_SAYS: Final = 1.5  # the most that one column says against the model, in squared scatters
+_BEYOND: Final = 0.05  # drawing ends this far beyond the last white, where it fades
+# White and skin whose saturations differ by less than this look alike; from twice this on they are told
+# apart in full.
+_ALIKE: Final = 0.012
+# Width of the flesh in the inner corner, which no iris covers (on people 3 of 30 mm; the contour had been
+# widened by 4 % to this side before, see `eye_layers._WIDER`).
+_FLESH: Final = 0.08
+_ROOM: Final = 0.06  # white is read in the half next to the rim of a side with this much room
+_BELOW: Final = (0.07, 0.2)  # skin is read from and to this far below the lower lid
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +84,8 @@ def fit_iris(
 ) -> IrisCircle:
     """Find the circle that is dark inside and has the white of the eye around it, near a prior.
 
-    Parameters
-    ----------
-    prior : the circle expected, from the iris model
-    slack : scatter expected of its radius, as a fraction of it
-    radii : the least and the largest radius tried, in eye widths
+    `prior` is the circle expected, from the iris model, and `slack` the scatter expected of its radius, as a
+    fraction of it; `radii` are the least and the largest radius tried, in eye widths.
     """
     search = _Search(view, lids, prior, slack, _whitest(view, lids))
     (du, across), (dv, down), dr = _COARSE
@@ -166,25 +183,6 @@ def _softness(view: EyeView, lids: Eyelids, iris: IrisCircle) -> float:
     rise = (profile - profile[0]) / max(float(profile[-1] - profile[0]), 1e-3)
     low, middle, high = np.interp([0.16, 0.5, 0.84], rise + np.arange(len(along)) * 1e-6, along)
     return float(np.clip(min((high - low) / 2, high - middle), max(0.012, 0.5 / view.axes.width), 0.05))
-
-
-# Chosen by eye unless another origin is given; lengths are in eye widths.
-
-_CORNER_STEP: Final = 0.01  # distance of the columns that are read
-_OFF_RIM: Final = 0.04  # the first column lies this far beyond the iris's rim
-_MIDDLE: Final = 0.3  # a column is read this far up and down from its middle, as a fraction of the opening
-_LEAST: Final = 0.02  # it is read at least this far
-_SCATTER: Final = 0.06  # scatter expected of the model's corner
-_SAYS: Final = 1.5  # the most that one column says against the model, in squared scatters
-_BEYOND: Final = 0.05  # drawing ends this far beyond the last white, where it fades
-# White and skin whose saturations differ by less than this look alike; from twice this on they are told
-# apart in full.
-_ALIKE: Final = 0.012
-# Width of the flesh in the inner corner, which no iris covers (on people 3 of 30 mm; the contour had been
-# widened by 4 % to this side before, see `eye_layers._WIDER`).
-_FLESH: Final = 0.08
-_ROOM: Final = 0.06  # white is read in the half next to the rim of a side with this much room
-_BELOW: Final = (0.07, 0.2)  # skin is read from and to this far below the lower lid
 
 
 def fit_corners(view: EyeView, lids: Eyelids, iris: IrisCircle, inner: int) -> Eyelids:

@@ -27,6 +27,65 @@ from appliance.portrait.sampling import Array
 from appliance.vision.blazeface import Face, FaceDetector, letterbox_region
 from appliance.vision.runtime import TfliteModel
 
+# Finding faces: chosen by eye unless another origin is given.
+
+# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
+# whole picture: small heads fill only a small window.
+_WINDOWS: Final = (0.6, 0.38, 0.24)
+_STEP: Final = 0.4  # windows are at most this fraction of their side apart
+# Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
+# could rival it.
+_ENOUGH: Final = 0.9
+_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
+_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
+_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
+# Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
+# 0.70; a confidence under 0.75 is refused as a sitter, too).
+_SECOND_MESH: Final = 0.75
+# Two meshes that share more than this fraction of the smaller one's rectangle are one face read twice
+# (measured: a forehead within a face shares 0.83, two heads cheek to cheek 0.1).
+_SHARED: Final = 0.3
+# A face whose score times width is more than this fraction of the largest such product could be the sitter,
+# too (by eye: a face half as large asks, a spectator in the background does not).
+_RIVAL: Final = 0.45
+
+# The mesh model:
+
+_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
+_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
+_MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
+
+# The iris model:
+
+_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
+# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
+# 3 does not (measured).
+_IRIS_MARGIN: Final = 3.0
+# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
+_IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
+
+# Mesh points at the corners of the eyes, from picture left to picture right.
+EYE_CORNERS: Final = ((33, 133), (362, 263))
+# Mesh points at the face's sides, beside the ears, from picture left to picture right.
+FACE_SIDES: Final = (234, 454)
+# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
+# a hundredth of its radius.
+OUTLINE_DIRECTIONS: Final = np.stack(
+    [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
+)
+
+# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
+FaceChoice = int | Literal["all"] | None
+
+# The numbered picture:
+
+_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
+# Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
+_FONT: Final = 11
+_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
+_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
+
 
 class TurnedCrop(NamedTuple):
     """A turned square of the picture: centre and side in pixels, angle in radians; maybe mirrored."""
@@ -63,13 +122,6 @@ def apply_affine(matrix: Array, points: Array) -> Array:
     return moved
 
 
-_LONGEST: Final = 1200  # longest side of the numbered picture in pixels: it fits a laptop's screen (by eye)
-# Side of Pillow's built-in font in pixels, which every version has and none before 10.1 can scale.
-_FONT: Final = 11
-_ROWS: Final = ("upper", "", "lower")  # words for the thirds of a picture from top to bottom
-_COLUMNS: Final = ("left", "middle", "right")  # words for its thirds from left to right
-
-
 class SeveralFaces(UnfitPortrait):
     """A picture shows several faces that could be the sitter's, and none was chosen.
 
@@ -84,13 +136,10 @@ class SeveralFaces(UnfitPortrait):
 def ask_which_face(
     image: Image.Image, faces: Mapping[int, Face], unfit: Mapping[int, UnfitPortrait] | None = None
 ) -> SeveralFaces:
-    """Return the question which of several faces is the sitter.
+    """Return the question which of several faces in the painting `image`, RGB, is the sitter.
 
-    Parameters
-    ----------
-    image : the painting, RGB
-    faces : those that could be, by the numbers that `--face` takes
-    unfit : why some of them cannot follow, if the others could together
+    `faces` are those that could be, by the numbers that `--face` takes; `unfit` says why some of them cannot
+    follow, if the others could together.
     """
     places = [f"{number} {face_position(face, *image.size)}" for number, face in faces.items()]
     words = f"{len(faces)} faces found ({', '.join(places)})"
@@ -107,12 +156,8 @@ def ask_which_face(
 def name_picture_in_refusals(image: Path, out: Path) -> Iterator[None]:
     """Name the file `image` in every refusal of the block; keep a numbered picture as `<out>-faces.png`.
 
-    Raises
-    ------
-    UnfitPortrait
-        In place of the block's own, with the names of both files.
-    CannotWrite
-        If the numbered picture cannot be written.
+    Raises `UnfitPortrait` with the names of both files in place of the block's own, and `CannotWrite` if the
+    numbered picture cannot be written.
     """
     try:
         yield
@@ -161,54 +206,6 @@ def _digits(number: int, size: int) -> Image.Image:
     left, top, right, bottom = (round(v) for v in draw.textbbox((0, 0), text, font))
     draw.text(((small.width - right - left) / 2, (small.height - bottom - top) / 2), text, fill=0, font=font)
     return small.resize((size, size), Image.Resampling.LANCZOS).convert("RGB")
-
-
-# Chosen by eye unless another origin is given.
-
-# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
-# whole picture: small heads fill only a small window.
-_WINDOWS: Final = (0.6, 0.38, 0.24)
-_STEP: Final = 0.4  # windows are at most this fraction of their side apart
-# Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
-# could rival it.
-_ENOUGH: Final = 0.9
-_CANDIDATES: Final = 24  # at most this many faces are asked of the mesh model
-_FACE_SCORE: Final = 0.4  # least score of BlazeFace, 0 to 1, on paintings
-_MESH_SCORE: Final = 0.5  # least confidence of the mesh model for a face, 0 to 1
-# Least confidence for any further face, once its crop is centred (a chin with the neck below it was read at
-# 0.70; a confidence under 0.75 is refused as a sitter, too).
-_SECOND_MESH: Final = 0.75
-# Two meshes that share more than this fraction of the smaller one's rectangle are one face read twice
-# (measured: a forehead within a face shares 0.83, two heads cheek to cheek 0.1).
-_SHARED: Final = 0.3
-# A face whose score times width is more than this fraction of the largest such product could be the sitter,
-# too (by eye: a face half as large asks, a spectator in the background does not).
-_RIVAL: Final = 0.45
-
-_MESH_SIDE: Final = 192  # side of the mesh model's input, in pixels (given by the model)
-_MESH_MARGIN: Final = 1.5  # side of its crop against the face's longer side (MediaPipe's)
-# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
-_MESH_JITTER: Final = tuple(product((-0.12, 0.0, 0.12), (0.93, 1.0, 1.08), (0.0, 0.03)))
-
-_IRIS_SIDE: Final = 64  # side of the iris model's input, in pixels (given by the model)
-# Side of its crop in eye widths. MediaPipe takes 2.3; on paintings that shrinks the contours by a fifth, and
-# 3 does not (measured).
-_IRIS_MARGIN: Final = 3.0
-# Movements of the crop whose answers are averaged: turn in radians, scale, shift in sides (by eye).
-_IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 0.0, 0.03)))
-
-# Mesh points at the corners of the eyes, from picture left to picture right.
-EYE_CORNERS: Final = ((33, 133), (362, 263))
-# Mesh points at the face's sides, beside the ears, from picture left to picture right.
-FACE_SIDES: Final = (234, 454)
-# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
-# a hundredth of its radius.
-OUTLINE_DIRECTIONS: Final = np.stack(
-    [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
-)
-
-# The faces that follow: the number of one, from 1 at picture left; "all"; None for those of a sitter's size.
-FaceChoice = int | Literal["all"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,13 +473,13 @@ def _centre(face: Face) -> tuple[float, float]:
 
 
 def _around(face: Face) -> TurnedCrop:
-    """Return the crop that a detected face calls for."""
+    """Return the crop in which the mesh model reads a detected face."""
     (x0, y0), (x1, y1) = face.right_eye, face.left_eye
     return TurnedCrop(*_centre(face), _MESH_MARGIN * face.width, math.atan2(y1 - y0, x1 - x0))
 
 
 def _recentred(mesh: Array) -> TurnedCrop:
-    """Return the crop that a mesh calls for: upright along the eyes and around all its points."""
+    """Return the crop in which a mesh is read again: upright along the eyes and around all its points."""
     first, last = mesh[EYE_CORNERS[0][0], :2], mesh[EYE_CORNERS[1][1], :2]
     angle = math.atan2(last[1] - first[1], last[0] - first[0])
     turn, low, high = _upright(mesh, angle)

@@ -26,6 +26,7 @@ from appliance.pack import (
 )
 from appliance.portrait.contact_sheet import ContactSheet, EyeCloseUp, png_bytes, stack_pictures
 from appliance.portrait.draw_frames import draw_patches, eyes_box, patch_box
+from appliance.portrait.frame_motions import USUAL_YAW, check_frame_count
 from appliance.portrait.landmarks import (
     FaceChoice,
     FaceLandmarker,
@@ -34,7 +35,6 @@ from appliance.portrait.landmarks import (
     face_names,
     name_picture_in_refusals,
 )
-from appliance.portrait.plan import USUAL_YAW, check_frame_count
 from appliance.portrait.prepared_sitters import (
     VIEWER_DISTANCE_MM,
     PreparedSitter,
@@ -71,7 +71,7 @@ def render(
     """Render a painting to a pack, and beside it a contact sheet and a close-up of the eyes.
 
     All faces of the sitters' size follow together, the largest first; if one of them cannot, `SeveralFaces`
-    asks which one shall. `PixelOwners` says whose a pixel is where heads meet.
+    asks which one shall. `PixelOwners` decides to which of them a pixel belongs where heads meet.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ from appliance.camera.sampling import Pixels
 from appliance.errors import UnfitPortrait
 from appliance.pack import Box, FrameGrid
 from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.frame_motions import USUAL_YAW, FrameMotions, add_pitch_rows, plan_level_row
 from appliance.portrait.head import HeadMotion, build_head_motion
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarker, FaceLandmarks
-from appliance.portrait.plan import USUAL_YAW, FramePlan, add_pitch_rows, plan_level_row
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.suitability import check_face_suitable, check_gaze_range, check_iris_contrast
 from appliance.vision.blazeface import Face
@@ -126,7 +126,7 @@ class PreparedSitter:
     face: FaceLandmarks
     head: HeadMotion
     eyes: tuple[PaintedEye, PaintedEye]
-    plan: FramePlan
+    plan: FrameMotions
     doubts: tuple[str, ...] = ()
     number: int = 1
 
@@ -168,16 +168,9 @@ def prepare_sitters(
     larger face comes first. Faces that cannot follow rest, and nobody's movement reaches into them, except
     where the faces themselves overlap.
 
-    Parameters
-    ----------
-    pixels : the painting as it will be shown, RGB uint8 of shape (height, width, 3)
-    faces : roughly where the faces are in it, by their numbers
-    scale : of `pixels` against the original picture
-
-    Raises
-    ------
-    UnfitPortrait
-        If no face can be brought to life: the reason of one face, or the reasons of all.
+    `pixels` is the painting as it will be shown, RGB uint8 of shape (height, width, 3); `scale` is its scale
+    against the original picture. `faces` says roughly where the faces are in it, by their numbers. Raises
+    `UnfitPortrait`, with the reasons of all faces, if none can be brought to life.
     """
     marks: dict[int, FaceLandmarks] = {}
     seen: dict[int, tuple[tuple[PaintedEye, PaintedEye], list[str]]] = {}

@@ -178,14 +178,9 @@ def screen_window(
 ) -> Region:
     """Return the part of a picture to show: of the screen's shape, as large as it goes, placed by the eyes.
 
-    Where cropping to the screen's shape would cut the head, it reaches beyond the picture instead.
-
-    Parameters
-    ----------
-    width, height : of the picture in pixels
-    size : (width, height) of the screen in pixels
-    eyes : point between the eyes in picture pixels
-    head : width and height that must stay in view, in picture pixels
+    Where cropping to the screen's shape would cut the head, it reaches beyond the picture instead. `width`
+    and `height` are the picture's, in pixels; `size` is (width, height) of the screen. `eyes` is the point
+    between the eyes and `head` the width and height that must stay in view, in picture pixels.
     """
     scale = max(size[0] / width, size[1] / height)
     least = min(size[0] / min(head[0], width), size[1] / min(head[1], height)) if min(head) > 0 else scale
@@ -199,15 +194,8 @@ def screen_window(
 def fit_to_screen(pixels: Pixels, faces: Sequence[Face], size: tuple[int, int]) -> tuple[Pixels, list[Face]]:
     """Crop or pad a picture to a screen's shape and resize it; all heads stay in view.
 
-    Parameters
-    ----------
-    pixels : RGB uint8 (height, width, 3)
-    faces : in its pixels
-    size : (width, height) of the screen in pixels; a picture of that size is returned unchanged
-
-    Returns
-    -------
-    The fitted picture, RGB uint8, and the faces in its pixels
+    `pixels` is RGB uint8 (height, width, 3), and the `faces` are in its pixels; those returned are in the
+    pixels of the fitted picture. A picture of the screen's `size`, (width, height), is returned unchanged.
     """
     height, width = pixels.shape[:2]
     if (width, height) == size:

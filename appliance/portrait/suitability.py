@@ -5,8 +5,8 @@ from typing import Final
 
 from appliance.errors import UnfitPortrait
 from appliance.portrait.eye_layers import PaintedEye
+from appliance.portrait.frame_motions import FULL_PITCH, MAX_LOPSIDED, MIN_RANGE, FrameMotions
 from appliance.portrait.landmarks import FaceLandmarks
-from appliance.portrait.plan import FULL_PITCH, MAX_LOPSIDED, MIN_RANGE, FramePlan
 
 # Chosen by eye unless another origin is given.
 
@@ -99,7 +99,7 @@ def check_iris_contrast(eyes: tuple[PaintedEye, PaintedEye]) -> list[str]:
     return []
 
 
-def check_gaze_range(plan: FramePlan) -> list[str]:
+def check_gaze_range(plan: FrameMotions) -> list[str]:
     """Check that the frames reach visitors on both sides; return doubts or raise `UnfitPortrait`."""
     sides = -plan.angles[0], plan.angles[-1]
     side = sides.index(min(sides))

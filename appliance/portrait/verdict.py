@@ -11,7 +11,7 @@ from PIL import Image
 from appliance.pack import FrameGrid
 from appliance.portrait.eye_faults import LASTING_PART, PortraitFigures, measure_frames_of_row, measure_head
 from appliance.portrait.eye_recordings import EyeRecorder
-from appliance.portrait.plan import MAX_LOPSIDED, MIN_RANGE
+from appliance.portrait.frame_motions import MAX_LOPSIDED, MIN_RANGE
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from appliance.portrait.suitability import FAINT_IRISES, GAZE_RANGE, SOFT_EYES, UNSURE_IRISES
@@ -131,10 +131,7 @@ class Verdict:
 
 
 def judge_portrait(figures: PortraitFigures, doubts: Iterable[str] = ()) -> Verdict:
-    """Judge a portrait by its level row.
-
-    `doubts` say what else makes it doubtful, a sentence each.
-    """
+    """Judge a portrait by its level row. `doubts` say what else makes it doubtful, a sentence each."""
     doubts = list(doubts)
     first, second = (_of_eye(figures, eye) for eye in (0, 1))
     faults = [*first, *second, *_of_head(figures), *_of_range(figures.angles, doubts)]

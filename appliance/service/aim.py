@@ -40,10 +40,8 @@ from appliance.tracking.viewer_position import Viewer, locate_viewer
 # Height of the sitter's eyes above the floor if it is not told, in mm (pictures hang with their middle at
 # about 1.5 m).
 SITTERS_EYES: Final = 1550.0
-# Pictures shown per second (chosen by eye: a hand that tilts the camera needs no more).
-RATE: Final = 10.0
-# Time after which it ends by itself, in seconds (issue 20).
-LONGEST: Final = 600.0
+RATE: Final = 10.0  # pictures shown per second (chosen by eye: a hand that tilts the camera needs no more)
+LONGEST: Final = 600.0  # time after which it ends by itself, in seconds (issue 20)
 # Distances from the sitter's eyes along the floor whose lines are drawn, in mm; at which side of the screen
 # their labels stand, and their colours (chosen by eye).
 _DISTANCES: Final = ((1000.0, "left", "yellow"), (2000.0, "right", "cyan"))
@@ -95,10 +93,7 @@ _ABOUT: Final = "The framed screen, while somebody aims the camera"
 def take_over(command: Sequence[str]) -> None:
     """Run a command in the service's place; does not return then. Returns if the service is stopped.
 
-    Raises
-    ------
-    CameraBusy
-        If the service runs, and this is not root.
+    Raises `CameraBusy` if the service runs, and this is not root.
     """
     known = ask_systemd()
     if known is None or known["ActiveState"] == "inactive":
@@ -148,14 +143,8 @@ class SessionEnd:
 def eye_line(lens: Lens, gaze: GazeConfig, rise: float, distance: float) -> tuple[float, list[Point]]:
     """Return where eyes at one height and distance are seen: a line across the picture, in pixels.
 
-    Parameters
-    ----------
-    rise : of the eyes above the sitter's, mm
-    distance : along the floor from the sitter's eyes, mm
-
-    Returns
-    -------
-    The line's y in the picture's middle column, and its points, which may lie beyond the picture; an
+    `rise` is that of the eyes above the sitter's, mm. `distance` is along the floor from the sitter's eyes,
+    mm. Returned are the line's y in the picture's middle column, and its points, which may lie beyond it; an
     infinite y and no points if the line is far out of the picture.
     """
     pitch = math.radians(gaze.camera_pitch)

@@ -39,8 +39,8 @@ TICK: Final = 1 / 60
 # but signals that ask for the end or for another config, and a window's events, wait for a step (guess).
 IDLE: Final = 0.1
 LOOK_AGAIN: Final = 1.0  # seconds between two looks at which portrait hangs (guess)
-# Seconds between two tries to light a portrait whose compiled file was damaged while it was shown: each
-# reads every file there is (guess).
+# Seconds between two tries to light a portrait whose compiled file was damaged while it was shown: each reads
+# every file there is (guess).
 MEND_AGAIN: Final = 60.0
 FADE: Final = 0.6  # seconds in which the portrait goes to black when the service ends (chosen by eye)
 
@@ -264,7 +264,7 @@ def _faults(settings: Settings | None, portrait: str) -> str:
 
 
 def _in_force(asked: Config, before: Config | None, supervised: bool) -> Config:
-    """Return the config to go by, out of what the file and the command line ask for.
+    """Return the config that is used, from the one that the files and the command line ask for.
 
     `before` is None at the start. Later the keys that need a restart stay as they were, because the screen is
     opened once.

@@ -33,12 +33,10 @@ BELOW_EYES: Final = 120.0
 # wheelchair, and a man taller than most. Chosen by hand.
 CHILD: Final = 1150.0
 TALL: Final = 1850.0
-# Distances from the portrait that are reported, in mm.
-DISTANCES: Final = (1000.0, 1500.0, 2000.0)
+DISTANCES: Final = (1000.0, 1500.0, 2000.0)  # distances from the portrait that are reported, in mm
 # Up to this distance both should stay in view, since a viewer is followed so far; in mm.
 FARTHEST: Final = 5000.0
-# Angle across the picture of the wide Camera Module 3, in degrees.
-WIDE: Final = 102.0
+WIDE: Final = 102.0  # angle across the picture of the wide Camera Module 3, in degrees
 # Steepest direction reckoned with, in degrees, because the tangent has no bounds at 90.
 _STEEPEST: Final = 89.0
 
@@ -89,13 +87,8 @@ class EyeHeightsInView:
     def pitches_for_all(self, distance: float) -> tuple[float, float]:
         """Return the lowest and highest pitch at which child and tall man are in view up to the farthest.
 
-        Parameters
-        ----------
-        distance : from which on they should be in view
-
-        Returns
-        -------
-        Degrees; lowest > highest if no pitch does.
+        They should be in view from `distance` on. The result is in degrees; lowest > highest if no pitch
+        does.
         """
         if distance <= self.lens_forward:
             return math.inf, -math.inf
@@ -120,9 +113,7 @@ def eye_heights_in_view(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> Eye
 def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
     """Say in sentences which eye heights are in view, and what brings more of them into view.
 
-    Parameters
-    ----------
-    sitter_eyes : height of the sitter's eyes above the floor, mm
+    `sitter_eyes` is the height of the sitter's eyes above the floor, mm.
     """
     view = eye_heights_in_view(lens, gaze, sitter_eyes)
     wide = eye_heights_in_view(
@@ -141,9 +132,7 @@ def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
 def heights_met(grid: FrameGrid, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
     """Say in a sentence which eye heights the sitter meets, if the frames look up and down.
 
-    Parameters
-    ----------
-    sitter_eyes : height of the sitter's eyes above the floor, mm
+    `sitter_eyes` is the height of the sitter's eyes above the floor, mm.
     """
     if len(grid.pitches) == 1:
         return []
@@ -195,9 +184,8 @@ def _from(distance: float) -> str:
 def best_tilt(view: EyeHeightsInView) -> tuple[float, int]:
     """Return the nearest distance from which a tilt shows child and tall man, and that tilt's change.
 
-    Returns
-    -------
-    One of `DISTANCES` in mm, infinite if there is none; whole degrees, since nobody tilts a camera finer.
+    The distance is one of `DISTANCES` in mm, infinite if there is none; the degrees are whole, since nobody
+    tilts a camera finer.
     """
     for distance in DISTANCES:
         lowest, highest = view.pitches_for_all(distance)
@@ -245,18 +233,16 @@ UNSTEADY: Final = (
 ENDLESS: Final = "%d bytes typed without Enter; expected a height or Enter alone; nothing was written"
 GIVEN_UP: Final = "%d answers, none of them a height; nothing was written"
 NOBODY: Final = "%s: nobody was seen standing still in %d tries; nothing was written"
-# Longest line that is taken as an answer, in bytes: heights have ten.
-LONGEST_ANSWER: Final = 200
+LONGEST_ANSWER: Final = 200  # longest line that is taken as an answer, in bytes: heights have ten
 # Wrong heights in a row, and tries at a mark, after which nobody is believed to read the replies.
 _TRIES: Final = 10
 # A place is measured over so many seconds, in which the head may move by so much; then patience ends.
 _WINDOW: Final = 1.0
 _SWAY_MM: Final = 120.0
 _PATIENCE: Final = 10.0
-# Marks nearer to each other than this tell nothing about left and right, in degrees.
-_APART: Final = 5.0
-# The nearest mark is at most this share of the farthest away, else an error of 0.3 degrees in seeing the
-# eyes becomes one of more than a degree in the pitch (least squares with three marks at 2 m).
+_APART: Final = 5.0  # marks nearer to each other than this tell nothing about left and right, in degrees
+# The nearest mark is at most this share of the farthest away, else an error of 0.3 degrees in seeing the eyes
+# becomes one of more than a degree in the pitch (least squares with three marks at 2 m).
 _NEARER: Final = 0.75
 # Heights of eyes above the floor that are believed, in metres: a child in a wheelchair to a portrait hung
 # over a door.
@@ -294,18 +280,11 @@ def tells_pitch(places: Sequence[Place]) -> bool:
 def fit_camera_tilt(gaze: GazeConfig, eyes_above: float, places: Sequence[Place]) -> GazeConfig:
     """Return the gaze settings with the camera's height and pitch, by least squares over the places.
 
-    Eyes at one height are seen at y / z = tan(pitch) + (camera_up - eyes_above) / cos(pitch) / z: a
-    straight line in 1 / z. Where the places are too alike in distance to tell its two figures apart
-    (`tells_pitch`), the pitch stays as it is and only the height is fitted.
-
-    Parameters
-    ----------
-    eyes_above : how far above the sitter's eyes the eyes were at all places, mm
-
-    Raises
-    ------
-    NotCalibrated
-        If height or pitch lie beyond what the config allows.
+    Eyes at one height are seen at y / z = tan(pitch) + (camera_up - eyes_above) / cos(pitch) / z: a straight
+    line in 1 / z. Where the places are too alike in distance to tell its two figures apart (`tells_pitch`),
+    the pitch stays as it is and only the height is fitted. `eyes_above` is how far above the sitter's eyes
+    the eyes were at all places, mm. Raises `NotCalibrated` if height or pitch lie beyond what the config
+    allows.
     """
     nearness = [1 / place.z_mm for place in places]
     slopes = [place.y_mm / place.z_mm for place in places]
@@ -328,10 +307,7 @@ def fit_camera_tilt(gaze: GazeConfig, eyes_above: float, places: Sequence[Place]
 def fit_gaze_settings(gaze: GazeConfig, front: Place, left: Place, right: Place) -> GazeConfig:
     """Return the gaze settings under which the sitter meets who stands in front, and looks from mark to mark.
 
-    Raises
-    ------
-    NotCalibrated
-        If the marks lie too near to each other, or in front is not between them.
+    Raises `NotCalibrated` if the marks lie too near to each other, or in front is not between them.
     """
     plain = replace(gaze, camera_right=0.0, mirrored=False, gain=1.0, limit_left=-90.0, limit_right=90.0)
     mirrored = _angle(left, plain) > _angle(right, plain)

@@ -73,7 +73,7 @@ BLACK_AFTER: Final = 10.0  # seconds of black pictures from which on they are a 
 # Seconds of equal pictures from which on they are a fault. The noise of a sensor makes any two pictures of a
 # still room differ, even in the dark, so the limit is generous (guess).
 FROZEN_AFTER: Final = 10.0
-# Equal pictures that a fault needs as well: a slow camera may show a still room once in a while (guess).
+# Equal pictures that a fault needs as well, because a slow camera may repeat a still room (guess).
 _FEWEST: Final = 20
 # The brightest sample of a black picture, of 255: a sensor's noise in the dark stays below it (guess).
 _DARKEST: Final = 8
@@ -95,7 +95,7 @@ class FrameChecks:
 
 
 def check_picture(picture: Picture, before: FrameChecks | None, now: float) -> FrameChecks:
-    """Take in the picture that came at the moment `now`: every eighth pixel of every eighth row."""
+    """Return the checks with the picture that came at the moment `now`: every eighth pixel and row of it."""
     plane = picture.pixels[..., 1] if isinstance(picture, RgbPicture) else picture.y
     sample = plane[::_STEP, ::_STEP]
     digest = zlib.crc32(sample.tobytes())

@@ -11,8 +11,8 @@ from typing import Final
 SYSTEM: Final = Path("/sys")
 
 # The firmware's device is named after its bus: soc/soc:firmware on a Pi 4, and on a Pi 5 up to Linux 6.6;
-# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743
-# and 6621).
+# soc@107c000000/soc@107c000000:firmware on a Pi 5 since then (boot logs in raspberrypi/linux, issues 5743 and
+# 6621).
 _FIRMWARE: Final = "devices/platform/soc*/*:firmware/get_throttled"
 # Bits of the firmware's answer: under-voltage now and throttled now; 16 above, since it was last read.
 _UNDER_VOLTAGE: Final = 1 << 0 | 1 << 16
@@ -110,7 +110,7 @@ class Slowness:
         self._samples: deque[tuple[float, int, float]] = deque()
 
     def take(self, now: float, pictures: int, asked: float, delay: float, machine: Machine) -> None:
-        """Take in how pictures come at the moment `now`, in seconds on the monotonic clock.
+        """Update with the count and the delay of pictures at the moment `now`, monotonic seconds.
 
         Parameters
         ----------
@@ -176,15 +176,15 @@ class State(StrEnum):
 class HealthInputs:
     """The state at the moment `now`; times are seconds on the monotonic clock.
 
-    `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due`
-    is when the vision thread should have come by at the latest. `blind` says why nothing is seen; a camera
+    `lit` is when a flip last completed, `seen` when the viewer was last seen: -inf for never. `due` is the
+    latest time at which the vision thread should have reported. `blind` says why nothing is seen; a camera
     that is lost is left alone for `pause` seconds. `dark` says why there is no display: no fault of one that
-    is `asleep`, sent to standby after hours. `fault` says what is wrong with the config or the portrait,
-    and `overridden` has a line for each setting that a higher layer of the config overrides.
-    `visitors` are in view, the one followed at `distance` metres. `camera` is the camera with its angle of
-    view; `asked` pictures per second are expected of it, 0 while it is not open, and the newest came `delay`
-    seconds after its exposure. `frame` and `row` are the column and the row of the frame lit of the sitter
-    with the largest face. `slow` says how slowly pictures come, since the moment `slow_since`.
+    is `asleep`, sent to standby after hours. `fault` says what is wrong with the config or the portrait, and
+    `overridden` has a line for each setting that a higher layer of the config overrides. `visitors` are in
+    view, the one followed at `distance` metres. `camera` is the camera with its angle of view; `asked`
+    pictures per second are expected of it, 0 while it is not open, and the newest came `delay` seconds after
+    its exposure. `frame` and `row` are the column and the row of the frame lit of the sitter with the largest
+    face. `slow` says how slowly pictures come, since the moment `slow_since`.
     """
 
     now: float
@@ -226,7 +226,7 @@ def state_of(inputs: HealthInputs, hold: float) -> State:
 
 
 def healthy(inputs: HealthInputs) -> bool:
-    """Tell whether nobody need come: opening hours make no difference."""
+    """Tell whether nothing is wrong that a technician should mend; opening hours make no difference."""
     dead = inputs.dark and not inputs.asleep
     slow = inputs.now - inputs.slow_since > SLOW_FOR
     return not (dead or inputs.blind or inputs.fault or slow)
@@ -248,8 +248,8 @@ def hung(inputs: HealthInputs) -> bool:
 def should_ping_watchdog(inputs: HealthInputs) -> bool:
     """Tell whether systemd's watchdog is to be pinged, because a restart would mend nothing.
 
-    The vision thread comes by in time: with pictures, or because it knows that there are none. And
-    flips complete, or the display is known to be away.
+    It is if the vision thread reports in time, with pictures or the reason why there are none, and flips
+    complete or the display is known to be away.
     """
     return not hung(inputs) and (bool(inputs.dark) or inputs.now - inputs.lit <= PATIENCE)
 

@@ -61,7 +61,7 @@ def pour(bucket: Bucket | None, now: float) -> tuple[Bucket, bool]:
 
 
 class RateLimit(logging.Filter):
-    """Lets each kind of line through so often; a kind is the constant it is made from.
+    """Limits how often each kind of line passes; a kind is the constant it is made from.
 
     Other packages may put their figures in first: theirs is the line of code that logs.
     """

@@ -19,6 +19,9 @@ from appliance.vision.blazeface import Face, FaceDetector, PointSampledPicture
 # Seconds from a picture's exposure to its arrival, and from arrival to the end of detection, of a Pi at 30
 # pictures/s (estimates: no Pi has been measured).
 LATENCIES: Final = (0.05, 0.015)
+# Figures of the viewer: positions in pixels, and the distance in millimetres.
+_FIGURES: Final = ("x", "y", "eye_distance", "distance_mm", "head_x", "head_y", "confidence")
+_DIGITS: Final = {"distance_mm": 1, "confidence": 4}  # digits after the point; 2 of the other figures
 
 
 def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> dict[str, Any]:
@@ -26,16 +29,8 @@ def describe_faces(path: Path, detector: FaceDetector, as_mediapipe: bool) -> di
 
     `portrait render --face` counts them in the same order.
 
-    Parameters
-    ----------
-    path : of an image
-    detector : of either range
-    as_mediapipe : read the picture as MediaPipe does; otherwise as the appliance reads its camera
-
-    Raises
-    ------
-    BadImage
-        If the file is not a whole image.
+    With `as_mediapipe` the picture is read as MediaPipe does, otherwise as the appliance reads its camera.
+    Raises `BadImage` if the file is not a whole image.
     """
     picture = (PointSampledPicture if as_mediapipe else RgbPicture)(read_pixels(path), 0.0, 0)
     from_left = sorted(detector.detect(picture), key=lambda face: face.eye_midpoint[0])
@@ -171,18 +166,9 @@ def _pictures(folder: Path, rate: float, rotation: int) -> Iterator[tuple[str, R
 
 
 def _viewer_row(target: GazeTarget) -> dict[str, float] | None:
-    viewer = target.viewer
-    if viewer is None:
+    if target.viewer is None:
         return None
-    return {
-        "x": round(viewer.x, 2),
-        "y": round(viewer.y, 2),
-        "eye_distance": round(viewer.eye_distance, 2),
-        "distance_mm": round(viewer.distance_mm, 1),
-        "head_x": round(viewer.head_x, 2),
-        "head_y": round(viewer.head_y, 2),
-        "confidence": round(viewer.confidence, 4),
-    }
+    return {name: round(getattr(target.viewer, name), _DIGITS.get(name, 2)) for name in _FIGURES}
 
 
 def _face_row(face: Face) -> dict[str, Any]:

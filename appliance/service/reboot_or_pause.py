@@ -107,7 +107,7 @@ def main() -> None:
         if not against:
             note_reboot(notes, reboots, now)
     except OSError as error:
-        # Without a note the limit cannot be kept, and the machine might reboot for ever.
+        # Without a note the limit cannot be kept, and the machine might reboot again and again.
         against = NOT_NOTED % error
     if not against:
         recent = sum(now - reboot < DAY for reboot in reboots) + 1

@@ -1,4 +1,4 @@
-"""Tells systemd, the log and the status how things are: each change of state once; counts for the hour."""
+"""Reports the state to systemd, the log and the status: each change once, and a summary every hour."""
 
 import logging
 import math
@@ -65,7 +65,7 @@ class Rate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def at(self, now: float, pictures: int) -> float:
-        """Take in the total at the moment `now`; return the rate."""
+        """Add the total at the moment `now`; return the rate."""
         self._samples.append((now, pictures))
         while len(self._samples) > 2 and now - self._samples[0][0] > self._span:
             self._samples.popleft()
@@ -81,7 +81,7 @@ def hourly(counts: Counts, seconds: float, delays: Iterable[float], machine: Mac
 
 
 def describe(machine: Machine) -> str:
-    """Return the machine's troubles in words."""
+    """Return the temperature, under-voltage and throttling as text."""
     parts = []
     if machine.temperature is not None:
         parts.append(f"{machine.temperature:.0f} degrees C")
@@ -182,7 +182,7 @@ class Reporter:
         }
 
     def take(self, event: Event) -> None:
-        """Take in what happened, or what is known now.
+        """Handle an event.
 
         Raises `CameraStalled` if the vision thread hangs: only the end of the process ends it.
         """
@@ -190,7 +190,10 @@ class Reporter:
             case HealthInputs():
                 self._take_inputs(event)
             case Flipped(delay):
-                self._count_flip(delay)
+                self.counts = replace(self.counts, flips=self.counts.flips + 1)
+                if delay is not None:
+                    self._delays.append(delay)
+                    self._hours_delays.append(delay)
             case Ready():
                 self._announce(event)
             case PortraitLit(pack, switched):
@@ -211,23 +214,14 @@ class Reporter:
         log.info(LIT, self._about["portrait"], *size, display, camera, model, config_file, _versions())
         notify("READY=1")
 
-    def _count_flip(self, delay: float | None) -> None:
-        self.counts = replace(self.counts, flips=self.counts.flips + 1)
-        if delay is not None:
-            self._delays.append(delay)
-            self._hours_delays.append(delay)
-
     def _take_inputs(self, inputs: HealthInputs) -> None:
         inputs = self._judged(inputs)
         if hung(inputs):
             raise CameraStalled(HUNG % (inputs.now - inputs.due + self._config.camera.timeout))
         state, before = state_of(inputs, self._config.tracking.hold), self._last
         self._count(inputs, state)
-        news = [
-            name
-            for name in ("blind", "camera", "slow", "dark")
-            if getattr(inputs, name) != getattr(before, name)
-        ]
+        told = "blind", "camera", "slow", "dark"
+        news = [name for name in told if getattr(inputs, name) != getattr(before, name)]
         if news or state is not self._state:
             FIELDS.known["MONA_LISA_STATE"], FIELDS.known["MONA_LISA_CAUSE"] = state, cause(inputs)
             for name in news:
@@ -331,7 +325,7 @@ class Reporter:
 
 
 def _log_change(name: str, inputs: HealthInputs) -> None:
-    """Log what became of an input."""
+    """Log the change of an input."""
     match name:
         case "blind" if inputs.blind:
             log.warning(CAMERA_LOST, inputs.blind, RETRYING % inputs.pause if inputs.pause else WATCHING)

@@ -165,7 +165,7 @@ class Settings:
         return self.file or config_folder() / CONFIG_FILE
 
     def _instead(self, path: Path) -> tuple[Layer | None, str]:
-        """Return what counts in place of a wrong layer, None if nothing does, and say so in words."""
+        """Return the layer used in place of a wrong one, None if none is, and the words for the log."""
         if path in self._right:
             return self._right[path], STAYS
         if path != self._lowest:

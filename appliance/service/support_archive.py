@@ -40,8 +40,7 @@ _RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 # numbers and the shortest keys in use (64 bits) have 16; no name of a device or a release is as long.
 _PART: Final = 16
 _WHOLE: Final = 32
-# Characters of a line from which on it stays here: no line of ours is as long.
-_LONGEST_LINE: Final = 2000
+_LONGEST_LINE: Final = 2000  # characters of a line from which on it stays here: no line of ours is as long
 
 _IP6: Final = r"(?<![\w:.])(?=[0-9a-fA-F:]*::|(?:[0-9a-fA-F]{1,4}:){7})[0-9a-fA-F:]{3,39}(?![\w:])"
 _REPLACED: Final = tuple(
@@ -58,8 +57,7 @@ _REPLACED: Final = tuple(
     )
 )
 
-# An entry of the journal begins with its time.
-_BEGINNING: Final = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")
+_BEGINNING: Final = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")  # an entry of the journal begins with its time
 # One by our units or by systemd about them, and those of the kernel about what we use.
 _ENTRY: Final = re.compile(r"\d{4}-\d\d-\d\dT\S+ \S+ (?:mona-lisa[a-z-]*|systemd)\[\d+\]: .*")
 _KERNEL: Final = re.compile(
@@ -307,15 +305,8 @@ def check_log_readable(groups: Iterable[int] | None = None, journal: Path = _JOU
 def write_bundle(path: Path, names: Iterable[str]) -> dict[str, int]:
     """Write the archive; returns the names of the files in it, and their sizes in bytes.
 
-    Parameters
-    ----------
-    path : of the .tar.gz
-    names : of the host and of people, to be left out
-
-    Raises
-    ------
-    CannotWrite
-        If it cannot be written.
+    `path` is that of the .tar.gz. `names`, of the host and of people, are left out. Raises `CannotWrite` if
+    it cannot be written.
     """
     check_writable(path)
     known = tuple(names)

@@ -64,7 +64,7 @@ _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 # Seconds for which the end waits for the thread: far longer than one picture takes (guess).
 _JOIN_TIMEOUT: Final = 0.5
-# Characters of an error's text that are logged, because a driver may say anything (guess).
+# Characters of an error's text that are logged, because a driver's may be of any length (guess).
 _LONGEST_CAUSE: Final = 400
 # Errors that a mistake in this program raises: another try would meet it again, a new start may not.
 _MISTAKES: Final = (AttributeError, NameError, TypeError)
@@ -116,13 +116,10 @@ class VisionThread:
         supervised: bool = False,
         clock: Clock = CLOCK,
     ) -> None:
-        """Prepare to see.
+        """Prepare to see with a `setup`; one that replaces it at any time holds from the next picture on.
 
-        Parameters
-        ----------
-        setup : in force; `VisionThread.setup` may be replaced at any time, and holds from the next picture on
-        stop : set to end, and set by the thread when it has ended
-        supervised : wait for whatever is missing or fails, not only for a camera
+        `stop` is set to end, and set by the thread when it has ended. A `supervised` thread waits for
+        whatever is missing or fails, not only for a camera.
         """
         self.setup = setup
         now = clock.monotonic()
@@ -160,12 +157,8 @@ class VisionThread:
     def step(self) -> float:
         """See one picture; return for how many seconds to rest before the next step, after a fault.
 
-        Raises
-        ------
-        CameraEnded
-            After the last picture of a recording.
-        Exception
-            What is not expected to mend itself: see `_waits_for`.
+        Raises `CameraEnded` after the last picture of a recording, and whatever is not expected to mend
+        itself, see `_waits_for`.
         """
         try:
             with self._session:  # closes the camera if anything fails
@@ -202,7 +195,7 @@ class VisionThread:
         return self._supervised or isinstance(error, CameraAbsent | CameraBusy | CameraStalled)
 
     def _rest(self, error: Exception) -> float:
-        """Take in a fault; return for how many seconds to leave the camera alone."""
+        """Report a fault; return the seconds until the camera is opened again."""
         if not isinstance(error, CameraAbsent | CameraBusy | CameraStalled):
             self._detectors = None  # what failed may be a model
         self._config = self._controller = None
@@ -286,7 +279,7 @@ class VisionThread:
 
 
 def _cause(error: BaseException) -> str:
-    """Say in one line, and not a long one, what failed: a driver may say anything."""
+    """Return the cause of a failure as one short line, because a driver's text may be of any length."""
     said = " ".join(str(error).split())
     said = said if len(said) <= _LONGEST_CAUSE else said[:_LONGEST_CAUSE] + "..."
     if isinstance(error, ApplianceError):

@@ -8,8 +8,7 @@ from typing import Final
 _SPEED_CUTOFF: Final = 3.0
 # Speed across the line of sight below which a person stands, in mm/s (films: standing heads reach 110).
 _STANDING_SPEED: Final = 120.0
-# Speed above which a person walks, in mm/s: slow visitors walk at 300 mm/s.
-_WALKING_SPEED: Final = 260.0
+_WALKING_SPEED: Final = 260.0  # speed above which a person walks, in mm/s: slow visitors walk at 300 mm/s
 # Time over which that speed is measured, in seconds: noise of 3 mm in a sample then adds 30 mm/s.
 _PACE_TIME: Final = 0.21
 # Standard deviation of a bend (sample 1 - twice sample 2 + sample 3) by that of a sample: sqrt(1 + 4 + 1).

@@ -20,17 +20,14 @@ FaceSamples = NDArray[np.float32]
 
 # Duration of the pictures in one mean, in seconds (guess: noise falls with the root of their number).
 _WINDOW_TIME: Final = 1.0
-# Fewest pictures in one mean (guess, for the same reason).
-_MIN_PICTURES: Final = 6
-# Samples across a face: more cost time, fewer miss a small sway (guess).
-_SAMPLES_ACROSS: Final = 20
+_MIN_PICTURES: Final = 6  # fewest pictures in one mean (guess, for the same reason)
+_SAMPLES_ACROSS: Final = 20  # samples across a face: more cost time, fewer miss a small sway (guess)
 # Ratio of a change to what noise explains, as variances, from which it is a sign of life. Measured on films
 # of five people at 1 to 5 m and on still pictures: stills reach 1.2, people at 5 m begin at 2.
 _SIGN_OF_LIFE: Final = 1.5
 # Time without a sign of life after which others may take the gaze from a face, in seconds (origin unknown).
 _SUSPECT_TIME: Final = 4.5
-# Smallest sway that a living person makes, as a fraction of the face's width: 2 mm.
-_MIN_SWAY: Final = 0.0133
+_MIN_SWAY: Final = 0.0133  # smallest sway that a living person makes, as a fraction of the face's width: 2 mm
 # Change by that sway, as a multiple of noise, from which a face is judged after `fixture_after` seconds: the
 # faces of distant people and faces in the dark change by less.
 _CLEAR_CHANGE: Final = 1.0
@@ -48,8 +45,7 @@ _LIFE_MEMORY: Final = 6.0
 _GAP_TIME: Final = 0.5
 # Distance from the sampled place from which a face has moved, in face widths: crops measure to within 0.05.
 _MOVED_WIDTHS: Final = 0.2
-# Score from which a face at a doubted spot is a person (origin unknown).
-_REAL_SCORE: Final = 0.7
+_REAL_SCORE: Final = 0.7  # score from which a face at a doubted spot is a person (origin unknown)
 # Smallest variance of a pixel's noise, in squared grey levels: twice that of rounding to whole levels (1/12).
 _ROUNDING_NOISE: Final = 1 / 6
 # Localisation error of small faces, as a fraction of the searched region's width (bench gaze, 3.5 m).

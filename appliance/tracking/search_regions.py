@@ -37,8 +37,8 @@ _QUICK_INTERVAL: Final = 0.05
 _WIDE_CROP_WIDTHS: Final = 5.2
 # Time of a walker's motion by which a crop is placed ahead, in seconds: about that to cross half of it.
 _CROP_LEAD: Final = 0.1
-# Sides of tiles as fractions of the picture's width, besides the whole picture: the smallest finds faces of
-# 2 % of the width, the larger ones have less noise in the dark.
+# Sides of tiles as fractions of the picture's width, besides the whole picture: the smallest finds faces of 2
+# % of the width, the larger ones have less noise in the dark.
 _TILE_SIDES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
 # Overlap of neighbouring tiles as a fraction of their side: a face at 5 m lies whole in one of them.
 _TILE_OVERLAP: Final = 1 / 6
@@ -46,8 +46,7 @@ _TILE_OVERLAP: Final = 1 / 6
 ROOM_SCAN_EVERY: Final = 4
 # Smallest score of an expected face; new ones need `vision.threshold` (origin unknown).
 _FOLLOW_SCORE: Final = 0.4
-# Weight of motion in the choice of the next tile (tuned on bench gaze).
-_MOTION_WEIGHT: Final = 200.0
+_MOTION_WEIGHT: Final = 200.0  # weight of motion in the choice of the next tile (tuned on bench gaze)
 # Share of the picture that moves, besides the known people, from which new people are looked for: head and
 # shoulders at 5 m are about 40 of 9,000 samples.
 _STIRRED_SHARE: Final = 0.003
@@ -67,18 +66,14 @@ _LOST_INTERVAL: Final = 1.5
 _MOTION_INTERVAL: Final = 0.12
 # Half of a person's width, and the height of the head above the eyes, in face widths (origin unknown).
 _BODY_WIDTHS: Final = 1.8
-# Score from which a new face is observed again at once (origin unknown).
-_URGENT_SCORE: Final = 0.7
+_URGENT_SCORE: Final = 0.7  # score from which a new face is observed again at once (origin unknown)
 # Smallest width of such a face, as a fraction of the viewer's: people farther away can wait.
 _URGENT_WIDTH: Final = 0.7
 # A walking person whose face is this many times wider than the viewer's counts as new (origin unknown).
 _NEARER_RATIO: Final = 1.2
-# Time for which a face is new, in seconds (origin unknown).
-_NEW_TIME: Final = 1.5
-# Pace of an unseen walking person, in face widths per second: 1.2 m/s.
-_UNSEEN_WALK_PACE: Final = 8.0
-# Pace of an unseen standing person, in face widths per second: they may sway.
-_UNSEEN_SWAY_PACE: Final = 0.5
+_NEW_TIME: Final = 1.5  # time for which a face is new, in seconds (origin unknown)
+_UNSEEN_WALK_PACE: Final = 8.0  # pace of an unseen walking person, in face widths per second: 1.2 m/s
+_UNSEEN_SWAY_PACE: Final = 0.5  # pace of an unseen standing person, in face widths per second: they may sway
 # Time unseen after which a person may have left the kept crop, in seconds (origin unknown).
 _CROP_MEMORY: Final = 0.2
 

@@ -37,26 +37,22 @@ def head_yaw_tangent(face: Face) -> float:
 
 # Score that confirms a track at its first sighting (bench gaze: no wall pattern reaches it).
 _CERTAIN_SCORE: Final = 0.85
-# Score that confirms a track at a later sighting (origin unknown).
-_SURE_SCORE: Final = 0.7
+_SURE_SCORE: Final = 0.7  # score that confirms a track at a later sighting (origin unknown)
 # Mean score that confirms a track after `_FAIR_SIGHTINGS`, for dim light (origin unknown).
 _FAIR_SCORE: Final = 0.6
 # Sightings after which a low mean score or motion may confirm a track (origin unknown).
 _FAIR_SIGHTINGS: Final = 4
 # Distance that confirms the track of a faint face that moved so far, in face widths (origin unknown).
 _CONFIRMING_MOVE: Final = 0.8
-# Sightings within which a tentative track must be confirmed (origin unknown).
-_MAX_TENTATIVE: Final = 6
+_MAX_TENTATIVE: Final = 6  # sightings within which a tentative track must be confirmed (origin unknown)
 # Time for which the place of a track that was not confirmed is ignored, in seconds (origin unknown).
 _IGNORED_TIME: Final = 20.0
 # Fraction of a new face's box that must change between two pictures to confirm it at once (origin unknown).
 _MOVING_SHARE: Final = 0.1
 # Time after which a wall picture that is no longer seen is forgotten, in seconds (origin unknown).
 _STATIC_MEMORY: Final = 600.0
-# Half of a body's width, in face widths (origin unknown).
-_BODY_HALF: Final = 1.8
-# Beginning and end of a body below the eyes, in face widths (origin unknown).
-_BODY: Final = (0.8, 9.0)
+_BODY_HALF: Final = 1.8  # half of a body's width, in face widths (origin unknown)
+_BODY: Final = (0.8, 9.0)  # beginning and end of a body below the eyes, in face widths (origin unknown)
 # Score below which a face on somebody's body is clothes or a bag (origin unknown).
 _CLOTHES_SCORE: Final = 0.75
 # Largest motion of a face on a shirt against the wearer's eyes, in face widths: two people sway 9 mm each.
@@ -65,10 +61,8 @@ _PRINT_TOLERANCE: Final = 0.06
 _STEP_WIDTHS: Final = 0.5
 # Alpha-beta filter of a face's position: fraction of a deviation that the position takes (origin unknown).
 _POSITION_GAIN: Final = 0.8
-# The same for the speed (origin unknown).
-_SPEED_GAIN: Final = 0.4
-# Highest speed of a person, in face widths per second: 2 m/s.
-_MAX_PACE: Final = 13.0
+_SPEED_GAIN: Final = 0.4  # the same for the speed (origin unknown)
+_MAX_PACE: Final = 13.0  # highest speed of a person, in face widths per second: 2 m/s
 # Time constant with which the predicted motion of an unseen person fades, in seconds (guess).
 _COAST_TIME: Final = 0.6
 # Time constant of a face's width, in seconds: it changes by a fifth within a second of walking.
@@ -93,16 +87,14 @@ _TILE_ERROR: Final = 6.0
 _SIZE_SHARP: Final = 0.3
 # The same for coarse measurements: small faces are measured up to half as large again.
 _SIZE_COARSE: Final = 0.6
-# Increase of both for each second unseen, for up to one second (origin unknown).
-_SIZE_SPEED: Final = 0.3
+_SIZE_SPEED: Final = 0.3  # increase of both for each second unseen, for up to one second (origin unknown)
 # Time unseen after which a face must also have the track's usual score, in seconds (origin unknown).
 _SCORE_TIME: Final = 0.15
 # Fraction of the mean score that is still usual (films: faces that turn away fall below it).
 _USUAL_SCORE: Final = 0.75
 # Difference to the usual score from which it is somebody else or a wall pattern (origin unknown).
 _SCORE_TOLERANCE: Final = 0.1
-# Weight of a usual score in the running mean (origin unknown).
-_SCORE_WEIGHT: Final = 0.1
+_SCORE_WEIGHT: Final = 0.1  # weight of a usual score in the running mean (origin unknown)
 # Weight of a score below usual: small, so that the mean stays while a head turns away (origin unknown).
 _WEAK_WEIGHT: Final = 0.02
 # Largest number of faces in a picture that are assigned to tracks, best first (origin unknown).

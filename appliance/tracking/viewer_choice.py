@@ -28,14 +28,12 @@ _MISSING_TIMEOUT: Final = 0.4
 _EQUALLY_NEAR: Final = 0.85
 # Time unseen for which a standing person is assumed to be in place, in seconds (origin unknown).
 _STANDING_MEMORY: Final = 2.0
-# The same for a walking person, in seconds (origin unknown).
-_WALKING_MEMORY: Final = 0.5
+_WALKING_MEMORY: Final = 0.5  # the same for a walking person, in seconds (origin unknown)
 # A person who leaves the picture within this time is chosen last, in seconds (origin unknown).
 _LEAVING_SOON: Final = 1.0
 # A viewer who leaves within this time loses the gaze to somebody who stays, in seconds (origin unknown).
 _LEAVING_NOW: Final = 0.1
-# Largest number of people who share the gaze (required: four).
-_MAX_SHARERS: Final = 4
+_MAX_SHARERS: Final = 4  # largest number of people who share the gaze (required: four)
 # Smallest face that shares the gaze, as a fraction of the picture's width: a person at 4 m (66 degrees).
 _SHARING_WIDTH: Final = 0.028
 # Duration of a turn in seconds, by the number of people who share the gaze: the fourth begins within 15 s.
@@ -53,8 +51,7 @@ _OVERDUE_TIME: Final = 12.0
 # A turn ends only after fewer changes of viewer than this within `_CHANGES_WINDOW`: 15 a minute (required:
 # fewer than 20).
 _MAX_CHANGES: Final = 3
-# Time over which changes of viewer are counted, in seconds.
-_CHANGES_WINDOW: Final = 12.5
+_CHANGES_WINDOW: Final = 12.5  # time over which changes of viewer are counted, in seconds
 
 
 class ViewerSelector:

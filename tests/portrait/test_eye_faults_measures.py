@@ -10,8 +10,8 @@ import pytest
 from appliance.pack import Box
 from appliance.portrait import eye_faults
 from appliance.portrait.eye_faults import UncoveredWhite
+from appliance.portrait.frame_motions import FrameMotions
 from appliance.portrait.head import HeadMotion
-from appliance.portrait.plan import FramePlan
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from tests.portrait import drawn_frames as eye
@@ -131,7 +131,7 @@ def turning(squeeze: float = 1.0, tip: float = 1.0) -> tuple[PreparedSitter, Box
     pixels = np.kron(noise, np.ones((8, 8)))[..., None] * 30 + 120
     picture = np.clip(np.repeat(pixels, 3, 2), 0, 255).astype(np.uint8)
     field = HeadMotion((0, 0, *SIZE), np.zeros((2, 2)), np.zeros((2, 2)), 0.0, SIZE[0])
-    plan = FramePlan((-30.0, 0.0, 30.0), 1, (-8.0, 0.0, 8.0), np.zeros((3, 2)), 0.0, (0.2, 0.2))
+    plan = FrameMotions((-30.0, 0.0, 30.0), 1, (-8.0, 0.0, 8.0), np.zeros((3, 2)), 0.0, (0.2, 0.2))
     sitter = PreparedSitter(picture, face, field, (), plan)  # type: ignore[arg-type]  # eyes are not read
     left, right = face.eyes[0].lower[0], face.eyes[0].lower[-1]
     nose = face.mesh[1, :2]

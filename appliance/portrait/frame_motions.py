@@ -56,7 +56,7 @@ _LEAST: Final = 0.4  # weaker irises take this fraction of the usual travel
 
 
 @dataclass(frozen=True, slots=True)
-class FramePlan:
+class FrameMotions:
     """The motions of each frame.
 
     The columns: `angles` is the sitter's gaze in degrees, rising in equal steps, 0 towards a viewer in front
@@ -101,15 +101,12 @@ def plan_level_row(
     yaw: float,
     distance_mm: float,
     travel: float,
-) -> FramePlan:
-    """Plan the level row.
+) -> FrameMotions:
+    """Plan the level row with `frames` columns, at least 3.
 
-    Parameters
-    ----------
-    frames : number of columns, at least 3
-    yaw : the head's turn in the outermost frames, degrees; the eyes turn in addition
-    distance_mm : of the viewer, on whom both eyes converge
-    travel : part of the usual travel of the irises, less than 1 for doubtful pictures
+    `yaw` is the head's turn in the outermost frames, in degrees; the eyes turn in addition. `distance_mm` is
+    that of the viewer, on whom both eyes converge. `travel` is a fraction of the irises' usual travel, less
+    than 1 for doubtful pictures.
     """
     scales = _scales(eyes)
     width = (eyes[0].view.axes.width + eyes[1].view.axes.width) / 2
@@ -135,7 +132,7 @@ def plan_level_row(
     for i, k in enumerate(scales if max(ways) > 1e-9 else ()):
         turned = _converged(rest + away, rest, (-1, 1)[i], distance_mm) - headed * away
         shifts[:, i] = lever * k * (np.sin(rest + turned) - math.sin(rest))
-    return FramePlan(
+    return FrameMotions(
         angles=tuple(float(a) for a in np.degrees(rest + away)),
         resting_column=resting,
         turns=tuple(float(a) for a in np.degrees(headed * away)),
@@ -146,16 +143,12 @@ def plan_level_row(
 
 
 def add_pitch_rows(
-    plan: FramePlan, eyes: tuple[PaintedEye, PaintedEye], rows: int, yaw: float, nod: float, travel: float
-) -> FramePlan:
+    plan: FrameMotions, eyes: tuple[PaintedEye, PaintedEye], rows: int, yaw: float, nod: float, travel: float
+) -> FrameMotions:
     """Return a plan with rows of gaze up and down, or the plan itself if hardly anything can move up or down.
 
-    Parameters
-    ----------
-    rows : number of rows, 1 or at least 3; the level row is one of them
-    yaw : the head's turn that was asked for, degrees: 0 keeps the head still
-    nod : the most that the head can nod, degrees
-    travel : as in `plan_level_row`
+    Of `rows`, 1 or at least 3, one is the level row. `yaw` is the head's turn that was asked for, in degrees:
+    0 keeps the head still; `nod` is the most that the head can nod. `travel` is as in `plan_level_row`.
     """
     lever, part = IRIS_LEVER * eyes[0].radius_px, travel * _clearness(eyes)
     most = _MOST_DOWN * min(eye.view.axes.width for eye in eyes)

@@ -8,8 +8,8 @@ import pytest
 
 from appliance.errors import UnfitPortrait
 from appliance.portrait.eye_layers import PaintedEye, fit_eyes
+from appliance.portrait.frame_motions import FrameMotions, add_pitch_rows, plan_level_row
 from appliance.portrait.landmarks import FaceLandmarks
-from appliance.portrait.plan import FramePlan, add_pitch_rows, plan_level_row
 from appliance.portrait.suitability import check_gaze_range
 from tests.portrait.synthetic import DrawnEye, draw, landmarks
 
@@ -25,12 +25,12 @@ def drawn_to_look(*degrees: float) -> tuple[FaceLandmarks, tuple[PaintedEye, Pai
     return face, fit_eyes(draw(eyes), face)
 
 
-def plan_for(*degrees: float, frames: int = 33) -> FramePlan:
+def plan_for(*degrees: float, frames: int = 33) -> FrameMotions:
     """Plan the frames of a sitter drawn to look so far to picture right."""
     return plan_level_row(*drawn_to_look(*degrees), frames, 8.0, 2000.0, 1.0)
 
 
-def narrowed(left: float | None, right: float | None) -> FramePlan:
+def narrowed(left: float | None, right: float | None) -> FrameMotions:
     """Plan 33 frames of a sitter whose irises have so much room to a side, in eye widths."""
     face, eyes = drawn_to_look(0.0)
 
@@ -47,7 +47,7 @@ def narrowed(left: float | None, right: float | None) -> FramePlan:
     return plan_level_row(face, (first, second), 33, 8.0, 2000.0, 1.0)
 
 
-def ratio(plan: FramePlan) -> float:
+def ratio(plan: FrameMotions) -> float:
     """The longer side of the range against the shorter one."""
     sides = -plan.angles[0], plan.angles[-1]
     return max(sides) / min(sides)
@@ -163,7 +163,7 @@ def test_a_range_that_misses_the_visitor_in_front_is_refused(angles: tuple[float
         check_gaze_range(plan)
 
 
-def rows_for(rows: int, yaw: float = 8.0, nod: float = 8.0, travel: float = 1.0) -> FramePlan:
+def rows_for(rows: int, yaw: float = 8.0, nod: float = 8.0, travel: float = 1.0) -> FrameMotions:
     """Plan rows of a sitter drawn to look to the front."""
     face, eyes = drawn_to_look(0.0)
     plan = plan_level_row(face, eyes, 33, yaw, 2000.0, travel)
