@@ -271,7 +271,7 @@ def place_labels(
         else:
             x, y = left if mark.side == "left" else right - wide, place.upright(0, mark.y)[1] - high / 2
             first = min(max(y, top), bottom - high)
-            tries = [(x, first + step * high) for step in (0, 1, -1, 0.5, -0.5)]
+            tries = [(x, first + step * high) for step in (0, 1, -1, 2, -2)]
         for corner in tries:
             box = pygame.Rect(round(corner[0]), round(corner[1]), wide, high)
             if frame.contains(box) and box.collidelist([other for _, other in placed]) < 0:

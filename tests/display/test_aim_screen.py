@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pygame
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.camera.sampling import Pixels
@@ -79,6 +79,7 @@ heights = st.floats(-500, 900) | st.sampled_from((float("inf"), float("-inf")))
 faces = st.lists(st.tuples(st.floats(0, 600), st.floats(0, 330), st.floats(5, 150)), max_size=4)
 
 
+@example(0.0, 0.0, 295.0, float("inf"), [], False)
 @given(heights, heights, heights, heights, faces, st.booleans())
 def test_labels_neither_overlap_nor_are_cut_off(
     child_1: float,
