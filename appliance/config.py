@@ -75,7 +75,7 @@ _LONGEST_VALUE: Final = 60
 _PRINTED_HEAD: Final = """\
 # Settings of the framed screen. Every key stands here with its default, behind a "#": take the "#" away and
 # change the value. What you do not set keeps the program's default.
-# Then: mona-lisa config check; sudo systemctl reload mona-lisa. `mona-lisa config show` prints all in force.
+# Then `mona-lisa config check` says what to reload or restart; `mona-lisa config show` prints all in force.
 # Two other files override this one: mona-lisa.toml on the card, and the result of `mona-lisa calibrate`."""
 
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -174,7 +174,8 @@ class TrackingConfig:
     dwell: float = setting(
         1.5,
         Range(0, 60, "seconds"),
-        "The gaze stays with a viewer for at least this time, unless they are lost or show no sign of life.",
+        "The gaze stays with a viewer for at least this time, unless they are lost, show no sign of life, or a "
+        "wider face is found in the first 0.7 s after somebody came into the empty room.",
     )
     fixture_after: float = setting(
         8.0,

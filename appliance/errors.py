@@ -24,7 +24,7 @@ class BadAsset(ApplianceError, ValueError):
 
 
 class AssetUnavailable(ApplianceError, OSError):
-    """A pinned package could not be had from the index or the folder given."""
+    """A pinned package or file could not be downloaded, or is not in the folder given."""
 
 
 class BadImage(ApplianceError, ValueError):
@@ -84,9 +84,9 @@ class NotCalibrated(ApplianceError, RuntimeError):
 
 
 class DisplayLost(ApplianceError, OSError):
-    """The display was unplugged, changed its mode or is another program's: the process starts anew.
+    """The display was unplugged, changed its mode or is another program's.
 
-    SDL cannot open KMSDRM twice in a process without crashing, so that a new start is the way back.
+    The service then starts its process anew, because SDL crashes if a process opens KMSDRM twice.
     """
 
     exit_code = 75  # sysexits' EX_TEMPFAIL: try again
@@ -96,7 +96,7 @@ class DisplayStuck(ApplianceError, OSError):
     """The graphics driver shows nothing new, though no other program holds the display.
 
     The process ends instead of starting anew by itself, because systemd counts that: it restarts the service,
-    and after five times the machine, which may mend a driver.
+    and after five failures `reboot_or_pause.py` may reboot the machine, which may help a driver.
     """
 
 

@@ -32,7 +32,7 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 
 # The modules whose lines reach the journal; film and replay are for the desk.
 LOGGING_MODULES = [
-    *(cec, monitor, opening_hours, frame_loader, opening_hours, scanout, screen, sdl, picamera),
+    *(cec, monitor, opening_hours, frame_loader, scanout, screen, sdl, picamera),
     *(fallback, app, reboot_or_pause, reporter, settings, vision_thread),
 ]
 

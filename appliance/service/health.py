@@ -246,9 +246,9 @@ def hung(inputs: HealthInputs) -> bool:
 
 
 def should_ping_watchdog(inputs: HealthInputs) -> bool:
-    """Tell whether systemd's watchdog is to be pinged, because a restart would mend nothing.
+    """Tell whether to ping systemd's watchdog, which otherwise restarts the service.
 
-    It is if the vision thread reports in time, with pictures or the reason why there are none, and flips
+    True if the vision thread reports in time, with pictures or the reason why there are none, and flips
     complete or the display is known to be away.
     """
     return not hung(inputs) and (bool(inputs.dark) or inputs.now - inputs.lit <= PATIENCE)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 CONFIG_WRONG: Final = "config wrong, %s: %s"
 DEFAULTS: Final = "the defaults are in force"
-LEFT_OUT: Final = "nothing of this file counts"
+FILE_IGNORED: Final = "nothing of this file counts"
 LAST_RIGHT: Final = "the last right one is in force"
 STAYS: Final = "the one before stays in force"
 CONFIG_TAKEN: Final = "config read again: %s"
@@ -169,7 +169,7 @@ class Settings:
         if path in self._right:
             return self._right[path], STAYS
         if path != self._lowest:
-            return None, LEFT_OUT
+            return None, FILE_IGNORED
         try:
             return read_layer(library_folder() / _COPY), LAST_RIGHT
         except ConfigError:

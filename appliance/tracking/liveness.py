@@ -31,7 +31,7 @@ _MIN_SWAY: Final = 0.0133  # smallest sway that a living person makes, as a frac
 # Change by that sway, as a multiple of noise, from which a face is judged after `fixture_after` seconds: the
 # faces of distant people and faces in the dark change by less.
 _CLEAR_CHANGE: Final = 1.0
-# Width of a face from which it is judged after `fixture_after` seconds, in pixels (required: 25).
+# Width of a face from which it is judged after `fixture_after` seconds, in pixels (origin unknown).
 _LARGE_WIDTH: Final = 20.0
 # Change by that sway below which nobody could tell a picture from a person: the face counts as a person.
 _FAINT_CHANGE: Final = 0.25

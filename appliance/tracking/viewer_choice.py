@@ -29,7 +29,7 @@ _EQUALLY_NEAR: Final = 0.85
 # Time unseen for which a standing person is assumed to be in place, in seconds (origin unknown).
 _STANDING_MEMORY: Final = 2.0
 _WALKING_MEMORY: Final = 0.5  # the same for a walking person, in seconds (origin unknown)
-# A person who leaves the picture within this time is chosen last, in seconds (origin unknown).
+# Of equally living faces one that leaves the picture within this time is chosen last, in s (origin unknown).
 _LEAVING_SOON: Final = 1.0
 # A viewer who leaves within this time loses the gaze to somebody who stays, in seconds (origin unknown).
 _LEAVING_NOW: Final = 0.1
@@ -129,7 +129,7 @@ class ViewerSelector:
         return self._best(tracks, moment)
 
     def _best(self, tracks: Sequence[Track], moment: float) -> Track | None:
-        """Return the nearest living face that stays in the picture, or else the nearest face."""
+        """Return the best viewer: living faces come first, then those that stay in view, then the nearest."""
 
         def rank(track: Track) -> tuple[bool, bool, float]:
             return track.life.is_alive(moment), self._stays(track, moment, _LEAVING_SOON), track.width

@@ -183,7 +183,7 @@ def test_a_wrong_layer_is_logged_once_and_the_others_count(
     settings = Settings(supervised=True)
     assert in_force(settings.start()) == rest
     assert settings.fault.startswith(str(layers / wrong))
-    standing = module.DEFAULTS if wrong == CONFIG_FILE else module.LEFT_OUT
+    standing = module.DEFAULTS if wrong == CONFIG_FILE else module.FILE_IGNORED
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert told == [module.CONFIG_WRONG % (standing, settings.fault)]
 
