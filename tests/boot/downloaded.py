@@ -105,17 +105,20 @@ def laid_over(disk: Disk, files: dict[str, str], path: Path) -> Iterator[Disk]:
 @contextmanager
 def opened(disk: Disk, folder: Path) -> Iterator[Path]:
     """Yield the card's root, mounted, with the boot partition's files in their place and grown as by the first boot."""
-    root, place = folder / "root", f"{disk.path}?offset={ROOT_AT * 2**20}"
+    root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
-    _run("e2fsck", "-fp", place)
-    _run("resize2fs", place, f"{CARD_SIZE - ROOT_AT - 1}M")
-    _run("mount", "-o", f"loop,offset={ROOT_AT * 2**20}", disk.path, root)
-    # Copied, because not every kernel that containers run on knows FAT.
-    _run("mcopy", "-n", "-i", f"{disk.path}@@{BOOT_AT * 2**20}", "::*", root / "boot/firmware")
+    attach = ("losetup", "--find", "--show", f"--offset={ROOT_AT * 2**20}", disk.path)
+    loop = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
     try:
+        for command in (("e2fsck", "-fp", loop), ("resize2fs", loop), ("mount", loop, root)):
+            _run(*command)
+        # Copied, because not every kernel that containers run on knows FAT, where all files are executable.
+        _run("mcopy", "-n", "-i", f"{disk.path}@@{BOOT_AT * 2**20}", "::*", root / "boot/firmware")
+        _run("chmod", "-R", "755", root / "boot/firmware")
         yield root
     finally:
-        _run("umount", root)
+        subprocess.run(["umount", root], check=False)  # not mounted if one of the above failed
+        _run("losetup", "--detach", loop)
 
 
 def _add_cloud_init(root: Path) -> None:
