@@ -530,7 +530,7 @@ case "${!#}" in
     *"config show") printf '%s' SMALL ;;
     "mktemp "*) mktemp -d /tmp/mona-lisa.XXXXXX ;;
     "cat >"* | "rm -rf "* | "cat "*) bash -c "${!#}" ;;
-    *"portrait render"*" --size 240x320 "*)
+    *"portrait render"*" --size 240x320"*)
         out=$(sed -E 's/.* --out ([^ ]+) .*/\\1/' <<<"${!#}")
         [ -f no-face ] || { mkdir "$out"; touch "$out/pack.toml"; echo sheet >"$out-sheet.png"; }
         echo "verdict: use another picture"
