@@ -174,8 +174,8 @@ class TrackingConfig:
     dwell: float = setting(
         1.5,
         Range(0, 60, "seconds"),
-        "The gaze stays with a viewer for at least this time, unless they are lost, show no sign of life, or a "
-        "wider face is found in the first 0.7 s after somebody came into the empty room.",
+        "The gaze stays with a viewer for at least this time, unless they are lost, show no sign of life, or "
+        "a wider face is found in the first 0.7 s after somebody came into the empty room.",
     )
     fixture_after: float = setting(
         8.0,
