@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 # (with --frames-from), or drawing them (without).
 _BLENDING: Final = ("place", "blend_steepness", "blend_extent", "detail")
 _DRAWING: Final = ("yaw", "eyes", "rows")
-# Options that say what a picture is; pack.toml keeps them.
-CREDITS: Final = ("title", "artist", "licence")
+CREDITS: Final = ("title", "artist", "licence")  # options that say what a picture is; pack.toml keeps them
 
 
 def render(arguments: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from appliance.portrait.sampling import Array, Mask
 
 # Chosen by eye unless another origin is given.
 
-# The fraction of the iris's way that the reflection goes when the eye turns: the cornea's centre of
-# curvature lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2 mm (anatomy).
+# The fraction of the iris's way that the reflection goes when the eye turns: the cornea's centre of curvature
+# lies some 5.3 mm in front of the eye's centre of rotation, the iris 10.2 mm (anatomy).
 CATCH_LIGHT_FOLLOWS: Final = 0.55
 # A catch-light is brighter than the iris by at least this fraction of the eye's contrast.
 _LEAST: Final = 0.38
@@ -43,8 +43,8 @@ _ROUND: Final = 1.2  # what remains then ends at this many times its own reach, 
 # fraction of the eye's contrast.
 _FALLS: Final = 0.006
 _RINGS: Final = (3, 20)  # least and greatest number of such rings
-# It is looked for this far off the upper and the lower lid, in eye widths, because what touches a lid is
-# skin or its wet rim.
+# It is looked for this far off the upper and the lower lid, in eye widths, because what touches a lid is skin
+# or its wet rim.
 _OFF_LIDS: Final = (0.03, 0.05)
 _CLEAR_OF_LIDS: Final = 0.01  # it must end this much farther off the lids, in eye widths
 _SWEEPS: Final = 400  # rounds of averaging that fill a gap

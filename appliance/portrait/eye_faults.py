@@ -85,8 +85,7 @@ _HARDEST: Final = 1 / 30  # the fraction of the area that counts as its hardest 
 # iris; farther, the field may bend.
 _SKIN: Final = (np.linspace(-0.18, -0.05, 10), np.linspace(0.04, 0.16, 10))
 _ACROSS: Final = np.linspace(-0.5, 0.5, 41)  # the u at which skin is read
-# Ways of the eye that are tried, relative to the head's field.
-_OFF: Final = np.arange(-0.08, 0.081, 0.02)
+_OFF: Final = np.arange(-0.08, 0.081, 0.02)  # ways of the eye that are tried, relative to the head's field
 # Stretches of the eye that are tried, relative to the painted width.
 _WIDER: Final = np.arange(-0.3, 0.31, 0.03)
 _ROUNDS: Final = 15  # most rounds that refine the best of these

@@ -20,8 +20,8 @@ from appliance.portrait.sampling import Array
 from appliance.schema import parse_toml, read_toml_text, toml_value
 
 _TOP, _CHIN = 10, 152  # mesh points at the top of the face and at the chin
-# Factors that correct the readings of yaw and pitch: the models read a turn too small, and the skin around
-# an eye moves farther than the eye does (median over three portraits that were rendered with known angles).
+# Factors that correct the readings of yaw and pitch: the models read a turn too small, and the skin around an
+# eye moves farther than the eye does (median over three portraits that were rendered with known angles).
 _TOO_SMALL: Final = (1.2, 1.42)
 
 
@@ -74,8 +74,8 @@ def _pose(mesh: Array) -> tuple[float, float]:
 
 
 ANGLES_FILE: Final = "angles.toml"  # the file in a folder of head pictures that lists where each looks
-# As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to
-# picture right, y up. Its numbers are the model's own, not degrees.
+# As face_looker names its files: gaze_px-4p5_py3_256.webp, where a minus may be m and a point p; x to picture
+# right, y up. Its numbers are the model's own, not degrees.
 _NAME: Final = re.compile(r"gaze_px([-m]?\d+(?:[p.]\d+)?)_py([-m]?\d+(?:[p.]\d+)?)_\d+")
 # The content expected of angles.toml; it ends every refusal of it.
 _EXPECTED: Final = "expected file, yaw and pitch of every picture, in degrees to picture right and up"

@@ -19,8 +19,7 @@ _IRIS_MM: Final = 5.85  # the radius of a human iris, in millimetres (anatomy)
 _CORNERS_MM: Final = 6.0
 _FARTHEST: Final = 0.14  # maximum iris travel to each side of where it looks to the front, in eye widths
 MAX_LOPSIDED: Final = 1.5  # the longer side of the range against the shorter one, at most
-# The irises keep this travel to a side with room, in eye widths, because with less nobody sees the eyes
-# move.
+# The irises keep this travel to a side with room, in eye widths, because with less nobody sees the eyes move.
 _KEPT: Final = 0.1
 # A painted gaze nearer to the viewer than this, in degrees, is taken to meet them: painted eyes say no more.
 _MEETS: Final = 14.0

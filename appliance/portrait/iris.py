@@ -21,8 +21,8 @@ _LOWEST: Final = 0.26
 # It must be clear of the lower lid by this there, because the lid's own edge is no rim.
 _CLEAR_BELOW: Final = 0.06
 _WIDE: Final = (0.02, 0.05, 0.09)  # light is compared this far inside and outside the rim
-# The same of the last search, which uses the edge alone: a pale or dark rim misleads the wide comparison
-# by its own width.
+# The same of the last search, which uses the edge alone: a pale or dark rim misleads the wide comparison by
+# its own width.
 _NARROW: Final = (0.015, 0.03)
 # First search: steps of u and v in eye widths with their number to each side, and the step of the radius.
 _COARSE: Final = ((0.025, 5), (0.025, 3), 0.015)
@@ -49,8 +49,8 @@ _LEAST: Final = 0.02  # it is read at least this far
 _SCATTER: Final = 0.06  # scatter expected of the model's corner
 _SAYS: Final = 1.5  # the most that one column says against the model, in squared scatters
 _BEYOND: Final = 0.05  # drawing ends this far beyond the last white, where it fades
-# White and skin whose saturations differ by less than this look alike; from twice this on they are told
-# apart in full.
+# White and skin whose saturations differ by less than this look alike; from twice this on they are told apart
+# in full.
 _ALIKE: Final = 0.012
 # Width of the flesh in the inner corner, which no iris covers (on people 3 of 30 mm; the contour had been
 # widened by 4 % to this side before, see `eye_layers._WIDER`).

@@ -29,8 +29,8 @@ from appliance.vision.runtime import TfliteModel
 
 # Finding faces: chosen by eye unless another origin is given.
 
-# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the
-# whole picture: small heads fill only a small window.
+# Sides of the windows in which faces are looked for, as fractions of the picture's long side, after the whole
+# picture: small heads fill only a small window.
 _WINDOWS: Final = (0.6, 0.38, 0.24)
 _STEP: Final = 0.4  # windows are at most this fraction of their side apart
 # Smaller windows are skipped if a face is wider than this fraction of the last window: no face found there
@@ -69,8 +69,8 @@ _IRIS_JITTER: Final = tuple(product((-0.1, 0.0, 0.1), (0.9, 1.0, 1.12), (-0.03, 
 EYE_CORNERS: Final = ((33, 133), (362, 263))
 # Mesh points at the face's sides, beside the ears, from picture left to picture right.
 FACE_SIDES: Final = (234, 454)
-# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than
-# a hundredth of its radius.
+# Unit vectors (2, 72) in which a mesh's outermost points are looked for: they miss its outline by less than a
+# hundredth of its radius.
 OUTLINE_DIRECTIONS: Final = np.stack(
     [f(np.linspace(-np.pi, np.pi, 72, endpoint=False)) for f in (np.cos, np.sin)]
 )

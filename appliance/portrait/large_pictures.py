@@ -20,8 +20,7 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 
 BAND_BYTES: Final = 4_000_000  # size of a band in bytes, at four bytes for a pixel
-# Greatest width that is read in bands, in pixels: there a row is a band, and wider pictures are no
-# paintings.
+# Greatest width that is read in bands, in pixels: there a row is a band, and wider pictures are no paintings.
 MAX_WIDTH: Final = BAND_BYTES // 4
 _BLOCK: Final = 64  # rows of the reduced picture that are computed at a time
 _REACH: Final = 3  # rows of the reduced picture that Lanczos's filter reaches beyond them
@@ -245,8 +244,7 @@ _STRIPS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_ROWS, _TILES, _TILE_BYTES = 322, 323, 324, 325
 # ... and what the page is; this bit says that it is a mask of another one.
 _SUBFILE, _MASK = 254, 4
-# Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG,
-# YCbCr.
+# Tags on which colours depend: fill order, fax options, predictor, palette, inks, alpha, format, JPEG, YCbCr.
 _TIFF_COLOURS: Final = {266, 292, 293, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532}
 # Tags of the samples' layout.
 _LAYOUT: Final = {_WIDTH, _BITS, _COMPRESSION, _LIGHT, _TIFF_SAMPLES, _PLANES, _TILE_WIDTH, _TILE_ROWS}

@@ -129,8 +129,8 @@ def resample_eye(pixels: Pixels, axes: EyeAxes) -> EyeView:
 
 # Chosen by eye unless another origin is given; lengths are in eye widths.
 
-# Shifts of the upper lid: first and last tried, the one expected and its scatter. On paintings the models
-# put it too low; an error outwards is harmless, because what is near a lid sticks to it.
+# Shifts of the upper lid: first and last tried, the one expected and its scatter. On paintings the models put
+# it too low; an error outwards is harmless, because what is near a lid sticks to it.
 _UPPER: Final = (-0.12, 0.05, -0.03, 0.06)
 _LOWER: Final = (-0.03, 0.08, 0.015, 0.035)  # the same of the lower lid
 _STEP: Final = 0.005  # step between the shifts tried

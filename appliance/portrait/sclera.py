@@ -54,8 +54,8 @@ _BLURRED: Final = 1.5  # the iris's blur has ended this many sigmas off its rim
 _INSIDE: Final = 0.04  # white next to the rim is read this far off lids and corners
 # White next to the rim may be lighter than what is filled by this fraction of it: a catch-light is no white.
 _LIGHTER: Final = 0.5
-# Flesh is darker than white by less than this, as the logarithm of a ratio of light; from twice this on it
-# is shadow.
+# Flesh is darker than white by less than this, as the logarithm of a ratio of light; from twice this on it is
+# shadow.
 _HARDLY: Final = 0.25
 _ENOUGH: Final = 0.2  # a side that is less sure of its white than this, 0 to 1, borrows
 # White next to the rim is at most this many times as light as what lies beyond it: a catch-light there would

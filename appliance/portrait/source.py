@@ -40,8 +40,7 @@ _SHARE: Final = 0.25
 _MOST_JPEG: Final = 36_000_000
 _ORIENTATION: Final = 0x0112  # EXIF's tag of the orientation, 1 to 8
 # A profile is sRGB if it moves no test colour by more than this, in grey levels, because colour libraries
-# round differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by
-# 40).
+# round differently (measured: sRGB's own profiles by several makers move them by 1 at most, Adobe RGB by 40).
 _SAME: Final = 2
 
 

@@ -18,8 +18,8 @@ _PROFILE: Final = 48.0  # the head's own turn in degrees from which on it is a p
 _LYING: Final = 50.0  # the most that a head may be tilted, in degrees
 _MESH: Final = 0.75  # least confidence of the mesh model, 0 to 1
 _MESH_SURE: Final = 0.9  # below this confidence the face is called unusual
-# Least opening between the lids, in eye widths (measured: 0.27 and more on open eyes, 0.10 and less on
-# closed ones).
+# Least opening between the lids, in eye widths (measured: 0.27 and more on open eyes, 0.10 and less on closed
+# ones).
 _CLOSED: Final = 0.13
 # Least score of the iris (measured: 0.22 and more on clear eyes, less behind spectacles, 0.05 on none).
 _FLAT: Final = 0.1

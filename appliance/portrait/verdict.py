@@ -65,8 +65,7 @@ _CORNER: Final = _Limits(0, 4, 0, 20)
 _WIDTH: Final = _Limits(0.92, 1.08, 0.7, 1.4)
 # The way of the nose's tip against that of bridge and lip (50 portraits).
 _NOSE: Final = _Limits(0.7, 2.5, 0.3, 5)
-# A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50
-# portraits).
+# A fault that lasts shorter than `LASTING_PART` counts if it exceeds its limit by this factor (50 portraits).
 _BEYOND: Final = 1.5
 # From this many faults in each eye and this many doubts on, a sitter needs another picture; a short range is
 # no doubt about the eyes (by eye).

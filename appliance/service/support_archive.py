@@ -220,8 +220,7 @@ def _without_addresses(line: str, names: Iterable[str]) -> str:
 # Takes a text and the names to be left out; returns what of it may leave the machine.
 Known = Callable[[str, Iterable[str]], str]
 
-# The folder of journald's sockets.
-_JOURNAL_SOCKETS: Final = Path("/run/systemd/journal")
+_JOURNAL_SOCKETS: Final = Path("/run/systemd/journal")  # the folder of journald's sockets
 # The groups whose members may read all of the log (journalctl(1)).
 _READ_THE_LOG: Final = ("adm", "systemd-journal")
 # Read of a file or a program's output, in bytes; 5000 lines of the journal are half a megabyte.
