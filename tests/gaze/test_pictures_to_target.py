@@ -98,6 +98,14 @@ def test_a_picture_of_elsewhere_is_no_measurement() -> None:
     assert 0.02 < max(ages) < 0.1 and min(ages) == 0.0
 
 
+def test_the_eyes_go_to_a_sudden_step_by_a_saccade() -> None:
+    follower = GazeController(Config())
+    places = [0.4] * 15 + [0.55] * 15
+    targets = [follower.see(face_in(place, i / 30), 66, PACK) for i, place in enumerate(places)]
+    assert targets[14].saccade_at < 0.1, "the viewer was new, and has stood since"
+    assert 0.5 <= targets[-1].saccade_at < 0.7, "the step is confirmed by the next pictures"
+
+
 def test_a_viewer_in_front_meets_the_middle_frame() -> None:
     target = GazeController(Config()).see(face_in(0.5, 0.0), 66, PACK)
     assert target.angle == pytest.approx(0, abs=0.5)
