@@ -232,3 +232,21 @@ def test_an_unwritable_preview_is_told_before_the_rendering(tmp_path: Path) -> N
         )
     told = f"portrait: {name}: the preview cannot be written here; change to a folder of your own\n"
     assert (done.returncode, done.stderr) == (1, told)
+
+
+@as_root
+def test_a_rollback_where_systemd_does_not_run_watches_nothing() -> None:
+    done = in_fake_root(f"""
+        for place in /usr/local/bin /run; do mount -t tmpfs none $place; done
+        printf '#!/bin/sh\\n' >/usr/local/bin/systemctl
+        mkdir -p $BASE/releases/{{old,new}}/{{systemd,venv/bin}} $BASE/record
+        touch $BASE/releases/{{old,new}}/{{ready,venv/bin/mona-lisa}}
+        chmod 755 /usr/local/bin/systemctl $BASE/releases/*/venv/bin/mona-lisa
+        ln -s releases/new $BASE/current
+        echo old >$BASE/record/previous
+        PATH=/usr/local/bin:$PATH {DEPLOY}/rollback || exit $?
+        readlink $BASE/current
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "deploy/rollback again comes back to new\n" in done.stdout
+    assert done.stdout.endswith("releases/old\n")

@@ -85,7 +85,7 @@ healthy() {
     step "watching $(release_now) for $1 s"
     for ((i = 0; i < 90; i++)); do
         restarts=$(systemctl show -P NRestarts mona-lisa.service)
-        if [ "$restarts" -ge 2 ] || systemctl is-active -q mona-lisa.service; then break; fi
+        if [ "${restarts:-0}" -ge 2 ] || systemctl is-active -q mona-lisa.service; then break; fi
         sleep 1
     done
     end=$((SECONDS + $1))
