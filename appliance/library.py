@@ -4,21 +4,27 @@ It is a folder with a pack for each portrait and a link `current` to one of them
 step, so that a power cut leaves the old portrait or the new one.
 """
 
+import json
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from appliance.assets import home_folder
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import as_owner, sync_to_disk
+from appliance.files import as_owner, read_regular, sync_to_disk
 from appliance.pack import Pack
+from appliance.schema import MOST_BYTES
 
 # The portrait that is shown until another one is chosen.
 DEFAULT_PORTRAIT: Final = "sconosciuta"
 # The library of an installed system.
 SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")
+# In the library: what became of the last picture on the card, written by deploy/card_portrait.py.
+CARD_RECORD: Final = ".card-portrait.json"
+# What it says: "failed" is tried again at the next boot, "refused" is not.
+CardState = Literal["rendering", "hangs", "refused", "failed"]
 _CURRENT: Final = "current"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -85,3 +91,13 @@ def hang_portrait(name: str) -> Pack:
     except OSError as error:
         raise CannotWrite(f"{library_folder() / _CURRENT}: cannot be written ({error.strerror})") from error
     return pack
+
+
+def picture_on_card_news() -> str | None:
+    """Return the line on a picture from the card that is being rendered or does not hang; None otherwise."""
+    try:
+        known = json.loads(read_regular(library_folder() / CARD_RECORD, MOST_BYTES))
+        hangs: CardState = "hangs"
+        return None if known["state"] == hangs else str(known["told"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None

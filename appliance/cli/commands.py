@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from appliance import assets, config
 from appliance.errors import ApplianceError, CameraBusy, ConfigError, DisplayLost, NotCalibrated
-from appliance.library import current_folder
+from appliance.library import current_folder, picture_on_card_news
 from appliance.schema import Pattern, toml_value
 from appliance.terminal import print_step, printable_line
 
@@ -109,6 +109,8 @@ def status(arguments: argparse.Namespace) -> int:
         print(printable_line(found.line))
         for line in (found.status or {}).get("overridden", ()):
             print(printable_line(line))
+        if news := picture_on_card_news():
+            print(printable_line(f"portrait on the card: {news}"))
     return 0 if found.healthy else 1
 
 
