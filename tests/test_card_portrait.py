@@ -291,7 +291,7 @@ def test_a_card_without_room_for_the_portrait_is_told(card: Path, proc: Path) ->
     assert room.startswith("portrait: the boot partition has no room for it (")
 
 
-def test_once_the_root_is_written_again_nothing_is_kept_on_the_card(card: Path) -> None:
+def test_once_the_root_is_written_again_the_card_keeps_nothing(card: Path) -> None:
     kept(card)
     assert (boots(card), hangs()) == (0, "portrait")
     assert set(contents(card)) == {"portrait.png"}
