@@ -5,19 +5,25 @@ step, so that a power cut leaves the old portrait or the new one.
 """
 
 import difflib
+import json
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from appliance.assets import home_folder, load_portraits
 from appliance.errors import BadPack, CannotWrite, ConfigError
-from appliance.files import as_owner, check_writable, sync_to_disk
+from appliance.files import as_owner, check_writable, read_regular, sync_to_disk
 from appliance.pack import Pack
+from appliance.schema import MOST_BYTES
 
 DEFAULT_PORTRAIT: Final = "sconosciuta"  # the portrait that is shown until another one is chosen
 SYSTEM_LIBRARY: Final = Path("/var/lib/mona-lisa")  # the library of an installed system
+# In the library: what became of the last picture on the card, written by deploy/card_portrait.py.
+CARD_RECORD: Final = ".card-portrait.json"
+# What it says: "failed" is tried again at the next boot, "refused" is not.
+CardState = Literal["rendering", "hangs", "refused", "failed"]
 _CURRENT: Final = "current"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -119,3 +125,13 @@ def hang_portrait(name: str) -> Pack:
     except OSError as error:
         raise CannotWrite(f"{library_folder() / _CURRENT}: cannot be written ({error.strerror})") from error
     return pack
+
+
+def picture_on_card_news() -> str | None:
+    """Return the line on a picture from the card that is being rendered or does not hang; None otherwise."""
+    try:
+        known = json.loads(read_regular(library_folder() / CARD_RECORD, MOST_BYTES))
+        hangs: CardState = "hangs"
+        return None if known["state"] == hangs else str(known["told"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None

@@ -3,11 +3,13 @@
 It holds only what shall differ. The copy, card.toml beside config.toml, is a layer of the settings
 (appliance/config.py) and goes over config.toml, which stays as it is. A wrong file changes nothing: the copy
 of the last right one stays. When the file is taken off the card, its copy goes, too. What became of it is
-said in the log and in mona-lisa.txt beside it.
+said in the log and in mona-lisa.txt beside it, in which every subject has lines of its own.
 """
 
 import argparse
+import fcntl
 import hashlib
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,9 @@ from appliance.schema import MOST_BYTES
 from appliance.terminal import printable_line
 
 BOOT: Final = Path("/boot/firmware")
+ANSWER: Final = "mona-lisa.txt"
+# How the lines of mona-lisa.txt begin. Their writers: deploy/first-boot, this, deploy/card_portrait.py.
+SUBJECTS: Final = ("first boot", "settings", "portrait")
 APPLIED: Final = "{card}: applied; `mona-lisa config show` tells what is in force"
 REFUSED: Final = "{fault}; nothing of it is applied, the settings stay as they were"
 GONE: Final = "{card}: taken off the card; its settings no longer count"
@@ -68,6 +73,32 @@ def _decoded(data: bytes, card: Path) -> str:
         raise ConfigError(f"{card}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
+def tell(boot: Path, subject: str, *lines: str) -> None:
+    """Replace what mona-lisa.txt says about a subject; what it says about others stays.
+
+    Where the card cannot be written, standard error says so.
+    """
+    answer = boot / ANSWER
+    lock = os.open(boot, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # deploy/first-boot may write at the same time
+        before = answer.read_text("utf-8", "replace") if answer.exists() else ""
+        others = [
+            line
+            for line in before.splitlines()
+            if line.startswith(tuple(f"{other}: " for other in SUBJECTS if other != subject))
+        ]
+        after = "".join(f"{line}\n" for line in (*others, *(f"{subject}: {line}" for line in lines)))
+        # With a read-only root this is said at every boot; the card is written only when it is news.
+        if after != before:
+            write_atomic(answer, after.encode())
+    except (ApplianceError, OSError) as error:
+        fault = printable_line(error)
+        print(f"{fault}: the card is full or write-protected; the line above is only here", file=sys.stderr)
+    finally:
+        os.close(lock)
+
+
 def main() -> int:
     """Apply mona-lisa.toml and say so; exit 1 when it is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,16 +115,7 @@ def main() -> int:
     if told is None:
         return 0
     print(told, file=sys.stderr)
-    answer, text = arguments.boot / "mona-lisa.txt", (told + "\n").encode()
-    try:
-        # With a read-only root this is said at every boot; the card is written only when it is news.
-        if not answer.exists() or answer.read_bytes() != text:
-            write_atomic(answer, text)
-    except (ApplianceError, OSError) as error:
-        print(
-            f"{printable_line(error)}: the card is full or write-protected; the line above is only here",
-            file=sys.stderr,
-        )
+    tell(arguments.boot, "settings", told)
     return code
 
 

@@ -29,7 +29,7 @@ from appliance.errors import (
     ServiceRuns,
 )
 from appliance.files import check_writable
-from appliance.library import current_folder
+from appliance.library import current_folder, picture_on_card_news
 from appliance.schema import Pattern, toml_value
 from appliance.terminal import print_step, printable_line
 
@@ -156,6 +156,8 @@ def status(arguments: argparse.Namespace) -> int:
                     print(printable_line(line))
             except ConfigError as error:
                 print(printable_line(f"config wrong, it will not count: {error}"))
+        if news := picture_on_card_news():
+            print(printable_line(f"portrait on the card: {news}"))
     return 0 if found.healthy else 1
 
 

@@ -21,7 +21,7 @@ from appliance.display import monitor as plugs
 from appliance.display.monitor import card_holders
 from appliance.display.opening_hours import clock_is_set
 from appliance.errors import ApplianceError
-from appliance.library import current_folder, library_folder
+from appliance.library import current_folder, library_folder, picture_on_card_news
 from appliance.pack import Pack
 from appliance.service.health import read_machine
 from appliance.service.status import UNIT, ask_systemd
@@ -228,6 +228,8 @@ def portrait(config: Config) -> Finding:
         pack.check()
     except ApplianceError as error:
         return fail(str(error), "mona-lisa portrait install sconosciuta")
+    if news := picture_on_card_news():
+        return warn(f"{pack.info.title} hangs; {news}", "see mona-lisa.txt on the boot partition")
     return ok(f"{pack.info.title}, {pack.info.main.count} frames, {pack.folder}")
 
 

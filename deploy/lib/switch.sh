@@ -66,6 +66,12 @@ wait_until_lit() {
     say "no picture after 90 s (is the monitor on?): systemctl status mona-lisa tells more"
 }
 
+# A picture on the card need not wait for the next boot, where mona-lisa-boot.service starts this.
+start_card_portrait() {
+    if ! running_systemd || [ -n "$dry" ]; then return; fi
+    systemctl start --no-block mona-lisa-card-portrait.service
+}
+
 # well: `mona-lisa status` says so. A camera that was missing before the update is no fault of the update.
 well() { "$COMMAND" status >/dev/null 2>&1; }
 
