@@ -1,12 +1,13 @@
-"""A quiet boot: options added to a Raspberry Pi's cmdline.txt and config.txt, and taken out again.
+"""A quiet boot, and a shutdown button: options for a Raspberry Pi's cmdline.txt and config.txt.
 
-What was added is kept in a record, so that only that is taken out. Standard library only: this runs
+What was added is kept in a record, so that only that is taken out again. Standard library only: this runs
 before the appliance is there, and after it is gone.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ ADDED = ("quiet", "loglevel=3", "logo.nologo", "vt.global_cursor_default=0")
 REPLACED = {"console=tty1": "console=tty3", "splash": "plymouth.enable=0"}
 BEGIN, END = "# mona-lisa begin", "# mona-lisa end"
 BLOCK = f"{BEGIN}\n[all]\n# No rainbow before the portrait.\ndisable_splash=1\n{END}\n"
+# The kernel takes a contact between this GPIO and ground for a power key; systemd-logind then switches off.
+BUTTON = "dtoverlay=gpio-shutdown,gpio_pin="
+NO_BUTTON = "none"
 RECORD = Path("/opt/mona-lisa/record/boot-options.json")
 
 Undo = dict[str, list[str]]
@@ -44,10 +48,24 @@ def unquieten(cmdline: str, undo: Undo) -> str:
     return " ".join(words) + "\n"
 
 
-def with_block(config: str) -> str:
-    """Return config.txt with our block at its end."""
+def with_block(config: str, button: str | None = None) -> str:
+    """Return config.txt with our block at its end.
+
+    Parameters
+    ----------
+    button : the GPIO number of the shutdown button, or `NO_BUTTON`; None leaves it as it is
+    """
     rest = without_block(config)
-    return rest + ("" if not rest or rest.endswith("\n") else "\n") + BLOCK
+    pin = button or button_of(config)
+    block = BLOCK if pin == NO_BUTTON else BLOCK.replace(f"{END}\n", f"{BUTTON}{pin}\n{END}\n")
+    return rest + ("" if not rest or rest.endswith("\n") else "\n") + block
+
+
+def button_of(config: str) -> str:
+    """Return the GPIO number of the shutdown button in our block, or `NO_BUTTON`."""
+    block = config.partition(BEGIN)[2].partition(END)[0]
+    found = re.search(rf"^{BUTTON}(\d+)", block, re.MULTILINE)
+    return found[1] if found else NO_BUTTON
 
 
 def without_block(config: str) -> str:
@@ -78,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--check", "--add", "--remove"):
         parser.add_argument(name, type=Path, metavar="FOLDER")
+    parser.add_argument("--button", metavar="GPIO", help="of the shutdown button, or none")
     parser.add_argument("--record", type=Path, default=RECORD)
     arguments = parser.parse_args()
     boot = arguments.check or arguments.add or arguments.remove
@@ -93,7 +112,7 @@ def main() -> int:
         except ValueError:
             sys.exit(f"boot options: {arguments.record}: damaged (not JSON)")
     new_cmdline, undo = quieten(old_cmdline)
-    new_config = with_block(old_config)
+    new_config = with_block(old_config, arguments.button)
     if arguments.remove:
         new_cmdline, new_config = unquieten(old_cmdline, known), without_block(old_config)
     changed = (new_cmdline.split(), new_config) != (old_cmdline.split(), old_config)

@@ -32,6 +32,7 @@ from appliance.config import (
 )
 from appliance.errors import CannotWrite, ConfigError
 from appliance.pack import Pack, write_pack
+from deploy import card_portrait
 from tests.conftest import SERVICE, base_image, small_info, small_patches
 from tests.portrait.odd import asleep
 
@@ -94,12 +95,51 @@ def test_the_block_in_config_txt_is_added_once_and_removed(before: str) -> None:
     assert boot.without_block(after).rstrip("\n") == before.rstrip("\n")
 
 
+def test_a_shutdown_button_stays_until_it_is_changed() -> None:
+    line = "dtoverlay=gpio-shutdown,gpio_pin=3"
+    theirs = f"{line}7\n"  # a line of somebody else's is no button of ours
+    with_button = boot.with_block(theirs, "3")
+    ours = with_button.removeprefix(theirs)
+    assert ours.splitlines() == [
+        "# mona-lisa begin",
+        "[all]",
+        *ours.splitlines()[2:4],
+        line,
+        "# mona-lisa end",
+    ]
+    assert boot.with_block(with_button) == with_button, "an update leaves it"
+    assert f"{line.replace('=3', '=17')}\n" in boot.with_block(with_button, "17")
+    assert line not in boot.with_block(with_button, "17").splitlines()
+    assert boot.with_block(with_button, "none") == boot.with_block(theirs)
+    assert boot.without_block(with_button) == theirs
+
+
+CHECK_BUTTON = """
+set -euo pipefail
+dry="" script=provision
+. "$1/deploy/lib/steps.sh"
+. "$1/deploy/lib/system.sh"
+host=$3
+check_button "$2"
+"""
+
+
+@pytest.mark.parametrize("pin", ["1", "28", "GPIO3", "3 ", "-3"])
+def test_a_shutdown_button_on_no_free_pin_is_refused(pin: str) -> None:
+    command = ["bash", "-c", CHECK_BUTTON, "provision", str(DEPLOY.parent), pin, "pi@host"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"provision: --shutdown-button {pin}; expected a GPIO number from 2 to 27, or none"
+    )
+
+
 def test_taking_ours_out_restores_config_txt_byte_for_byte(tmp_path: Path) -> None:
     edited = "# für die Bühne\r\narm_64bit=1\r\n".encode("latin-1")
     (tmp_path / "config.txt").write_bytes(edited)
     (tmp_path / "cmdline.txt").write_text("console=tty1 rootwait\n")
 
-    def call(word: str) -> int:
+    def call(word: str, *options: str) -> int:
         command: list[str | Path] = [
             sys.executable,
             DEPLOY / "boot_options.py",
@@ -107,11 +147,15 @@ def test_taking_ours_out_restores_config_txt_byte_for_byte(tmp_path: Path) -> No
             tmp_path / "record",
             word,
             tmp_path,
+            *options,
         ]
         return subprocess.run(command).returncode
 
     assert [call(word) for word in ("--check", "--add", "--check")] == [1, 0, 0]
     assert (tmp_path / "config.txt").read_bytes() == edited + boot.BLOCK.encode()
+    assert [call("--check", "--button", pin) for pin in ("none", "3")] == [0, 1]
+    assert (call("--add", "--button", "3"), call("--check"), call("--check", "--button", "3")) == (0, 0, 0)
+    assert b"\ndtoverlay=gpio-shutdown,gpio_pin=3\n" in (tmp_path / "config.txt").read_bytes()
     assert call("--remove") == 0
     assert (tmp_path / "config.txt").read_bytes() == edited
 
@@ -257,6 +301,41 @@ def test_a_card_written_again_keeps_nothing_of_before(bootfs: Path) -> None:
     assert contents(bootfs).keys() - written.keys() == {"mona-lisa-no-camera"}
     assert write_card(bootfs).returncode == 0
     assert {**contents(bootfs), "meta-data": written["meta-data"]} == written
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--portrait", "duchess.pdf"], "--portrait duchess.pdf; expected a picture: .jpg, .png"),
+        (["--portrait", "duchess"], "--portrait duchess; expected a picture"),
+        (["--portrait", ""], "--portrait needs a value"),
+        (["--title", "The Duchess"], "--title and --artist go with --portrait"),
+        (["--portrait", "duchess.JPG", "--title", "a\nb"], "expected one line each"),
+        (["--portrait", "gone.jpg"], "gone.jpg: no such file"),
+    ],
+)
+def test_a_portrait_that_cannot_go_onto_a_card_is_refused(
+    bootfs: Path, options: list[str], says: str
+) -> None:
+    (bootfs.parent / "duchess.JPG").write_bytes(b"a picture")
+    before = contents(bootfs)
+    done = write_card(bootfs, *options)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+    assert contents(bootfs) == before
+
+
+def test_a_portrait_goes_onto_a_card_with_title_and_artist(bootfs: Path) -> None:
+    (bootfs.parent / "My Duchess.JPG").write_bytes(b"a picture")
+    (bootfs / "Portrait.png").write_bytes(b"the one before")
+    title, artist = 'Die "Herzogin" \\ \U0001f5bc', "Kübra \x20 Çelik"
+    done = write_card(bootfs, "--portrait", "My Duchess.JPG", "--title", title, "--artist", artist)
+    assert done.returncode == 0, done.stderr
+    assert (bootfs / "portrait.jpg").read_bytes() == b"a picture"
+    assert not (bootfs / "Portrait.png").exists(), "several would be refused"
+    assert card_portrait.read_credits(bootfs / "portrait.toml") == (title, artist, None)
+    assert write_card(bootfs, "--portrait", "My Duchess.JPG").returncode == 0
+    assert not (bootfs / "portrait.toml").exists(), "they were another picture's"
 
 
 def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -> None:

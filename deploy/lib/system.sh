@@ -156,13 +156,34 @@ hang_bundled() { bash "$project/deploy/lib/hang.sh" sconosciuta "$BASE/releases/
 
 as_appliance() { runuser -u mona-lisa -- env STATE_DIRECTORY="$LIBRARY" "$BASE/releases/$name/venv/bin/mona-lisa" "$@"; }
 
-# A quiet boot, and no surprises: the camera's software is not replaced overnight.
+# A shutdown button is of use only where logind switches off at it, as it does by default.
+check_button() {
+    local key
+    case "$1" in
+        "" | none) return ;;
+        # GPIO 0 and 1 belong to the memory of boards on top of the header.
+        [2-9] | 1[0-9] | 2[0-7]) ;;
+        *) misuse "--shutdown-button $1; expected a GPIO number from 2 to 27, or none" ;;
+    esac
+    [ -z "${host:-}" ] || return 0
+    [ -f /usr/lib/systemd/system/systemd-logind.service ] || fail "--shutdown-button: systemd-logind is missing, which would switch off at it"
+    key=$(systemd-analyze cat-config systemd/logind.conf 2>/dev/null | sed -n 's/^HandlePowerKey *= *//p' | tail -1)
+    case "$key" in
+        "" | poweroff) ;;
+        *) fail "--shutdown-button: logind.conf has HandlePowerKey=$key; expected poweroff" ;;
+    esac
+}
+
+# boot_options GPIO: a quiet boot, a shutdown button if one is asked for (none: no more), and no surprises: the
+# camera's software is not replaced overnight.
 boot_options() {
+    local options=()
+    if [ -n "$1" ]; then options=(--button "$1"); fi
     step "boot options"
     put "$project/deploy/unattended-upgrades.conf" /etc/apt/apt.conf.d/52mona-lisa
     if [ ! -f "$BOOT/cmdline.txt" ]; then say "no $BOOT/cmdline.txt: not a Raspberry Pi's boot partition, left alone"; return; fi
-    if ! python3 "$project/deploy/boot_options.py" --check "$BOOT"; then
-        run python3 "$project/deploy/boot_options.py" --add "$BOOT"
+    if ! python3 "$project/deploy/boot_options.py" --check "$BOOT" "${options[@]}"; then
+        run python3 "$project/deploy/boot_options.py" --add "$BOOT" "${options[@]}"
         say "in force from the next boot"
     fi
 }
