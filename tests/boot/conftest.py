@@ -35,7 +35,7 @@ def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
     place = CACHE / "run" / str(request.config.getoption("--arch"))
     place.mkdir(parents=True, exist_ok=True)
     yield place
-    for disk in place.glob("*.qcow2"):
+    for disk in (*place.glob("*.qcow2"), *place.glob("*.img")):
         disk.unlink()
 
 

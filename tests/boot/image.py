@@ -47,6 +47,14 @@ class Disk:
         _run("qemu-img", "create", "-q", "-f", "qcow2", "-b", self.path.resolve(), "-F", form, path)
         return replace(self, path=path)
 
+    def copy_with(self, path: Path, file: Path, target: str) -> "Disk":
+        """Return a disk that holds one file more, before it is booted for the first time."""
+        raw = path.with_suffix(".img")
+        raw.unlink(missing_ok=True)
+        _run("cp", "--sparse=always", self.path, raw)
+        _run("debugfs", "-w", "-R", f"write {file} {target}", raw)
+        return replace(self, path=raw).copy(path)
+
 
 def appliance_disk(arch: str) -> Disk:
     """Return the provisioned disk, made when anything that goes into it has changed."""
@@ -150,6 +158,7 @@ def furnish(root: Path) -> None:
         ("console.service", units / "boot-console.service"),
         ("70-virtual-camera.rules", root / "etc/udev/rules.d/70-virtual-camera.rules"),
         ("emulation.conf", units / "mona-lisa.service.d/90-emulation.conf"),
+        ("card-portrait.conf", units / "mona-lisa-card-portrait.service.d/90-emulation.conf"),
         ("take-display", root / "opt/take-display"),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
