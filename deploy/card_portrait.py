@@ -110,8 +110,10 @@ def work(boot: Path, picture: str | None) -> int:
         state, told = _take_up(boot, picture)
         _note(key, state, told)
     except (ApplianceError, OSError) as error:
-        fault = getattr(error, "strerror", None) or error
-        _note("", "failed", FAILED.format(picture=picture, fault=_in_words(fault, boot)))
+        told = FAILED.format(picture=picture, fault=_in_words(error, boot / picture))
+        print(printable_line(told))
+        with suppress(ApplianceError, OSError):  # which may be the fault
+            _write_record("", "failed", told)
         return TRY_AGAIN
     return TAKEN_UP
 
@@ -146,16 +148,17 @@ def _take_up(boot: Path, picture: str) -> tuple[CardState, str]:
     except MemoryError:
         return "refused", REFUSED.format(picture=picture, fault="it takes too much memory; use a smaller one")
     except (BadImage, UnfitPortrait, ConfigError) as error:
-        return "refused", REFUSED.format(picture=picture, fault=_in_words(error, boot))
+        return "refused", REFUSED.format(picture=picture, fault=_in_words(error, boot / picture))
     title = hang_portrait(NAME).info.title
     seconds = time.monotonic() - began
     return "hangs", HANGS.format(title=title, picture=picture, seconds=seconds, verdict=words)
 
 
-def _in_words(fault: object, boot: Path) -> str:
+def _in_words(error: Exception, picture: Path) -> str:
     """Return an error as somebody can act on it who has nothing but the card."""
-    text = re.sub(r"; \S+-faces\.png shows the numbers$", "", str(fault))
-    text = text.replace(f"{boot}/", "").replace("--face all", f'face = "all" in {CREDITS}')
+    text = str(error) if isinstance(error, ApplianceError) else str(getattr(error, "strerror", error))
+    text = re.sub(r"; \S+-faces\.png shows the numbers$", "", text).removeprefix(f"{picture}: ")
+    text = text.replace("--face all", f'face = "all" in {CREDITS}')
     return text.replace("--face N", f"face = N in {CREDITS}")
 
 
@@ -170,10 +173,13 @@ def _known(record: Path) -> dict[str, Any]:
 
 def _note(key: str, state: CardState, told: str) -> None:
     """Write down what became of a picture, and print it for root to put it on the card."""
-    told = printable_line(told)
-    written = json.dumps({"key": key, "state": state, "told": told})
+    _write_record(key, state, told)
+    print(printable_line(told), flush=True)
+
+
+def _write_record(key: str, state: CardState, told: str) -> None:
+    written = json.dumps({"key": key, "state": state, "told": printable_line(told)})
     write_atomic(library_folder() / CARD_RECORD, written.encode())
-    print(told, flush=True)
 
 
 def give(out: IO[bytes]) -> None:
@@ -229,7 +235,7 @@ def run(boot: Path, user: str | None, proc: Path = Path("/proc")) -> int:
         for line in worker.stdout or ():
             told = [line.decode("utf-8", "replace").rstrip("\n")]
             _say(boot, *told)
-    if worker.returncode not in (0, TRY_AGAIN, TAKEN_UP):
+    if found and worker.returncode not in (0, TRY_AGAIN, TAKEN_UP):
         _say(boot, FAILED.format(picture=found[0], fault=ENDED.format(code=worker.returncode)))
     if not found:
         tell(boot, "portrait")

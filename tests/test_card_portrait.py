@@ -98,18 +98,18 @@ NOT_HUNG = "does not hang, the present portrait stays: "
 @pytest.mark.parametrize(
     ("name", "data", "about", "expected"),
     [
-        ("portrait.png", None, "", f"portrait.png {NOT_HUNG}portrait.png: no face found in "),
+        ("portrait.png", None, "", f"portrait.png {NOT_HUNG}no face found in "),
         (
             "portrait.pdf",
             b"%PDF-1.7",
             "",
-            f"portrait.pdf {NOT_HUNG}portrait.pdf: not a whole, readable image (a PDF; save its page as a PNG",
+            f"portrait.pdf {NOT_HUNG}not a whole, readable image (a PDF; save its page as a PNG",
         ),
         (
             "portrait.jpg",
             b"",
             "",
-            f"portrait.jpg {NOT_HUNG}portrait.jpg: not a whole, readable image (an empty file; copy it again",
+            f"portrait.jpg {NOT_HUNG}not a whole, readable image (an empty file; copy it again",
         ),
         ("portrait.png", None, "titel = 'x'", f"{NOT_HUNG}portrait.toml: titel = "),
         (
@@ -208,6 +208,14 @@ def proc(tmp_path: Path) -> Path:
         "overlayroot / overlay rw 0 0\n/dev/mmcblk0p1 /boot/firmware vfat rw 0 0\n"
     )
     return folder
+
+
+def test_a_library_that_cannot_be_written_is_told_on_the_card(card: Path) -> None:
+    wall(card)
+    (card.parent / "library" / CARD_RECORD).mkdir()
+    assert boots(card) == 1
+    assert "portrait: portrait.png does not hang yet: " in told(card)
+    assert f"{CARD_RECORD}: cannot be written (" in told(card)
 
 
 def forget_library(card: Path) -> None:

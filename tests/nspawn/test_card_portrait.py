@@ -38,9 +38,7 @@ def test_a_picture_without_a_face_is_refused_on_the_card(booted: Container) -> N
     booted.sh(f'{RELEASE}/venv/bin/python -c "{WALL}"; systemctl start {CARD}')
     booted.until(lambda: booted.show("ActiveState", CARD) == "inactive")
     told = booted.sh(f"cat {ANSWER}")
-    assert told.startswith(
-        "portrait: portrait.jpg does not hang, the present portrait stays: portrait.jpg: no face"
-    )
+    assert told.startswith("portrait: portrait.jpg does not hang, the present portrait stays: no face")
     assert hanging(booted) == "sconosciuta"
     assert "portrait on the card: portrait.jpg does not hang" in booted.status()[1]
     assert (

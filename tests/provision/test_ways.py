@@ -122,6 +122,7 @@ def test_a_freshly_written_card_provisions_itself(
     if release == "trixie":
         disk.write("/boot/firmware/meta-data", "instance-id: rpi-image\n")
     command = [CHECKOUT / "deploy/write-card", card, "--bundle", bundle, "--config", config, "--no-camera"]
+    command += ["--portrait", CHECKOUT / "frames/astronaut.png", "--title", "Eileen Collins"]
     for _ in range(2):  # a second time adds nothing
         subprocess.run([str(word) for word in command], check=True, capture_output=True)
     first = (card / ("firstrun.sh" if release == "bookworm" else "user-data")).read_text()
@@ -132,6 +133,9 @@ def test_a_freshly_written_card_provisions_itself(
         machine.until(lambda: "the portrait hangs" in told(card), 400)
         follows(machine)
         assert machine.run("systemctl cat mona-lisa-first-boot").returncode != 0
+        machine.until(lambda: "portrait: Eileen Collins hangs (portrait.png, " in told(card), 400)
+        assert "first boot: provisioned: the portrait hangs\n" in told(card), "that news stays"
+        machine.until(lambda: any("Eileen Collins lit" in line for line in machine.said()), 100)
     with disk.booted(OFFLINE) as machine:
         follows(machine)
 
