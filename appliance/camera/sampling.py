@@ -169,8 +169,11 @@ def _repeat(part: Pixels, times: int, out: Floats, scale: float, offset: float) 
         out[...] = part  # three simple passes are faster than one that also converts
         out *= np.float32(scale)
     else:
-        rows, _, channels = part.shape
-        wide = part.reshape(-1, channels).astype(np.float32) @ _weights(1, times, channels, scale)
+        rows, columns, channels = part.shape
+        flat = _buffers.array("flat", part.shape, np.float32)
+        flat[...] = part
+        wide = _buffers.array("wide", (rows * columns, times * channels), np.float32)
+        np.matmul(flat.reshape(-1, channels), _weights(1, times, channels, scale), out=wide)
         out.reshape(rows, times, -1)[...] = wide.reshape(rows, 1, -1)
     out += np.float32(offset)
 
@@ -303,9 +306,11 @@ def _read_pairs(y: Pixels, u: Pixels, v: Pixels, region: Region, out: Floats) ->
     pairs[..., 4] = 1
     weights = _yuv_weights(n)
     if n == 0.5:
-        wide = (pairs.reshape(-1, len(weights)) @ weights).reshape(side, 1, -1)
-        _clip(wide)
-        out.reshape(side, 2, -1)[...] = wide
+        wide = _buffers.array("wide", (side * side // 2, weights.shape[1]), np.float32)
+        np.matmul(pairs.reshape(-1, len(weights)), weights, out=wide)
+        rows = wide.reshape(side, 1, -1)
+        _clip(rows)
+        out.reshape(side, 2, -1)[...] = rows
     else:
         np.matmul(pairs.reshape(-1, len(weights)), weights, out=out.reshape(-1, weights.shape[1]))
         _clip(out.reshape(len(out), -1))
