@@ -242,9 +242,9 @@ def _shares(n: int, m: int) -> list[list[int]]:
 @functools.lru_cache(maxsize=64)
 def _weights(n: int, m: int, channels: int, scale: float, pixels: int = 1) -> Floats:
     """Return the matrix from `pixels` times n input pixels of a row to m output pixels each."""
-    shares = np.array(_shares(n, m), np.float32).T * np.float32(scale / (n * n))
-    several = np.kron(np.eye(pixels, dtype=np.float32), shares)
-    return np.kron(several, np.eye(channels, dtype=np.float32))
+    shares: Floats = np.array(_shares(n, m), np.float32).T * np.float32(scale / (n * n))
+    several = np.kron(np.eye(pixels), shares)
+    return np.kron(several, np.eye(channels)).astype(np.float32)
 
 
 def _average_any(
