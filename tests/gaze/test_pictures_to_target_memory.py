@@ -1,3 +1,4 @@
+import gc
 import tracemalloc
 
 import pytest
@@ -27,12 +28,21 @@ def test_following_allocates_nothing_that_stays(metres: float, form: str) -> Non
     try:
         for picture in pictures[:SETTLED]:
             controller.see(picture, LENS.horizontal_fov, pack)
-        held = tracemalloc.get_traced_memory()[0]
+        held = _held()
         tracemalloc.reset_peak()
+        begun = tracemalloc.get_traced_memory()[0]
         for picture in pictures[SETTLED:]:
             controller.see(picture, LENS.horizontal_fov, pack)
-        grown, peak = (size - held for size in tracemalloc.get_traced_memory())
+        peak = tracemalloc.get_traced_memory()[1] - begun
+        grown = _held() - held
     finally:
         tracemalloc.stop()
     assert grown < 20_000, "the samples of a second that tell life, and the plans of a few regions"
-    assert peak < 150_000, "while a picture is searched; its pixels for the model are 196,608 bytes"
+    assert peak < 250_000, "while a picture is searched; 417,000 to 811,000 at 1 m without kept buffers"
+
+
+def _held() -> int:
+    """Bytes that this package allocated and holds; the test's own process has other threads."""
+    gc.collect()
+    ours = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/appliance/*")])
+    return sum(row.size for row in ours.statistics("filename"))
