@@ -152,6 +152,13 @@ class VisionConfig:
     threshold: float = setting(
         0.5, Range(0.1, 0.99), "A newcomer's face with a lower score is not looked at again."
     )
+    runtime: str = setting(
+        "auto",
+        OneOf(("auto", "tflite", "litert")),
+        'The package that runs the models: "tflite" is tflite-runtime, "litert" its successor '
+        'ai-edge-litert, "auto" ai-edge-litert where it can be imported. Both find the same faces. '
+        "`mona-lisa bench vision` says which is faster on this machine.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ),
         (
             "# c\n[vision]\n  treshold = 0.5",
-            "config.toml:3: vision.treshold = 0.5; unknown key, expected one of model, threshold",
+            "config.toml:3: vision.treshold = 0.5; unknown key, expected one of model, threshold, runtime",
         ),
         (
             "[camra]\nrate = 1",

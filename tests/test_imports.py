@@ -142,4 +142,4 @@ def test_neither_packages_nor_modules_import_in_a_circle() -> None:
 
 def test_the_package_has_few_modules() -> None:
     """A second idea in a module is the reason to split it; a module of a few lines is no idea."""
-    assert len(MODULES) <= 111
+    assert len(MODULES) <= 112

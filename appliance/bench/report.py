@@ -9,6 +9,7 @@ from appliance.bench.display import bench_display
 from appliance.bench.gaze import bench_gaze
 from appliance.bench.memory import bench_memory
 from appliance.bench.portrait_rendering import bench_portrait
+from appliance.bench.scale import bench_scale
 from appliance.bench.vision import bench_vision
 from appliance.errors import NoExtra
 
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "display": bench_display,
     "portrait": bench_portrait,
     "memory": bench_memory,
+    "scale": bench_scale,
     "fomm": _bench_fomm,
 }
 

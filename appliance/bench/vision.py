@@ -1,6 +1,7 @@
 """The speed at which faces are found, and how quickly and faithfully one viewer is followed."""
 
 import contextlib
+import itertools
 import math
 import random
 import statistics
@@ -23,7 +24,7 @@ from appliance.gaze.pictures_to_target import GazeController
 from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import MODEL_SPECS, FaceDetector
-from appliance.vision.runtime import TfliteModel
+from appliance.vision.runtime import TfliteModel, importable_runtimes
 
 SIZES: Final = ((640, 480), (640, 360))
 BURST: Final = 5
@@ -31,20 +32,24 @@ _SHARE: Final = 0.25
 # Measured before counting: caches, lazy imports and the peer's graph settle.
 _WARM_UP: Final = 3
 
-# The short model may take at most this on 640x480 RGB (the issue's requirement).
-TO_RAW: Final = 1.45
-TO_PEER: Final = 0.95
+# Required of the short model on 640x480 RGB, at most: time as a multiple of the fastest bare invoke.
+TO_RAW: Final = 1.40
+# Required of both models on 640x480 RGB, at most: time as a multiple of MediaPipe's.
+TO_PEER: Final = 0.90
+
+_KINDS: Final = ("short", "full")
 
 Run = Callable[[], list[float]]
 
 
 def bench_vision(rounds: int = 100, peer: bool = False, say: Callable[[str], object] = str) -> dict[str, Any]:
-    """Measure detection from picture to faces.
+    """Measure detection from picture to faces, with every runtime that can be imported.
 
     Every case runs once per round, in an order drawn anew, so that whatever else the machine does
-    hits all alike. Compare ratios, not times: each round gives one of every kind, by the best time of
-    each case in it, and their median is what counts. Against the peer, a process of its own, both run
-    in bursts of `BURST`.
+    hits all alike. CPU time counts, for MediaPipe its elapsed time where that is less. Compare ratios, not
+    times: each round gives one of every kind, by the best time of each case in it, and their median is what
+    counts. The bare invoke of a ratio is that of the fastest runtime. Against the peer, a process of its
+    own, both run in bursts of `BURST`. All runtimes, and MediaPipe's own, use XNNPACK on one thread.
 
     Parameters
     ----------
@@ -54,50 +59,57 @@ def bench_vision(rounds: int = 100, peer: bool = False, say: Callable[[str], obj
 
     Returns
     -------
+    `auto`: the runtime that "auto" takes; `fastest`: for each model the one with the fastest bare invoke;
     `cases`: median and 10th percentile in ms for each case; `ratios`: the median of the rounds' and
-    that of the 10th percentiles; `required`: what is asked and whether it holds; `peer`: its version,
-    or why not.
+    that of the 10th percentiles; `required`: what is asked of `auto` and whether it holds; `peer`: its
+    version, or why not.
 
     Raises
     ------
-    BadAsset, BadModel
-        If the models or photographs were not fetched.
+    BadAsset, BadModel, NoRuntime
+        If the models or photographs were not fetched, or no runtime is installed.
     """
     pictures = {size: scene(ASTRONAUT, size, _SHARE, (0.5, 0.5)) for size in SIZES}
     cases: dict[str, Run] = {}
     ratios: dict[str, tuple[str, str]] = {}
+    runtimes = importable_runtimes()
     with contextlib.ExitStack() as stack:
         other, reason = start_peer(stack, peer, say)
-        kinds: tuple[str, ...] = ("short", "full")
-        for kind in kinds:
-            detector = FaceDetector(kind)
-            raw = f"{kind} raw invoke"
-            cases[raw] = _timed(detector.model.run)
+        for kind, runtime in itertools.product(_KINDS, runtimes):
+            detector = FaceDetector(kind, runtime=runtime)
+            cases[f"{kind} raw invoke, {runtime}"] = _timed(detector.model.run)
             for (width, height), pixels in pictures.items():
                 size = f"{width}x{height}"
                 rgb = RgbPicture(pixels, 0.0, 0)
                 forms: dict[str, Picture] = {"RGB": rgb, "YUV420": YuvPicture(*to_yuv(pixels), 0.0, 0)}
                 for name, picture in forms.items():
-                    case = f"{kind} {size} {name}"
+                    case = f"{kind} {size} {name}, {runtime}"
                     cases[case] = _timed(partial(detector.detect, picture))
-                    ratios[f"{case} / raw invoke"] = (case, raw)
+                    ratios[f"{case} / raw invoke"] = (case, f"{kind} raw invoke")
                 if other:
-                    ours, theirs = f"{kind} {size} RGB in bursts", f"{kind} {size} MediaPipe in bursts"
+                    ours, theirs = (
+                        f"{kind} {size} RGB in bursts, {runtime}",
+                        f"{kind} {size} MediaPipe in bursts",
+                    )
                     cases[ours] = _timed(partial(detector.detect, rgb), BURST)
                     cases[theirs] = partial(other.seconds, kind, pixels, BURST)
-                    ratios[f"{kind} {size} RGB / MediaPipe"] = (ours, theirs)
+                    ratios[f"{kind} {size} RGB, {runtime} / MediaPipe"] = (ours, theirs)
         say(f"measuring {len(cases)} cases in {rounds} rounds")
         times = _measure(cases, rounds)
-    return _report(times, ratios, rounds, reason)
+    fastest = {
+        kind: min(runtimes, key=lambda name: _tenth(times[f"{kind} raw invoke, {name}"])) for kind in _KINDS
+    }
+    for kind, runtime in fastest.items():
+        times[f"{kind} raw invoke"] = times[f"{kind} raw invoke, {runtime}"]
+    auto = {"auto": runtimes[0], "fastest": fastest}
+    return auto | _report(times, ratios, rounds, reason, runtimes[0])
 
 
 def _timed(function: Callable[[], object], count: int = 1) -> Run:
     def run() -> list[float]:
         seconds = []
         for _ in range(count):
-            start = time.perf_counter()
-            function()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(_seconds(function))
         return seconds
 
     return run
@@ -114,19 +126,36 @@ def _measure(cases: dict[str, Run], rounds: int) -> dict[str, list[list[float]]]
     return times
 
 
+def _tenth(bursts: list[list[float]]) -> float:
+    """Return the 10th percentile of all times."""
+    values = sorted(value for burst in bursts for value in burst)
+    return values[len(values) // 10]
+
+
 def _report(
-    times: dict[str, list[list[float]]], ratios: dict[str, tuple[str, str]], rounds: int, peer: str
+    times: dict[str, list[list[float]]],
+    ratios: dict[str, tuple[str, str]],
+    rounds: int,
+    peer: str,
+    auto: str,
 ) -> dict[str, Any]:
-    stats = {}
-    for name, bursts in times.items():
-        values = sorted(value for burst in bursts for value in burst)
-        stats[name] = {"median": statistics.median(values), "p10": values[len(values) // 10]}
+    stats = {
+        name: {
+            "median": statistics.median(value for burst in bursts for value in burst),
+            "p10": _tenth(bursts),
+        }
+        for name, bursts in times.items()
+    }
     found = {}
     for name, (one, two) in ratios.items():
         paired = [min(a) / min(b) for a, b in zip(times[one], times[two], strict=True)]
         tenths = stats[one]["p10"] / stats[two]["p10"]
         found[name] = {"median": round(statistics.median(paired), 3), "p10": round(tenths, 3)}
-    required = {"short 640x480 RGB / raw invoke": TO_RAW, "short 640x480 RGB / MediaPipe": TO_PEER}
+    required = {
+        f"short 640x480 RGB, {auto} / raw invoke": TO_RAW,
+        f"short 640x480 RGB, {auto} / MediaPipe": TO_PEER,
+        f"full 640x480 RGB, {auto} / MediaPipe": TO_PEER,
+    }
     return {
         "rounds": rounds,
         "face_share": _SHARE,
@@ -207,13 +236,16 @@ def swap_free_meetings(pack: PackInfo, seeds: Sequence[int] = range(20)) -> dict
 
 
 def times(pack: PackInfo) -> dict[str, Any]:
-    """Return time per picture while following, as a multiple of the bare run of the model it is seen by.
+    """Return time per picture while following, as a multiple of the fastest bare run of the model used.
 
     In the thread's own CPU time, and each picture of a walk by the least of `_ROUNDS` times, as each
     bare run: what else a busy machine does empties the caches, which costs more than is measured here.
     A picture is copied just before, as cameras do. The mean counts the looks round the room as well.
     """
-    bare = {kind: FaceDetector(kind) for kind in MODEL_SPECS}
+    bare = {
+        kind: [FaceDetector(kind, runtime=name).model.run for name in importable_runtimes()]
+        for kind in _KINDS
+    }
     out: dict[str, Any] = {}
     for distance in _DISTANCES:
         rgb = _pictures(distance)
@@ -222,7 +254,7 @@ def times(pack: PackInfo) -> dict[str, Any]:
             used = models_used(pictures, pack)
             raw, seen = [], []
             for _ in range(_ROUNDS):
-                raw.append([[_seconds(bare[kind].model.run) for kind in bare] for _ in pictures])
+                raw.append([[min(_seconds(run) for run in bare[kind]) for kind in bare] for _ in pictures])
                 see = _sight(pack)
                 seen.append([_seconds(partial(see, deepcopy(picture))) for picture in pictures])
             raw_ms = dict(zip(bare, np.min(raw, axis=0).mean(axis=0) * 1000, strict=True))

@@ -274,7 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     aim.add_argument("--session", type=_number(1, 2**31, int), help=argparse.SUPPRESS)
 
     bench = _add(words, "bench", commands.bench, "measure against a baseline", "bench vision --json")
-    bench.add_argument("what", choices=("vision", "gaze", "display", "portrait", "memory", "fomm", "all"))
+    what = ("vision", "gaze", "display", "portrait", "memory", "scale", "fomm", "all")
+    bench.add_argument("what", choices=what)
     text = "with `portrait`: render and judge a folder of pictures"
     bench.add_argument("--pictures", type=Path, metavar="FOLDER", help=text)
     text = "with --pictures: the contact sheet (portraits.png)"

@@ -20,7 +20,7 @@ from appliance.config import CameraConfig, Config, load_layers
 from appliance.display import monitor as plugs
 from appliance.display.monitor import card_holders
 from appliance.display.opening_hours import clock_is_set
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, NoRuntime
 from appliance.library import current_folder, library_folder, picture_on_card_news
 from appliance.pack import Pack
 from appliance.service.health import read_machine
@@ -89,7 +89,7 @@ def examine(root: Path = Path("/"), config_file: Path | None = None) -> Iterator
         ("connectors", lambda: connectors(root) if kms else ok(f"{config.display.output}: none needed")),
         ("display", lambda: display(root) if kms else ok(f"{config.display.output}: no card needed")),
         ("SDL", lambda: sdl(kms)),
-        ("models", models),
+        ("models", lambda: models(config.vision.runtime)),
         ("portrait", lambda: portrait(config)),
         ("clock", clock),
         ("disk", lambda: disk(root)),
@@ -214,11 +214,19 @@ def sdl(kms: bool) -> Finding:
     return ok(f"SDL {'.'.join(map(str, pygame.get_sdl_version()))}, {', '.join(drivers)}")
 
 
-def models() -> Finding:
-    """Check the models' hashes."""
+def models(runtime: str) -> Finding:
+    """Check the models' hashes, and that their runtime, as in `vision.runtime`, can be imported."""
+    from appliance.vision.runtime import find_interpreter
+
     wanted = assets.load_assets(manifests=(assets.MODEL_MANIFEST,))
     faults = [fault for asset in wanted if (fault := assets.asset_fault(asset))]
-    return fail(faults[0], "mona-lisa assets fetch") if faults else ok(f"{len(wanted)} files right")
+    if faults:
+        return fail(faults[0], "mona-lisa assets fetch")
+    try:
+        module = find_interpreter(runtime).__module__.partition(".")[0]
+    except NoRuntime as error:
+        return fail(str(error), "mend config.toml, or run deploy/provision again")
+    return ok(f"{len(wanted)} files right, run by {module}")
 
 
 def portrait(config: Config) -> Finding:

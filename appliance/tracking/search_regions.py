@@ -203,10 +203,10 @@ class Detectors:
     """The detectors: `crop` for crops around a person, `room` for the rest of the room."""
 
     def __init__(self, vision: VisionConfig) -> None:
-        """Load the models, about 12 MB each; raises `BadAsset` or `BadModel`."""
-        self.vision = vision
-        self.crop = FaceDetector("short", _FOLLOW_SCORE)
-        self.room = FaceDetector("full", vision.threshold) if vision.model == "full" else self.crop
+        """Load the models, about 12 MB each; raises `BadAsset`, `BadModel` or `NoRuntime`."""
+        self.vision, full = vision, vision.model == "full"
+        self.crop = FaceDetector("short", _FOLLOW_SCORE, vision.runtime)
+        self.room = FaceDetector("full", vision.threshold, vision.runtime) if full else self.crop
 
 
 class RegionScheduler:

@@ -150,16 +150,23 @@ def weighted_nms(found: list[tuple[float, list[float]]]) -> list[tuple[float, li
 class FaceDetector:
     """Finds faces in a picture, or in a region of it."""
 
-    def __init__(self, kind: str, threshold: float | None = None) -> None:
-        """Load a model, "short" or "full"; `threshold` is a score, by default the model's usual one.
+    def __init__(self, kind: str, threshold: float | None = None, runtime: str = "auto") -> None:
+        """Load a model.
 
-        Raises `BadAsset` if the model was not fetched, and `BadModel` if the file is not that model.
+        Parameters
+        ----------
+        kind : "short" or "full"
+        threshold : the smallest score, by default the model's usual one
+        runtime : what runs the model, named as for `find_interpreter`
+
+        Raises `BadAsset` if the model was not fetched, `BadModel` if the file is not that model, and
+        `NoRuntime` if the runtime cannot be imported.
         """
         self.spec = MODEL_SPECS[kind]
         side = self.spec.side
         threshold = self.spec.threshold if threshold is None else threshold
         self._least = np.float32(math.log(threshold / (1 - threshold)))
-        self.model = TfliteModel(model_path(self.spec.file), (1, side, side, 3))
+        self.model = TfliteModel(model_path(self.spec.file), (1, side, side, 3), runtime)
         centres = anchor_centres(self.spec)
         self._offsets = np.tile(centres, (1, _VALUES_PER_ANCHOR // 2))
         self._offsets[:, 2:4] = 0  # width and height do not depend on the anchor

@@ -11,23 +11,46 @@ from typing import Any, Final
 from appliance.camera.sampling import Floats
 from appliance.errors import BadModel, NoRuntime
 
-# Modules of the runtimes that are supported, the preferred one first.
-_RUNTIMES: Final = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
+# The supported runtimes by their names in the settings, each with its module and its package; "auto" takes
+# the first that can be imported. ai-edge-litert gives the same outputs. Without AVX-512 it takes half to two
+# thirds of the time; with it, as long (measured: bench vision). It takes 4 MB more.
+_RUNTIMES: Final = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
+}
 # Pattern of the line that the runtime prints when it loads a model.
 _GREETING: Final = "^INFO: Created TensorFlow Lite"
 # Time to wait until grep has passed everything on, in seconds (guess; it takes a few milliseconds).
 _GREP_TIMEOUT: Final = 1.0
 
 
-def find_interpreter() -> Any:
-    """Return the `Interpreter` class of the first runtime installed; raises `NoRuntime`."""
+def find_interpreter(runtime: str = "auto") -> Any:
+    """Return the `Interpreter` class of a runtime.
+
+    Parameters
+    ----------
+    runtime : "tflite", "litert", or "auto" for the first of `_RUNTIMES` that can be imported
+
+    Raises `NoRuntime` if it cannot be imported.
+    """
+    for module, _ in _RUNTIMES.values() if runtime == "auto" else (_RUNTIMES[runtime],):
+        # A shared library that does not load is an OSError: the other runtime may still do.
+        with suppress(ImportError, OSError):
+            return importlib.import_module(module).Interpreter
+    if runtime == "auto":
+        raise NoRuntime("no TFLite runtime: install ai-edge-litert, or tflite-runtime (only for Python 3.11)")
+    package = _RUNTIMES[runtime][1]
+    raise NoRuntime(f'vision.runtime = "{runtime}": {package} cannot be imported; install it, or set "auto"')
+
+
+def importable_runtimes() -> list[str]:
+    """Return the names of the runtimes that can be imported here, the preferred one first."""
+    found = []
     for name in _RUNTIMES:
-        try:
-            return importlib.import_module(name).Interpreter
-        except ModuleNotFoundError:
-            continue
-    packages = "tflite-runtime (Python 3.11) or ai-edge-litert (3.12 and newer)"
-    raise NoRuntime(f"no TFLite runtime: install {packages}")
+        with suppress(NoRuntime):
+            find_interpreter(name)
+            found.append(name)
+    return found
 
 
 class TfliteModel:
@@ -36,12 +59,13 @@ class TfliteModel:
     It runs on one thread, because two compete with the display and the camera, and take up to 500 ms then.
     """
 
-    def __init__(self, path: Path, input_shape: tuple[int, ...]) -> None:
-        """Load a model.
+    def __init__(self, path: Path, input_shape: tuple[int, ...], runtime: str = "auto") -> None:
+        """Load a model with a runtime, named as for `find_interpreter`.
 
-        Raises `BadModel` if the file does not load, or its input is not float32 of `input_shape`.
+        Raises `BadModel` if the file does not load, or its input is not float32 of `input_shape`, and
+        `NoRuntime` if the runtime cannot be imported.
         """
-        interpreter = find_interpreter()
+        interpreter = find_interpreter(runtime)
         try:
             with _without_greeting():
                 self._interpreter = interpreter(model_path=str(path), num_threads=1)

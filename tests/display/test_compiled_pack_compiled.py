@@ -83,7 +83,7 @@ def test_a_compiled_start_loads_neither_numpy_nor_pillow(pack: Pack, tmp_path: P
         "from appliance.pack import Pack;"
         f"s = PortraitScreen(DisplayConfig(output='offscreen:{tmp_path / 'two'}', width={SIZE[0]}, height={SIZE[1]}));"
         f"s.__enter__(); s.light(Pack(Path({str(pack.folder)!r})));"
-        "print(sorted({'numpy', 'tflite_runtime', 'pkg_resources', 'appliance.vision'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'ai_edge_litert', 'tflite_runtime', 'pkg_resources', 'appliance.vision'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,6 +3,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_a_wrong_config_fails_with_its_line(tmp_path: Path) -> None:
     found = dict(examine(tmp_path, tmp_path / "config.toml"))
     assert found["config"].grade is Grade.FAIL
     assert "config.toml:2: camera.widht" in found["config"].found
+
+
+def test_a_model_runtime_that_is_missing_fails_with_its_name(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from appliance.service.doctor import examine;"
+        "sys.modules['tflite_runtime'] = None;"  # as if it were not installed
+        f"print(dict(examine(Path({str(tmp_path)!r}), Path({str(tmp_path / 'config.toml')!r})))['models'].found)"
+    )
+    (tmp_path / "config.toml").write_text('[vision]\nruntime = "tflite"\n[camera]\nsource = "gallery"\n')
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        'vision.runtime = "tflite": tflite-runtime cannot be imported; install it, or set "auto"'
+    )
 
 
 def test_an_unreadable_file_fails_its_check_and_no_other(tmp_path: Path) -> None:

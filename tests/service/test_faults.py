@@ -376,7 +376,7 @@ class Interpreters:
 @pytest.fixture
 def interpreters(monkeypatch: pytest.MonkeyPatch) -> Interpreters:
     counted = Interpreters()
-    monkeypatch.setattr(runtime, "find_interpreter", lambda: counted.make)
+    monkeypatch.setattr(runtime, "find_interpreter", lambda _: counted.make)
     return counted
 
 
