@@ -149,9 +149,9 @@ def test_models_are_loaded_again_unless_the_camera_failed(
     loads: list[Path] = []
     load = TfliteModel.__init__
 
-    def counted(model: TfliteModel, path: Path, shape: tuple[int, ...]) -> None:
+    def counted(model: TfliteModel, path: Path, shape: tuple[int, ...], runtime: str) -> None:
         loads.append(path)
-        load(model, path, shape)
+        load(model, path, shape, runtime)
 
     monkeypatch.setattr(TfliteModel, "__init__", counted)
     vision = vision_of(camera, supervised=True)
