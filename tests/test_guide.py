@@ -11,7 +11,7 @@ from appliance.camera import picamera
 from appliance.camera.lens import Lens
 from appliance.cli import commands
 from appliance.config import Config, GazeConfig, LayeredConfig, needs_restart, parse_config, show_config
-from appliance.display import cec, frame_loader, monitor, opening_hours, scanout, screen, sdl
+from appliance.display import cec, flip_check, frame_loader, monitor, open_display, opening_hours, screen
 from appliance.service import (
     app,
     camera_creation,
@@ -32,7 +32,7 @@ HOLE = re.compile(r"%(?:\.\d)?[sdf]|\{\w+\}|\$\([^()]*(?:\([^()]*\))?[^()]*\)|\$
 
 # The modules whose lines reach the journal; film and replay are for the desk.
 LOGGING_MODULES = [
-    *(cec, monitor, opening_hours, frame_loader, scanout, screen, sdl, picamera),
+    *(cec, monitor, opening_hours, flip_check, frame_loader, open_display, screen, picamera),
     *(fallback, app, reboot_or_pause, reporter, settings, vision_thread),
 ]
 
@@ -41,7 +41,7 @@ def _logged() -> list[str]:
     """Every line the service may log: the constants given to `log`, and what ends the process."""
     found = [
         reporter.HUNG,
-        scanout.DISPLAY_STUCK,
+        flip_check.DISPLAY_STUCK,
         journal.LEFT_OUT,
         commands.STARTING_ANEW % "display lost: %s",
     ]

@@ -21,8 +21,8 @@ from appliance.camera.base import Camera, Picture, RgbPicture
 from appliance.camera.sampling import Region
 from appliance.config import Config
 from appliance.display.monitor import usable_connectors
+from appliance.display.open_display import has_desktop
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import has_desktop
 from appliance.errors import CameraStalled, CannotWrite, NoDisplay
 from appliance.files import check_writable, write_atomic
 from appliance.gallery.camera import GalleryCamera
@@ -44,7 +44,7 @@ _BACK, _TEXT, VIEWER, _SITTER = "#16140f", "#d8d0bd", "#e0a030", "#6fb7c9"
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class FilmMoment:
     """One moment of the film.
 
     `view` is the camera's picture as a small JPEG; `faces` are in pixels of the picture itself,
@@ -73,7 +73,7 @@ class _Chart:
     ends: tuple[float, float]
 
 
-def film(shots: Sequence[Shot], pack: Pack) -> bytes:
+def film(shots: Sequence[FilmMoment], pack: Pack) -> bytes:
     """Return an animated WebP of the shots."""
     frames = _Frames(pack)
     charts = _charts(shots, pack.info.main)
@@ -134,7 +134,7 @@ def _around_eyes(painting: Image.Image, box: Box) -> tuple[float, float, float, 
     return max(x - half, 0), max(y - rise, 0), min(x + half, painting.width), min(y + rise, painting.height)
 
 
-def _charts(shots: Sequence[Shot], grid: FrameGrid) -> list[_Chart]:
+def _charts(shots: Sequence[FilmMoment], grid: FrameGrid) -> list[_Chart]:
     """Return the chart of the gaze sideways, and that of the gaze up and down."""
     charts = []
     for axis, (name, place) in enumerate((("sideways", "column"), ("up and down", "row"))):
@@ -146,7 +146,7 @@ def _charts(shots: Sequence[Shot], grid: FrameGrid) -> list[_Chart]:
     return charts
 
 
-def _draw(shots: Sequence[Shot], i: int, frames: _Frames, charts: Sequence[_Chart]) -> Image.Image:
+def _draw(shots: Sequence[FilmMoment], i: int, frames: _Frames, charts: Sequence[_Chart]) -> Image.Image:
     shot = shots[i]
     image = Image.new("RGB", _SIZE, _BACK)
     image.paste(_view(shot), (_GAP, _GAP))
@@ -162,7 +162,7 @@ def _draw(shots: Sequence[Shot], i: int, frames: _Frames, charts: Sequence[_Char
     return image
 
 
-def _view(shot: Shot) -> Image.Image:
+def _view(shot: FilmMoment) -> Image.Image:
     """Return the camera's view mirrored, as visitors would see themselves."""
     scale = VIEW[0] / shot.width
     image = Image.open(io.BytesIO(shot.view)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -389,7 +389,7 @@ def _told(error: GazeErrorSummary, reach: str) -> str:
     )
 
 
-def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
+def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[FilmMoment]:
     assert recorder.camera is not None
     truth = true_direction(recorder.camera, Config())
     views, flips = recorder.views, recorder.flips
@@ -400,5 +400,5 @@ def _shots(recorder: Recorder, pack: Pack, ended: float) -> list[Shot]:
         if i := bisect_right(moments, t):
             frame = flips[max(bisect_right(flipped, t) - 1, 0)][1]
             seen = views[i - 1]
-            shots.append(Shot(seen.view, seen.width, seen.faces, truth(float(t)), frame))
+            shots.append(FilmMoment(seen.view, seen.width, seen.faces, truth(float(t)), frame))
     return shots

@@ -30,8 +30,8 @@ from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import fit_base, fit_patches
 from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import Size, layout_for
+from appliance.display.open_display import parse_output, pygame, resolve_output
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import parse_output, pygame, resolve_output
 from appliance.errors import ApplianceError
 from appliance.pack import Box, Pack
 

@@ -38,7 +38,7 @@ def there_and_back(pictures: int = 60) -> list[int]:
     return [round(16 - 16 * float(value)) for value in np.sin(time)]
 
 
-def write_film(path: Path, pictures: Iterable[Image.Image], rotation: int = 0) -> Path:
+def write_driving_film(path: Path, pictures: Iterable[Image.Image], rotation: int = 0) -> Path:
     """Write a film of 30 pictures a second.
 
     Parameters
@@ -189,7 +189,7 @@ def _animation(published: Fomm) -> dict[str, Any]:
         folder = Path(name)
         film, weights, count = folder / "film.mp4", folder / "weights", folder / "count"
         shown = frames_of_the_sitter()
-        write_film(film, [shown[i] for i in there_and_back()])
+        write_driving_film(film, [shown[i] for i in there_and_back()])
         parts: dict[str, nn.Module] = {"generator": published.generator, "kp_detector": published.kp_detector}
         torch.save({part: network.state_dict() for part, network in parts.items()}, weights)
         painting = home_folder() / "frames" / "sconosciuta.png"

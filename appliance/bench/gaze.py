@@ -22,7 +22,7 @@ from appliance.bench.gaze_methods import (
     Original,
     Ours,
     Shown,
-    run_scene,
+    compare_methods_on_scene,
     scatter,
     watch,
 )
@@ -295,7 +295,7 @@ def _scenes(pack: PackInfo, peer: bool, say: Callable[[str], None]) -> tuple[dic
         chosen = living_trials()
         say(f"gaze: {len(chosen)} scenes")
         rows = show_progress(chosen, len(chosen), "scenes")
-        return {trial.name: run_scene(trial, pack, other) for trial in rows}, reason
+        return {trial.name: compare_methods_on_scene(trial, pack, other) for trial in rows}, reason
 
 
 def over_scenes(scenes: dict[str, Any]) -> dict[str, Any]:

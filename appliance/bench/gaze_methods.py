@@ -417,7 +417,7 @@ class Moment:
     wanted: str | None
 
 
-def run_scene(trial: Trial, pack: PackInfo, peer: Peer | None = None) -> dict[str, Any]:
+def compare_methods_on_scene(trial: Trial, pack: PackInfo, peer: Peer | None = None) -> dict[str, Any]:
     """Run all rules over a scene; return the figures of each, and the changes that the truth needs."""
     rules: dict[str, GazeMethod] = {"ours": Ours(trial, pack), "original": Original(trial)}
     if peer:

@@ -105,7 +105,7 @@ def _check_before_light(asked: config.Config) -> None:
     ServiceRuns
         If the service holds the camera or the screen that is asked for.
     """
-    from appliance.display.sdl import resolve_output
+    from appliance.display.open_display import resolve_output
     from appliance.service.camera_creation import check_simulated
     from appliance.service.status import UNIT, ask_systemd
 
@@ -363,7 +363,7 @@ def aim(arguments: argparse.Namespace) -> int:
     from appliance.display.calibration_overlay import AimScreen
     from appliance.errors import NoDisplay
     from appliance.pack import Pack
-    from appliance.service import aim as aiming
+    from appliance.service import camera_aiming as aiming
     from appliance.service.camera_creation import create_camera
 
     settings = _settings_of(arguments)

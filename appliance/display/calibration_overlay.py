@@ -18,8 +18,8 @@ from appliance.config import DisplayConfig
 from appliance.display.fitted_patches import dim_and_rotate
 from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import ScreenLayout, Size, layout_for
+from appliance.display.open_display import pygame
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import pygame
 from appliance.errors import DisplayLost, DisplayStuck, NoDisplay
 from appliance.pack import Box, Pack
 
@@ -153,7 +153,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedCamera:
+class CameraPicturePlacement:
     """Where the camera's picture lies on a screen.
 
     `picture` is its size in pixels, `box` its place on the upright screen. `flipped` is whether picture left
@@ -176,14 +176,16 @@ class PlacedCamera:
         return self.layout.rotate_box((right, down, right, down))[:2]
 
 
-def place_camera(layout: ScreenLayout, picture: Size, head: int, foot: int, flipped: bool) -> PlacedCamera:
+def place_camera(
+    layout: ScreenLayout, picture: Size, head: int, foot: int, flipped: bool
+) -> CameraPicturePlacement:
     """Return the largest place for a whole picture between texts that are `head` and `foot` pixels high."""
     width, height = layout.upright
     room = max(1, height - head - foot)
     scale = min(width / picture[0], room / picture[1])
     size = max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
     left, top = (width - size[0]) // 2, head + (room - size[1]) // 2
-    return PlacedCamera(layout, picture, (left, top, left + size[0], top + size[1]), flipped)
+    return CameraPicturePlacement(layout, picture, (left, top, left + size[0], top + size[1]), flipped)
 
 
 class AimScreen(CalibrationOverlay):
@@ -193,7 +195,7 @@ class AimScreen(CalibrationOverlay):
         """Choose a screen; `closed` is called when its window was closed."""
         super().__init__(config)
         self._closed = closed
-        self._shown: tuple[Pixels, PlacedCamera, Sequence[Mark]] | None = None
+        self._shown: tuple[Pixels, CameraPicturePlacement, Sequence[Mark]] | None = None
         self._texts: list[tuple[pygame.Surface, tuple[int, int]]] = []
 
     def show_camera(
@@ -249,7 +251,7 @@ class AimScreen(CalibrationOverlay):
 
 
 def place_labels(
-    marks: Sequence[Mark], place: PlacedCamera, draw: Callable[..., Image.Image]
+    marks: Sequence[Mark], place: CameraPicturePlacement, draw: Callable[..., Image.Image]
 ) -> list[tuple[Image.Image, pygame.Rect]]:
     """Return the labels of marks and their places on the upright screen: in the picture, without overlaps.
 

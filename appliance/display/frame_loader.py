@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.display import compiled_pack
 from appliance.display.compiled_pack import CompiledContents, CompiledPack, CompiledPatches
 from appliance.display.layout import ScreenLayout
-from appliance.display.sdl import pygame
+from appliance.display.open_display import pygame
 from appliance.errors import BadCache, BadPack, CannotWrite
 from appliance.pack import FrameGrid, Pack, as_bad_pack, boxes_overlap
 

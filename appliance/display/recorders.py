@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from appliance.display.frame_loader import LitFrames
 from appliance.display.layout import Size
-from appliance.display.sdl import pygame
+from appliance.display.open_display import pygame
 from appliance.errors import CannotWrite
 from appliance.files import as_owner, write_atomic
 

@@ -11,12 +11,12 @@ from typing import Final, Protocol, Self
 
 from appliance.clock import CLOCK, Clock
 from appliance.config import DisplayConfig, HoursConfig
+from appliance.display.flip_check import ScanoutObserver, observe_scanout
 from appliance.display.frame_loader import FrameLoader, FrameSurfaces, LitFrames
 from appliance.display.layout import Size, layout_for, pixel_shift_at
 from appliance.display.monitor import MonitorWatch
+from appliance.display.open_display import open_surface, parse_output, pygame, resolve_output
 from appliance.display.opening_hours import CHECK_INTERVAL, Dimmer, OpeningController
-from appliance.display.scanout import ScanoutObserver, observe_scanout
-from appliance.display.sdl import open_surface, parse_output, pygame, resolve_output
 from appliance.errors import BadCache, CannotWrite, DisplayLost
 from appliance.pack import Pack
 

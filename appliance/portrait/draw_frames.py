@@ -10,7 +10,7 @@ from PIL import Image
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
-from appliance.portrait.head import HeadMotion, box_around, cells_touching
+from appliance.portrait.head_motion import HeadMotion, box_around, cells_touching
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 

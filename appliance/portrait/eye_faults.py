@@ -13,7 +13,7 @@ import numpy as np
 from appliance.camera.sampling import Pixels
 from appliance.pack import Box
 from appliance.portrait.eye_layers import PaintedEye
-from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames, EyeRecorder
+from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeAlongRow, EyeRecorder
 from appliance.portrait.landmarks import EyeLandmarks
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import LUMA, Array, Mask, dilate, gaussian_blur, sample_bilinear
@@ -114,7 +114,7 @@ class UncoveredWhite:
     grain: float
 
 
-def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
+def compare_uncovered_white(eye: EyeAlongRow) -> list[UncoveredWhite | None]:
     """Compare the white that each frame uncovers with what is painted beside it, on the same side.
 
     Uncovered are all samples between the lids that the painted iris covered, and that the moved one with its
@@ -159,7 +159,7 @@ def compare_uncovered_white(eye: EyeFrames) -> list[UncoveredWhite | None]:
     return out
 
 
-def white_brightness(eye: EyeFrames) -> list[float]:
+def white_brightness(eye: EyeAlongRow) -> list[float]:
     """Return how bright the white is in each frame against the painted one, on the side that the iris leaves.
 
     All samples between the lids on that side count: in the painting those beyond the painted iris's rim, in
@@ -211,7 +211,7 @@ def _less_shade(ratio: float, shade: float) -> float:
     return max(ratio / max(shade, 1), 1) if ratio > 1 else min(ratio / min(shade, 1), 1)
 
 
-def missing_iris_part(eye: EyeFrames) -> list[float]:
+def missing_iris_part(eye: EyeAlongRow) -> list[float]:
     """Return the fraction of the moved iris's outer half that is missing in each frame, over all directions.
 
     From the rim inwards to 0.45 of the radius, in directions 6 degrees apart, where the lids leave room and
@@ -242,7 +242,7 @@ def missing_iris_part(eye: EyeFrames) -> list[float]:
     return [float(np.maximum(part - usual, 0).mean()) for part in parts]
 
 
-def catch_light_strengths(eye: EyeFrames) -> list[float]:
+def catch_light_strengths(eye: EyeAlongRow) -> list[float]:
     """Return how far the catch-light stands out in each frame against the painting; 1 where it has none.
 
     It is the spot on the iris or its rim, between the lids, that stands out most from its surroundings in the
@@ -271,7 +271,7 @@ def catch_light_strengths(eye: EyeFrames) -> list[float]:
     return [strength(frame, shift) / painted for frame, shift in enumerate(eye.shifts.tolist())]
 
 
-def _stands_out(eye: EyeFrames, frame: int, u: Array, v: Array, size: float) -> Array:
+def _stands_out(eye: EyeAlongRow, frame: int, u: Array, v: Array, size: float) -> Array:
     """Return how many grey levels brighter spots (n,) are than what lies around in 12 directions, (n, 12)."""
     turn = np.arange(12) * math.pi / 6
     rings = [
@@ -285,7 +285,7 @@ def _stands_out(eye: EyeFrames, frame: int, u: Array, v: Array, size: float) -> 
     return brighter
 
 
-def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) -> list[float]:
+def iris_over_corner(frames: EyeAlongRow, eye: PaintedEye, marks: EyeLandmarks) -> list[float]:
     """Return how far each frame's iris lies over a corner of the eye, in eye widths; 0 where it does not.
 
     The corners are those of the face's landmarks, not those that the engine found in the picture: these may
@@ -299,7 +299,7 @@ def iris_over_corner(frames: EyeFrames, eye: PaintedEye, marks: EyeLandmarks) ->
     return [float(way) for way in np.maximum(over - over[frames.painted_frame], 0)]
 
 
-def eye_contrast(eye: EyeFrames) -> float:
+def eye_contrast(eye: EyeAlongRow) -> float:
     """Return the painted eye's own contrast in grey levels: the brightest against the darkest twentieth.
 
     All samples between the lids and the corners in the resting frame count.
@@ -311,7 +311,7 @@ def eye_contrast(eye: EyeFrames) -> float:
     return float(bright - dark)
 
 
-def ghost_rims(eye: EyeFrames) -> list[float]:
+def ghost_rims(eye: EyeAlongRow) -> list[float]:
     """Return how strongly an old rim shows in each frame, in grey levels; 0 where none can be seen.
 
     All arcs around the painted iris's middle count, from 0.6 of its radius to beyond the hole it leaves, on
@@ -341,7 +341,7 @@ def ghost_rims(eye: EyeFrames) -> list[float]:
     return _lasting(found)
 
 
-def limbus_arcs(eye: EyeFrames) -> list[float]:
+def limbus_arcs(eye: EyeAlongRow) -> list[float]:
     """Return how strongly an arc shows beside the moved iris in each frame, in grey levels.
 
     All arcs around the moved iris's middle count, from 0.7 of its radius to beyond its shade, to either side.
@@ -362,7 +362,7 @@ def limbus_arcs(eye: EyeFrames) -> list[float]:
     return _lasting(found)
 
 
-def _lines(eye: EyeFrames, frame: int, shift: float, radii: Array) -> Array:
+def _lines(eye: EyeAlongRow, frame: int, shift: float, radii: Array) -> Array:
     """Return the strongest line at each radius around the iris moved by `shift`, in grey levels."""
     u, v, _ = eye.iris
     strongest = np.zeros(len(radii))
@@ -409,7 +409,7 @@ def _jumps(colours: Array, seen: Mask) -> Array:
     return jump
 
 
-def painted_rim_radius(eye: EyeFrames) -> float:
+def painted_rim_radius(eye: EyeAlongRow) -> float:
     """Return the radius in eye widths at which the painting itself brightens most around the iris.
 
     The steepest median over all directions to both sides, from 0.7 to 1.7 of the radius that the
@@ -428,7 +428,7 @@ def painted_rim_radius(eye: EyeFrames) -> float:
     return float(radii[sure][steps.argmax()])
 
 
-def new_hard_edges(eye: EyeFrames) -> list[float]:
+def new_hard_edges(eye: EyeAlongRow) -> list[float]:
     """Return how hard the hardest edges are around the white that each frame uncovers, in grey levels.
 
     All samples on the side that the iris has left count: the hole that the painted iris leaves, and the lids

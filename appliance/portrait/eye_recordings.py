@@ -139,7 +139,7 @@ _SUNK: Final = 1.0  # the fraction of an iris's way down over which the lower li
 
 
 @dataclass(frozen=True, slots=True)
-class EyeFrames:
+class EyeAlongRow:
     """One eye in all frames of a row.
 
     `colours` is RGB in grey levels (frames, rows, columns, 3), `painted_frame` the index of the frame that is
@@ -208,7 +208,7 @@ class EyeRecorder:
                 self.ends.append(np.asarray(patch))
             yield patch
 
-    def eyes(self) -> tuple[EyeFrames, EyeFrames]:
+    def eyes(self) -> tuple[EyeAlongRow, EyeAlongRow]:
         """Return the eye at picture left and the one at picture right, once all patches have passed."""
         first, second = (self._eye(number, eye) for number, eye in enumerate(self.sitter.eyes))
         return first, second
@@ -223,13 +223,13 @@ class EyeRecorder:
         colours: Array = sample_bilinear(part, x - left, y - top).astype(np.float32)
         return colours
 
-    def _eye(self, number: int, eye: PaintedEye) -> EyeFrames:
+    def _eye(self, number: int, eye: PaintedEye) -> EyeAlongRow:
         drop = self._drops[number]
         upper, lower = eye.lids_at(EYE_FRAME_RASTER.columns(), drop)
         # An iris that sinks behind the lower lid's wet rim is not cut.
         lower -= _SUNK * max(drop, 0.0)
         shifts = self.sitter.plan.shifts[self._columns, number] / eye.view.axes.width
-        return EyeFrames(
+        return EyeAlongRow(
             colours=np.stack([*self._colours[number], *self._rest[number : number + 1]]),
             painted_frame=len(shifts) if self._rest else self.sitter.plan.resting_column,
             iris=(eye.iris.u, eye.iris.v, eye.iris.radius),

@@ -19,7 +19,7 @@ from appliance.errors import UnfitPortrait
 from appliance.pack import Box, FrameGrid
 from appliance.portrait.eye_layers import PaintedEye, fit_eyes
 from appliance.portrait.frame_motions import USUAL_YAW, FrameMotions, add_pitch_rows, plan_level_row
-from appliance.portrait.head import HeadMotion, build_head_motion
+from appliance.portrait.head_motion import HeadMotion, build_head_motion
 from appliance.portrait.landmarks import OUTLINE_DIRECTIONS, FaceLandmarker, FaceLandmarks
 from appliance.portrait.sampling import Array, Mask
 from appliance.portrait.suitability import check_face_suitable, check_gaze_range, check_iris_contrast

@@ -14,17 +14,17 @@ from typing import Final
 from appliance.clock import CLOCK, Clock
 from appliance.config import Config, keep_until_restart
 from appliance.display.layout import sitter_offsets_mm
+from appliance.display.open_display import wait_until_display_opens
 from appliance.display.opening_hours import OpeningController
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import wait_until_display_opens
 from appliance.errors import BadPack, CannotWrite, DisplayLost, DisplayStuck
 from appliance.pack import Pack, as_bad_pack
 from appliance.service import reporter, status
-from appliance.service.fallback import light_again, light_best, load_or_rest
+from appliance.service.fallback import light_best, load_or_rest, reload_after_damage
 from appliance.service.health import HealthInputs
 from appliance.service.journal import notify
 from appliance.service.settings import Settings
-from appliance.service.vision_thread import Observer, Setup, VisionThread
+from appliance.service.vision_thread import ConfigAndPack, Observer, VisionThread
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class App:
             self._switch(hangs[0])
         if self._screen.damage and self._clock.monotonic() >= self._mend:
             folder = self._hangs[0]
-            pack, self.fault = light_again(self._screen, folder, self._spare, self._stop, self._tell)
+            pack, self.fault = reload_after_damage(self._screen, folder, self._spare, self._stop, self._tell)
             self._mend = self._clock.monotonic() + MEND_AGAIN
             if pack:
                 self._take_up(pack, switched=False)
@@ -155,10 +155,10 @@ class App:
         self.vision.setup = self._setup()
         self._report(reporter.PortraitLit(pack, switched))
 
-    def _setup(self) -> Setup:
+    def _setup(self) -> ConfigAndPack:
         info, screen = self.pack.info, self._screen
         apart = sitter_offsets_mm(info, self.config.display, screen.size, screen.driver)
-        return Setup(self.config, info, apart)
+        return ConfigAndPack(self.config, info, apart)
 
     def _tell(self) -> None:
         """Report what is known: the display's part, added to the vision thread's."""

@@ -129,7 +129,7 @@ def report(lens: Lens, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
     ]
 
 
-def heights_met(grid: FrameGrid, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
+def describe_heights_in_reach(grid: FrameGrid, gaze: GazeConfig, sitter_eyes: float) -> list[str]:
     """Say in a sentence which eye heights the sitter meets, if the frames look up and down.
 
     `sitter_eyes` is the height of the sitter's eyes above the floor, mm.
@@ -362,7 +362,7 @@ def calibrate(
     gaze = fit_gaze_settings(fit_camera_tilt(gaze, eyes - sitter, places), *marks)
     size = config.camera.width, config.camera.height
     lens = Lens(*size, camera.horizontal_fov, config.camera.distortion)
-    for line in [*report(lens, gaze, sitter), *heights_met(pack.main, gaze, sitter)]:
+    for line in [*report(lens, gaze, sitter), *describe_heights_in_reach(pack.main, gaze, sitter)]:
         say(line)
     return gaze
 

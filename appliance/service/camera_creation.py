@@ -114,7 +114,7 @@ def black_cause(checks: FrameChecks) -> str:
     return BLACK % BLACK_AFTER if since is not None and checks.came - since >= BLACK_AFTER else ""
 
 
-def frozen_cause(checks: FrameChecks) -> str:
+def frozen_fault(checks: FrameChecks) -> str:
     """Say that the pictures do not change; empty while they do, and for black ones."""
     stuck = checks.came - checks.same_since >= FROZEN_AFTER and checks.same >= _FEWEST
     return FROZEN % FROZEN_AFTER if stuck and checks.black_since is None else ""

@@ -205,7 +205,7 @@ def display(root: Path) -> Finding:
 def sdl(kms: bool) -> Finding:
     """Check that SDL can light a screen without a desktop."""
     try:
-        from appliance.display.sdl import pygame, video_drivers  # loads SDL
+        from appliance.display.open_display import pygame, video_drivers  # loads SDL
     except ImportError as error:
         return fail(f"pygame cannot be loaded ({error})", "sudo apt-get install python3-pygame")
     drivers = video_drivers()

@@ -68,7 +68,7 @@ def load_or_rest(
     return wrong
 
 
-def light_again(
+def reload_after_damage(
     screen: PortraitScreen,
     folder: Path,
     spare: Path | None,

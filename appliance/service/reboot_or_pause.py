@@ -72,7 +72,7 @@ def note_reboot(path: Path, reboots: Sequence[float], now: float) -> None:
     os.close(folder)
 
 
-def given_up() -> bool:
+def systemd_gave_up() -> bool:
     """Tell whether systemd has given the service up, and nobody stopped it.
 
     From version 254 on OnFailure= is also called when a service fails and is about to be restarted.
@@ -96,7 +96,7 @@ def was_stopped(known: Mapping[str, str]) -> bool:
 
 def main() -> None:
     """Reboot, or pause and start the service again; nothing if systemd or nobody wants it back."""
-    if not given_up():
+    if not systemd_gave_up():
         return
     notes = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/mona-lisa-failed")) / "reboots"
     now = time.time()

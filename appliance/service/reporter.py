@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from appliance import __version__
 from appliance.clock import CLOCK, Clock
 from appliance.config import Config
-from appliance.display.sdl import pygame
+from appliance.display.open_display import pygame
 from appliance.errors import CameraStalled
 from appliance.pack import Pack
 from appliance.service import health, status

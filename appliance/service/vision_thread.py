@@ -71,7 +71,7 @@ _MISTAKES: Final = (AttributeError, NameError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class ConfigAndPack:
     """The config and the portrait that hangs, with which pictures are read; both change together.
 
     `apart` is where the portrait's sitters are, as for `frames_for`.
@@ -101,7 +101,7 @@ class VisionStatus:
     """
 
     health: HealthInputs
-    setup: Setup
+    setup: ConfigAndPack
     target: GazeTarget | None = None
 
 
@@ -110,7 +110,7 @@ class VisionThread:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: ConfigAndPack,
         stop: threading.Event,
         observer: Observer | None = None,
         supervised: bool = False,
@@ -211,7 +211,7 @@ class VisionThread:
             black_cause,
             check_picture,
             describe_camera,
-            frozen_cause,
+            frozen_fault,
         )
 
         setup = self.setup  # read once for each picture, because the main thread replaces it
@@ -223,7 +223,7 @@ class VisionThread:
         picture = self._camera.newest()
         came = self._clock.monotonic()
         self._checks = check_picture(picture, self._checks, came)
-        stuck = CameraStalled(frozen_cause(self._checks))
+        stuck = CameraStalled(frozen_fault(self._checks))
         if str(stuck) and self._waits_for(stuck):
             raise stuck
         lit = self._clock.monotonic() + config.tracking.display_latency

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from appliance.bench.demo import Shot, film, small_view
+from appliance.bench.demo import FilmMoment, film, small_view
 from appliance.camera.base import RgbPicture
 from appliance.pack import Pack
 from tests.conftest import packs
@@ -18,7 +18,7 @@ SIDEWAYS, UP_AND_DOWN = slice(442, 500), slice(524, 584)
 def pictures(pack: Pack, frames: list[int]) -> list[NDArray[np.int16]]:
     """The film of a viewer at 5 degrees to picture right and 8 down, while these frames are lit."""
     film_of = Image.open(
-        io.BytesIO(film([Shot(VIEW, 640, [], (5.0, -8.0), frame) for frame in frames], pack))
+        io.BytesIO(film([FilmMoment(VIEW, 640, [], (5.0, -8.0), frame) for frame in frames], pack))
     )
     found = []
     for picture in ImageSequence.Iterator(film_of):
@@ -38,7 +38,7 @@ def test_a_film_has_a_picture_for_each_shot(pack: Pack) -> None:
 
 @packs
 def test_a_film_of_nobody_is_drawn_too(pack: Pack) -> None:
-    assert film([Shot(VIEW, 640, [], None, pack.info.main.rest)] * 2, pack)
+    assert film([FilmMoment(VIEW, 640, [], None, pack.info.main.rest)] * 2, pack)
 
 
 @pytest.mark.parametrize("pack", ["grid"], indirect=True)

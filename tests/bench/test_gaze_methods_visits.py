@@ -11,9 +11,9 @@ from appliance.bench.gaze_methods import (
     Moment,
     Original,
     Shown,
+    compare_methods_on_scene,
     figures,
     moment_of,
-    run_scene,
     trembling,
     viewer_changes,
     watch,
@@ -110,7 +110,7 @@ class TestScenes:
     def test_it_finds_distant_people_that_the_original_misses(self) -> None:
         walk = replace(standing(2.5, -500.0, 3.5), follow=((0.0, "visitor"),))
         alive = replace(walk, people=tuple(replace(person, life=1.0) for person in walk.people))
-        row = run_scene(Trial("stands", alive, 15.0, 0.05), small_info())
+        row = compare_methods_on_scene(Trial("stands", alive, 15.0, 0.05), small_info())
         assert row["ours"]["acquire_seconds"] < 0.6 and row["original"]["acquire_seconds"] is None
         assert row["ours"]["within_6_degrees"] > 0.8 > row["original"]["within_6_degrees"]
         assert row["needed_changes_per_second"] < 1
@@ -118,7 +118,7 @@ class TestScenes:
 
     def test_a_shared_scene_tells_who_got_a_look(self) -> None:
         (trial,) = (each for each in living_trials() if each.name == "two equals")
-        row = run_scene(replace(trial, walk=replace(trial.walk, duration=3.0)), small_info())
+        row = compare_methods_on_scene(replace(trial, walk=replace(trial.walk, duration=3.0)), small_info())
         assert set(row["ours"]["first_look_seconds"]) == {"first", "second"}
         assert "needed_changes_per_second" not in row
 
@@ -128,7 +128,7 @@ def test_the_peer_follows_whom_it_sees_near_by() -> None:
     walk = replace(standing(1.0, 210.0, 4.0), follow=((0.0, "visitor"),))
     trial = Trial("stands", walk, 30.0, 0.05)
     with Peer() as peer:
-        row = run_scene(trial, small_info(), peer)
+        row = compare_methods_on_scene(trial, small_info(), peer)
         rule = MedianOfFive(trial, peer)
         watch(trial, [rule])
     assert row["peer"]["mean_degrees"] < 4 and row["peer"]["acquire_seconds"] < 1

@@ -13,8 +13,8 @@ from appliance.camera.sampling import Pixels
 from appliance.config import DisplayConfig
 from appliance.display.calibration_overlay import (
     AimScreen,
+    CameraPicturePlacement,
     Mark,
-    PlacedCamera,
     draw_text_plate,
     place_camera,
     place_labels,
@@ -89,7 +89,7 @@ def test_labels_neither_overlap_nor_are_cut_off(
     boxes: list[tuple[float, float, float]],
     flipped: bool,
 ) -> None:
-    place = PlacedCamera(ScreenLayout((1080, 1920)), (640, 360), (0, 500, 1080, 1107), flipped)
+    place = CameraPicturePlacement(ScreenLayout((1080, 1920)), (640, 360), (0, 500, 1080, 1107), flipped)
     marks = [
         Mark([], "child 1 m out", "yellow", "left", child_1),
         Mark([], "tall 1 m", "yellow", "left", tall_1),

@@ -10,9 +10,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from appliance.config import DisplayConfig
 from appliance.display import recorders
+from appliance.display.open_display import pygame
 from appliance.display.recorders import FrameRecording
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import pygame
 from appliance.errors import CannotWrite
 from appliance.pack import Pack
 from tests.conftest import SIZE

@@ -19,11 +19,11 @@ from appliance.assets import home_folder
 from appliance.camera.sampling import Pixels
 from appliance.clock import Clock
 from appliance.config import DisplayConfig, HoursConfig
-from appliance.display import frame_loader, sdl
+from appliance.display import frame_loader, open_display
 from appliance.display import screen as screen_module
+from appliance.display.open_display import video_drivers
 from appliance.display.opening_hours import OpeningController
 from appliance.display.screen import RECORDING_LOST, PortraitScreen
-from appliance.display.sdl import video_drivers
 from appliance.errors import CannotWrite, ConfigError, NoDisplay
 from appliance.pack import Pack, write_pack
 from tests.conftest import BOX, FRAMES, GRID, OTHER_BOX, SIZE, composed, every_day, grid_info, grid_patches
@@ -340,7 +340,7 @@ def test_sdl_lists_its_drivers() -> None:
 
 def test_other_code_can_draw_letters_with_pygame_beside_a_screen() -> None:
     program = (
-        "import sys; from appliance.display import sdl; assert 'pygame.font' not in sys.modules\n"
+        "import sys; from appliance.display import open_display; assert 'pygame.font' not in sys.modules\n"
         "import pygame; pygame.display.set_mode((9, 9)); pygame.font.init()\n"
         "assert pygame.font.Font(None, 20).size('eye')[0] > 5 and pygame.font.SysFont and pygame.mixer.Sound\n"
         "assert pygame.display.get_surface().get_size() == (9, 9) and not hasattr(pygame, 'nothing')\n"
@@ -361,7 +361,7 @@ def test_only_a_screen_of_fewer_than_24_bits_is_called_coarse(
     told: list[str],
 ) -> None:
     def opened(kind: str, size: tuple[int, int]) -> pygame.Surface:
-        sdl.open_surface(kind, size)
+        open_display.open_surface(kind, size)
         return pygame.Surface(size, 0, bits)  # SDL's offscreen display has 32, whatever it is asked for
 
     monkeypatch.setattr(screen_module, "open_surface", opened)

@@ -19,8 +19,8 @@ except NoExtra:
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of 60 pictures in which the bundled sitter looks to picture left, to the right and back."""
-    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
+    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_driving_film
 
     shown = frames_of_the_sitter()
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return write_film(path, [shown[i] for i in there_and_back()])
+    return write_driving_film(path, [shown[i] for i in there_and_back()])

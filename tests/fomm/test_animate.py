@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from appliance import cli
 from appliance.assets import home_folder
-from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
+from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_driving_film
 from appliance.errors import BadFilm, BadModel, CannotWrite, ConfigError, UnfitPortrait
 from appliance.fomm.animate import Choices, animate
 from appliance.fomm.network import VOX, Generator
@@ -162,7 +162,7 @@ def test_a_picture_without_a_face_leaves_no_trace_in_the_frames(
     for hidden in (24, 36):
         pictures[hidden] = Image.new("RGB", pictures[0].size)
     out = tmp_path / "pack"
-    film = write_film(tmp_path / "film.mp4", pictures)
+    film = write_driving_film(tmp_path / "film.mp4", pictures)
     animate(PAINTING, film, weights, out, CHOICES, architecture=TINY)
     off = []
     for i in range(33):

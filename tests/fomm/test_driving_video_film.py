@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.bench.fomm import frames_of_the_sitter, write_film
+from appliance.bench.fomm import frames_of_the_sitter, write_driving_film
 from appliance.errors import BadFilm
 from appliance.fomm.driving_video import MOST, Film, watch
 from appliance.portrait.landmarks import FaceLandmarker
@@ -48,7 +48,7 @@ def write_sound(path: Path) -> None:
 
 
 def test_a_film_is_read_picture_by_picture_twice_over(tmp_path: Path) -> None:
-    film = Film(write_film(tmp_path / "f.mp4", [marked(grey=10 * i) for i in range(12)]))
+    film = Film(write_driving_film(tmp_path / "f.mp4", [marked(grey=10 * i) for i in range(12)]))
     assert len(film) == 12
     np.testing.assert_allclose(film.times, np.arange(12) / 30, atol=1e-6)
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_a_film_is_read_picture_by_picture_twice_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (-90, (0, 1))])
 def test_a_telephones_film_is_turned_upright(tmp_path: Path, rotation: int, corner: tuple[int, int]) -> None:
-    film = Film(write_film(tmp_path / "f.mp4", [marked()] * 5, rotation))
+    film = Film(write_driving_film(tmp_path / "f.mp4", [marked()] * 5, rotation))
     pixels = next(iter(film))
     rows, columns = pixels.shape[:2]
     assert (rows, columns) == ((48, 64) if rotation % 180 == 0 else (64, 48))
@@ -73,9 +73,9 @@ def test_a_telephones_film_is_turned_upright(tmp_path: Path, rotation: int, corn
 
 
 def test_large_pictures_are_reduced_and_long_films_thinned(tmp_path: Path) -> None:
-    pixels = next(iter(Film(write_film(tmp_path / "large.mp4", [marked(1920, 1080)] * 3))))
+    pixels = next(iter(Film(write_driving_film(tmp_path / "large.mp4", [marked(1920, 1080)] * 3))))
     assert pixels.shape == (720, 1280, 3)
-    film = Film(write_film(tmp_path / "long.mp4", [marked(32, 32)] * (2 * MOST + 5)))
+    film = Film(write_driving_film(tmp_path / "long.mp4", [marked(32, 32)] * (2 * MOST + 5)))
     assert len(film) <= MOST
     assert sum(1 for _ in film) == len(film)
     np.testing.assert_allclose(np.diff(film.times), 3 / 30, atol=1e-6)
@@ -93,7 +93,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
 
 
 def test_a_colon_in_a_name_does_no_harm(tmp_path: Path) -> None:
-    assert len(Film(write_film(tmp_path / "take 1: the best.mp4", [marked()] * 4))) == 4
+    assert len(Film(write_driving_film(tmp_path / "take 1: the best.mp4", [marked()] * 4))) == 4
 
 
 def test_files_that_are_no_films_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_files_that_are_no_films_are_refused_in_one_line(tmp_path: Path) -> None
     text, picture, short, cut, listed, web, sound, empty = (tmp_path / name for name in names)
     text.write_text("no film\n" * 500)  # FFmpeg would show it as a terminal does
     marked().save(picture)
-    write_film(short, [marked()] * 2)
-    whole = write_film(tmp_path / "whole.mp4", [marked()] * 9)
+    write_driving_film(short, [marked()] * 2)
+    whole = write_driving_film(tmp_path / "whole.mp4", [marked()] * 9)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     listed.write_text("ffconcat version 1.0\nfile whole.mp4\n")
     web.write_text("#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
@@ -119,7 +119,7 @@ def test_files_that_are_no_films_are_refused_in_one_line(tmp_path: Path) -> None
 
 
 def test_a_name_in_another_encoding_in_a_film_does_no_harm(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "f.mp4", [marked()] * 4)
+    path = write_driving_film(tmp_path / "f.mp4", [marked()] * 4)
     data = bytearray(path.read_bytes())
     data[data.index(b"isom")] = 0xFF  # the brand, in ftyp
     path.write_bytes(data)
@@ -130,7 +130,7 @@ def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(BadFilm, match="no regular file"):
         Film(tmp_path / "pipe.mp4")
-    path = write_film(tmp_path / "large.mp4", [marked(4096, 2320)] * 3)
+    path = write_driving_film(tmp_path / "large.mp4", [marked(4096, 2320)] * 3)
     with pytest.raises(
         BadFilm, match="4096x2320 pixels; expected at most 9,500,000, as in 4K; make it smaller"
     ):
@@ -140,7 +140,7 @@ def test_a_film_that_is_a_pipe_or_too_large_is_refused(tmp_path: Path) -> None:
 def test_a_film_on_its_side_or_its_head_is_refused(tmp_path: Path) -> None:
     sitter = frames_of_the_sitter()[16]
     for turn, told in ((90, 90), (180, 180), (-90, 90)):
-        film = Film(write_film(tmp_path / "f.mp4", [sitter.rotate(turn, expand=True)] * 4))
+        film = Film(write_driving_film(tmp_path / "f.mp4", [sitter.rotate(turn, expand=True)] * 4))
         with pytest.raises(BadFilm, match=r"turned by \d+ degrees .* expected an upright film") as caught:
             watch(film, FaceLandmarker())
         degrees = int(str(caught.value).split("turned by ")[1].split(" ")[0])
@@ -148,6 +148,6 @@ def test_a_film_on_its_side_or_its_head_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_film_without_a_face_is_refused_as_soon_as_it_is_clear(tmp_path: Path) -> None:
-    film = Film(write_film(tmp_path / "f.mp4", [marked()] * 30))
+    film = Film(write_driving_film(tmp_path / "f.mp4", [marked()] * 30))
     with pytest.raises(BadFilm, match="no face in 4 of the first 4 pictures"):
         watch(film, FaceLandmarker())

@@ -28,7 +28,7 @@ from appliance.display.layout import layout_for
 from appliance.display.screen import PortraitScreen
 from appliance.errors import BadPack
 from appliance.pack import Pack, write_pack
-from appliance.service.fallback import light_again, light_best, load_or_rest
+from appliance.service.fallback import light_best, load_or_rest, reload_after_damage
 from tests.conftest import BOX, FRAMES, SIZE, base_image, grid_info, grid_patches, small_info, small_patches
 from tests.mutations import compiled, packs
 
@@ -118,7 +118,7 @@ class Gallery:
         for number in range(max(counts)):
             self.screen.show(tuple(number % count for count in counts))
         if self.screen.damage:
-            lit, wrong = light_again(self.screen, self.place, None, NEVER, bool)
+            lit, wrong = reload_after_damage(self.screen, self.place, None, NEVER, bool)
             assert lit and (lit.folder, wrong, self.screen.damage) == (self.place, "", "")
             self.is_lit(pack)
         return f"{done} while shown"

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.mutations
 
 def films(folder: Path) -> list[tuple[str, bytes]]:
     """Short whole films of every kind, as suffix and content; in one there is a face."""
-    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_film
+    from appliance.bench.fomm import frames_of_the_sitter, there_and_back, write_driving_film
 
     noise = np.random.default_rng(1).integers(0, 256, (5, 24, 32, 3), np.uint8)
     plain = [Image.fromarray(pixels).resize((96, 64)) for pixels in noise]
@@ -26,10 +26,10 @@ def films(folder: Path) -> list[tuple[str, bytes]]:
     made = [
         (path.suffix[1:], path.read_bytes())
         for path in (
-            write_film(folder / "sitter.mp4", sitter),
-            write_film(folder / "plain.mov", plain, rotation=90),
-            write_film(folder / "plain.mkv", plain),
-            write_film(folder / "plain.avi", plain),
+            write_driving_film(folder / "sitter.mp4", sitter),
+            write_driving_film(folder / "plain.mov", plain, rotation=90),
+            write_driving_film(folder / "plain.mkv", plain),
+            write_driving_film(folder / "plain.avi", plain),
         )
     ]
     for kind in ("GIF", "WEBP"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.service import aim
+from appliance.service import camera_aiming
 from tests.nspawn.container import PROGRAM, UNIT, Container
 
 pytestmark = pytest.mark.nspawn
@@ -54,5 +54,5 @@ def test_the_service_comes_back_when_aim_is_killed_or_fails(own: Container) -> N
 
 def test_aim_of_another_user_is_refused_and_the_service_stays(own: Container) -> None:
     done = own.run(f"setpriv --reuid=nobody --clear-groups {PROGRAM} aim --text --camera gallery")
-    assert done.returncode == 1 and done.stderr == f"mona-lisa: {aim.SERVICE_RUNS}\n"
+    assert done.returncode == 1 and done.stderr == f"mona-lisa: {camera_aiming.SERVICE_RUNS}\n"
     assert own.show("ActiveState", UNIT) == "active"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeFrames
+from appliance.portrait.eye_recordings import EYE_FRAME_RASTER, EyeAlongRow
 
 Drawing = NDArray[np.floating[Any]]
 WHITE, IRIS, PUPIL, SKIN, DARK_SKIN = (
@@ -65,7 +65,7 @@ def drawn(
     painted: Fault | None = None,
     above: Fault | None = None,
     skin: tuple[float, float, float] = SKIN,
-) -> EyeFrames:
+) -> EyeAlongRow:
     """All frames of an eye.
 
     `under` paints below the moved iris and `over` above it, both only where it has moved; `painted`
@@ -86,7 +86,7 @@ def drawn(
         canvas.lids()
         frames.append(canvas.colours + np.random.default_rng(1).normal(0, 1.5, canvas.colours.shape))
     upper, lower = lids()
-    return EyeFrames(np.array(frames), FRAMES // 2, (0.0, 0.0, found), shifts, upper, lower, (-0.5, 0.5))
+    return EyeAlongRow(np.array(frames), FRAMES // 2, (0.0, 0.0, found), shifts, upper, lower, (-0.5, 0.5))
 
 
 def ring(canvas: Canvas) -> None:

@@ -11,7 +11,7 @@ from appliance.pack import Box
 from appliance.portrait import eye_faults
 from appliance.portrait.eye_faults import UncoveredWhite
 from appliance.portrait.frame_motions import FrameMotions
-from appliance.portrait.head import HeadMotion
+from appliance.portrait.head_motion import HeadMotion
 from appliance.portrait.prepared_sitters import PreparedSitter
 from appliance.portrait.sampling import Array
 from tests.portrait import drawn_frames as eye

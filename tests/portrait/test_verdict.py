@@ -16,7 +16,7 @@ from appliance.pack import Pack
 from appliance.portrait import eye_faults, verdict
 from appliance.portrait.evaluate import evaluate_pack
 from appliance.portrait.eye_faults import PortraitFigures, compare_uncovered_white, white_brightness
-from appliance.portrait.eye_recordings import EyeFrames
+from appliance.portrait.eye_recordings import EyeAlongRow
 from appliance.portrait.painting_to_pack import render
 from appliance.portrait.prepared_sitters import RequestedMotion
 from appliance.portrait.verdict import (
@@ -33,7 +33,7 @@ from tests.portrait.company import prepared
 PAINTING = home_folder() / "frames" / "sconosciuta.png"
 
 
-def figures(left: EyeFrames, right: EyeFrames | None = None) -> PortraitFigures:
+def figures(left: EyeAlongRow, right: EyeAlongRow | None = None) -> PortraitFigures:
     """What is measured on a portrait with these eyes, whose head, corners and range are as they should be."""
     first, second = eyes = left, right or left
     return PortraitFigures(
@@ -94,7 +94,7 @@ def test_each_fault_of_an_eye_is_named_with_its_frames(
     assert all(reason.startswith("frame") and "picture right" in reason for reason in found_in_eye)
 
 
-def named(frames: EyeFrames) -> list[str]:
+def named(frames: EyeAlongRow) -> list[str]:
     """What is named where one eye is clean and the other has these frames."""
     return list(judge_portrait(figures(eye.drawn(), frames)).reasons)
 
@@ -120,7 +120,7 @@ def test_white_where_the_painter_has_a_lids_shadow_is_named() -> None:
     ],
     ids=["shade", "one frame", "dark lids"],
 )
-def test_what_a_curator_would_not_see_is_not_named(harmless: EyeFrames) -> None:
+def test_what_a_curator_would_not_see_is_not_named(harmless: EyeAlongRow) -> None:
     assert not named(harmless)
 
 

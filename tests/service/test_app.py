@@ -19,8 +19,8 @@ from appliance import assets
 from appliance.camera.base import Camera, Picture
 from appliance.camera.replay import ReplayCamera
 from appliance.config import WEEK, CameraConfig, Config, DisplayConfig, TrackingConfig
-from appliance.display import sdl
-from appliance.display.sdl import video_drivers
+from appliance.display import open_display
+from appliance.display.open_display import video_drivers
 from appliance.errors import BadPack, CameraAbsent, ConfigError, NoDisplay
 from appliance.gaze.target_to_frames import GazeTarget
 from appliance.library import DEFAULT_PORTRAIT, current_folder, hang_portrait
@@ -427,7 +427,7 @@ def test_a_switch_that_the_end_overtakes_is_not_told_as_done(pack: Pack, tmp_pat
 def test_a_service_means_the_bare_display_where_it_may_choose(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdl, "CARDS", tmp_path)  # no graphics card, as before its driver has come
+    monkeypatch.setattr(open_display, "CARDS", tmp_path)  # no graphics card, as before its driver has come
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))

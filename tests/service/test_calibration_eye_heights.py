@@ -18,8 +18,8 @@ from appliance.service.calibration import (
     TALL,
     EyeHeightsInView,
     _absence,
+    describe_heights_in_reach,
     eye_heights_in_view,
-    heights_met,
     report,
 )
 from tests.conftest import in_camera, small_info
@@ -156,10 +156,10 @@ def test_where_a_height_is_out_of_view_is_told(nearest: float, farthest: float, 
 
 def test_the_technician_is_told_whose_eyes_the_sitter_meets() -> None:
     grid = grid_pack().main
-    assert heights_met(grid, GazeConfig(), SITTERS) == [
+    assert describe_heights_in_reach(grid, GazeConfig(), SITTERS) == [
         "Eyes that the sitter meets: at 1 m 1.26 to 1.72 m; at 1.5 m 1.11 to 1.81 m; at 2 m 0.97 to 1.89 m. "
         "Lower and higher ones are looked over and under."
     ]
-    (limited,) = heights_met(grid, GazeConfig(limit_up=5, limit_down=-5, gain=0.5), SITTERS)
+    (limited,) = describe_heights_in_reach(grid, GazeConfig(limit_up=5, limit_down=-5, gain=0.5), SITTERS)
     assert "at 1 m 1.37 to 1.73 m" in limited
-    assert heights_met(small_info().main, GazeConfig(), SITTERS) == []
+    assert describe_heights_in_reach(small_info().main, GazeConfig(), SITTERS) == []

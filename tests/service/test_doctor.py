@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.config import CameraConfig, Config, DisplayConfig
+from appliance.display import open_display
 from appliance.display import opening_hours as system_clock
-from appliance.display import sdl
 from appliance.pack import Pack
 from appliance.service import doctor
 from appliance.service.doctor import Grade, examine
@@ -399,6 +399,6 @@ def test_cameras_that_take_long_to_list_are_told(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("kms", "grade"), [(True, Grade.FAIL), (False, Grade.OK)])
 def test_an_sdl_without_kmsdrm_is_told(monkeypatch: pytest.MonkeyPatch, kms: bool, grade: Grade) -> None:
-    monkeypatch.setattr(sdl, "video_drivers", lambda: ["x11", "dummy"])
+    monkeypatch.setattr(open_display, "video_drivers", lambda: ["x11", "dummy"])
     finding = doctor.sdl(kms)
     assert finding.grade is grade and "x11, dummy" in finding.found

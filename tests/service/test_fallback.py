@@ -164,7 +164,7 @@ def test_a_lost_display_or_camera_is_no_fault_of_the_portrait(
 def test_a_portrait_that_is_whole_again_is_lit_again(pack: Pack, other: Path, tmp_path: Path) -> None:
     with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
         fallback.light_best(screen, other)
-        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        again, wrong = fallback.reload_after_damage(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == pack.folder
         assert wrong == "" and screen.show((0,))
 
@@ -175,7 +175,7 @@ def test_with_damaged_frames_the_sitter_rests_and_is_told(
     patch = pack.folder / "patch_07.png"
     patch.write_bytes(b"damaged")
     with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
-        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        again, wrong = fallback.reload_after_damage(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == pack.folder
         assert not screen.show((0,)), "it rests"
     assert wrong.startswith(f"{patch}: damaged") and wrong.endswith("; the sitter rests")
@@ -187,7 +187,7 @@ def test_a_damaged_base_lights_the_other_portrait_again(
 ) -> None:
     without_pixels(pack.folder)
     with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
-        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        again, wrong = fallback.reload_after_damage(screen, pack.folder, None, NEVER, lambda: None)
         assert again is not None and again.folder == other
     assert warnings(caplog) == [wrong] and wrong.startswith(f"{pack.folder}")
 
@@ -198,7 +198,7 @@ def test_without_any_readable_portrait_the_picture_stays(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "empty"))
     without_pixels(pack.folder)
     with PortraitScreen(config_for("gallery", tmp_path / "lit").display) as screen:
-        again, wrong = fallback.light_again(screen, pack.folder, None, NEVER, lambda: None)
+        again, wrong = fallback.reload_after_damage(screen, pack.folder, None, NEVER, lambda: None)
     assert again is None
     assert warnings(caplog) == [wrong] and wrong.endswith("; the picture stays as it is")
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from appliance.config import WEEK
-from appliance.display import monitor, sdl
+from appliance.display import monitor, open_display
 from appliance.errors import CameraAbsent
 from appliance.pack import Pack
 from appliance.service import app, reporter, settings
@@ -47,7 +47,7 @@ sys.exit(main(sys.argv[1:-1]))
 # The command itself, on a card that another program holds while a file beside its `system` is there.
 HELD_DISPLAY = """
 import fcntl, pathlib, sys, pygame
-from appliance.display import scanout, sdl
+from appliance.display import flip_check, open_display
 from appliance.display.screen import PortraitScreen
 from appliance.service import app
 from tests.display.kernel import Kernel
@@ -63,11 +63,11 @@ def flips(flip):
     return both
 def enter(screen, opened=PortraitScreen.__enter__):
     opened(screen)
-    screen._scanout = scanout.ScanoutObserver(scanout.DrmCard(0))
+    screen._scanout = flip_check.ScanoutObserver(flip_check.DrmCard(0))
     return screen
 fcntl.ioctl, PortraitScreen.__enter__ = ioctl, enter
 pygame.display.flip, pygame.display.update = flips(pygame.display.flip), flips(pygame.display.update)
-app.wait_until_display_opens = lambda _, *what: sdl.wait_for_free_card(*what, folder / "system", folder)
+app.wait_until_display_opens = lambda _, *what: open_display.wait_for_free_card(*what, folder / "system", folder)
 from appliance.cli import main
 sys.exit(main(sys.argv[1:-1]))
 """
@@ -165,8 +165,8 @@ def test_a_screen_held_by_another_program_is_told_and_waited_for(
         assert wrong[0].endswith(
             "another program may hold the display; `sudo mona-lisa doctor` names it; starting anew"
         )
-        assert wrong[1:] == [f"WARNING {sdl.DISPLAY_HELD % (place / 'card0')}"]
-        assert f"INFO {sdl.DISPLAY_FREE % (place / 'card0')}" in running.lines()
+        assert wrong[1:] == [f"WARNING {open_display.DISPLAY_HELD % (place / 'card0')}"]
+        assert f"INFO {open_display.DISPLAY_FREE % (place / 'card0')}" in running.lines()
 
 
 def test_no_memory_for_another_model_is_a_fault_that_heals(pack: Pack, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 from appliance.bench.gaze_methods import direction_of
 from appliance.config import CameraConfig, Config, DisplayConfig
 from appliance.display.layout import sitter_offsets_mm
+from appliance.display.open_display import pygame
 from appliance.display.screen import PortraitScreen
-from appliance.display.sdl import pygame
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import VisitorState
 from appliance.gaze.pictures_to_target import GazeController

@@ -18,12 +18,12 @@ WAKE, SWITCH = "cec1 --playback --to 0 --image-view-on", "cec1 --active-source p
 # The command itself; only the places of the kernel's files differ, and the half minute is two seconds.
 PROGRAM = """
 import pathlib, sys
-from appliance.display import cec, monitor, screen, sdl
+from appliance.display import cec, monitor, screen, open_display
 from appliance.service import app
 devices, system = map(pathlib.Path, sys.argv[-2:])
 cec.MonitorWaker.__init__.__defaults__ = (devices, system)
 cec._WAKE_TIME = 2.0
-app.wait_until_display_opens = lambda _, *what: sdl.wait_for_free_card(*what, system, devices)
+app.wait_until_display_opens = lambda _, *what: open_display.wait_for_free_card(*what, system, devices)
 enter = screen.PortraitScreen.__enter__
 def watched(self):
     self._monitor = monitor.MonitorWatch(system)

@@ -15,7 +15,7 @@ from appliance.service.vision_thread import (
     _FIRST_PAUSE,
     _LONGEST_PAUSE,
     ALSO_FAILED,
-    Setup,
+    ConfigAndPack,
     VisionThread,
 )
 from appliance.vision.blazeface import Face
@@ -39,7 +39,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> FaultyCamera:
 
 
 def vision_of(camera: FaultyCamera, config: Config | None = None, supervised: bool = False) -> VisionThread:
-    setup = Setup(config or Config(camera=GALLERY), small_info())
+    setup = ConfigAndPack(config or Config(camera=GALLERY), small_info())
     return VisionThread(setup, NEVER, None, supervised, camera.clock)
 
 
@@ -120,7 +120,7 @@ def test_only_another_camera_config_opens_it_again(
     vision, calls = vision_of(camera), list[str]()
     vision.step()
     camera.on_open, camera.on_close = (lambda: calls.append("open")), (lambda: calls.append("close"))
-    vision.setup = Setup(config, small_info())
+    vision.setup = ConfigAndPack(config, small_info())
     vision.step()
     assert calls == reopened
     assert vision.latest.value.setup is vision.setup
@@ -168,7 +168,7 @@ def test_a_recording_ends_after_its_last_picture(tmp_path: Path) -> None:
     for i in range(2):
         portrait_at(tmp_path / f"{i}.png", 20)
     config = Config(camera=CameraConfig(source=f"replay:{tmp_path}"))
-    vision = VisionThread(Setup(config, small_info()), NEVER, supervised=True, clock=FakeClock())
+    vision = VisionThread(ConfigAndPack(config, small_info()), NEVER, supervised=True, clock=FakeClock())
     vision.step()
     vision.step()
     with pytest.raises(CameraEnded):
@@ -184,7 +184,7 @@ def test_no_picture_is_understood_with_half_of_a_new_setup(camera: FaultyCamera)
     vision = vision_of(camera, original)
     while not (vision.latest.value.target and vision.latest.value.target.viewer):
         vision.step()
-    first, second = vision.setup, Setup(Config(camera=GALLERY), wider)
+    first, second = vision.setup, ConfigAndPack(Config(camera=GALLERY), wider)
 
     def exchange() -> None:
         vision.setup = second
@@ -206,7 +206,7 @@ def test_the_thread_sees_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(camera_creation, "create_camera", lambda *_: camera)
     closed = threading.Event()
     camera.on_close = closed.set
-    vision = VisionThread(Setup(Config(camera=GALLERY), small_info()), stop, targets)
+    vision = VisionThread(ConfigAndPack(Config(camera=GALLERY), small_info()), stop, targets)
     vision.open()
     end = time.monotonic() + 30
     while vision.latest.newest(1.0).health.pictures < 3 and time.monotonic() < end:
@@ -220,7 +220,7 @@ def test_the_loops_own_error_is_not_replaced_by_the_threads(
 ) -> None:
     camera, stop = FaultyCamera(), threading.Event()
     monkeypatch.setattr(camera_creation, "create_camera", lambda *_: camera)
-    vision = VisionThread(Setup(Config(camera=GALLERY), small_info()), stop)
+    vision = VisionThread(ConfigAndPack(Config(camera=GALLERY), small_info()), stop)
     camera.on_picture = failing(BadModel("face.tflite: damaged"))
     vision.open()
     assert stop.wait(30)

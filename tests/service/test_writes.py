@@ -11,7 +11,7 @@ import pytest
 
 from appliance.assets import home_folder
 from appliance.pack import Pack, write_pack
-from appliance.service.aim import BEGINS
+from appliance.service.camera_aiming import BEGINS
 from tests.conftest import base_image, small_info, small_patches
 from tests.display.x11 import needs_xvfb, xvfb
 from tests.service.test_app import portrait_at

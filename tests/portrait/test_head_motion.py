@@ -14,7 +14,7 @@ from appliance.errors import BadPack
 from appliance.images import read_pixels
 from appliance.pack import Pack
 from appliance.portrait.evaluate import evaluate_pack
-from appliance.portrait.head import _RIDGE, HeadMotion, build_head_motion
+from appliance.portrait.head_motion import _RIDGE, HeadMotion, build_head_motion
 from appliance.portrait.landmarks import FaceLandmarks
 from appliance.portrait.painting_to_pack import render
 from appliance.portrait.prepared_sitters import PreparedSitter, RequestedMotion

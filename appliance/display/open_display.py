@@ -12,9 +12,9 @@ from ctypes import CDLL, c_char_p
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.display.flip_check import is_card_taken
 from appliance.display.layout import Size
 from appliance.display.monitor import CARDS, SYS_DRM, usable_connectors, wait_for_monitor
-from appliance.display.scanout import is_card_taken
 from appliance.errors import ConfigError, NoDisplay
 
 

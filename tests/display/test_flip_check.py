@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.display import scanout
-from appliance.display.scanout import DrmCard, ScanoutObserver, find_own_card, is_card_taken
+from appliance.display import flip_check
+from appliance.display.flip_check import DrmCard, ScanoutObserver, find_own_card, is_card_taken
 from appliance.errors import DisplayLost, DisplayStuck
 from tests.display.kernel import Kernel
 
@@ -28,7 +28,7 @@ def flip(watch: ScanoutObserver, kernel: Kernel, now: float) -> None:
 
 
 def test_the_ioctls_are_those_of_the_kernels_headers() -> None:
-    requests = scanout.AUTH_MAGIC, scanout.GET_RESOURCES, scanout.GET_CRTC
+    requests = flip_check.AUTH_MAGIC, flip_check.GET_RESOURCES, flip_check.GET_CRTC
     assert requests == (0x40046411, 0xC04064A0, 0xC06864A1)
 
 
@@ -49,7 +49,7 @@ def test_a_screen_taken_by_another_program_is_lost_after_2_s(kernel: Kernel) -> 
     watch.check(3.9)
     with pytest.raises(DisplayLost) as lost:
         watch.check(4.0)
-    assert str(lost.value) == scanout.DISPLAY_TAKEN % 2
+    assert str(lost.value) == flip_check.DISPLAY_TAKEN % 2
     assert "another program may hold the display; `sudo mona-lisa doctor` names it" in str(lost.value)
 
 
@@ -71,7 +71,7 @@ def test_a_driver_that_shows_nothing_new_is_told_apart(kernel: Kernel) -> None:
     watch.flipped(0.0)
     with pytest.raises(DisplayStuck) as stuck:
         watch.check(2.0)
-    assert str(stuck.value) == scanout.DISPLAY_STUCK % 2
+    assert str(stuck.value) == flip_check.DISPLAY_STUCK % 2
 
 
 def test_a_television_in_standby_is_not_dead_but_may_be_taken(kernel: Kernel) -> None:
@@ -130,9 +130,9 @@ def test_a_screen_is_lost_only_if_flips_fail_and_then_soon(
             try:
                 watch.check(now)
             except DisplayLost:
-                assert failed is not None and now - failed >= scanout.FLIP_TIMEOUT
+                assert failed is not None and now - failed >= flip_check.FLIP_TIMEOUT
                 return
-            assert failed is None or now - failed < scanout.FLIP_TIMEOUT
+            assert failed is None or now - failed < flip_check.FLIP_TIMEOUT
             now += pause
 
 
@@ -155,8 +155,10 @@ def test_a_card_without_a_screen_is_none(kernel: Kernel, tmp_path: Path) -> None
 
 
 def test_a_process_without_a_card_says_that_it_cannot_observe(caplog: pytest.LogCaptureFixture) -> None:
-    assert scanout.observe_scanout() is None
-    assert caplog.record_tuples == [("appliance.display.scanout", logging.WARNING, scanout.NOT_OBSERVED)]
+    assert flip_check.observe_scanout() is None
+    assert caplog.record_tuples == [
+        ("appliance.display.flip_check", logging.WARNING, flip_check.NOT_OBSERVED)
+    ]
 
 
 @pytest.mark.parametrize("master", [True, False])

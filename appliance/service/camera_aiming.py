@@ -201,7 +201,7 @@ class Sight:
         return any(math.dist(one, two) > _MOVED for one, two in zip(self.faces, other.faces, strict=True))
 
 
-class Aim:
+class TiltMeter:
     """Finds faces in successive pictures, and measures the tilt by the nearest, if its height is known."""
 
     def __init__(self, config: Config, pack: PackInfo, sitter: float, eyes: float | None) -> None:
@@ -301,7 +301,7 @@ def aim(
         From `show`.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a picture
-    aiming, told, due = Aim(config, pack, sitter, eyes), None, -math.inf
+    aiming, told, due = TiltMeter(config, pack, sitter, eyes), None, -math.inf
     with camera:
         camera.set_rate(min(RATE, config.camera.rate))
         began = clock.monotonic()

@@ -27,9 +27,9 @@ from appliance.gallery.body_motion import MonotoneCurve
 from appliance.gallery.camera import GalleryCamera
 from appliance.gallery.walks import RoomSpec, ScriptedPerson, WalkScript
 from appliance.pack import Pack
-from appliance.service import aim as module
-from appliance.service.aim import LONGEST, Aim, aim, eye_line, measured_tilt, verdict
+from appliance.service import camera_aiming as module
 from appliance.service.calibration import CHILD, SEEN_THROUGH, TALL, eye_heights_in_view
+from appliance.service.camera_aiming import LONGEST, TiltMeter, aim, eye_line, measured_tilt, verdict
 from tests.conftest import in_camera, small_info
 from tests.service.running import FakeClock
 
@@ -164,7 +164,7 @@ def test_a_visitor_gets_a_box_and_the_distance(eyes: float) -> None:
 
 
 def test_a_visitor_who_has_left_has_no_box() -> None:
-    camera, aiming = gallery(), Aim(config(), small_info(), SITTERS, None)
+    camera, aiming = gallery(), TiltMeter(config(), small_info(), SITTERS, None)
     empty = GalleryCamera("empty", rate=10.0, pace=False)
     with camera, empty:
         for _ in range(10):
@@ -177,7 +177,7 @@ def test_a_visitor_who_has_left_has_no_box() -> None:
 
 def test_the_lines_follow_a_camera_that_is_tilted() -> None:
     tilted = GazeConfig(camera_pitch=-8.0)
-    aiming = Aim(config(), small_info(), SITTERS, 1600.0)
+    aiming = TiltMeter(config(), small_info(), SITTERS, 1600.0)
     for place, told in ((GazeConfig(), "Tilt 0 degrees"), (tilted, "Tilt -8 degrees")):
         with gallery(1600.0, place) as camera:
             for _ in range(25):
@@ -191,7 +191,7 @@ def test_the_lines_follow_a_camera_that_is_tilted() -> None:
 
 
 def test_pictures_in_yuv_are_shown_like_those_in_rgb() -> None:
-    one, two = (Aim(config(), small_info(), SITTERS, None) for _ in "12")
+    one, two = (TiltMeter(config(), small_info(), SITTERS, None) for _ in "12")
     with gallery() as camera:
         for _ in range(5):
             picture = camera.newest()

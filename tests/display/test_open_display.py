@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.display import monitor, sdl
-from appliance.display.sdl import wait_for_card_permissions, wait_for_free_card, wait_until_display_opens
+from appliance.display import monitor, open_display
+from appliance.display.open_display import (
+    wait_for_card_permissions,
+    wait_for_free_card,
+    wait_until_display_opens,
+)
 from tests.display.kernel import Kernel
 from tests.display.patience import Patience
 from tests.display.test_monitor_connectors import plug
@@ -17,7 +21,7 @@ def test_a_card_that_may_not_be_opened_yet_is_waited_for(
 ) -> None:
     # Root may open everything: what may not be opened here is a link that leads nowhere yet.
     (tmp_path / "card0").symlink_to(tmp_path / "opens")
-    stop = Patience(monkeypatch, sdl)
+    stop = Patience(monkeypatch, open_display)
     stop.after(10.3, (tmp_path / "opens").touch)
     began = stop.now
     assert wait_for_card_permissions(stop, began + 60, tmp_path)
@@ -28,7 +32,7 @@ def test_a_card_never_opened_is_tried_so_that_sdl_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
-    stop = Patience(monkeypatch, sdl)
+    stop = Patience(monkeypatch, open_display)
     end = stop.now + 60
     assert wait_for_card_permissions(stop, end, tmp_path)
     assert end <= stop.now < end + 0.3
@@ -38,7 +42,7 @@ def test_the_wait_for_a_card_ends_when_the_service_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "card0").symlink_to(tmp_path / "missing")
-    stop = Patience(monkeypatch, sdl)
+    stop = Patience(monkeypatch, open_display)
     end = stop.now + 60
     stop.after(12.5, stop.set)
     assert not wait_for_card_permissions(stop, end, tmp_path)
@@ -58,7 +62,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Patience:
-    return Patience(monkeypatch, sdl, monitor)
+    return Patience(monkeypatch, open_display, monitor)
 
 
 def wait(folder: Path, stop: Patience, seconds: float, looks: list[str]) -> bool:
@@ -86,8 +90,8 @@ def test_a_screen_held_by_another_program_is_waited_for(
     assert looks == ["held"] * 7, "once a second"
     card = str(tmp_path / "card1")
     assert caplog.record_tuples == [
-        ("appliance.display.sdl", logging.WARNING, sdl.DISPLAY_HELD % card),
-        ("appliance.display.sdl", logging.INFO, sdl.DISPLAY_FREE % card),
+        ("appliance.display.open_display", logging.WARNING, open_display.DISPLAY_HELD % card),
+        ("appliance.display.open_display", logging.INFO, open_display.DISPLAY_FREE % card),
     ]
 
 
@@ -104,14 +108,14 @@ def test_of_two_monitors_the_free_one_is_enough(
     tmp_path: Path, stop: Patience, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = {"card0"}
-    monkeypatch.setattr(sdl, "is_card_taken", lambda card: card.name in held)
+    monkeypatch.setattr(open_display, "is_card_taken", lambda card: card.name in held)
     for card in ("card0", "card1"):
         plug(tmp_path / "system", f"{card}-HDMI-A-1", "connected", "1080x1920")
         (tmp_path / card).touch()
     assert wait(tmp_path, stop, 0, [])
     held = {"card0", "card1"}
     assert not wait(tmp_path, stop, 0, [])
-    assert caplog.messages == [sdl.DISPLAY_HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
+    assert caplog.messages == [open_display.DISPLAY_HELD % f"{tmp_path / 'card0'}, {tmp_path / 'card1'}"]
 
 
 def test_the_wait_for_a_held_screen_ends_with_the_service(
@@ -137,7 +141,7 @@ def test_a_monitor_that_is_off_at_the_start_is_waited_for(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wait_for_free_card, "__defaults__", (tmp_path / "system", tmp_path))
-    monkeypatch.setattr(sdl, "require_kmsdrm", lambda: None)  # PyPI's SDL has no KMSDRM
+    monkeypatch.setattr(open_display, "require_kmsdrm", lambda: None)  # PyPI's SDL has no KMSDRM
     plug(tmp_path / "system", "card1-HDMI-A-1", "disconnected")
     stop, absent = threading.Event(), []
 
