@@ -75,7 +75,7 @@ _LONGEST_VALUE: Final = 60
 _PRINTED_HEAD: Final = """\
 # Settings of the framed screen. Every key stands here with its default, behind a "#": take the "#" away and
 # change the value. What you do not set keeps the program's default.
-# Then `mona-lisa config check` says what to reload or restart; `mona-lisa config show` prints all in force.
+# Then `mona-lisa config check` says what to reload or restart; `mona-lisa config show` prints all of them.
 # Two other files override this one: mona-lisa.toml on the card, and the result of `mona-lisa calibrate`."""
 
 WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

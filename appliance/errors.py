@@ -36,7 +36,7 @@ class BadModel(ApplianceError, ValueError):
 
 
 class NoRuntime(ApplianceError, ImportError):
-    """Neither TFLite runtime is installed."""
+    """The TFLite runtime that was chosen, or any at all, cannot be imported."""
 
 
 class BadPack(ApplianceError, ValueError):

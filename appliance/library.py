@@ -57,6 +57,8 @@ def find_portrait(wanted: str) -> str:
     ------
     ConfigError
         If none is meant, or several have that title; the message lists the names that would work.
+    BadManifest
+        If the list of known portraits cannot be read.
     """
     if _is_name(wanted) and portrait_folder(wanted).is_dir():
         return wanted  # also if it is damaged, because reading it will say how

@@ -309,7 +309,7 @@ def check_destination(folder: Path) -> None:
         raise CannotWrite(f"{folder}: cannot be written ({error.strerror})") from error
     if not free:
         raise CannotWrite(f"{folder}: exists and is no pack; expected the name of a new folder")
-    check_writable(folder)
+    check_writable(Path(os.path.realpath(folder)))  # a link is followed when the pack is written
 
 
 def write_pack(

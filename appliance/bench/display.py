@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from PIL import Image
 
@@ -282,7 +283,7 @@ def bench_display(
     NoDisplay
         If `output` is not there.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
         os.environ["CACHE_DIRECTORY"] = f"{folder}/cache"
         pack, room = pack or home_folder() / "frames" / "sconosciuta", Path(folder) / "room"
         _room(room)

@@ -92,7 +92,7 @@ def bench_scale(
         height = width * 9 // 16
         say(f"scale: pictures of {width}x{height}")
         found["pixels"][width * height] = measure(_group(1), width=width, height=height)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
         for across, down in sitters:
             say(f"scale: {across * down} sitters")
             pack = write_sitters(portrait, Path(folder) / f"{across}x{down}", across, down, _HEAD)

@@ -24,7 +24,7 @@ from appliance.gaze.pictures_to_target import GazeController
 from appliance.gaze.target_to_frames import GazeTarget
 from appliance.pack import PackInfo
 from appliance.vision.blazeface import MODEL_SPECS, FaceDetector
-from appliance.vision.runtime import TfliteModel, importable_runtimes
+from appliance.vision.runtime import TfliteModel, find_interpreter, importable_runtimes
 
 SIZES: Final = ((640, 480), (640, 360))
 BURST: Final = 5
@@ -72,6 +72,7 @@ def bench_vision(rounds: int = 100, peer: bool = False, say: Callable[[str], obj
     pictures = {size: scene(ASTRONAUT, size, _SHARE, (0.5, 0.5)) for size in SIZES}
     cases: dict[str, Run] = {}
     ratios: dict[str, tuple[str, str]] = {}
+    find_interpreter()  # raises NoRuntime
     runtimes = importable_runtimes()
     with contextlib.ExitStack() as stack:
         other, reason = start_peer(stack, peer, say)

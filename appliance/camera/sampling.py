@@ -206,7 +206,7 @@ def _average_blocks(part: Pixels, n: int, m: int, out: Floats, scale: float, off
 def _row_sums(part: Pixels, n: int, m: int) -> NDArray[np.uint16]:
     """Sum every n rows into m, each row weighted by m times the fraction of it that falls there.
 
-    The sums are valid until the next call.
+    The sums are (len(part) / n, m, columns, channels), and valid until the next call.
     """
     sums = _buffers.array("sums", (len(part) // n, m, *part.shape[1:]), np.uint16)
     if m == 1:

@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--eyes", type=_number(0, 1.2), metavar="PART", help=text)
     text = f"rows of gaze up and down, 1 or from 3 ({DEFAULT_ROWS})"
     render.add_argument("--rows", type=_number(1, 99, int), metavar="N", help=text)
-    text = "head frames made elsewhere: one row, or a grid (see README)"
+    text = "head frames made elsewhere: one row, or a grid (see COMMANDS.md)"
     render.add_argument("--frames-from", type=Path, metavar="FOLDER", help=text)
 
     text = "render a portrait and hang it"
@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
             commands.config_check,
             "check the settings, and name the values that do not count",
         ),
-        ("show", commands.config_show, "print every setting in force, and where it comes from"),
+        ("show", commands.config_show, "print every setting that the files ask for, and where it comes from"),
     ):
         part = _add(settings, name, command, text, f"config {name}")
         part.add_argument("file", type=Path, nargs="?", metavar="F", help=_ONE_FILE)

@@ -102,6 +102,8 @@ def _check_before_light(asked: config.Config) -> None:
     ------
     ConfigError, CameraAbsent
         If the simulated camera is not there.
+    NoDisplay
+        If there is neither a desktop nor a graphics card.
     ServiceRuns
         If the service holds the camera or the screen that is asked for.
     """
@@ -287,7 +289,7 @@ def config_check(arguments: argparse.Namespace) -> int:
 
 
 def config_show(arguments: argparse.Namespace) -> int:
-    """Print every setting in force, and where it comes from."""
+    """Print every setting that the files ask for, and where it comes from."""
     print(config.show_config(config.load_layers(arguments.file)), end="")
     return 0
 
@@ -394,7 +396,9 @@ def aim(arguments: argparse.Namespace) -> int:
 
 def _aim_words(arguments: argparse.Namespace) -> list[str]:
     """Return the words of the command line again, for another working folder."""
-    given = vars(arguments) | {"config": arguments.config and arguments.config.absolute()}
+    kind, _, place = (arguments.camera or "").partition(":")
+    camera = f"replay:{Path(place).absolute()}" if kind == "replay" else arguments.camera
+    given = vars(arguments) | {"config": arguments.config and arguments.config.absolute(), "camera": camera}
     heights = {"eyes": "eyes", "sitter_eyes": "sitter-eyes"}
     words = ["aim", *(["--text"] if arguments.text else [])]
     words += [f"--{name}={given[name]}" for name in ("config", "camera", "display") if given[name]]

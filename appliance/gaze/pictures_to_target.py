@@ -46,7 +46,7 @@ class GazeController:
     """Turns successive pictures into gaze targets: detects faces, tracks people, and chooses the viewer."""
 
     def __init__(self, config: Config, detectors: Detectors | None = None) -> None:
-        """Start with `detectors`, or load new ones; raises `BadAsset` or `BadModel`."""
+        """Start with `detectors`, or load new ones; raises `BadAsset`, `BadModel` or `NoRuntime`."""
         self._config = config
         self._scheduler = RegionScheduler(detectors or Detectors(config.vision))
         self._reset()

@@ -183,7 +183,7 @@ class EyeRecorder:
         self._grid = sitter.grid(box)
         self._columns = [*self._grid.columns(row)]
         self.step = self._grid.steps[row]
-        # The eye is sampled here in the painting, and here in this row, whose irises have moved up or down.
+        # `_painted` are the samples' places in the painting, `_points` those in this row, whose irises moved.
         self._drops = [sitter.plan.drops[row] / eye.view.axes.width for eye in sitter.eyes]
         u, v = EYE_FRAME_RASTER.mesh()
         self._painted = [eye.view.axes.to_picture(u, v) for eye in sitter.eyes]

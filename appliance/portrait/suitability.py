@@ -46,8 +46,8 @@ _HIDDEN: Final = (
 def check_face_suitable(face: FaceLandmarks, scale: float) -> list[str]:
     """Check that a face can be brought to life, before its eyes are taken apart.
 
-    `scale` is that of the fitted picture, in whose pixels the face is given, against the original. Each doubt
-    is a sentence. Raises `UnfitPortrait`, with the reason and what to do, if it cannot.
+    `scale` is that of the fitted picture, in whose pixels the face is given, against the original. Returns
+    a sentence for each doubt. Raises `UnfitPortrait`, with the reason and what to do, if it cannot.
     """
     if face.confidence < _MESH:
         raise UnfitPortrait(

@@ -20,7 +20,7 @@ from appliance.camera.sampling import Pixels
 from appliance.clock import CLOCK, Clock
 from appliance.config import CAMERA_PITCH, Config, GazeConfig
 from appliance.display.calibration_overlay import Mark, Point
-from appliance.errors import CameraBusy
+from appliance.errors import ServiceRuns
 from appliance.gaze.geometry import relative_to_sitter
 from appliance.gaze.pictures_to_target import GazeController
 from appliance.pack import PackInfo
@@ -37,16 +37,16 @@ from appliance.service.status import UNIT, ask_systemd
 from appliance.tracking.tracker import Track
 from appliance.tracking.viewer_position import Viewer, locate_viewer
 
-# Height of the sitter's eyes above the floor if it is not told, in mm (pictures hang with their middle at
-# about 1.5 m).
+# Height of the sitter's eyes above the floor without --sitter-eyes, in mm (pictures hang with their middle
+# at about 1.5 m).
 SITTERS_EYES: Final = 1550.0
 RATE: Final = 10.0  # pictures shown per second (chosen by eye: a hand that tilts the camera needs no more)
 LONGEST: Final = 600.0  # time after which it ends by itself, in seconds (issue 20)
-# Distances from the sitter's eyes along the floor whose lines are drawn, in mm; at which side of the screen
-# their labels stand, and their colours (chosen by eye).
+# For each line: its distance from the sitter's eyes along the floor, in mm; the side of the screen at which
+# its labels stand; its colour (chosen by eye).
 _DISTANCES: Final = ((1000.0, "left", "yellow"), (2000.0, "right", "cyan"))
 # Points of a line, and how far it reaches from the picture's middle, in halves of the picture's width: far
-# enough for the corners of a barrel. From this slope to the axis on it is not drawn.
+# enough for the corners of a barrel. A line is not drawn if its slope to the axis is `_STEEPEST` or more.
 _POINTS: Final = 65
 _REACH: Final = 2.0
 _STEEPEST: Final = 10.0
@@ -57,15 +57,17 @@ _FRESH: Final = 0.6
 # eyes' height in one picture is wrong by up to a degree (measured: calibrate on the gallery's figures).
 _SIGHTINGS: Final = 10
 _TILT_CHANGE: Final = 0.7
-# A line of text is due after so many seconds, when a face has moved by so many mm or a word has changed.
-_SAY_INTERVAL: Final = 1.0
-# It must last so many seconds, because the detector misplaces a face for some pictures once in a while (seen
-# on the gallery's figures).
-_STEADY: Final = 0.5
+# A line of text is due if a face has moved by `_MOVED` mm or a word has changed, but not before
+# `_SAY_INTERVAL` seconds after the last line.
 _MOVED: Final = 150.0
+_SAY_INTERVAL: Final = 1.0
+# A change must last this long, in seconds, because the detector misplaces a face for some pictures once in a
+# while (seen on the gallery's figures); but if changes never cease, a line is due after `_LONGEST_SILENCE`.
+_STEADY: Final = 0.5
+_LONGEST_SILENCE: Final = 5.0
 
 BEGINS: Final = "The camera's picture is on the screen until Ctrl-C, or for %.0f minutes. It is not stored."
-BEGINS_TEXT: Final = "What the camera sees is told here until Ctrl-C, or for %.0f minutes."
+BEGINS_TEXT: Final = "What the camera sees is described here until Ctrl-C, or for %.0f minutes."
 ENDED: Final = "Ended after %.0f minutes."
 TILT_GIVEN: Final = (
     "The lines are for gaze.camera_pitch = %g and do not follow the camera. With your own eye height, like "
@@ -93,13 +95,15 @@ _ABOUT: Final = "The framed screen, while somebody aims the camera"
 def take_over(command: Sequence[str]) -> None:
     """Run a command in the service's place; does not return then. Returns if the service is stopped.
 
-    Raises `CameraBusy` if the service runs, and this is not root.
+    Raises `ServiceRuns` if the service runs, and this is not root.
     """
     known = ask_systemd()
     if known is None or known["ActiveState"] == "inactive":
         return
     if os.geteuid() != 0:
-        raise CameraBusy(SERVICE_RUNS)
+        if known["ActiveState"] == "failed":
+            return
+        raise ServiceRuns(SERVICE_RUNS)
     # A start by aim is no failure: without this the fifth in ten minutes would count as one.
     os.spawnlp(os.P_WAIT, "systemctl", "systemctl", "reset-failed", UNIT)
     properties = [f"--property={each}" for each in _TAKE_OVER]
@@ -173,7 +177,11 @@ def verdict(view: EyeHeightsInView) -> tuple[str, str]:
     start = f"from {distance / 1000:g} m"
     if not change:
         return f"Fits: both in view {start}", "lime"
-    return f"Tilt {'down' if change < 0 else 'up'} {abs(change)} degrees: fits {start}", "orange"
+    return f"Tilt {'down' if change < 0 else 'up'} {_degrees(abs(change))}: fits {start}", "orange"
+
+
+def _degrees(angle: float) -> str:
+    return f"{angle:g} degree{'s' * (abs(angle) != 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +197,7 @@ class Sight:
     faces: tuple[tuple[float, float], ...]
 
     def text(self, told: "Sight | None") -> str:
-        """Return it as a line of text, without the lines that were told last and are the same."""
+        """Return it as a line of text: the faces, then all lines, unless these are those last `told`."""
         faces = [f"{away / 1000:.1f} m away with eyes {eyes / 1000:.2f} m high" for away, eyes in self.faces]
         lines = () if told and told.lines == self.lines else self.lines
         return "; ".join([f"Faces: {', '.join(faces) or 'none'}", *(line for line, _ in lines)])
@@ -239,7 +247,7 @@ class TiltMeter:
             f"Highest eyes {_metres(near[1])} at 1 m, {_metres(far[1])} at 2 m",
             f"Lowest eyes {_metres(near[0])} at 1 m, {_metres(far[0])} at 2 m",
             f"View {wide[0]:.1f} m wide at 1 m, {wide[1]:.1f} m at 2 m",
-            f"Tilt {self._tilt:g} degrees ({'by your face' if self._tilts else 'settings'})",
+            f"Tilt {_degrees(self._tilt)} ({'by your face' if self._tilts else 'settings'})",
         )
         return Sight(tuple(marks), (*((line, "white") for line in lines), verdict(view)), tuple(faces))
 
@@ -291,10 +299,13 @@ def aim(
     camera : not yet open
     show : `AimScreen.show_camera`; None without a screen
     say : takes a line of text
+    ended : tells whether the session is over
     sitter, eyes : height of the sitter's and of the technician's eyes above the floor, mm
 
     Raises
     ------
+    BadAsset, BadModel, NoRuntime
+        If the models cannot be loaded.
     CameraAbsent, CameraBusy, CameraStalled, CameraEnded
         If there are no pictures.
     DisplayLost, DisplayStuck
@@ -304,7 +315,7 @@ def aim(
     aiming, told, due = TiltMeter(config, pack, sitter, eyes), None, -math.inf
     with camera:
         camera.set_rate(min(RATE, config.camera.rate))
-        began = clock.monotonic()
+        began = last = clock.monotonic()
         picture = camera.newest()  # whether the lens is cropped is known with the first picture
         say(SEEN_THROUGH % describe_camera(config.camera.source, camera))
         say((BEGINS if show else BEGINS_TEXT) % (LONGEST / 60))
@@ -320,8 +331,8 @@ def aim(
                 say(ENDED % (LONGEST / 60))
                 return
             if sight.differs(before):
-                due = max(due, now + _STEADY)
+                due = max(due, min(now + _STEADY, last + _LONGEST_SILENCE))
             if now >= due and sight.differs(told):
                 say(sight.text(told))
-                told, due = sight, now + _SAY_INTERVAL
+                told, due, last = sight, now + _SAY_INTERVAL, now
             before, picture = sight, camera.newest()

@@ -11,7 +11,7 @@ _STANDING_SPEED: Final = 120.0
 _WALKING_SPEED: Final = 260.0  # speed above which a person walks, in mm/s: slow visitors walk at 300 mm/s
 # Time over which that speed is measured, in seconds: noise of 3 mm in a sample then adds 30 mm/s.
 _PACE_TIME: Final = 0.21
-# Standard deviation of a bend (sample 1 - twice sample 2 + sample 3) by that of a sample: sqrt(1 + 4 + 1).
+# Standard deviation of a bend (sample 1 - 2 * sample 2 + sample 3), as a multiple of a sample's: sqrt(6).
 _BEND_PER_NOISE: Final = 6**0.5
 # Weight of the newest bend in the estimated noise: a mean over ten samples (origin unknown).
 _NOISE_WEIGHT: Final = 0.1

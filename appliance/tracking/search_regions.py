@@ -26,7 +26,7 @@ _MODEL_SIDE: Final = 128
 _CROP_WIDTHS: Final = 2.6
 # A crop keeps its side while that lies between these, in face widths (origin unknown).
 _KEPT_CROP_WIDTHS: Final = (2.2, 5.5)
-# Distance of a face from the crop's middle at which the crop moves, by the crop's side (origin unknown).
+# Distance of a face from the crop's middle at which it moves, as a fraction of its side (origin unknown).
 _CROP_DEAD_ZONE: Final = 0.13
 # Enlargement of a crop for each second between pictures beyond `_QUICK_INTERVAL`, as a fraction: it then
 # still holds a person who starts to walk at 1.2 m/s (8 face widths/s).
@@ -37,8 +37,8 @@ _QUICK_INTERVAL: Final = 0.05
 _WIDE_CROP_WIDTHS: Final = 5.2
 # Time of a walker's motion by which a crop is placed ahead, in seconds: about that to cross half of it.
 _CROP_LEAD: Final = 0.1
-# Sides of tiles as fractions of the picture's width, besides the whole picture: the smallest finds faces of 2
-# % of the width, the larger ones have less noise in the dark.
+# Sides of tiles as fractions of the picture's width, besides the whole picture: the smallest finds faces of
+# 2% of the width, the larger ones have less noise in the dark.
 _TILE_SIDES: Final = {"full": (9 / 16, 3 / 8), "short": (2 / 5, 1 / 5)}
 # Overlap of neighbouring tiles as a fraction of their side: a face at 5 m lies whole in one of them.
 _TILE_OVERLAP: Final = 1 / 6
@@ -54,7 +54,8 @@ _STIRRED_SHARE: Final = 0.003
 _WALKING_PACE: Final = 1.5
 # Interval of pictures at which seven of eight are searched for a walker, in seconds (origin unknown).
 _SLOW_INTERVAL: Final = 0.1
-# Noise by brightness from which pictures of standing people are averaged: lit rooms have 0.03, dim 0.17.
+# Noise, as a fraction of brightness, from which pictures of standing people are averaged: lit rooms have
+# 0.03, dim ones 0.17.
 _DIM_NOISE: Final = 0.1
 # The same for others, in every second picture because the mean blurs walkers: dark rooms have 0.35.
 _DARK_NOISE: Final = 0.22

@@ -344,7 +344,7 @@ class Tracker:
     def _associate(
         self, faces: Sequence[Face], moment: float, coarse: float
     ) -> tuple[list[tuple[Track, Face]], list[Face]]:
-        """Assign all faces to tracks at the least sum of costs; `coarse` is an error in pixels."""
+        """Assign faces to tracks at the least sum of costs; `coarse` is the region's localisation error, px."""
         options = []
         for face in faces:
             near = [(_match_cost(track, face, moment, coarse, _PICTURE_GATE), track) for track in self.tracks]
@@ -453,7 +453,7 @@ def _on_body(track: Track, x: float, y: float, moment: float) -> bool:
 
 
 def _match_cost(track: Track, face: Face, moment: float, coarse: float, gate: AssociationGate) -> float:
-    """Return the cost of a match, impossible from 1; `coarse` is the face's localisation error in pixels."""
+    """Return the cost of a match by place, size and score, impossible from 1; `coarse`: face's error, px."""
     unseen = max(moment - track.seen, 0.0)
     width = max(track.width, face.width)
     away = _distance_to_path(face.eye_midpoint, (track.x, track.y), track.position_at(moment)) / width

@@ -153,14 +153,14 @@ class FaceDetector:
     def __init__(self, kind: str, threshold: float | None = None, runtime: str = "auto") -> None:
         """Load a model.
 
+        Raises `BadAsset` if the model was not fetched, `BadModel` if the file is not that model, and
+        `NoRuntime` if the runtime cannot be imported.
+
         Parameters
         ----------
         kind : "short" or "full"
         threshold : the smallest score, by default the model's usual one
         runtime : what runs the model, named as for `find_interpreter`
-
-        Raises `BadAsset` if the model was not fetched, `BadModel` if the file is not that model, and
-        `NoRuntime` if the runtime cannot be imported.
         """
         self.spec = MODEL_SPECS[kind]
         side = self.spec.side

@@ -27,11 +27,8 @@ _GREP_TIMEOUT: Final = 1.0
 def find_interpreter(runtime: str = "auto") -> Any:
     """Return the `Interpreter` class of a runtime.
 
-    Parameters
-    ----------
-    runtime : "tflite", "litert", or "auto" for the first of `_RUNTIMES` that can be imported
-
-    Raises `NoRuntime` if it cannot be imported.
+    `runtime` is "tflite", "litert", or "auto" for the first of `_RUNTIMES` that can be imported. Raises
+    `NoRuntime` if it cannot be imported.
     """
     for module, _ in _RUNTIMES.values() if runtime == "auto" else (_RUNTIMES[runtime],):
         # A shared library that does not load is an OSError: the other runtime may still do.

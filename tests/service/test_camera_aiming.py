@@ -29,7 +29,7 @@ from appliance.gallery.walks import RoomSpec, ScriptedPerson, WalkScript
 from appliance.pack import Pack
 from appliance.service import camera_aiming as module
 from appliance.service.calibration import CHILD, SEEN_THROUGH, TALL, eye_heights_in_view
-from appliance.service.camera_aiming import LONGEST, TiltMeter, aim, eye_line, measured_tilt, verdict
+from appliance.service.camera_aiming import LONGEST, Sight, TiltMeter, aim, eye_line, measured_tilt, verdict
 from tests.conftest import in_camera, small_info
 from tests.service.running import FakeClock
 
@@ -216,6 +216,16 @@ def test_a_line_of_text_comes_only_when_something_changes() -> None:
     )
 
 
+def test_faces_that_never_rest_are_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = (Sight((), (("Fits", "lime"),), ((away, 1600.0),)) for away in (1500.0, 2000.0))
+    sights = itertools.cycle((near, far))
+    monkeypatch.setattr(TiltMeter, "see", lambda *_: next(sights))
+    clock = FakeClock()
+    session = Session(120)  # 12 s
+    aim(gallery(clock=clock), config(), small_info(), None, session.said.append, session.ended, clock=clock)
+    assert len(session.said[3:]) == 2
+
+
 def test_it_ends_by_itself_after_ten_minutes() -> None:
     clock = FakeClock()
     session = Session(1000, clock, 60.0)
@@ -306,13 +316,45 @@ def test_a_wrong_height_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'162'; expected a height from 0.3 to 4 m, like 1.62 or 162 cm" in capsys.readouterr().err
 
 
+def service_is(state: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `systemctl` say a state of the service."""
+    systemctl = folder / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\nprintf 'LoadState=loaded\\nActiveState={state}\\n'\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_beside_a_service_that_failed_anybody_may_aim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service_is("failed", tmp_path, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["aim", "--text", "--camera", f"replay:{tmp_path}/nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_in_the_services_place_a_folder_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service_is("active", tmp_path, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.chdir(tmp_path)
+    started: list[str] = []
+
+    def replaced(_: str, words: Sequence[str]) -> None:
+        started.extend(words)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execvp", replaced)
+    with pytest.raises(SystemExit):
+        main(["aim", "--text", "--camera", "replay:shots"])
+    assert f"--camera=replay:{tmp_path}/shots" in started
+
+
 def test_beside_the_service_only_root_may_aim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text("#!/bin/sh\nprintf 'LoadState=loaded\\nActiveState=active\\n'\n")
-    systemctl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    service_is("active", tmp_path, monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(["aim", "--text", "--camera", "gallery"]) == 1
     assert capsys.readouterr().err == f"mona-lisa: {module.SERVICE_RUNS}\n"
