@@ -62,8 +62,11 @@ class Credits(NamedTuple):
 
 def pictures(boot: Path) -> list[str]:
     """Return the names of the pictures on the card; upper and lower case are the same there."""
-    names = (path.name for path in boot.iterdir() if path.is_file())
-    return sorted(name for name in names if name.lower().startswith("portrait.") and name.lower() != CREDITS)
+    names = [path.name for path in boot.iterdir() if path.is_file()]
+    # Not portrait.toml.txt, as some editors call it, nor what a write-card that was cut off left.
+    others = (CREDITS, f"{CREDITS}.txt", f"{CREDITS}~", f"{CREDITS}.new")
+    found = [name for name in names if name.lower().startswith("portrait.") and name.lower() not in others]
+    return sorted(name for name in found if not name.endswith(".mona-lisa-new"))
 
 
 def read_credits(path: Path) -> Credits:
@@ -240,7 +243,8 @@ def run(boot: Path, user: str | None, proc: Path = Path("/proc")) -> int:
     if not found:
         tell(boot, "portrait")
     if not found or not lost_at_next_boot(library_folder(), proc):
-        kept.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only card
+            kept.unlink(missing_ok=True)
     elif worker.returncode == TAKEN_UP and (fault := _keep(boot, user)):
         _say(boot, *told, NOT_KEPT.format(fault=fault))
     return int(worker.returncode not in (0, TAKEN_UP))
@@ -284,7 +288,7 @@ def _worker(
 def main() -> int:
     """Take up the picture on the card; exit 1 if that was not possible and is to be tried again."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--boot", type=Path, default=BOOT, metavar="DIR", help="the boot partition's folder")
+    parser.add_argument("--boot", type=Path, default=BOOT, metavar="FOLDER", help="the boot partition")
     parser.add_argument("--worker", action="store_true", help="the part that the service's user does")
     parser.add_argument(
         "--give", action="store_true", help="with --worker: write the portrait to standard output"

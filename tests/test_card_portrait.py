@@ -282,6 +282,13 @@ def test_a_damaged_copy_on_the_card_does_not_hang(card: Path, proc: Path, damage
     assert "no face found" in told(card), "the picture itself is judged"
 
 
+def test_only_pictures_count_as_the_portrait(tmp_path: Path) -> None:
+    others = ("portrait.toml", "Portrait.TOML.txt", "portrait.toml~", "portrait.jpg.mona-lisa-new")
+    for name in ("Portrait.JPG", *others):
+        (tmp_path / name).touch()
+    assert card_portrait.pictures(tmp_path) == ["Portrait.JPG"]
+
+
 def test_a_card_without_room_for_the_portrait_is_told(card: Path, proc: Path) -> None:
     (card / f"{card_portrait.KEPT}.new").mkdir()
     wall(card)

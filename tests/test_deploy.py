@@ -310,7 +310,9 @@ def test_a_card_written_again_keeps_nothing_of_before(bootfs: Path) -> None:
         (["--portrait", "duchess"], "--portrait duchess; expected a picture"),
         (["--portrait", ""], "--portrait needs a value"),
         (["--title", "The Duchess"], "--title and --artist go with --portrait"),
-        (["--portrait", "duchess.JPG", "--title", "a\nb"], "expected one line each"),
+        (["--portrait", "duchess.JPG", "--title", "a\nb"], "expected a line of 1 to 300 characters"),
+        (["--portrait", "duchess.JPG", "--title", " "], "expected a line of 1 to 300 characters"),
+        (["--portrait", "duchess.JPG", "--artist", "x" * 301], "expected a line of 1 to 300 characters"),
         (["--portrait", "gone.jpg"], "gone.jpg: no such file"),
     ],
 )
@@ -335,7 +337,10 @@ def test_a_portrait_goes_onto_a_card_with_title_and_artist(bootfs: Path) -> None
     assert not (bootfs / "Portrait.png").exists(), "several would be refused"
     assert card_portrait.read_credits(bootfs / "portrait.toml") == (title, artist, None)
     assert write_card(bootfs, "--portrait", "My Duchess.JPG").returncode == 0
-    assert not (bootfs / "portrait.toml").exists(), "they were another picture's"
+    assert card_portrait.read_credits(bootfs / "portrait.toml") == (title, artist, None), "the same picture"
+    (bootfs.parent / "Der Herzog.jpg").write_bytes(b"another picture")
+    assert write_card(bootfs, "--portrait", "Der Herzog.jpg").returncode == 0
+    assert card_portrait.read_credits(bootfs / "portrait.toml") == ("Der Herzog", "unknown", None)
 
 
 def test_a_card_that_booted_before_is_told_and_made_to_run_again(bootfs: Path) -> None:
@@ -847,6 +852,45 @@ def test_a_monitor_off_before_an_update_is_no_fault_of_it(before: str, now: str,
     """
     told = subprocess.run(["bash", "-euc", script, "update"], check=True, capture_output=True).stdout
     assert told.endswith(b"well\n") == well
+
+
+def first_boot_card(folder: Path, provision: str) -> Path:
+    """Make a card whose bundle has only a script `provision`; return the card's folder."""
+    card, project = folder / "card", folder / "project"
+    card.mkdir()
+    (project / "deploy").mkdir(parents=True)
+    program(project / "deploy/provision", provision)
+    subprocess.run(["tar", "-C", folder, "-cf", card / "mona-lisa.bundle", "./project"], check=True)
+    shutil.copy(DEPLOY / "first-boot", card / "mona-lisa-first-boot")
+    return card
+
+
+@pytest.mark.parametrize("knows", ["--yes) ;; --bundle) shift ;;", "--bundle) shift ;;"], ids=["new", "old"])
+def test_the_first_boot_provisions_from_old_and_new_bundles(tmp_path: Path, knows: str) -> None:
+    words = f'while [ $# -gt 0 ]; do case "$1" in {knows} *) exit 2 ;; esac; shift; done'
+    card = first_boot_card(tmp_path, f"#!/bin/bash\n{words}\n")
+    subprocess.run(["bash", card / "mona-lisa-first-boot"], check=True, capture_output=True)
+    assert "first boot: provisioned: the portrait hangs" in (card / "mona-lisa.txt").read_text()
+
+
+def test_the_card_says_the_cause_that_provisioning_gave(tmp_path: Path) -> None:
+    said = "echo '== step'; echo '   detail'; echo 'provision: no space left' >&2; exit 1"
+    card = first_boot_card(tmp_path, f"#!/bin/bash\n{said}\n")
+    done = subprocess.run(["bash", card / "mona-lisa-first-boot"], capture_output=True, check=False)
+    assert done.returncode == 1
+    told = "first boot: not provisioned: provision: no space left; it is tried again at the next boot\n"
+    assert (card / "mona-lisa.txt").read_text() == told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_full_card_does_not_keep_the_first_boot_from_it(tmp_path: Path) -> None:
+    card = first_boot_card(tmp_path, f"#!/bin/bash\ntouch {tmp_path}/provisioned\n")
+    script = f"""
+        mount -t tmpfs -o size=64k none /mnt; cp {card}/* /mnt; dd if=/dev/zero of=/mnt/full 2>/dev/null || true
+        bash /mnt/mona-lisa-first-boot
+    """
+    subprocess.run(["unshare", "-m", "bash", "-euc", script], check=True, capture_output=True)
+    assert (tmp_path / "provisioned").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

@@ -390,7 +390,7 @@ def _most_of(values: Array, seen: Mask) -> Array:
 
 
 def _lasting(found: Array) -> list[float]:
-    """Return each frame's strongest value that stays at its radius for some frames; found: (frames, radii)."""
+    """Return each frame's strongest value that stays at its radius for some frames, of (frames, radii)."""
     row = max(round(LASTING_PART * len(found)), 1)
     lasting = np.lib.stride_tricks.sliding_window_view(found, row, axis=0).min(-1)
     around = np.pad(lasting, [(row - 1, row - 1), (0, 0)])

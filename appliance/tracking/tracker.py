@@ -344,7 +344,7 @@ class Tracker:
     def _associate(
         self, faces: Sequence[Face], moment: float, coarse: float
     ) -> tuple[list[tuple[Track, Face]], list[Face]]:
-        """Assign faces to tracks at the least sum of costs; `coarse` is the region's localisation error, px."""
+        """Assign faces to tracks at the least sum of costs; `coarse` is the region's error of place, px."""
         options = []
         for face in faces:
             near = [(_match_cost(track, face, moment, coarse, _PICTURE_GATE), track) for track in self.tracks]
