@@ -17,6 +17,7 @@ def test_the_ranges_are_those_that_are_promised() -> None:
     assert (ROWS[0], ROWS[-1]) == (1, 9)
 
 
+@pytest.mark.slow
 def test_cost_and_memory_are_given_for_every_range() -> None:
     said: list[str] = []
     report = bench_scale(
