@@ -15,6 +15,7 @@ def aiming(own: Container) -> int:
     session = (
         f"setsid {PROGRAM} aim --text --camera gallery --eyes 1.62 </dev/null >/root/said 2>&1 & echo $!"
     )
+    own.sh("rm -f /root/said")  # what the session before said
     pid = int(own.sh(session))
     own.until(lambda: "Faces:" in own.run("cat /root/said").stdout)
     assert (own.show("ActiveState"), own.show("ActiveState", AIM)) == ("inactive", "active")

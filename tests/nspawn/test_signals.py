@@ -36,9 +36,9 @@ def test_a_reload_of_a_wrong_config_fails_and_changes_nothing(own: Container) ->
     own.until(own.warnings)
     (line,) = own.warnings()
     assert line.startswith(settings.CONFIG_WRONG % (settings.STAYS, CONFIG)) and "display.widht" in line
-    # The status is written once a second, the log at once.
-    own.until(lambda: "display.widht" in own.status()[1])
-    assert own.status()[0] == 1
+    # The service writes its state once a second, the log at once.
+    own.until(lambda: own.status()[0] == 1)
+    assert "display.widht" in own.status()[1]
     own.sh(f"printf '{SMALL}' > {CONFIG}; systemctl reload {UNIT}")
     own.until(lambda: own.status()[0] == 0)
     assert len(own.warnings()) == 1
