@@ -13,7 +13,8 @@ AIM = "mona-lisa-aim.service"
 def aiming(own: Container) -> int:
     """Start aim as a person would, in a session of its own; return that session's process."""
     # Signals do what they do on a terminal, also when these tests themselves run under nohup.
-    session = f"setsid env --default-signal {PROGRAM} aim --text --camera gallery --eyes 1.62 </dev/null >/root/said 2>&1 & echo $!"
+    aim = f"env --default-signal {PROGRAM} aim --text --camera gallery --eyes 1.62"
+    session = f"setsid {aim} </dev/null >/root/said 2>&1 & echo $!"
     own.sh("rm -f /root/said")  # what the session before said
     pid = int(own.sh(session))
     own.until(lambda: "Faces:" in own.run("cat /root/said").stdout)
