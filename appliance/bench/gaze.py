@@ -53,7 +53,7 @@ WRONG: Final[Mapping[str, GazeConfig]] = {
     "50 mm too high": replace(PLACE, camera_up=PLACE.camera_up + 50),
     "50 mm too low": replace(PLACE, camera_up=PLACE.camera_up - 50),
 }
-# A face is in view while so much above and below its eyes is, in mm.
+# A face is in view while these distances above and below its eyes are, in mm.
 _MARGIN: Final = 72.0
 # A visitor stands still, and the eyes have come to rest, this many seconds after the visitor stopped.
 _SETTLED: Final = 1.5
@@ -221,7 +221,7 @@ def _trial(name: str, way: Way) -> Trial:
 
 
 FAR: Final = 1200.0
-# A visitor counts as standing still, and the eyes as come to rest on them, after so many seconds.
+# Time after which a visitor counts as standing still, and the eyes as resting on them, in seconds.
 
 
 @dataclass

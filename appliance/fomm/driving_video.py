@@ -23,7 +23,7 @@ from appliance.portrait.landmarks import FaceLandmarker, FaceLandmarks
 from appliance.portrait.sampling import Array, gaussian_blur
 from appliance.terminal import show_progress
 
-# Longer films are thinned to at most so many pictures: a sweep of ten seconds needs no more.
+# Largest number of pictures; longer films are thinned, because a sweep of ten seconds needs no more.
 MOST: Final = 450
 # The long side down to which pictures are reduced, in pixels: a face fills a third of it or more.
 _LONGEST: Final = 1280
@@ -142,7 +142,7 @@ def _brief(error: Exception) -> str:
 
 # Below this the mesh model no longer sees the face where it was.
 _LOST: Final = 0.5
-# One in so many pictures may show no face.
+# Of this many pictures one may show no face.
 _ONE_IN: Final = 10
 # A lid is shut when it opens less than this part of its usual.
 _SHUT: Final = 0.7

@@ -52,7 +52,7 @@ _MUCH: Final = 0.4  # a step is large if it is this fraction of the filled light
 _FLESH_FADES: Final = 0.04  # a correction towards flesh fades inwards over this length (45 pictures)
 _BLURRED: Final = 1.5  # the iris's blur has ended this many sigmas off its rim
 _INSIDE: Final = 0.04  # white next to the rim is read this far off lids and corners
-# White next to the rim may be lighter than what is filled by this fraction of it: a catch-light is no white.
+# White next to the rim may be lighter than the filled white by this fraction: more is a catch-light.
 _LIGHTER: Final = 0.5
 # Flesh is darker than white by less than this, as the logarithm of a ratio of light; from twice this on it is
 # shadow.

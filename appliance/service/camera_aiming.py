@@ -50,7 +50,7 @@ _DISTANCES: Final = ((1000.0, "left", "yellow"), (2000.0, "right", "cyan"))
 _POINTS: Final = 65
 _REACH: Final = 2.0
 _STEEPEST: Final = 10.0
-# A face that was not found again for so many seconds is not drawn any more: people beside the viewer are
+# Time after which a face that is not found again is no longer drawn, in seconds. People beside the viewer are
 # searched for every half a second (measured on the gallery's walks, at 10 pictures per second).
 _FRESH: Final = 0.6
 # Sightings of which the median tilt counts, and the change from which a new tilt is shown, in degrees: the
